@@ -1,0 +1,238 @@
+"""Model files: a chain's parameters and its architecture, in one safetensors file.
+
+The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
+one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
+again, the names of the classes, and a checksum, which a program that changes the file may leave
+out. Preprocessing is a `Normalize` layer, and so is kept with the others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from fastnn import layers
+from fastnn.files import replacing
+from fastnn.layers import Activation, Layer
+from fastnn.sequential import Sequential
+
+FORMAT_VERSION = 1
+"""Version of the format that `save` writes; `load` reads it and those before."""
+
+_METADATA_KEY = "fastnn"
+_DTYPES: dict[Any, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_KINDS: dict[str, Callable[..., Layer]] = {
+    name: kind
+    for name, kind in vars(layers).items()
+    if isinstance(kind, type) and issubclass(kind, Layer) and kind not in (Layer, Activation)
+}
+
+
+class ModelFileError(ValueError):
+    """A file is no whole model of fastnn's; the message says what was found in it."""
+
+
+def save(model: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file, whole or not at all: a file that was there stays until then.
+
+    Raises TypeError for a layer that is not one of fastnn's, ValueError for one whose arguments
+    are not finite, and OSError where `path` cannot be written.
+    """
+    description = _description(model)
+    state = model.state_dict()
+    description["checksum"] = _checksum(description, state)
+    metadata = {_METADATA_KEY: json.dumps(description, allow_nan=False)}
+    content = safetensors.numpy.save(state, metadata)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def load(path: str | os.PathLike[str]) -> Sequential:
+    """Read a model that `save` wrote; it gives the same outputs, to the bit.
+
+    It is ready for use: dropout is off until `train()` or `fit` is called. Raises
+    FileNotFoundError (and other OSErrors) where there is no file to read, and `ModelFileError`, a
+    ValueError, for a file that is damaged or is not a model that this version knows.
+    """
+    content = Path(path).read_bytes()
+    try:
+        tensors = _tensors(content)
+        description = _read_description(content)
+        _check_checksum(description, tensors)
+        model = _made(description["model"], "model")
+        _fill(model, tensors)
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
+    model.eval()
+    return model
+
+
+# -------------------------------------------------------------- from layers to a description
+
+
+def _description(model: Sequential) -> dict[str, Any]:
+    if type(model) is not Sequential:
+        raise TypeError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
+    return {"format_version": FORMAT_VERSION, "model": _described(model, "model")}
+
+
+def _described(layer: Layer, place: str) -> dict[str, Any]:
+    """Class and arguments of a layer, or of a chain with the layers in it."""
+    kind = type(layer)
+    if isinstance(layer, Sequential) and kind is Sequential:
+        if not all(isinstance(name, str) for name in layer.classes):
+            raise TypeError(f"save: the classes are {layer.classes!r}; expected names")
+        inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
+        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
+    if kind not in _KINDS.values():
+        raise TypeError(
+            f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
+            f"could load it; known: {', '.join(_KINDS)}"
+        )
+    described: dict[str, Any] = {"class": kind.__name__, "arguments": layer.describe()}
+    if hasattr(layer, "dtype"):
+        described["dtype"] = layer.dtype.name
+    try:
+        json.dumps(described, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"save: {place}, {layer!r}, has arguments that are not finite") from None
+    return described
+
+
+def _checksum(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of all that makes the model."""
+    checksum = zlib.crc32(json.dumps(description, sort_keys=True).encode())
+    for name, array in sorted(tensors.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
+        little_endian = array.astype(array.dtype.newbyteorder("<"), "C", copy=False)
+        checksum = zlib.crc32(little_endian.data, checksum)
+    return checksum
+
+
+# -------------------------------------------------------------- from a file's bytes to layers
+
+
+def _tensors(content: bytes) -> dict[str, np.ndarray]:
+    try:
+        entries = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
+        reason = str(error).removeprefix("Error while deserializing: ")
+        raise ModelFileError(
+            f"found {len(content):,} bytes that are no whole safetensors file ({reason}); "
+            "expected a model saved by fastnn"
+        ) from error
+    return {name: _array(name, entry) for name, entry in entries}
+
+
+def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    if entry["dtype"] not in _DTYPES:
+        raise ModelFileError(f"found tensor {name!r} of {entry['dtype']}; expected F32 or F64")
+    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _read_description(content: bytes) -> dict[str, Any]:
+    """Read the metadata of a safetensors file that is known to be whole; check its version."""
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    if _METADATA_KEY not in metadata:
+        raise ModelFileError(
+            f"found a safetensors file with metadata {sorted(metadata)}; expected "
+            f"{_METADATA_KEY!r} among them, which holds the architecture"
+        )
+    try:
+        description = json.loads(metadata[_METADATA_KEY], parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"found an architecture that cannot be read: {error}") from error
+    _check_version(description)
+    return description
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds the number {name}, expected finite ones")
+
+
+def _check_version(description: Any) -> None:
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if type(version) is not int or version < 1 or "model" not in description:
+        raise ModelFileError(
+            f"found an architecture of format version {version!r}; expected 1 to {FORMAT_VERSION}"
+        )
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"found format version {version}; expected at most {FORMAT_VERSION}: a newer fastnn "
+            "wrote this file, and is needed to read it"
+        )
+
+
+def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    expected = description.pop("checksum", None)
+    if expected is not None and (found := _checksum(description, tensors)) != expected:
+        raise ModelFileError(
+            f"found contents with checksum {found}; expected {expected}: the file is damaged"
+        )
+
+
+def _made(described: Any, place: str) -> Sequential:
+    """Make a chain from its description."""
+    try:
+        if (name := described["class"]) != "Sequential":
+            raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
+        parts = [_layer(each, f"{place}[{i}]") for i, each in enumerate(described["layers"])]
+        chain = Sequential(*parts)
+        chain.classes = _class_names(described.get("classes", ()), place)
+    except (LookupError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"found a description of {place} that makes no chain") from error
+    return chain
+
+
+def _layer(described: Any, place: str) -> Layer:
+    """Make a layer, or a chain, from its description."""
+    name = described["class"]
+    if name == "Sequential":
+        return _made(described, place)
+    if name not in _KINDS:
+        raise ModelFileError(
+            f"found a {name!r} as {place}; expected one of Sequential, {', '.join(_KINDS)}"
+        )
+    try:
+        arguments = dict(described["arguments"])
+        if "dtype" in described:
+            arguments["dtype"] = described["dtype"]
+        return _KINDS[name](**arguments)
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ModelFileError(
+            f"found a {name} as {place} with arguments that it does not take: {error}"
+        ) from error
+
+
+def _class_names(names: Any, place: str) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ModelFileError(f"found classes {names!r} of {place}; expected a list of names")
+    return tuple(names)
+
+
+def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Copy tensors into a model's parameters, of which they must be all."""
+    expected = {name: (p.shape, p.dtype) for name, p in model.named_parameters()}
+    missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    if missing or extra:
+        raise ModelFileError(
+            f"found {len(tensors)} tensors; expected {len(expected)}: "
+            f"missing {missing}, not expected {extra}"
+        )
+    for name, (shape, dtype) in expected.items():
+        found = tensors[name]
+        if (found.shape, found.dtype) != (shape, dtype):
+            raise ModelFileError(
+                f"found tensor {name!r} of shape {found.shape} and {found.dtype}; "
+                f"expected {shape} and {dtype}"
+            )
+    model.load_state_dict(tensors)

@@ -1,0 +1,55 @@
+"""What happened in training, epoch by epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class History:
+    """A list of one number for each epoch; `None` where there is none.
+
+    Losses and accuracies (0 to 1) of training are means over the epoch's batches, taken
+    before each update; those of validation are of the model at the end of the epoch.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float | None] = field(default_factory=list)
+    val_loss: list[float | None] = field(default_factory=list)
+    val_accuracy: list[float | None] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """Seconds of the epoch's training, validation not counted."""
+
+    def add(self, **numbers: float | None) -> None:
+        """Add an epoch."""
+        for name, values in vars(self).items():
+            values.append(numbers.get(name))
+
+    def to_dict(self) -> dict[str, list]:
+        """Lists by name; those without a single number are left out."""
+        return {
+            name: list(values)
+            for name, values in vars(self).items()
+            if any(value is not None for value in values)
+        }
+
+    def plot(self, path=None):
+        """Draw loss and accuracy against epochs; gives the matplotlib figure."""
+        from fastnn import plots
+
+        return plots.curves(self.to_dict(), path)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "History(no epochs)"
+        last = ", ".join(
+            f"{name}={values[-1]:.4g}"
+            for name, values in self.to_dict().items()
+            if name != "seconds" and values[-1] is not None
+        )
+        return f"History({len(self)} epochs, {float(np.sum(self.seconds)):.3g} s, last: {last})"

@@ -1,0 +1,115 @@
+"""Runs a program's batches on threads, a slice of a few hundredths of a second at a time.
+
+Between slices Python gets to move a progress bar and to act on Ctrl-C. Threads are
+Python's own; the interpreter's lock is free while they compute.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fastnn.program import Program
+from kernels import epoch, host, instructions, linear, threads
+from kernels.memory import aligned_zeros
+
+_SLICE = 0.03  # seconds between two looks at the keyboard
+_WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
+
+
+def threads_for(work: float, threads: int | None) -> int:
+    """Threads for a step of so many floating-point operations, or as many as are asked for.
+
+    Raises ValueError unless `threads` is None or a positive integer.
+    """
+    if threads is None:
+        return int(max(1, min(host.cores(), work // _WORK_PER_THREAD)))
+    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
+        raise ValueError(f"threads is {threads!r}; expected a positive integer or None")
+    return int(threads)
+
+
+class Runner:
+    """A program, its threads, and where it has got to; use as a context manager."""
+
+    def __init__(self, program: Program, samples: int, thread_count: int = 1):
+        self.program, self.samples, self.threads = program, samples, thread_count
+        self.batches = -(-samples // program.batch)
+        self._run: Any = epoch.run[program.dtype]
+        self._states = [np.zeros(instructions.STATE, np.int64) for _ in range(thread_count)]
+        for number, state in enumerate(self._states):
+            state[instructions.THREAD], state[instructions.THREADS] = number, thread_count
+        # The losses' scratch memory is an element for each row.
+        size = max(linear.scratch_size(program.dtype), program.batch)
+        self._scratch = [aligned_zeros(size, program.dtype) for _ in self._states]
+        self._barrier = aligned_zeros(threads.BARRIER, np.int64)
+        self._pool = ThreadPoolExecutor(thread_count - 1) if thread_count > 1 else None
+        self._pace = 1  # batches a slice
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    @property
+    def ticks(self) -> int:
+        """Steps done so far."""
+        return int(self._states[0][instructions.TICK])
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Sums of the losses and of the right rows since they were last set to zero."""
+        return self.program.totals
+
+    @property
+    def last_loss(self) -> float:
+        """Sum of the losses of the last batch that was not finite."""
+        return float(self._states[0][instructions.LOSS : instructions.LOSS + 1].view(np.float64)[0])
+
+    def slices(self, begin: int = 0, end: int | None = None):
+        """Run batches, yielding the number of the next one after each slice.
+
+        Stops early, before the end, at a batch whose loss is not finite.
+        """
+        end = self.batches if end is None else end
+        while begin < end:
+            until = min(end, begin + self._pace)
+            started = time.perf_counter()
+            done = self.run(begin, until)
+            elapsed = time.perf_counter() - started
+            begin += done
+            yield begin
+            if begin < until:
+                return
+            self._pace = max(1, int(self._pace * min(_SLICE / max(elapsed, 1e-6), 4.0)))
+
+    def run(self, begin: int, end: int) -> int:
+        """Run batches `begin` to `end` on all threads; give how many were finished."""
+        arguments: tuple[Any, ...] = self._barrier, self.samples, self.program.batch, begin, end
+        shares = list(zip(self._states, self._scratch, strict=True))
+        others = [
+            self._pool.submit(self._run, self.program.table, *mine, *arguments)
+            for mine in shares[1:]
+            if self._pool is not None
+        ]
+        try:
+            return self._run(self.program.table, *shares[0], *arguments)
+        finally:
+            wait(others)
+
+    def rewind(self, ticks: int) -> None:
+        """Go back to having done so many steps, and clear the sign to stop."""
+        for state in self._states:
+            state[instructions.TICK], state[instructions.HALT] = ticks, 0
+        self._barrier[:] = 0

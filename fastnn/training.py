@@ -1,0 +1,419 @@
+"""fit, evaluate and predict: whole data sets through compiled programs."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+import kernels
+from fastnn.eager import EagerRunner, predict_eagerly
+from fastnn.history import History
+from fastnn.layers import Dropout, Linear
+from fastnn.losses import CrossEntropyLoss, Loss, MSELoss, regression_targets
+from fastnn.optimizers import Optimizer
+from fastnn.program import (
+    EvaluationProgram,
+    PredictionProgram,
+    Source,
+    TrainingProgram,
+    UnsupportedError,
+    flat_layers,
+)
+from fastnn.progress import ProgressBar
+from fastnn.runner import Runner, threads_for
+from fastnn.sequential import Sequential
+
+_EVALUATION_BATCH = 256  # rows whose activations stay in an L2 cache
+
+
+class Evaluation(NamedTuple):
+    """Result of `evaluate`."""
+
+    loss: float
+    accuracy: float | None
+    """Share of rows whose class is right, 0 to 1; None for regression."""
+
+
+# ------------------------------------------------------------------ data at the edge
+
+
+def model_dtype(model: Sequential) -> np.dtype:
+    """Dtype of a model's parameters, float32 where it has none; raise ValueError for two."""
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    if len(dtypes) > 1:
+        raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
+    return dtypes.pop() if dtypes else np.dtype(np.float32)
+
+
+def _samples(name: str, x, dtype: np.dtype) -> np.ndarray:
+    """Samples as contiguous rows of the model's dtype, or of bytes as they are.
+
+    Raises TypeError or ValueError for other dtypes, no samples, or numbers that are not
+    finite.
+    """
+    array = np.asarray(x)
+    if array.ndim < 2:
+        raise ValueError(f"{name} has shape {array.shape}; expected (samples, columns)")
+    if array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}; expected at least one sample and column")
+    if array.dtype != np.uint8:
+        array = kernels.arrays.floating(name, array)
+        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name} holds {array[place]} at {place}; expected finite numbers")
+        array = array.astype(dtype, copy=False)
+    return np.ascontiguousarray(array).reshape(len(array), -1)
+
+
+def _columns_out(model: Sequential, columns: int) -> int:
+    """Columns of a model's output for so many of input, as far as its own layers tell."""
+    widths = [layer.out_features for layer in flat_layers(model) if isinstance(layer, Linear)]
+    return widths[-1] if widths else columns
+
+
+def _targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.ndarray:
+    """Targets as a program reads them: int64 class indices or rows of numbers.
+
+    Raises TypeError or ValueError for other shapes, dtypes, class indices out of range,
+    or numbers that are not finite.
+    """
+    array = np.asarray(y)
+    if isinstance(loss, CrossEntropyLoss) and array.ndim == 1:
+        return kernels.arrays.class_indices(name, array, samples, columns)
+    array = regression_targets(array, columns, dtype)
+    array = kernels.arrays.floating(name, array)
+    if array.shape != (samples, columns):
+        raise ValueError(f"{name} has shape {np.shape(y)}; expected ({samples}, {columns})")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return np.ascontiguousarray(array, dtype)
+
+
+def _classifies(loss: Loss, y) -> bool:
+    """Whether accuracy means something: the targets are classes, or rows with one largest."""
+    array = np.asarray(y)
+    if isinstance(loss, CrossEntropyLoss):
+        return True
+    if array.ndim == 1:
+        return array.dtype.kind in "iub"
+    return array.shape[1] > 1 and bool(
+        np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
+    )
+
+
+def _check_positive(**numbers) -> None:
+    for name, value in numbers.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+
+
+def step_work(model: Sequential, batch: int) -> float:
+    """Floating-point operations of a training step: three products for each linear layer."""
+    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
+    return 6.0 * batch * sum(layer.in_features * layer.out_features for layer in linear)
+
+
+# ----------------------------------------------------------------- evaluate and predict
+
+
+def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = _EVALUATION_BATCH,
+             threads: int | None = None) -> Evaluation:  # fmt: skip
+    """Mean loss and accuracy of a model on a data set, dropout off.
+
+    `x` and `y` are as in `fit`. Raises TypeError or ValueError as `fit` does.
+    """
+    _check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = _samples("x", x, dtype)
+    columns = _columns_out(model, samples.shape[1])
+    targets = _targets("y", y, len(samples), columns, loss, dtype)
+    return _evaluate(model, samples, targets, loss, _classifies(loss, y), batch_size, threads)
+
+
+def _evaluate(model, x, y, loss, classifies, batch_size, threads) -> Evaluation:
+    source = Source(x, y, np.arange(len(x)))
+    batch = min(batch_size, len(x))
+    count = threads_for(step_work(model, batch) / 3, threads)
+    runner: Runner | EagerRunner
+    try:
+        program = EvaluationProgram(model, loss, source, batch, model_dtype(model))
+        runner = Runner(program, len(x), count)
+    except UnsupportedError:
+        runner = EagerRunner(model, loss, None, source, batch)
+    with runner:
+        for _ in runner.slices():
+            pass
+    return Evaluation(*_means(runner.totals, len(x), loss, y, classifies))
+
+
+def _means(totals, samples, loss, y, classifies) -> tuple[float, float | None]:
+    """Mean loss and accuracy from sums over so many samples."""
+    elements = samples * (y.shape[1] if isinstance(loss, MSELoss) else 1)
+    total, right = map(float, totals)
+    return total / elements, right / samples if classifies else None
+
+
+def predict(model: Sequential, x, *, batch_size: int = _EVALUATION_BATCH,
+            threads: int | None = None) -> np.ndarray:  # fmt: skip
+    """Outputs of a model for samples `x` (as in `fit`), dropout off: (samples, columns).
+
+    For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
+    Raises TypeError or ValueError as `fit` does.
+    """
+    _check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = _samples("x", x, dtype)
+    results = np.empty((len(samples), _columns_out(model, samples.shape[1])), dtype)
+    source = Source(samples, None, np.arange(len(samples)))
+    batch = min(batch_size, len(samples))
+    count = threads_for(step_work(model, batch) / 3, threads)
+    try:
+        program = PredictionProgram(model, source, results, batch)
+    except UnsupportedError:
+        return predict_eagerly(model, samples, batch)
+    with Runner(program, len(samples), count) as runner:
+        for _ in runner.slices():
+            pass
+    return results
+
+
+# ------------------------------------------------------------------------------ fit
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A training loss was infinite or NaN; the model holds its last finite weights.
+
+    `history` is that of the epochs before, `epoch` and `batch` (from 1) say where.
+    """
+
+    def __init__(self, loss: float, epoch: int, batch: int, batches: int, history: History):
+        super().__init__(
+            f"the loss became {loss} in epoch {epoch}, batch {batch} of {batches}; the model holds "
+            "the last finite weights. A smaller learning rate or gradient clipping may help"
+        )
+        self.epoch, self.batch, self.history = epoch, batch, history
+
+
+class Callback:
+    """What may happen between epochs; override what you need.
+
+    Each method is given the `Training`, whose `stop` may be set to end it after the
+    epoch. A plain function given to `fit` is called as `on_epoch_end`.
+    """
+
+    def on_train_begin(self, training: Training) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_begin(self, training: Training) -> None:
+        """Before an epoch."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        """After an epoch and its validation."""
+
+    def on_train_end(self, training: Training) -> None:
+        """After the last epoch, also one that was interrupted."""
+
+
+class _FunctionCallback(Callback):
+    def __init__(self, function: Callable[[Training], object]):
+        self._function = function
+
+    def on_epoch_end(self, training):
+        self._function(training)
+
+
+class _Snapshot:
+    """Copies of all that a step changes, to go back to."""
+
+    def __init__(self, model: Sequential, optimizer: Optimizer):
+        blocks = {id(p.block): p.block for p in model.parameters()}
+        memory = [array for arrays in optimizer.memory.values() for array in arrays]
+        self._arrays = [*blocks.values(), *memory]
+        self._copies = [np.empty_like(array) for array in self._arrays]
+
+    def take(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(copy, array)
+
+    def restore(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(array, copy)
+
+
+class Training:
+    """A run of `fit`: what callbacks see, and what they may change.
+
+    `epoch` counts from 1; setting `stop` ends the run after the epoch, and settings of
+    the optimizer take effect with the next one.
+    """
+
+    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History):
+        self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
+        self.epoch, self.stop = 0, False
+
+
+def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: int,
+        batch_size: int, validation_data=None, shuffle: bool = True, seed: int | None = None,
+        callbacks: Iterable[Callback | Callable[[Training], object]] = (), progress: bool = False,
+        threads: int | None = None) -> History:  # fmt: skip
+    """Train a model, each epoch one pass over the data in batches, and give its history.
+
+    `x` is (samples, ...) of float32, float64, integers or bytes (uint8 is kept as it is:
+    let a `Normalize` layer scale it), of any contiguity, read-only or mapped from a file;
+    contiguous samples of the model's dtype or of bytes are not copied. `y` is class
+    indices (samples,), one-hot or probabilities (samples, classes), or for `MSELoss`
+    numbers (samples,) or (samples, columns). `validation_data` is a pair like (x, y).
+
+    `shuffle` draws a new order for each epoch. One `seed` gives one result, to the bit,
+    for any number of `threads`: it decides the order and what dropout drops; None draws
+    one. `threads` None takes as many as the work in a step pays for. The last batch may
+    be smaller. `callbacks` are `Callback` objects or functions of a `Training`.
+
+    Raises TypeError or ValueError, before anything is changed, for data that do not fit
+    the model, and `NonFiniteLossError` when the loss of a batch is not finite. After
+    that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the model
+    holds whole steps only.
+    """
+    _check_positive(epochs=epochs, batch_size=batch_size)
+    dtype = model_dtype(model)
+    _check_learnable(model, optimizer)
+    samples = _samples("x", x, dtype)
+    columns = _columns_out(model, samples.shape[1])
+    targets = _targets("y", y, len(samples), columns, loss, dtype)
+    classifies = _classifies(loss, y)
+    validation = None
+    if validation_data is not None:
+        vx = _samples("validation x", validation_data[0], dtype)
+        if vx.shape[1] != samples.shape[1]:
+            raise ValueError(f"validation x has {vx.shape[1]} columns; x has {samples.shape[1]}")
+        validation = vx, _targets("validation y", validation_data[1], len(vx), columns, loss, dtype)
+
+    rng = np.random.default_rng(seed)
+    if seed is not None:
+        for stream, layer in enumerate(_dropouts(model)):
+            layer.reseed(seed, stream)
+    source = Source(samples, targets, np.arange(len(samples)))
+    batch = min(batch_size, len(samples))
+    count = threads_for(step_work(model, batch), threads)
+    model.train()
+    runner: Runner | EagerRunner
+    try:
+        runner = Runner(
+            TrainingProgram(model, loss, optimizer, source, batch, dtype), len(samples), count
+        )
+    except UnsupportedError as reason:
+        warnings.warn(f"{reason}: training steps in Python", stacklevel=2)
+        runner = EagerRunner(model, loss, optimizer, source, batch)
+
+    training = Training(model, loss, optimizer, History())
+    listeners = [
+        each if isinstance(each, Callback) else _FunctionCallback(each) for each in callbacks
+    ]
+    counters = _Counters(model, optimizer, runner)
+    snapshot = _Snapshot(model, optimizer)
+    bar = ProgressBar(epochs, runner.batches, progress)
+    with runner, bar:
+        try:
+            _notify(listeners, "on_train_begin", training)
+            for epoch in range(1, epochs + 1):
+                training.epoch = epoch
+                _notify(listeners, "on_epoch_begin", training)
+                if shuffle:
+                    rng.shuffle(source.order)
+                started = time.perf_counter()
+                _run_epoch(runner, snapshot, counters, training, bar)
+                seconds = time.perf_counter() - started
+                mean, accuracy = _means(runner.totals, len(samples), loss, targets, classifies)
+                val = Evaluation(None, None)  # type: ignore[arg-type]
+                if validation is not None:
+                    val = _evaluate(
+                        model, *validation, loss, classifies, _EVALUATION_BATCH, threads
+                    )
+                training.history.add(
+                    loss=mean, accuracy=accuracy, val_loss=val.loss, val_accuracy=val.accuracy,
+                    seconds=seconds,
+                )  # fmt: skip
+                bar.epoch_done(training.history)
+                _notify(listeners, "on_epoch_end", training)
+                if training.stop:
+                    break
+        finally:
+            counters.update()
+            _notify(listeners, "on_train_end", training)
+    return training.history
+
+
+def _notify(listeners: list[Callback], event: str, training: Training) -> None:
+    for listener in listeners:
+        getattr(listener, event)(training)
+
+
+def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:
+    """Raise ValueError unless the optimizer's parameters are the model's, and finite."""
+    own = {id(parameter) for parameter in model.parameters()}
+    if not all(id(parameter) in own for parameter in optimizer.parameters):
+        raise ValueError("the optimizer has parameters that are not the model's")
+    for name, parameter in model.named_parameters():
+        if not np.isfinite(parameter.data).all():
+            raise ValueError(f"parameter {name} holds numbers that are not finite")
+
+
+def _dropouts(model: Sequential) -> list[Dropout]:
+    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]
+
+
+class _Counters:
+    """Counts of steps that layers and optimizer keep, brought up to date from the runner's."""
+
+    def __init__(self, model: Sequential, optimizer: Optimizer, runner):
+        self._optimizer, self._runner = optimizer, runner
+        self._steps = optimizer.steps
+        self._drawn = [(layer, layer.drawn) for layer in _dropouts(model) if layer.drops]
+
+    def update(self) -> None:
+        self._optimizer.steps = self._steps + self._runner.ticks
+        for layer, drawn in self._drawn:
+            layer.drawn = drawn + self._runner.ticks
+
+
+def _run_epoch(runner, snapshot, counters, training, bar) -> None:
+    """Train one epoch; at a loss that is not finite, go back to the last finite weights."""
+    snapshot.take()
+    first_tick = runner.ticks
+    runner.totals[:] = 0
+    done = 0
+    for done in runner.slices():
+        bar.batches_done(done)
+    counters.update()
+    if done == runner.batches:
+        return
+    failed_loss = runner.last_loss
+    if not _finite(training.model):
+        _return_to_finite(runner, snapshot, training.model, first_tick, done)
+        counters.update()
+    raise NonFiniteLossError(
+        failed_loss, training.epoch, done + 1, runner.batches, training.history
+    )
+
+
+def _finite(model: Sequential) -> bool:
+    return all(np.isfinite(parameter.data).all() for parameter in model.parameters())
+
+
+def _return_to_finite(runner, snapshot, model, first_tick: int, done: int) -> None:
+    """Run the epoch again up to the last batch after which all weights are finite.
+
+    The same numbers come out again, so this needs no copy of the weights for each step.
+    """
+    for stop_at_first in (True, False):
+        snapshot.restore()
+        runner.rewind(first_tick)
+        for batch in range(done):
+            runner.run(batch, batch + 1)
+            if stop_at_first and not _finite(model):
+                done = batch
+                break

@@ -1,0 +1,61 @@
+"""fastnn's kernels: compiled arithmetic on NumPy arrays, usable by themselves.
+
+    from kernels import matmul, relu, softmax_cross_entropy
+
+Each function is compiled once for float32 and once for float64, when first used, and
+its machine code kept on disk.
+"""
+
+from kernels import arrays
+from kernels.activations import (
+    ACTIVATIONS,
+    exp,
+    exp_gradient,
+    relu,
+    relu_gradient,
+    sigmoid,
+    sigmoid_gradient,
+    tanh,
+    tanh_gradient,
+)
+from kernels.dropout import dropout, dropout_gradient
+from kernels.gemm import add_column_sums, matmul, matmul_gradient
+from kernels.linear import matmul_update
+from kernels.losses import SquaredError, mean_squared_error
+from kernels.samples import normalize
+from kernels.softmax import (
+    CrossEntropy,
+    log_softmax,
+    softmax,
+    softmax_cross_entropy,
+    softmax_gradient,
+)
+from kernels.updates import gradient_norm
+
+__all__ = [
+    "ACTIVATIONS",
+    "CrossEntropy",
+    "SquaredError",
+    "add_column_sums",
+    "arrays",
+    "dropout",
+    "dropout_gradient",
+    "exp",
+    "exp_gradient",
+    "gradient_norm",
+    "log_softmax",
+    "matmul",
+    "matmul_gradient",
+    "matmul_update",
+    "mean_squared_error",
+    "normalize",
+    "relu",
+    "relu_gradient",
+    "sigmoid",
+    "sigmoid_gradient",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_gradient",
+    "tanh",
+    "tanh_gradient",
+]

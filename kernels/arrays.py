@@ -1,0 +1,73 @@
+"""The edge between NumPy arrays and kernels: what is accepted, and the errors that say so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
+"""The dtypes that kernels are compiled for."""
+
+
+def floating(name: str, value) -> np.ndarray:
+    """Give `value` as a float32 or float64 array.
+
+    Integers and booleans become float64 as in NumPy, half precision float32.
+    Raises TypeError for anything else.
+    """
+    array = np.asarray(value)
+    if array.dtype in FLOATING and array.dtype.isnative and array.flags.aligned:
+        return array
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        return array.astype(np.float64 if array.dtype.itemsize == 8 else np.float32)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    raise TypeError(f"{name} has dtype {array.dtype}; expected float32, float64 or integers")
+
+
+def matrix(name: str, value, dtype=None) -> np.ndarray:
+    """Give `value` as a C-contiguous 2-d floating array; raise ValueError for other dimensions."""
+    array = floating(name, value)
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; expected two dimensions")
+    return np.ascontiguousarray(array, dtype)
+
+
+def output(name: str, out, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Give `out`, or a new array where it is None; raise ValueError if it cannot be used."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} is of type {type(out).__name__}; expected a NumPy array")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(
+            f"{name} has shape {out.shape} and dtype {out.dtype}; expected {shape} and {dtype}"
+        )
+    if not out.flags.writeable:
+        raise ValueError(f"{name} is read-only; expected an array that can be written")
+    return out
+
+
+def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """Raise ValueError unless the two arrays have the same shape."""
+    if array.shape != other.shape:
+        raise ValueError(
+            f"{name} has shape {array.shape} and {other_name} {other.shape}; expected the same"
+        )
+
+
+def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
+    """Give labels as a contiguous int64 array of `rows` numbers below `classes`.
+
+    Raises TypeError for labels that are not integers, ValueError for another shape
+    or a label out of range.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
+    if array.shape != (rows,):
+        raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
+    if rows and not 0 <= (low := array.min()) <= (high := array.max()) < classes:
+        raise ValueError(
+            f"{name} ranges from {low} to {high}; expected class indices from 0 to {classes - 1}"
+        )
+    return np.ascontiguousarray(array, np.int64)

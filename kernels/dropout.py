@@ -1,0 +1,184 @@
+"""Dropout with masks drawn from a counter: any element's fate can be computed alone.
+
+Philox-4x32 with seven rounds (J. K. Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", 2011; seven is the fewest that pass BigCrush) turns a counter and
+a key into four random words. The key is the seed; the counter is the element's
+place, its row, the step, and the layer. So a mask depends neither on the number of
+threads nor on the host's vectors, and one seed gives one mask everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from kernels.arrays import matrix
+from kernels.jit import array, const, entry, inline, routine
+from kernels.simd import (
+    convert,
+    data,
+    lane_numbers,
+    load_first,
+    load_mask,
+    select,
+    store_first,
+    store_mask,
+    width,
+    words,
+    zeros,
+)
+
+GROUP = 64
+"""Elements of a row drawn together: 16 counters of four words. Masks have rows of whole groups."""
+
+_COUNTERS = 16
+_ROUNDS = 7
+_LOW = 0xFFFFFFFF
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+
+@inline
+def _high(x, factor):
+    """High word of the 64-bit product of each lane with a constant."""
+    return convert((convert(x, np.uint64) * factor) >> 32, np.uint32)
+
+
+@inline
+def philox(place, row, step, stream, seed):
+    """Four vectors of random words from a vector of counters and three more words.
+
+    `seed` is a key of 64 bits; of the other numbers the low 32 bits count.
+    """
+    a, b, c, d = place, row, step, stream
+    key, other = seed & _LOW, (seed >> 32) & _LOW
+    for _ in range(_ROUNDS):
+        high_a, low_a = _high(a, 0xD2511F53), a * 0xD2511F53
+        high_c, low_c = _high(c, 0xCD9E8D57), c * 0xCD9E8D57
+        a, b, c, d = high_c ^ b ^ key, low_c, high_a ^ d ^ other, low_a
+        key, other = (key + 0x9E3779B9) & _LOW, (other + 0xBB67AE85) & _LOW
+    return a, b, c, d
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 3
+        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(types.uint8), _INTEGER)
+        + (_INTEGER,) * 4
+        + (real,)
+    )
+)
+def dropout_rows(
+    rows, columns, row, x, ldx, y, ldy, mask, ld_mask, seed, step, stream, keep, scale
+):
+    """y = scale x where a random word is below `keep` of 2^32, and 0 elsewhere.
+
+    The rows are those numbered from `row` on; `mask` gets a byte for each element,
+    in rows of whole groups. y may be x.
+    """
+    like = zeros(x)
+    lanes = width(x)
+    for i in range(rows):
+        for group in range(0, columns, GROUP):
+            for part in range(0, _COUNTERS, lanes):
+                counter = words(group // 4 + part, like) + lane_numbers(words(0, like))
+                drawn = philox(
+                    counter, words(row + i, like), words(step, like), words(stream, like), seed
+                )
+                for word in range(4):
+                    j = group + word * _COUNTERS + part
+                    kept = drawn[word] < keep
+                    store_mask(mask, i * ld_mask + j, kept)
+                    count = columns - j
+                    if count > 0:
+                        value = select(kept, load_first(x, i * ldx + j, count) * scale, 0.0)
+                        store_first(y, i * ldy + j, value, count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER, _POINTER(types.uint8), _INTEGER)
+        + (real, _POINTER(real), _INTEGER)
+    )
+)
+def dropout_gradient_rows(rows, columns, g, ldg, mask, ld_mask, scale, out, ldo):
+    """out = scale g where the mask is set, and 0 elsewhere; out may be g."""
+    like = zeros(g)
+    for i in range(rows):
+        for j in range(0, columns, width(g)):
+            count = columns - j
+            kept = load_mask(mask, i * ld_mask + j, like)
+            value = select(kept, load_first(g, i * ldg + j, count) * scale, 0.0)
+            store_first(out, i * ldo + j, value, count)
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), array(real, 2), array(types.uint8, 2)) + (_INTEGER,) * 4 + (types.float64,)
+    )
+)
+def _dropout(x, y, mask, seed, step, stream, keep, scale):
+    columns = x.shape[1]
+    dropout_rows(
+        x.shape[0], columns, 0, data(x), columns, data(y), columns, data(mask), mask.shape[1],
+        seed, step, stream, keep, scale,
+    )  # fmt: skip
+
+
+@entry(lambda real: (const(real, 2), const(types.uint8, 2), types.float64, array(real, 2)))
+def _dropout_gradient(g, mask, scale, out):
+    columns = g.shape[1]
+    dropout_gradient_rows(
+        g.shape[0], columns, data(g), columns, data(mask), mask.shape[1], scale,
+        data(out), columns,
+    )  # fmt: skip
+
+
+def keep_words(p: float) -> int:
+    """How many of the 2^32 words keep an element that is dropped with probability `p` > 0."""
+    return min(round((1.0 - p) * 2.0**32), _LOW)
+
+
+def keep_scale(p: float) -> float:
+    """1 / (1 - p), what kept elements are multiplied by; 0 where nothing is kept."""
+    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
+
+
+def mask_columns(columns: int) -> int:
+    """Columns of the mask for so many elements in a row."""
+    return -(-columns // GROUP) * GROUP
+
+
+def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarray]:
+    """x / (1 - p) where an element is kept, 0 where it is dropped with probability `p`.
+
+    `x` is a float32 or float64 array (rows, columns). Gives the result and the mask,
+    a uint8 array (rows, columns rounded up to 64). Which elements are dropped follows
+    from `seed`, `step`, `stream` and their places alone. Raises ValueError unless
+    0 <= p <= 1.
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"p is {p}; expected a probability from 0 to 1")
+    given = matrix("x", x)
+    if p == 0.0:
+        return given.copy(), np.ones((given.shape[0], mask_columns(given.shape[1])), np.uint8)
+    y = np.empty_like(given)
+    mask = np.empty((given.shape[0], mask_columns(given.shape[1])), np.uint8)
+    _dropout[given.dtype](given, y, mask, seed, step, stream, keep_words(p), keep_scale(p))
+    return y, mask
+
+
+def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
+    """g / (1 - p) where the mask is set, and 0 elsewhere."""
+    g = matrix("gradient", gradient)
+    if mask.shape != (g.shape[0], mask_columns(g.shape[1])):
+        raise ValueError(f"mask has shape {mask.shape}; expected one of {g.shape} in whole groups")
+    out = np.empty_like(g)
+    _dropout_gradient[g.dtype](g, mask, keep_scale(p), out)
+    return out

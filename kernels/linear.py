@@ -1,0 +1,266 @@
+"""The three products of a linear layer, each split into blocks of its output.
+
+A block is computed, and what follows (activation, its gradient, the update of the
+parameters) is done to it at once, while it lies in the L1 cache. Threads take
+contiguous ranges of blocks; a block's value does not depend on who computes it.
+Weights lie as (inputs, outputs), so that outputs fill vectors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from kernels import host
+from kernels.activations import IDENTITY, RELU, activate, activate_gradient
+from kernels.arrays import matrix, output
+from kernels.gemm import (
+    PANEL_DEPTH,
+    TILE_ROWS,
+    TILE_VECTORS,
+    gemm,
+    pack_tiles,
+    panel,
+    scratch_elements,
+    tile_columns,
+    tile_stride,
+)
+from kernels.jit import array, const, entry, inline, real_type, routine
+from kernels.memory import aligned_zeros
+from kernels.simd import advance, data, load_first, store, store_first, width, zeros
+from kernels.threads import share
+from kernels.updates import update
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+_SHARE = (_INTEGER, _INTEGER)
+
+_BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width, half an L1 cache
+_PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
+_BLOCKS_PER_THREAD = 2
+
+
+@inline
+def _zero_row(scratch):
+    """A row of zeros as wide as a tile, at the beginning of the scratch memory."""
+    columns = tile_columns(scratch)
+    for j in range(0, columns, width(scratch)):
+        store(scratch, j, zeros(scratch))
+    return advance(scratch, columns)
+
+
+def scratch_size(dtype) -> int:
+    """Elements of aligned scratch memory that a thread needs for any of these products."""
+    lanes = host.lanes(real_type(dtype))
+    span = TILE_VECTORS * lanes
+    block = _BLOCK_TILES * TILE_ROWS * span
+    update = _PACKED + (PANEL_DEPTH + lanes) * span + block
+    return 2 * span + max(scratch_elements.py_func(lanes), update)
+
+
+@inline
+def _row_block(rows, panels, threads):
+    """Rows of a block, so that there is a block or two for each thread, of whole tiles."""
+    if threads == 1:
+        return max(rows, 1)
+    blocks = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
+    block = (rows + blocks - 1) // blocks
+    return max((block + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, TILE_ROWS)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 4
+        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), _POINTER(real), _INTEGER)
+        + _SHARE
+        + (_POINTER(real),)
+    )
+)
+def linear_forward(
+    rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, thread, threads, scratch
+):
+    """y = f(x w + bias), this thread's blocks of it."""
+    span = tile_columns(x)
+    panels = (outputs + span - 1) // span
+    block = _row_block(rows, panels, threads)
+    blocks = (rows + block - 1) // block
+    floor = 0.0 if activation == RELU else -np.inf
+    begin, end = share(blocks * panels, thread, threads)
+    for unit in range(begin, end):
+        i, j = unit % blocks * block, unit // blocks * span
+        height, columns = min(block, rows - i), min(span, outputs - j)
+        here = advance(y, i * ldy + j)
+        gemm(
+            height, columns, inputs, advance(x, i * ldx), ldx, 1, advance(w, j), ldw, 1,
+            advance(bias, j), 0, here, ldy, floor, 0, 0, scratch,
+        )  # fmt: skip
+        if activation != IDENTITY and activation != RELU:
+            activate(activation, height, columns, here, ldy, here, ldy)
+
+
+@routine(lambda real: (_INTEGER,) * 4 + (_POINTER(real), _INTEGER) * 4 + _SHARE + (_POINTER(real),))
+def linear_input_gradient(
+    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, thread, threads, scratch
+):
+    """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
+    span = tile_columns(g)
+    panels = (inputs + span - 1) // span
+    block = _row_block(rows, panels, threads)
+    blocks = (rows + block - 1) // block
+    begin, end = share(blocks * panels, thread, threads)
+    free = _zero_row(scratch)
+    for unit in range(begin, end):
+        i, j = unit % blocks * block, unit // blocks * span
+        height, columns = min(block, rows - i), min(span, inputs - j)
+        here = advance(out, i * ldo + j)
+        gemm(
+            height, columns, outputs, advance(g, i * ldg), ldg, 1, advance(w, j * ldw), 1, ldw,
+            scratch, 0, here, ldo, -np.inf, 0, 1, free,
+        )  # fmt: skip
+        if activation != IDENTITY:
+            output = advance(y, i * ldy + j)
+            activate_gradient(activation, height, columns, output, ldy, here, ldo, here, ldo)
+
+
+@inline
+def _sum_columns(rows, columns, x, ldx, out):
+    """Sums over the rows, for at most a tile's columns."""
+    for j in range(0, columns, width(x)):
+        count = columns - j
+        total = zeros(x)
+        for i in range(rows):
+            total = total + load_first(x, i * ldx + j, count)
+        store(out, j, total)
+
+
+@inline
+def _weight_block(depth, inputs, panels, threads, stride):
+    """Row tiles of a weight gradient's block, 0 where even one is too deep to pack."""
+    fitting = _PACKED // max((depth + stride) * stride, 1)
+    blocks = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
+    tiles = (inputs + TILE_ROWS - 1) // TILE_ROWS
+    return min(fitting, _BLOCK_TILES, max((tiles + blocks - 1) // blocks, 1))
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 3
+        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), _INTEGER, _POINTER(real))
+        + (_INTEGER, _INTEGER, _POINTER(types.float64))
+        + (_POINTER(real),) * 4
+        + _SHARE
+        + (_POINTER(real),)
+    )
+)
+def linear_update(
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule, step, settings,
+    first_w, second_w, first_bias, second_bias, thread, threads, scratch,
+):  # fmt: skip
+    """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
+
+    The gradient is never written: each block of it is used as it is made. With
+    `rule` below 0 it is written instead, to `w` and `bias`.
+    """
+    span, stride = tile_columns(x), tile_stride(x)
+    panels = (outputs + span - 1) // span
+    tiles = _weight_block(rows, inputs, panels, threads, stride)
+    packing = tiles > 0
+    block = max(tiles, 1) * TILE_ROWS
+    blocks = (inputs + block - 1) // block
+    zero = scratch
+    sums = _zero_row(scratch)
+    gradient = advance(sums, span)
+    packed_b = advance(gradient, block * span)
+    packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
+    a_tile = (rows + width(x)) * stride
+    begin, end = share(blocks * panels, thread, threads)
+    packed = -1
+    for unit in range(begin, end):
+        i, j = unit // panels * block, unit % panels * span
+        height, columns = min(block, inputs - i), min(span, outputs - j)
+        if packing and packed != i:
+            pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
+            packed = i
+        place = i * ldw + j
+        target, ldt = (advance(w, place), ldw) if rule < 0 else (gradient, span)
+        k = 0
+        while True:
+            steps = min(PANEL_DEPTH, rows - k)
+            panel(
+                height, columns, steps,
+                advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),
+                1, stride if packing else ldx, a_tile if packing else 0,
+                advance(g, k * ldg + j), ldg, packed_b,
+                target if k > 0 else zero, ldt if k > 0 else 0, target, ldt, -np.inf,
+            )  # fmt: skip
+            k += steps
+            if k >= rows:
+                break
+        if rule >= 0:
+            update(
+                rule, step, settings, height, columns, advance(w, place), ldw, gradient, span,
+                advance(first_w, place), advance(second_w, place),
+            )  # fmt: skip
+        if i == 0:
+            _sum_columns(rows, columns, advance(g, j), ldg, sums)
+            if rule >= 0:
+                update(
+                    rule, step, settings, 1, columns, advance(bias, j), span, sums, span,
+                    advance(first_bias, j), advance(second_bias, j),
+                )  # fmt: skip
+            else:
+                _copy(columns, sums, advance(bias, j))
+
+
+@inline
+def _copy(count, source, target):
+    for j in range(0, count, width(source)):
+        store_first(target, j, load_first(source, j, count - j), count - j)
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), const(real, 2), array(real, 2, "A"), array(real, 1))
+        + (_INTEGER, _INTEGER, const(types.float64, 1))
+        + (array(real, 2, "A"),) * 2
+        + (array(real, 1), array(real, 1))
+    )
+)
+def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
+    linear_update(
+        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
+        data(w), w.strides[0] // w.itemsize, data(bias), rule, step, data(settings),
+        data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
+    )  # fmt: skip
+
+
+def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None) -> None:
+    """Update `parameter` by the gradient A^T B, the `step`-th time (from 0), without writing it.
+
+    `a` is (depth, rows), `b` (depth, columns), `parameter` and what the rule remembers of
+    it, `first` and `second`, are (rows, columns) of one dtype with unit column stride and
+    one row stride. `rule` and `settings` are those of `kernels.updates`. Raises TypeError
+    or ValueError for other dtypes or shapes.
+    """
+    x, g = matrix("a", a, parameter.dtype), matrix("b", b, parameter.dtype)
+    if x.shape[0] != g.shape[0]:
+        raise ValueError(f"a has shape {x.shape} and b {g.shape}; expected the same first length")
+    first = parameter if first is None else first
+    second = parameter if second is None else second
+    for name, each in (("parameter", parameter), ("first", first), ("second", second)):
+        output(name, each, (x.shape[1], g.shape[1]), parameter.dtype)
+        if each.strides != parameter.strides or each.strides[1] != each.itemsize:
+            raise ValueError(f"{name} has strides {each.strides}; expected rows of the same kind")
+    if parameter.size == 0:
+        return
+    # The bias that a linear layer would have is updated too, and forgotten.
+    bias, spare = (np.zeros(g.shape[1], parameter.dtype) for _ in range(2))
+    scratch = aligned_zeros(scratch_size(parameter.dtype), parameter.dtype)
+    _matmul_update[parameter.dtype](
+        x, g, parameter, bias, rule, step, settings, first, second, spare, scratch
+    )

@@ -1,0 +1,99 @@
+"""Rows of a data set into a batch: gathered in any order, converted, normalised."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from kernels.arrays import matrix
+from kernels.jit import array, const, entry, inline, routine
+from kernels.simd import (
+    advance,
+    data,
+    load_bytes,
+    load_first,
+    poke,
+    store,
+    store_first,
+    width,
+    zeros,
+)
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+
+@inline
+def _normalised(value, mean, factor, j, count):
+    """(x - mean) factor, for the columns from `j` on."""
+    return (value - load_first(mean, j, count)) * load_first(factor, j, count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(real), _POINTER(types.int64), _INTEGER)
+        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
+    )
+)
+def gather_rows(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+    """target[i] = source[order[i]], or (source[order[i]] - mean) factor when normalising."""
+    for i in range(rows):
+        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        for j in range(0, columns, width(source)):
+            count = columns - j
+            value = load_first(row, j, count)
+            if normalising:
+                value = _normalised(value, mean, factor, j, count)
+            store_first(place, j, value, count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(types.uint8), _POINTER(types.int64), _INTEGER)
+        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
+    )
+)
+def gather_bytes(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+    """As `gather_rows`, from rows of bytes."""
+    lanes = width(target)
+    like = zeros(target)
+    for i in range(rows):
+        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        for j in range(0, columns - lanes + 1, lanes):
+            value = load_bytes(row, j, like)
+            if normalising:
+                value = _normalised(value, mean, factor, j, lanes)
+            store(place, j, value)
+        whole = columns - columns % lanes
+        for j in range(whole, columns):
+            poke(place, j, row[j])
+        if normalising and whole < columns:
+            count = columns - whole
+            value = _normalised(load_first(place, whole, count), mean, factor, whole, count)
+            store_first(place, whole, value, count)
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), const(types.int64, 1), const(real, 1), const(real, 1), array(real, 2))
+    )
+)
+def _normalize(x, order, mean, factor, y):
+    gather_rows(
+        x.shape[0], x.shape[1], data(x), data(order), 1, data(mean), data(factor),
+        data(y), y.shape[1],
+    )  # fmt: skip
+
+
+def normalize(x, mean, factor) -> np.ndarray:
+    """(x - mean) factor, column by column.
+
+    `x` is a floating or integer array (rows, columns); `mean` and `factor` are
+    arrays (columns,) of the result's dtype. Raises ValueError for other shapes.
+    """
+    given = matrix("x", x, mean.dtype)
+    if mean.shape != (given.shape[1],) or factor.shape != mean.shape:
+        raise ValueError(f"x has shape {given.shape}; expected {mean.size} columns")
+    y = np.empty_like(given)
+    _normalize[y.dtype](given, np.arange(given.shape[0]), mean, factor, y)
+    return y

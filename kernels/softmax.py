@@ -1,0 +1,309 @@
+"""Softmax and its logarithm, and softmax-cross-entropy with its gradient in one pass.
+
+The largest logit of a row is subtracted first (N. J. Higham et al., "Accurately
+computing the log-sum-exp and softmax functions", 2021), so logits of any size are
+safe, and one of minus infinity is a probability of zero.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from kernels import vectormath
+from kernels.arrays import class_indices, floating, matrix, output, same_shape
+from kernels.jit import array, const, entry, inline, routine
+from kernels.rows import holds, largest, largest_place, place
+from kernels.simd import (
+    advance,
+    data,
+    first,
+    fma,
+    load_first,
+    peek,
+    poke,
+    reduce_add,
+    select,
+    splat,
+    store_first,
+    width,
+    zeros,
+)
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+
+@inline
+def _exponentials(x, count, shift, y):
+    """y = exp(x - shift), and the sum of it."""
+    total = zeros(x)
+    for j in range(0, count, width(x)):
+        power = vectormath.exp(load_first(x, j, count - j) - shift)
+        power = select(first(count - j, x), power, 0.0)
+        store_first(y, j, power, count - j)
+        total = total + power
+    return reduce_add(total)
+
+
+@inline
+def _scale(y, count, factor):
+    """y *= factor."""
+    for j in range(0, count, width(y)):
+        store_first(y, j, load_first(y, j, count - j) * factor, count - j)
+
+
+@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2)
+def softmax_rows(rows, columns, x, ldx, y, ldy):
+    """y = exp(x - max) / sum exp(x - max), for each row; y may be x."""
+    for i in range(rows):
+        row, result = advance(x, i * ldx), advance(y, i * ldy)
+        total = _exponentials(row, columns, largest(row, columns), result)
+        _scale(result, columns, 1.0 / total)
+
+
+@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2)
+def log_softmax_rows(rows, columns, x, ldx, y, ldy):
+    """y = x - max - log sum exp(x - max), for each row; y may be x."""
+    lanes = width(x)
+    for i in range(rows):
+        row, result = advance(x, i * ldx), advance(y, i * ldy)
+        shift = largest(row, columns)
+        total = zeros(x)
+        for j in range(0, columns, lanes):
+            power = vectormath.exp(load_first(row, j, columns - j) - shift)
+            total = total + select(first(columns - j, x), power, 0.0)
+        logarithm = vectormath.log(splat(reduce_add(total), zeros(x)))
+        for j in range(0, columns, lanes):
+            value = load_first(row, j, columns - j) - shift - logarithm
+            store_first(result, j, value, columns - j)
+
+
+@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 3)
+def softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
+    """out = y (g - sum g y): softmax's gradient in terms of its output; out may be g."""
+    lanes = width(y)
+    for i in range(rows):
+        probability, gradient = advance(y, i * ldy), advance(g, i * ldg)
+        total = zeros(y)
+        for j in range(0, columns, lanes):
+            count = columns - j
+            total = fma(load_first(probability, j, count), load_first(gradient, j, count), total)
+        mean = reduce_add(total)
+        for j in range(0, columns, lanes):
+            count = columns - j
+            change = load_first(gradient, j, count) - mean
+            store_first(out, i * ldo + j, load_first(probability, j, count) * change, count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
+        + (_POINTER(types.int64), _POINTER(real), real)
+        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(real), _POINTER(types.uint8))
+    )
+)
+def cross_entropy_rows(rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, gaps, hits):
+    """Cross-entropy of class indices: losses = w (log sum exp x - x[label]), one a row.
+
+    g = scale w (softmax(x) - onehot(label)), and `hits` says where the first of the
+    largest logits is the label's. g may be x; `gaps` is scratch memory of `rows` elements.
+    """
+    for i in range(rows):
+        row, gradient = advance(x, i * ldx), advance(g, i * ldg)
+        label, weight = labels[i], peek(weights, i) * scale
+        shift = largest(row, classes)
+        chosen = peek(row, label)
+        hits[i] = chosen == shift and not holds(row, label, shift)
+        total = _exponentials(row, classes, shift, gradient)
+        _scale(gradient, classes, weight / total)
+        poke(gradient, label, peek(gradient, label) - weight)
+        poke(losses, i, total)
+        poke(gaps, i, shift - chosen)
+    for i in range(0, rows, width(x)):
+        count = rows - i
+        loss = vectormath.log(load_first(losses, i, count)) + load_first(gaps, i, count)
+        store_first(losses, i, loss * load_first(weights, i, count), count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), real)
+        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(types.uint8))
+    )
+)
+def cross_entropy_probability_rows(
+    rows, classes, x, ldx, t, ldt, weights, scale, g, ldg, losses, hits
+):
+    """Cross-entropy of probabilities t: losses = w sum t (log sum exp x - x), one a row.
+
+    g = scale w (softmax(x) sum t - t), and `hits` says where the first largest
+    logit and the first largest probability are of the same class. g may be x. A
+    class of probability 0 adds nothing, whatever its logit.
+    """
+    lanes = width(x)
+    for i in range(rows):
+        row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
+        shift = largest(row, classes)
+        hits[i] = place(row, classes, shift) == largest_place(target, classes)
+        weight = peek(weights, i)
+        sums, masses = zeros(x), zeros(x)
+        for j in range(0, classes, lanes):
+            count = classes - j
+            power = vectormath.exp(load_first(row, j, count) - shift)
+            sums = sums + select(first(count, x), power, 0.0)
+            masses = masses + load_first(target, j, count)
+        total, mass = reduce_add(sums), reduce_add(masses)
+        logarithm = vectormath.log(splat(total, sums)) + shift
+        loss = zeros(x)
+        for j in range(0, classes, lanes):
+            count = classes - j
+            value, share = load_first(row, j, count), load_first(target, j, count)
+            loss = loss + select(share == 0.0, 0.0, share * (logarithm - value))
+            change = vectormath.exp(value - shift) * (mass / total) - share
+            store_first(gradient, j, change * (scale * weight), count)
+        poke(losses, i, weight * reduce_add(loss))
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+@entry(lambda real: (const(real, 2), array(real, 2)))
+def _softmax(x, y):
+    softmax_rows(x.shape[0], x.shape[1], data(x), x.shape[1], data(y), x.shape[1])
+
+
+@entry(lambda real: (const(real, 2), array(real, 2)))
+def _log_softmax(x, y):
+    log_softmax_rows(x.shape[0], x.shape[1], data(x), x.shape[1], data(y), x.shape[1])
+
+
+@entry(lambda real: (const(real, 2), const(real, 2), array(real, 2)))
+def _softmax_gradient(y, g, out):
+    columns = y.shape[1]
+    softmax_gradient_rows(
+        y.shape[0], columns, data(y), columns, data(g), columns, data(out), columns
+    )
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), const(types.int64, 1), const(real, 1), types.float64)
+        + (array(real, 2), array(real, 1), array(real, 1), array(types.uint8, 1))
+    )
+)
+def _cross_entropy(x, labels, weights, scale, g, losses, gaps, hits):
+    columns = x.shape[1]
+    cross_entropy_rows(
+        x.shape[0], columns, data(x), columns, data(labels), data(weights), scale,
+        data(g), columns, data(losses), data(gaps), data(hits),
+    )  # fmt: skip
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), const(real, 2), const(real, 1), types.float64)
+        + (array(real, 2), array(real, 1), array(types.uint8, 1))
+    )
+)
+def _cross_entropy_probability(x, t, weights, scale, g, losses, hits):
+    columns = x.shape[1]
+    cross_entropy_probability_rows(
+        x.shape[0], columns, data(x), columns, data(t), columns, data(weights), scale,
+        data(g), columns, data(losses), data(hits),
+    )  # fmt: skip
+
+
+def _rowwise(kernel, x, out):
+    given = floating("x", x)
+    if given.ndim == 0 or given.shape[-1] == 0:
+        raise ValueError(f"x has shape {given.shape}; expected at least one class in the last axis")
+    result = output("out", out, given.shape, given.dtype)
+    rows = np.ascontiguousarray(given).reshape(-1, given.shape[-1])
+    if result.flags.c_contiguous and not (result is not x and np.may_share_memory(result, rows)):
+        kernel[rows.dtype](rows, result.reshape(rows.shape))
+    else:
+        written = np.empty_like(rows)
+        kernel[rows.dtype](rows, written)
+        result[...] = written.reshape(result.shape)
+    return result
+
+
+def softmax(x, out=None) -> np.ndarray:
+    """exp(x_i) / sum_j exp(x_j) over the last axis.
+
+    `x` is a float32 or float64 array of shape (..., classes); `out` has the same
+    shape and dtype and may be `x`. Raises ValueError or TypeError for others.
+    """
+    return _rowwise(_softmax, x, out)
+
+
+def log_softmax(x, out=None) -> np.ndarray:
+    """x_i - log sum_j exp(x_j) over the last axis; arrays as in `softmax`."""
+    return _rowwise(_log_softmax, x, out)
+
+
+def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
+    """y (g - sum_j g_j y_j) over the last axis: softmax's gradient in terms of its output y.
+
+    `output_` and `gradient` are 2-d arrays of one shape and dtype. Raises ValueError
+    for other shapes.
+    """
+    y = matrix("output", output_)
+    g = matrix("gradient", gradient, y.dtype)
+    same_shape("gradient", g, "output", y)
+    result = output("out", out, y.shape, y.dtype)
+    written = result if result.flags.c_contiguous else np.empty_like(y)
+    _softmax_gradient[y.dtype](y, g, written)
+    if written is not result:
+        result[...] = written
+    return result
+
+
+class CrossEntropy(NamedTuple):
+    """Result of `softmax_cross_entropy`."""
+
+    loss: float
+    """Weighted mean over the rows."""
+    gradient: np.ndarray
+    """Gradient of the loss with respect to the logits; their shape and dtype."""
+    losses: np.ndarray
+    """Loss of each row, times its weight."""
+    correct: int
+    """Rows whose largest logit is that of the most probable class."""
+
+
+def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
+    """Mean of w_i sum_j t_ij (log sum_k exp z_ik - z_ij), with its gradient, in one pass.
+
+    `logits` z is a float32 or float64 array (rows, classes). `targets` are class
+    indices (rows,) or probabilities (rows, classes); `weights` w (rows,) default to
+    1, and the mean is weighted by them. Raises TypeError or ValueError for other
+    dtypes, shapes, or class indices out of range.
+    """
+    z = matrix("logits", logits)
+    rows, classes = z.shape
+    if classes == 0:
+        raise ValueError(f"logits have shape {z.shape}; expected at least one class")
+    if weights is None:
+        weights = np.ones(rows, z.dtype)
+    w = np.ascontiguousarray(weights, z.dtype)
+    if w.shape != (rows,):
+        raise ValueError(f"weights have shape {w.shape}; expected ({rows},)")
+    total = float(w.sum(dtype=np.float64))
+    gradient, losses = np.empty_like(z), np.empty(rows, z.dtype)
+    hits = np.empty(rows, np.uint8)
+    scale = 1.0 / total if total else np.nan
+    if np.ndim(targets) == 2:
+        t = matrix("targets", targets, z.dtype)
+        same_shape("targets", t, "logits", z)
+        _cross_entropy_probability[z.dtype](z, t, w, scale, gradient, losses, hits)
+    else:
+        labels = class_indices("targets", targets, rows, classes)
+        _cross_entropy[z.dtype](z, labels, w, scale, gradient, losses, np.empty_like(losses), hits)
+    loss = float(losses.sum(dtype=np.float64)) * scale
+    return CrossEntropy(loss, gradient, losses, int(hits.sum()))

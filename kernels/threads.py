@@ -1,0 +1,106 @@
+"""How threads that run the same program keep in step: atomics and a barrier.
+
+Each thread runs the whole program on its share of every instruction's output, and
+waits for the others where the program says so. Waiting takes a few tenths of a
+microsecond when all threads have a core, and gives the core away when not.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from kernels import host
+from kernels.jit import inline
+from kernels.simd import declare
+
+ARRIVED, GENERATION, BARRIER = 0, 8, 16
+"""Places of the barrier's two counters, on cache lines of their own, and its length in int64."""
+
+_SPINS = 2000  # tries before the core is given away: longer than any share is late by
+
+_I64 = ir.IntType(64)
+
+
+@intrinsic
+def _atomic_add(typingctx, pointer, index, value):
+    """Add to an int64 and give what it was, as one operation."""
+
+    def codegen(context, builder, sig, args):
+        address = builder.gep(args[0], [args[1]])
+        return builder.atomic_rmw("add", address, args[2], "seq_cst")
+
+    return types.int64(pointer, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _atomic_load(typingctx, pointer, index):
+    """Read an int64 that other threads write."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
+
+    return types.int64(pointer, types.int64), codegen
+
+
+@intrinsic
+def _atomic_store(typingctx, pointer, index, value):
+    """Write an int64 that other threads read."""
+
+    def codegen(context, builder, sig, args):
+        builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _pause(typingctx):
+    """Tell the processor that this thread is only waiting."""
+
+    def codegen(context, builder, sig, args):
+        if host.IS_X86:
+            builder.call(declare(builder, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _give_way(typingctx):
+    """Let another thread have the core."""
+
+    def codegen(context, builder, sig, args):
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+        builder.call(declare(builder, name, ir.IntType(32), []), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@inline
+def wait(barrier, threads):
+    """Return when all `threads` threads have called this."""
+    if threads == 1:
+        return
+    generation = _atomic_load(barrier, GENERATION)
+    if _atomic_add(barrier, ARRIVED, 1) == threads - 1:
+        _atomic_store(barrier, ARRIVED, 0)
+        _atomic_store(barrier, GENERATION, generation + 1)
+        return
+    spins = 0
+    while _atomic_load(barrier, GENERATION) == generation:
+        spins += 1
+        if spins < _SPINS:
+            _pause()
+        else:
+            _give_way()
+
+
+@inline
+def share(items, thread, threads):
+    """The range of items that are this thread's."""
+    return items * thread // threads, items * (thread + 1) // threads

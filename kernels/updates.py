@@ -1,0 +1,210 @@
+"""What an optimizer does to parameters, a block of rows at a time.
+
+The formulas and their order of operations are torch's (`torch.optim.SGD`, `Adam`,
+`AdamW`, `torch.nn.utils.clip_grad_*`). Settings are one float64 array, indexed by
+the names below, that may change between steps; scalars derived from it are
+computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import types
+
+from kernels.jit import array, const, entry, inline, routine
+from kernels.simd import (
+    data,
+    fma,
+    load_first,
+    maximum,
+    minimum,
+    reduce_add,
+    splat,
+    sqrt,
+    store_first,
+    width,
+    zeros,
+)
+
+SGD, ADAM = 0, 1
+"""Rules."""
+
+(
+    LEARNING_RATE,
+    MOMENTUM,
+    DAMPENING,
+    NESTEROV,
+    WEIGHT_DECAY,
+    DECOUPLED,
+    BETA1,
+    BETA2,
+    EPSILON,
+    CLIP_VALUE,
+    CLIP_NORM,
+    GRADIENT_SCALE,
+    SETTINGS,
+) = range(13)
+"""Places in the array of settings, and its length.
+
+`NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound
+of infinity does nothing; `GRADIENT_SCALE` is what clipping by norm found.
+"""
+
+_INTEGER = types.int64
+_SETTINGS = types.CPointer(types.float64)
+
+
+@inline
+def _gradient(p, g, scale, bound, decay):
+    """The gradient a rule works with: scaled, clipped by value, with weight decay."""
+    g = maximum(minimum(g * scale, bound), 0.0 - bound)
+    return fma(p, decay, g)
+
+
+@inline
+def _sgd(step, settings, rows, columns, p, ldp, g, ldg, velocity):
+    """v = momentum v + (1 - dampening) g, and p -= lr v; the first step takes v = g."""
+    momentum = settings[MOMENTUM]
+    keep, take = momentum, 1.0 - settings[DAMPENING]
+    if step == 0:
+        keep, take = 0.0, 1.0
+    like = zeros(p)
+    rate = splat(-settings[LEARNING_RATE], like)
+    scale, decay = splat(settings[GRADIENT_SCALE], like), splat(settings[WEIGHT_DECAY], like)
+    bound = splat(settings[CLIP_VALUE], like)
+    lanes = width(p)
+    if momentum == 0.0:
+        for i in range(rows):
+            for j in range(0, columns, lanes):
+                count = columns - j
+                value = load_first(p, i * ldp + j, count)
+                change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, decay)
+                store_first(p, i * ldp + j, fma(rate, change, value), count)
+        return
+    keeping, taking = splat(keep, like), splat(take, like)
+    look, plain = splat(momentum, like), settings[NESTEROV] == 0.0
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            count, place = columns - j, i * ldp + j
+            value = load_first(p, place, count)
+            change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, decay)
+            speed = fma(load_first(velocity, place, count), keeping, change * taking)
+            store_first(velocity, place, speed, count)
+            if not plain:
+                speed = fma(speed, look, change)
+            store_first(p, place, fma(rate, speed, value), count)
+
+
+@inline
+def _adam(step, settings, rows, columns, p, ldp, g, ldg, first, second):
+    """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
+
+    c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
+    """
+    beta1, beta2 = settings[BETA1], settings[BETA2]
+    correction1 = 1.0 - beta1 ** (step + 1.0)
+    correction2 = math.sqrt(1.0 - beta2 ** (step + 1.0))
+    rate, decay = settings[LEARNING_RATE], settings[WEIGHT_DECAY]
+    like = zeros(p)
+    shrink, l2 = splat(1.0, like), splat(decay, like)
+    if settings[DECOUPLED] != 0.0:
+        shrink, l2 = splat(1.0 - rate * decay, like), splat(0.0, like)
+    scale, bound = splat(settings[GRADIENT_SCALE], like), splat(settings[CLIP_VALUE], like)
+    take1, keep2, take2 = splat(1.0 - beta1, like), splat(beta2, like), splat(1.0 - beta2, like)
+    unbias, epsilon = splat(1.0 / correction2, like), splat(settings[EPSILON], like)
+    stride = splat(-rate / correction1, like)
+    lanes = width(p)
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            count, place = columns - j, i * ldp + j
+            value = load_first(p, place, count)
+            change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, l2)
+            mean = load_first(first, place, count)
+            mean = fma(change - mean, take1, mean)
+            square = fma(change * take2, change, load_first(second, place, count) * keep2)
+            store_first(first, place, mean, count)
+            store_first(second, place, square, count)
+            move = mean / fma(sqrt(square), unbias, epsilon)
+            store_first(p, place, fma(stride, move, value * shrink), count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _SETTINGS, _INTEGER, _INTEGER)
+        + (types.CPointer(real), _INTEGER) * 2
+        + (types.CPointer(real),) * 2
+    )
+)
+def update(rule, step, settings, rows, columns, p, ldp, g, ldg, first, second):
+    """Update a block of parameters by its gradient, the `step`-th time (from 0).
+
+    `first` and `second` are what the rule remembers: SGD's velocity (if it has
+    momentum), Adam's two moments; both lie as the parameters do.
+    """
+    if rule == SGD:
+        _sgd(step, settings, rows, columns, p, ldp, g, ldg, first)
+    else:
+        _adam(step, settings, rows, columns, p, ldp, g, ldg, first, second)
+
+
+CHUNK = 4096
+"""Elements summed by themselves, so that sums do not depend on the number of threads."""
+
+
+@inline
+def chunks(size):
+    """Pieces that a sum of squares over `size` elements is made of."""
+    return (size + CHUNK - 1) // CHUNK
+
+
+@inline
+def sum_of_squares(size, x, chunk):
+    """Sum of the squares of one chunk of a flat array."""
+    begin = chunk * CHUNK
+    end = min(begin + CHUNK, size)
+    total = zeros(x)
+    for i in range(begin, end, width(x)):
+        value = load_first(x, i, end - i)
+        total = fma(value, value, total)
+    return reduce_add(total)
+
+
+def clip_factor(norm, bound):
+    """Factor that brings a gradient of this norm within the bound, as torch has it."""
+    return min(1.0, bound / (norm + 1e-6))
+
+
+norm_scale = inline(clip_factor)
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+@entry(
+    lambda real: (
+        (_INTEGER, _INTEGER, const(types.float64, 1), array(real, 1), const(real, 1))
+        + (array(real, 1),) * 2
+    )
+)
+def update_flat(rule, step, settings, p, g, first, second):
+    """Update a flat array of parameters by its gradient; the arguments are those of `update`."""
+    update(
+        rule, step, data(settings), 1, p.size, data(p), p.size, data(g), p.size,
+        data(first), data(second),
+    )  # fmt: skip
+
+
+@entry(lambda real: (const(real, 1), types.float64), types.float64)
+def _add_squares(x, total):
+    for chunk in range(chunks(x.size)):
+        total += sum_of_squares(x.size, data(x), chunk)
+    return total
+
+
+def gradient_norm(arrays) -> float:
+    """Euclidean norm of all elements of some flat contiguous arrays together, in float64."""
+    total = 0.0
+    for x in arrays:
+        total = _add_squares[x.dtype](x, total)
+    return math.sqrt(total)

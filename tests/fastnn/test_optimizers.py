@@ -1,0 +1,370 @@
+import copy
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from fastnn import SGD, Adam, AdamW, CrossEntropyLoss, Linear, Parameter, Sequential, Tanh, fit
+
+SHAPES = [(3, 5), (5,), (40, 33), (1, 1), (130,)]
+DTYPES = ["float32", "float64"]
+
+
+def transposed(block):
+    return block[:, :40].T
+
+
+def parameters(dtype, seed=0):
+    """Parameters of all shapes, one of them with gaps in memory; not in one block."""
+    rng = np.random.default_rng(seed)
+    made = [Parameter(rng.normal(size=shape).astype(dtype)) for shape in SHAPES]
+    made[2] = Parameter(made[2].data, (33, 48), transposed)
+    return made
+
+
+def gradients(step, like):
+    rng = np.random.default_rng(1000 + step)
+    return [rng.normal(size=each.shape).astype(each.dtype) for each in like]
+
+
+def compare(ours, theirs, dtype, *, clip_value=None, clip_norm=None, steps=10, before=None, **settings):
+    """Ten steps of an optimizer and of torch's give the same parameters."""
+    mine = parameters(dtype)
+    tensors = [torch.nn.Parameter(torch.from_numpy(np.array(p.data))) for p in mine]
+    optimizer = ours(mine, clip_value=clip_value, clip_norm=clip_norm, **settings)
+    expected = theirs(tensors, **settings)
+    for step in range(steps):
+        for parameter, tensor, g in zip(mine, tensors, gradients(step, mine), strict=True):
+            parameter.grad[...] = g
+            tensor.grad = torch.from_numpy(g.copy())
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(tensors, clip_norm)
+        if clip_value is not None:
+            torch.nn.utils.clip_grad_value_(tensors, clip_value)
+        if before is not None:
+            before(step, optimizer, expected)
+        optimizer.step()
+        expected.step()
+    assert optimizer.steps == steps
+    for parameter, tensor in zip(mine, tensors, strict=True):
+        torch.testing.assert_close(torch.from_numpy(np.array(parameter.data)), tensor.data)
+        gaps = parameter.memory.copy()
+        parameter.seen_in(gaps)[...] = 0
+        assert not gaps.any()
+    return mine
+
+
+# ---------------------------------------------------------------------- against torch
+
+SGD_SETTINGS = [
+    {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": decay,
+     "nesterov": nesterov}
+    for lr, momentum, dampening, decay, nesterov in itertools.product(
+        [1e-3, 0.3], [0.0, 0.5, 0.9], [0.0, 0.4], [0.0, 0.1], [False, True]
+    )
+    if not nesterov or (momentum and not dampening)
+]  # fmt: skip
+ADAM_SETTINGS = [
+    {"lr": lr, "betas": betas, "eps": eps, "weight_decay": decay}
+    for lr, betas, eps, decay in itertools.product(
+        [1e-3, 0.1], [(0.9, 0.999), (0.5, 0.5), (0.0, 0.9)], [1e-8, 1e-2], [0.0, 0.1]
+    )
+]
+
+
+def short(settings):
+    return ",".join(str(value) for value in settings.values())
+
+
+@pytest.mark.parametrize("settings", SGD_SETTINGS, ids=short)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sgd(settings, dtype):
+    compare(SGD, torch.optim.SGD, dtype, **settings)
+
+
+@pytest.mark.parametrize("settings", ADAM_SETTINGS, ids=short)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adam(settings, dtype):
+    compare(Adam, torch.optim.Adam, dtype, **settings)
+
+
+@pytest.mark.parametrize("settings", ADAM_SETTINGS, ids=short)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adamw(settings, dtype):
+    compare(AdamW, torch.optim.AdamW, dtype, **settings)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+def test_defaults(ours):
+    compare(ours, getattr(torch.optim, ours.__name__), "float64")
+
+
+@pytest.mark.parametrize("clipping", [(0.5, None), (None, 1.0), (0.01, 3.0), (1e3, 1e6), (0.0, None)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ours", [SGD, Adam])
+def test_clipping(ours, dtype, clipping):
+    clip_value, clip_norm = clipping
+    settings = {"lr": 0.1, "weight_decay": 0.1} | ({"momentum": 0.9} if ours is SGD else {})
+    theirs = getattr(torch.optim, ours.__name__)
+    compare(ours, theirs, dtype, clip_value=clip_value, clip_norm=clip_norm, **settings)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+def test_settings_may_change_between_steps(ours):
+    def change(step, optimizer, expected):
+        optimizer.lr = expected.param_groups[0]["lr"] = 0.1 / (step + 1)
+        optimizer.weight_decay = expected.param_groups[0]["weight_decay"] = 0.01 * step
+        if ours is not SGD:
+            optimizer.betas = expected.param_groups[0]["betas"] = (0.9 - 0.05 * step, 0.9)
+
+    settings = {"momentum": 0.9} if ours is SGD else {}
+    compare(ours, getattr(torch.optim, ours.__name__), "float64", before=change, **settings)
+
+
+def test_clipping_may_be_switched_off_between_steps():
+    one, other = parameters("float64"), parameters("float64")
+    clipped, plain = SGD(one, lr=0.1, clip_norm=1e-3), SGD(other, lr=0.1)
+    for parameter, same, g in zip(one, other, gradients(0, one), strict=True):
+        parameter.grad[...] = same.grad[...] = g
+    before = one[0].data.copy()
+    clipped.step()
+    assert np.abs(one[0].data - before).max() <= 1e-4
+    for parameter, same in zip(one, other, strict=True):
+        parameter.data[...] = same.data
+    clipped.clip_norm = None
+    clipped.step()
+    plain.step()
+    for parameter, same in zip(one, other, strict=True):
+        np.testing.assert_array_equal(parameter.data, same.data)
+
+
+# ------------------------------------------------------------- where parameters may lie
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam])
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_one_block_and_many_give_the_same_bits(ours, clip_norm):
+    settings = {"lr": 0.1, "clip_norm": clip_norm} | ({"momentum": 0.9} if ours is SGD else {})
+    apart, together = parameters("float32"), parameters("float32")
+
+    class Holder:
+        """A layer that only holds parameters."""
+
+        def forward(self, x):
+            return x
+
+        def backward(self, gradient):
+            return gradient
+
+        def parameters(self):
+            return together
+
+    Sequential(Holder())
+    assert together[0].block is together[4].block
+    optimizers = ours(apart, **settings), ours(together, **settings)
+    assert [len(list(each.runs())) for each in optimizers] == [5, 1]
+    for step in range(3):
+        for group in (apart, together):
+            for parameter, g in zip(group, gradients(step, group), strict=True):
+                parameter.grad[...] = g
+        for each in optimizers:
+            each.step()
+    for one, other in zip(apart, together, strict=True):
+        # One norm is a sum of five sums, the other a single one.
+        tolerance = 0 if clip_norm is None else 1e-6
+        np.testing.assert_allclose(one.data, other.data, rtol=tolerance, atol=tolerance)
+
+
+def test_parameters_may_move_after_the_optimizer_was_made():
+    layers = [Linear(4, 3, seed=0), Linear(3, 2, seed=1)]
+    optimizer = SGD([p for layer in layers for p in layer.parameters()], lr=1.0)
+    model = Sequential(*layers)
+    before = model.state_dict()
+    for parameter in model.parameters():
+        parameter.grad[...] = 1
+    optimizer.step()
+    for name, values in model.state_dict().items():
+        np.testing.assert_array_equal(values, before[name] - 1)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("chosen", [[0], [1], [0, 3], [2, 1], [3, 2, 1, 0]])
+def test_a_subset_leaves_the_others_alone(ours, chosen):
+    model = Sequential(Linear(4, 3, seed=0), Tanh(), Linear(3, 2, seed=1))
+    full = Sequential(Linear(4, 3, seed=0), Tanh(), Linear(3, 2, seed=1))
+    every = list(model.parameters())
+    before = [np.asarray(p) for p in every]
+    optimizers = ours([every[i] for i in chosen], lr=0.1), ours(full.parameters(), lr=0.1)
+    for step in range(3):
+        for group in (every, list(full.parameters())):
+            for parameter, g in zip(group, gradients(step, group), strict=True):
+                parameter.grad[...] = g
+        for each in optimizers:
+            each.step()
+    for i, (parameter, moved) in enumerate(zip(every, full.parameters(), strict=True)):
+        np.testing.assert_array_equal(parameter.data, moved.data if i in chosen else before[i])
+
+
+def test_zero_grad_is_of_its_own_parameters():
+    every = parameters("float32")
+    for parameter in every:
+        parameter.grad[...] = 1
+    SGD(every[:2]).zero_grad()
+    assert [parameter.grad.any() for parameter in every] == [False, False, True, True, True]
+
+
+def test_both_dtypes_in_one_optimizer():
+    single, double = parameters("float32"), parameters("float64")
+    optimizer = Adam([single[0], double[0], single[1]], lr=0.1)
+    alone = Adam([copy.deepcopy(double[0])], lr=0.1)
+    for each in (single[0], double[0], single[1], *alone.parameters):
+        each.grad[...] = 0.5
+    optimizer.step()
+    alone.step()
+    np.testing.assert_array_equal(double[0].data, alone.parameters[0].data)
+
+
+def test_gradients_stay_as_they_were():
+    every = parameters("float64")
+    optimizer = SGD(every, lr=0.1, momentum=0.9, weight_decay=0.1, clip_value=0.1, clip_norm=0.1)
+    for parameter, g in zip(every, gradients(0, every), strict=True):
+        parameter.grad[...] = g
+    optimizer.step()
+    for parameter, g in zip(every, gradients(0, every), strict=True):
+        np.testing.assert_array_equal(parameter.grad, g)
+
+
+# ------------------------------------------------------------------------ state_dict
+
+
+def advance(optimizer, first, last):
+    for step in range(first, last):
+        every = optimizer.parameters
+        for parameter, g in zip(every, gradients(step, every), strict=True):
+            parameter.grad[...] = g
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.1),
+        lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, clip_norm=0.5),
+        lambda p: Adam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-4, clip_value=0.3),
+        lambda p: AdamW(p, lr=0.1),
+    ],
+    ids=["SGD", "Nesterov", "Adam", "AdamW"],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_state_goes_on_with_the_same_bits(make, dtype):
+    whole = make(parameters(dtype))
+    advance(whole, 0, 10)
+    first = make(parameters(dtype))
+    advance(first, 0, 4)
+    state = pickle.loads(pickle.dumps(first.state_dict()))
+    values = [np.asarray(p) for p in first.parameters]
+    advance(first, 4, 6)  # a state is a copy
+    second = type(first)(parameters(dtype, seed=7))
+    second.load_state_dict(state)
+    for parameter, value in zip(second.parameters, values, strict=True):
+        parameter.assign(value)
+    assert second.steps == 4
+    assert repr(second) == repr(whole)
+    assert (second.clip_norm, second.clip_value) == (whole.clip_norm, whole.clip_value)
+    advance(second, 4, 10)
+    for one, other in zip(whole.parameters, second.parameters, strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(SGD, Adam), (Adam, SGD), (Adam, AdamW), (AdamW, Adam)]
+)
+def test_the_state_of_another_kind_is_refused(one, other):
+    optimizer = other(parameters("float32"))
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match=other.__name__):
+        optimizer.load_state_dict(one(parameters("float32")).state_dict())
+    np.testing.assert_array_equal(optimizer.settings, before["settings"])
+
+
+def test_the_state_of_another_network_is_refused():
+    optimizer = Adam(parameters("float32"))
+    state = Adam(parameters("float32")[:3]).state_dict()
+    with pytest.raises(ValueError, match="Adam: the state remembers arrays of shapes .* expected"):
+        optimizer.load_state_dict(state)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_model_and_optimizer_are_copied_together(copied):
+    model = Sequential(Linear(4, 3, seed=0), Tanh(), Linear(3, 2, seed=1))
+    optimizer = Adam(model.parameters(), lr=0.1)
+    x, y = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 2
+    run = {"loss": CrossEntropyLoss(), "batch_size": 8, "seed": 0}
+    fit(model, x, y, optimizer=optimizer, epochs=2, **run)
+    twin, its = copied((model, optimizer))
+    for one, own in ((model, optimizer), (twin, its)):
+        fit(one, x, y, optimizer=own, epochs=2, **run)
+    for name, values in model.state_dict().items():
+        np.testing.assert_array_equal(twin.state_dict()[name], values)
+    assert its.steps == optimizer.steps == 12
+
+
+# ----------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("ours", "settings", "message"),
+    [
+        (SGD, {"lr": -0.1}, "SGD: lr is -0.1; expected a number of 0 or more"),
+        (SGD, {"lr": math.nan}, "SGD: lr is nan"),
+        (SGD, {"momentum": -1}, "SGD: momentum is -1; expected a number of 0 or more"),
+        (SGD, {"dampening": math.nan}, "SGD: dampening is nan; expected a number"),
+        (SGD, {"weight_decay": -1}, "SGD: weight_decay is -1"),
+        (SGD, {"nesterov": True}, "nesterov needs momentum above 0 and dampening of 0"),
+        (SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "nesterov needs momentum"),
+        (SGD, {"clip_norm": -1}, "clip_norm is -1; expected a number of 0 or more, or None"),
+        (SGD, {"clip_value": -1}, "clip_value is -1; expected a number of 0 or more, or None"),
+        (Adam, {"lr": -1}, "Adam: lr is -1"),
+        (Adam, {"betas": (1.0, 0.9)}, "Adam: beta1 is 1.0; expected a number from 0 to below 1"),
+        (Adam, {"betas": (0.9, -0.1)}, "Adam: beta2 is -0.1"),
+        (AdamW, {"eps": -1}, "AdamW: eps is -1"),
+    ],
+)
+def test_settings_out_of_range(ours, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ours(parameters("float32"), **settings)
+
+
+def test_settings_are_checked_when_changed():
+    optimizer = Adam(parameters("float32"), lr=0.5)
+    with pytest.raises(ValueError, match="Adam: lr is -1"):
+        optimizer.lr = -1
+    with pytest.raises(ValueError, match="beta2 is 2"):
+        optimizer.betas = (0.9, 2)
+    assert optimizer.lr == 0.5
+    optimizer.clip_value, optimizer.clip_norm = 1.5, 2.5
+    assert (optimizer.clip_value, optimizer.clip_norm) == (1.5, 2.5)
+    optimizer.clip_value = optimizer.clip_norm = None
+    assert optimizer.clip_value is optimizer.clip_norm is None
+
+
+def test_parameters_that_cannot_be_optimized():
+    with pytest.raises(ValueError, match="SGD: there are no parameters to optimize"):
+        SGD([])
+    with pytest.raises(TypeError, match="Adam: got a ndarray; expected Parameters"):
+        Adam([np.zeros(3)])
+    one = Parameter(np.zeros(3))
+    with pytest.raises(ValueError, match="twice"):
+        SGD([one, one])
+
+
+def test_repr():
+    every = parameters("float32")
+    assert repr(SGD(every, lr=0.1, momentum=0.9)) == (
+        "SGD(lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False)"
+    )
+    assert repr(Adam(every)) == "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
+    assert repr(AdamW(every, lr=1)).startswith("AdamW(lr=1.0, ")

@@ -1,0 +1,60 @@
+"""What the kernels' tests share: memory that ends at a forbidden page, and errors in ulps."""
+
+import ctypes
+import mmap
+import sys
+
+import numpy as np
+import pytest
+
+_FORBIDDEN = 0  # PROT_NONE
+
+
+@pytest.fixture
+def guarded():
+    """Function that makes an array ending, or with `before` beginning, at a forbidden page.
+
+    Touching a byte past that end of the array kills the process.
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("protects memory as Linux does")
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+
+    def make(shape, dtype, before=False):
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        room = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = mmap.mmap(-1, room + mmap.PAGESIZE)
+        begin = mmap.PAGESIZE if before else room - size
+        array = np.frombuffer(memory, dtype, size // dtype.itemsize, begin).reshape(shape)
+        first = np.frombuffer(memory, np.uint8).ctypes.data
+        forbidden = first if before else first + room
+        assert protect(forbidden, mmap.PAGESIZE, _FORBIDDEN) == 0, ctypes.get_errno()
+        return array
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ulps():
+    """Function giving the error of floating results in units in the last place.
+
+    The exact values come in a wider type; the unit is that of the exact value in the
+    results' type. Where the exact value rounds to inf, or is NaN, anything else counts
+    as inf.
+    """
+
+    def error(got, exact):
+        info, wide = np.finfo(got.dtype), exact.dtype.type
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = exact.astype(got.dtype)
+            _, exponent = np.frexp(exact)
+            exponent = np.where(exact == 0, info.minexp, np.maximum(exponent - 1, info.minexp))
+            distance = np.abs(got.astype(wide) - exact) / np.ldexp(wide(1), exponent - info.nmant)
+        special = ~(np.isfinite(rounded) & np.isfinite(got))
+        same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+        distance[special] = np.where(same, 0, np.inf)[special]
+        return distance
+
+    return error
