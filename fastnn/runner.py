@@ -6,6 +6,8 @@ Python's own; the interpreter's lock is free while they compute.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import TracebackType
@@ -98,18 +100,47 @@ class Runner:
         """Run batches `begin` to `end` on all threads; give how many were finished."""
         arguments: tuple[Any, ...] = self._barrier, self.samples, self.program.batch, begin, end
         shares = list(zip(self._states, self._scratch, strict=True))
-        others = [
-            self._pool.submit(self._run, self.program.table, *mine, *arguments)
-            for mine in shares[1:]
-            if self._pool is not None
-        ]
-        try:
+        if self._pool is None:
             return self._run(self.program.table, *shares[0], *arguments)
-        finally:
-            wait(others)
+        with _LateInterrupt():
+            others = [
+                self._pool.submit(self._run, self.program.table, *mine, *arguments)
+                for mine in shares[1:]
+            ]
+            try:
+                return self._run(self.program.table, *shares[0], *arguments)
+            finally:
+                wait(others)
 
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps, and clear the sign to stop."""
         for state in self._states:
             state[instructions.TICK], state[instructions.HALT] = ticks, 0
         self._barrier[:] = 0
+
+
+class _LateInterrupt:
+    """Has Ctrl-C wait until the block is left.
+
+    Threads meet at barriers: were this one interrupted before it joins the others, they
+    would wait for it for ever, in memory that is freed.
+    """
+
+    def __enter__(self) -> None:
+        self._pressed: tuple[Any, ...] | None = None
+        self._usual: Any = None
+        # Python handles signals in its main thread: no other one is interrupted.
+        if threading.current_thread() is threading.main_thread():
+            usual = signal.getsignal(signal.SIGINT)
+            if callable(usual):
+                signal.signal(signal.SIGINT, self._note)
+                self._usual = usual
+
+    def _note(self, *signal_and_frame) -> None:
+        self._pressed = signal_and_frame
+
+    def __exit__(self, *error) -> None:
+        if self._usual is not None:
+            signal.signal(signal.SIGINT, self._usual)
+            if self._pressed is not None:
+                self._usual(*self._pressed)

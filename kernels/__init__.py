@@ -19,9 +19,9 @@ from kernels.activations import (
     tanh_gradient,
 )
 from kernels.dropout import dropout, dropout_gradient
-from kernels.gemm import add_column_sums, matmul, matmul_gradient
 from kernels.linear import matmul_update
 from kernels.losses import SquaredError, mean_squared_error
+from kernels.matmul import add_column_sums, matmul, matmul_gradient
 from kernels.samples import normalize
 from kernels.softmax import (
     CrossEntropy,

@@ -43,6 +43,8 @@ _POINTER = types.CPointer
 
 # ------------------------------------------------------------------- functions of a block
 
+_MANY_REGISTERS = host.VECTOR_REGISTERS >= 32  # for four vectors beside the constants
+
 
 def _on_rows(function):
     """Compiled loop that puts `function` of each vector of x into y."""
@@ -53,14 +55,14 @@ def _on_rows(function):
         for i in range(rows):
             source, target = advance(x, i * ldx), advance(y, i * ldy)
             j = 0
-            # Four at a time: their chains of operations overlap, and so do waits for memory.
-            while j + 4 * w <= columns:
-                a, b = function(load(source, j)), function(load(source, j + w))
-                c, d = function(load(source, j + 2 * w)), function(load(source, j + 3 * w))
-                store(target, j, a)
-                store(target, j + w, b)
-                store(target, j + 2 * w, c)
-                store(target, j + 3 * w, d)
+            # Four at a time, loaded together, so that waits for memory overlap.
+            while _MANY_REGISTERS and j + 4 * w <= columns:
+                a, b = load(source, j), load(source, j + w)
+                c, d = load(source, j + 2 * w), load(source, j + 3 * w)
+                store(target, j, function(a))
+                store(target, j + w, function(b))
+                store(target, j + 2 * w, function(c))
+                store(target, j + 3 * w, function(d))
                 j += 4 * w
             while j < columns:
                 count = columns - j
@@ -180,16 +182,17 @@ def activate_gradient(code, rows, columns, y, ldy, g, ldg, out, ldo):
 @inline
 def _fits(x, y):
     """Whether a loop can go over both at once: contiguous, of one size, the same or apart."""
-    size = x.itemsize
+    size, length = x.itemsize, x.size * x.itemsize
     contiguous = x.size < 2 or (x.strides[0] == size and y.strides[0] == size)
-    distance = abs(x.ctypes.data - y.ctypes.data)
-    return x.size == y.size and contiguous and (distance == 0 or distance >= x.size * size)
+    # An address is unsigned to numba, and so would be the difference of two.
+    distance = abs(np.int64(x.ctypes.data) - np.int64(y.ctypes.data))
+    return x.size == y.size and contiguous and (distance == 0 or distance >= length)
 
 
 @inline
 def _to_line(x):
     """Elements of x before the first that begins a cache line, at most x.size."""
-    return min(-x.ctypes.data % host.CACHE_LINE // x.itemsize, x.size)
+    return min(-np.int64(x.ctypes.data) % host.CACHE_LINE // x.itemsize, x.size)
 
 
 @entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A")), types.boolean)
@@ -234,7 +237,9 @@ def apply(code: int, x, out=None) -> np.ndarray:
     if compiled is not None:
         y = np.empty_like(x) if out is None else out
         try:
-            if x.ndim == 1:
+            if y.dtype != x.dtype:  # numba does not tell byte orders apart
+                done = False
+            elif x.ndim == 1:
                 done = compiled(code, x, y)
             elif y.flags.c_contiguous and y.shape == x.shape:
                 done = compiled(code, x.ravel(), y.ravel())
@@ -270,7 +275,9 @@ def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
     if compiled is not None:
         result = np.empty_like(gradient) if out is None else out
         try:
-            if gradient.ndim == 1:
+            if not output_.dtype == gradient.dtype == result.dtype:
+                done = False
+            elif gradient.ndim == 1:
                 done = compiled(code, output_, gradient, result)
             elif result.flags.c_contiguous and result.shape == gradient.shape == output_.shape:
                 done = compiled(code, output_.ravel(), gradient.ravel(), result.ravel())

@@ -66,7 +66,8 @@ def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
         raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
     if array.shape != (rows,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
-    if rows and not 0 <= (low := array.min()) <= (high := array.max()) < classes:
+    low, high = (array.min(), array.max()) if rows else (0, 0)
+    if rows and not 0 <= low <= high < classes:
         raise ValueError(
             f"{name} ranges from {low} to {high}; expected class indices from 0 to {classes - 1}"
         )

@@ -93,7 +93,7 @@ def linear_forward(
         here = advance(y, i * ldy + j)
         gemm(
             height, columns, inputs, advance(x, i * ldx), ldx, 1, advance(w, j), ldw, 1,
-            advance(bias, j), 0, here, ldy, floor, 0, 0, scratch,
+            advance(bias, j), 0, 1, here, ldy, floor, 0, 0, scratch,
         )  # fmt: skip
         if activation != IDENTITY and activation != RELU:
             activate(activation, height, columns, here, ldy, here, ldy)
@@ -116,7 +116,7 @@ def linear_input_gradient(
         here = advance(out, i * ldo + j)
         gemm(
             height, columns, outputs, advance(g, i * ldg), ldg, 1, advance(w, j * ldw), 1, ldw,
-            scratch, 0, here, ldo, -np.inf, 0, 1, free,
+            scratch, 0, 0, here, ldo, -np.inf, 0, 1, free,
         )  # fmt: skip
         if activation != IDENTITY:
             output = advance(y, i * ldy + j)

@@ -134,6 +134,15 @@ def emit_store(builder, value, pointer, index, vector, mask=None):
     builder.call(function, [value, address, _I32(align), mask])
 
 
+def emit_prefetch(builder, pointer, index):
+    """Ask for the cache line of an element; an address that does not exist does no harm."""
+    address = builder.gep(pointer, [index])
+    kinds = [address.type, _I32, _I32, _I32]
+    prefetch = declare(builder, "llvm.prefetch.p0", ir.VoidType(), kinds)
+    # To read, to be kept in all caches, of data.
+    builder.call(prefetch, [address, _I32(0), _I32(3), _I32(1)])
+
+
 def emit_fma(builder, a, b, c, vector):
     """Emit `a * b + c`: one rounding where the host has fused multiply-add, two where not."""
     kind = llvm_vector(vector)
@@ -480,6 +489,17 @@ def width(typingctx, pointer):
 
     def codegen(context, builder, sig, args):
         return _I64(lanes)
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
+def element_bytes(typingctx, pointer):
+    """Bytes of an element of what the pointer points at (a constant)."""
+    size = pointer.dtype.bitwidth // 8
+
+    def codegen(context, builder, sig, args):
+        return _I64(size)
 
     return types.int64(pointer), codegen
 

@@ -7,8 +7,10 @@ microsecond when all threads have a core, and gives the core away when not.
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -23,6 +25,18 @@ ARRIVED, GENERATION, BARRIER = 0, 8, 16
 _SPINS = 2000  # tries before the core is given away: longer than any share is late by
 
 _I64 = ir.IntType(64)
+
+_GIVE_WAY = "fastnn.give_way"
+"""Symbol of the system's function that gives the core to another thread."""
+
+
+def _define_give_way() -> None:
+    windows = sys.platform == "win32"
+    function = ctypes.CDLL("kernel32").SwitchToThread if windows else ctypes.CDLL(None).sched_yield
+    llvm.add_symbol(_GIVE_WAY, ctypes.cast(function, ctypes.c_void_p).value)
+
+
+_define_give_way()
 
 
 @intrinsic
@@ -74,8 +88,7 @@ def _give_way(typingctx):
     """Let another thread have the core."""
 
     def codegen(context, builder, sig, args):
-        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
-        builder.call(declare(builder, name, ir.IntType(32), []), [])
+        builder.call(declare(builder, _GIVE_WAY, ir.IntType(32), []), [])
         return context.get_dummy_value()
 
     return types.void(), codegen

@@ -18,6 +18,7 @@ from kernels import host, simd
 
 _I64 = ir.IntType(64)
 _KEY = 64  # a tile's numbers of vectors and of row pairs as one integer
+_AHEAD = 16  # rows of B that are asked for before they are needed
 _ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 2 * stride]
 
 
@@ -199,7 +200,9 @@ def _emit_tile(
         for j in range(vectors)
     ]
     if copies:
+        ahead = builder.gep(b_now, [builder.mul(ldb, _I64(_AHEAD))])
         for j, value in enumerate(b_row):
+            simd.emit_prefetch(builder, ahead, _I64(j * vector.lanes))
             simd.emit_store(builder, value, packed_now, _I64(j * vector.lanes), vector)
     a_here = [_opaque(builder, pointer) for pointer in a_now]
     sums_next = []

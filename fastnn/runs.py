@@ -1,0 +1,182 @@
+"""A training run as `fastnn train` makes it: from settings to a folder of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+import fastnn
+from fastnn import checkpoint, plots
+from fastnn.datasets import Dataset
+from fastnn.files import replacing
+from fastnn.history import History
+from fastnn.layers import Dropout, Layer, Linear, Normalize
+from fastnn.optimizers import Optimizer
+from fastnn.sequential import Sequential
+from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings
+from fastnn.training import Callback, Evaluation, Training, evaluate, fit, predict
+
+MODEL, HISTORY, CURVES, CONFUSION = FILES = (
+    "model.safetensors", "history.json", "curves.png", "confusion.png",
+)  # fmt: skip
+"""Names of the files in a run's folder."""
+
+
+class Run(Callback):
+    """A model, its data and its optimizer, made from settings; a seed makes the same ones again.
+
+    The data do not depend on the seed: the test rows are the same for every run, so that a model
+    file can be evaluated later on rows it has not learned from.
+
+    Raises SettingError where the validation share leaves no row.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset):
+        weight_seed, self._fit_seed = _seeds(settings.seed)
+        self.settings, self.dataset = settings, dataset
+        self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
+        self.loss = getattr(fastnn, LOSSES[settings.loss])()
+        self.optimizer = make_optimizer(settings, self.model)
+        self.training_data, self.validation_data = _split(settings, dataset)
+        self.history = History()
+        self.outcome = "not started"
+        self.test: Evaluation | None = None
+
+    def train(self, progress: bool = False) -> None:
+        """Fit the model.
+
+        Raises NonFiniteLossError, and KeyboardInterrupt; `history` and `model` are then those of
+        the epochs and steps done.
+        """
+        self.outcome = "interrupted"
+        try:
+            fit(
+                self.model, *self.training_data, loss=self.loss, optimizer=self.optimizer,
+                epochs=self.settings.epochs, batch_size=self.settings.batch_size,
+                validation_data=self.validation_data, seed=self._fit_seed, callbacks=[self],
+                progress=progress, threads=self.settings.threads,
+            )  # fmt: skip
+        except fastnn.NonFiniteLossError:
+            self.outcome = "loss not finite"
+            raise
+        self.outcome = "finished"
+
+    def on_train_begin(self, training: Training) -> None:
+        """Keep the history, which `fit` does not return when it is interrupted."""
+        self.history = training.history
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Lower the learning rate along a line that reaches 0 after the last epoch."""
+        if self.settings.schedule == "linear":
+            assert self.settings.lr is not None
+            training.optimizer.lr = self.settings.lr * (1 - training.epoch / self.settings.epochs)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training, validation not counted."""
+        return sum(self.history.seconds)
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate the model on the test rows."""
+        x, y = self.dataset.x_test, self.dataset.y_test
+        self.test = evaluate(self.model, x, y, loss=self.loss, threads=self.settings.threads)
+        return self.test
+
+    def write(self, folder: Path) -> list[str]:
+        """Write model and history, and when the run was finished, pictures; give the names.
+
+        Pictures of a run before are removed, so that all files in a folder are of one run.
+        """
+        for picture in (CURVES, CONFUSION):
+            (folder / picture).unlink(missing_ok=True)
+        checkpoint.save(self.model, folder / MODEL)
+        with replacing(folder / HISTORY) as file:
+            file.write(json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n")
+        if self.outcome != "finished":
+            return [MODEL, HISTORY]
+        plots.curves(self.history.to_dict(), folder / CURVES)
+        guesses = predict(self.model, self.dataset.x_test, threads=self.settings.threads)
+        classes = self.dataset.classes
+        plots.confusion(
+            self.dataset.y_test, guesses.argmax(axis=1), classes, folder / CONFUSION
+        )
+        return list(FILES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `history.json` holds: plain values, None for numbers that are not finite."""
+        return {
+            "outcome": self.outcome,
+            "settings": dataclasses.asdict(self.settings),
+            "rows": {
+                "training": len(self.training_data[0]),
+                "validation": len(self.validation_data[0]),
+                "test": len(self.dataset.x_test),
+            },
+            "parameters": sum(each.size for each in self.model.parameters()),
+            "history": {
+                name: [_finite(number) for number in numbers]
+                for name, numbers in self.history.to_dict().items()
+            },
+            "test": self.test
+            and {name: _finite(number) for name, number in self.test._asdict().items()},
+            "versions": {
+                "fastnn": fastnn.__version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "numba": numba.__version__,
+            },
+        }
+
+
+def _seeds(seed: int) -> tuple[int, int]:
+    """Seeds for initial weights, and for the order of rows and dropout."""
+    weights, order = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
+    return int(weights), int(order)
+
+
+def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
+    """Chain of Normalize, hidden layers (Linear, activation, Dropout), and a last Linear."""
+    columns, dtype = dataset.x_train.shape[1], settings.dtype
+    layers: list[Layer] = [Normalize(dataset.mean, dataset.std, dtype)]
+    for width in settings.hidden:
+        layers.append(Linear(columns, width, dtype=dtype, seed=rng))
+        layers.append(getattr(fastnn, ACTIVATIONS[settings.activation])())
+        if settings.dropout > 0:
+            layers.append(Dropout(settings.dropout))
+        columns = width
+    model = Sequential(*layers, Linear(columns, len(dataset.classes), dtype=dtype, seed=rng))
+    model.classes = dataset.classes
+    return model
+
+
+def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
+    """The optimizer that settings name, for all parameters of a model."""
+    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    if settings.momentum is not None:
+        options["momentum"] = settings.momentum
+    return getattr(fastnn, OPTIMIZERS[settings.optimizer])(model.parameters(), **options)
+
+
+def _split(settings: Settings, dataset: Dataset):
+    """Rows to train on and rows to validate on; with a share of 0 the test rows validate."""
+    x, y = dataset.x_train, dataset.y_train
+    if settings.validation == 0:
+        return (x, y), (dataset.x_test, dataset.y_test)
+    held_out = max(1, round(settings.validation * len(x)))
+    if held_out >= len(x):
+        raise SettingError(
+            "validation", f"{settings.validation} of {len(x)} training rows leaves none to train on"
+        )
+    # The rows of every data set are in no particular order, so the last are as good as any.
+    return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,128 @@
+"""What `fastnn train` may be told: names, defaults, and what is allowed.
+
+Imports nothing heavy, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+LOSSES = {"cross-entropy": "CrossEntropyLoss", "mse": "MSELoss"}
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+"""Names on the command line, and the names in `fastnn` that they stand for."""
+
+SCHEDULES = ("linear", "constant")
+DTYPES = ("float32", "float64")
+LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
+"""Defaults that suit batches of 32 and the linear schedule."""
+
+_DEFAULT_MOMENTUM = 0.9
+_DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+_MOST_THREADS = 256
+_SEEDS = 2**32
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed; `setting` is its name."""
+
+    def __init__(self, setting: str, message: str):
+        super().__init__(message)
+        self.setting = setting
+
+
+@dataclass
+class Settings:
+    """Settings of a training run; None stands for a default that depends on others.
+
+    Raises SettingError for values that are not allowed.
+    """
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (100,)
+    activation: str = "relu"
+    dropout: float = 0.0
+    loss: str = "cross-entropy"
+    optimizer: str = "sgd"
+    lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "linear"
+    batch_size: int = 32
+    epochs: int = 30
+    subset: int | None = None
+    validation: float = 0.1
+    seed: int = 0
+    dtype: str = "float32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._check_optimizer()
+        self._check_sizes()
+
+    def _check_names(self) -> None:
+        check_dataset(self.dataset)
+        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("loss", self.loss, LOSSES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        one_of("dtype", self.dtype, DTYPES)
+
+    def _check_optimizer(self) -> None:
+        """Check what the optimizer is told, and fill in its defaults."""
+        if self.lr is None:
+            self.lr = LEARNING_RATES[self.optimizer]
+        if self.weight_decay is None:
+            self.weight_decay = _DEFAULT_WEIGHT_DECAY[self.optimizer]
+        if self.momentum is None:
+            self.momentum = _DEFAULT_MOMENTUM if self.optimizer == "sgd" else None
+        elif self.optimizer != "sgd":
+            raise SettingError("momentum", f"{self.optimizer} has no momentum; only sgd does")
+        self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
+        self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
+        self._expect(
+            "momentum", "a number from 0 to below 1", self.momentum is None or 0 <= self.momentum < 1
+        )
+
+    def _check_sizes(self) -> None:
+        if self.hidden == (0,):
+            self.hidden = ()
+        for width in self.hidden:
+            if width < 1:
+                raise SettingError(
+                    "hidden", f"{width}; expected a positive integer, or a single 0 for no layer"
+                )
+        self._expect("dropout", "a number from 0 to below 1", 0 <= self.dropout < 1)
+        self._expect("validation", "a number from 0 to below 1", 0 <= self.validation < 1)
+        self._expect("seed", f"an integer from 0 to {_SEEDS - 1}", 0 <= self.seed < _SEEDS)
+        for name in ("batch_size", "epochs", "subset"):
+            number = getattr(self, name)
+            self._expect(name, "a positive integer", number is None or number >= 1)
+        self._expect(
+            "threads", f"an integer from 1 to {_MOST_THREADS}",
+            self.threads is None or 1 <= self.threads <= _MOST_THREADS,
+        )  # fmt: skip
+
+    def _expect(self, setting: str, description: str, allowed: bool) -> None:
+        if not allowed:
+            raise SettingError(setting, f"{getattr(self, setting)}; expected {description}")
+
+
+def check_dataset(name: str) -> None:
+    """Raise SettingError unless there is a data set of that name."""
+    from fastnn.datasets import DATASETS
+
+    one_of("dataset", name, DATASETS)
+
+
+def one_of(setting: str, name: str, known: Iterable[str]) -> None:
+    """Raise SettingError, with what is known and what is closest, for an unknown name."""
+    known = list(known)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise SettingError(setting, f"unknown name {name!r}; known: {', '.join(known)}{hint}")

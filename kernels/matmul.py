@@ -1,0 +1,234 @@
+"""The matrix product of NumPy arrays, and what may be done to it on the way."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numba import types
+
+from kernels import host
+from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
+from kernels.arrays import FLOATING, floating, output
+from kernels.gemm import TILE_ROWS, gemm, scratch_elements, tile_columns
+from kernels.jit import array, const, entry, inline, real_type, routine
+from kernels.memory import address, aligned_zeros
+from kernels.simd import advance, data, element_bytes, pointer, store, width, zeros
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+_WIDE = 8  # tiles in a row of C from which packing A pays for itself
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 3
+        + (_POINTER(real), _INTEGER, _INTEGER) * 2
+        + (_INTEGER, _INTEGER, _INTEGER)
+        + (_POINTER(real), _POINTER(real), _INTEGER, _POINTER(real))
+    )
+)
+def multiply(
+    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+    has_bias, accumulate, activation, bias, c, ldc, scratch,
+):  # fmt: skip
+    """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
+    span = tile_columns(a)
+    wide = columns >= _WIDE * span and rows > TILE_ROWS
+    # Rows an even number of cache lines apart push each other out of the cache.
+    crowded = a_row != 1 and (a_row * element_bytes(a)) % (2 * host.CACHE_LINE) == 0
+    pack_a = wide and (a_row == 1 or a_column != 1 or crowded)
+    pack_b = b_column != 1 and columns > 1
+    start, start_row, start_column = scratch, 0, 0
+    if accumulate:
+        start, start_row, start_column = c, ldc, 1
+    elif has_bias:
+        start, start_column = bias, 1
+    else:
+        for j in range(0, span, width(a)):
+            store(scratch, j, zeros(a))
+    floor = 0.0 if activation == RELU else -np.inf
+    gemm(
+        rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+        start, start_row, start_column, c, ldc, floor, pack_a, pack_b, advance(scratch, span),
+    )  # fmt: skip
+    if activation != IDENTITY and activation != RELU:
+        activate(activation, rows, columns, c, ldc, c, ldc)
+
+
+@inline
+def _bytes_between(x):
+    """First byte of a 2-d array that is not empty, and the one after its last."""
+    low, high = 0, x.itemsize
+    for axis in range(2):
+        reach = (x.shape[axis] - 1) * x.strides[axis]
+        low += min(reach, 0)
+        high += max(reach, 0)
+    return x.ctypes.data + low, x.ctypes.data + high
+
+
+@inline
+def _overlap(x, y):
+    """Whether two 2-d arrays that are not empty may share a byte."""
+    x_begin, x_end = _bytes_between(x)
+    y_begin, y_end = _bytes_between(y)
+    return x_begin < y_end and y_begin < x_end
+
+
+@inline
+def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch):
+    """C = f(A B + bias), or C += A B; False where the arrays are not as this needs them."""
+    rows, columns, depth = c.shape[0], c.shape[1], a.shape[1]
+    if a.shape[0] != rows or b.shape[0] != depth or b.shape[1] != columns:
+        return False
+    if rows == 0 or columns == 0:
+        return True
+    if depth > 0 and (_overlap(a, c) or _overlap(b, c)):
+        return False
+    left, right, target = data(a), data(b), data(c)
+    size = element_bytes(left)
+    a_row, a_column = a.strides[0] // size, a.strides[1] // size
+    b_row, b_column = b.strides[0] // size, b.strides[1] // size
+    if columns == 1 or c.strides[1] == size:
+        ldc = c.strides[0] // size if rows > 1 else columns
+        multiply(
+            rows, columns, depth, left, a_row, a_column, right, b_row, b_column,
+            has_bias, accumulate, activation, bias, target, ldc, pointer(scratch, left),
+        )  # fmt: skip
+        return True
+    if has_bias or (rows > 1 and c.strides[0] != size):
+        return False
+    # The transpose of C has its rows in memory, and is the product of the transposes.
+    multiply(
+        columns, rows, depth, right, b_column, b_row, left, a_column, a_row,
+        False, accumulate, activation, bias, target, c.strides[1] // size,
+        pointer(scratch, left),
+    )  # fmt: skip
+    return True
+
+
+@entry(
+    lambda real: (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), _INTEGER),
+    types.boolean,
+)
+def _product(a, b, c, scratch):
+    """C = A B."""
+    return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch)
+
+
+@entry(
+    lambda real: (
+        (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), const(real, 1))
+        + (types.boolean, _INTEGER, _INTEGER)
+    ),
+    types.boolean,
+)
+def _product_then(a, b, c, bias, accumulate, activation, scratch):
+    """C = f(A B + bias), where an empty bias is none, or C += A B."""
+    if bias.size > 0 and bias.size != c.shape[1]:
+        return False
+    return _multiply_arrays(a, b, c, data(bias), bias.size > 0, accumulate, activation, scratch)
+
+
+class _Scratch(threading.local):
+    """Scratch memory of one Python thread, enough for either dtype."""
+
+    def __init__(self):
+        self._memory = aligned_zeros(max(_scratch_bytes(dtype) for dtype in FLOATING), np.uint8)
+        self.address = address(self._memory)
+
+
+def _scratch_bytes(dtype: np.dtype) -> int:
+    lanes = host.lanes(real_type(dtype))
+    elements = host.TILE_VECTORS * lanes + scratch_elements.py_func(lanes)
+    return elements * dtype.itemsize
+
+
+_scratch = _Scratch()
+_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in FLOATING}
+
+
+def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False) -> np.ndarray:
+    """f(A B + bias), or out + A B with `accumulate`.
+
+    `a` is (rows, depth), `b` (depth, columns), `out` (rows, columns), float32 or float64,
+    contiguous or with any strides: a transposed operand is a view. One-dimensional
+    operands are as in `numpy.matmul`. `bias` is (columns,), `activation` a name in
+    `ACTIVATIONS`. Every element is summed in order of depth, so results do not depend on
+    layout or blocking. Raises TypeError or ValueError for other dtypes or shapes.
+    """
+    try:
+        c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None and not accumulate else out
+        if bias is None and activation == "identity" and not accumulate:
+            done = _product[a.dtype](a, b, c, _scratch.address)
+        else:
+            offset = _NO_BIAS[a.dtype] if bias is None else bias
+            code = ACTIVATIONS[activation]
+            done = _product_then[a.dtype](a, b, c, offset, accumulate, code, _scratch.address)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        done = False
+    return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
+
+
+def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
+    """As `matmul`, for operands that have to be converted first, or explained."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
+    left, right = floating("a", a), floating("b", b)
+    dtype = np.result_type(left, right)
+    shape = _product_shape(left, right)
+    if accumulate and (out is None or bias is not None or activation != "identity"):
+        raise ValueError("accumulate adds to out: give out, and neither bias nor activation")
+    result = output("out", out, shape, dtype)
+    x = np.ascontiguousarray(left.reshape(1, -1) if left.ndim == 1 else left, dtype)
+    y = np.ascontiguousarray(right.reshape(-1, 1) if right.ndim == 1 else right, dtype)
+    z = np.empty((x.shape[0], y.shape[1]), dtype)
+    if accumulate:
+        z[...] = result.reshape(z.shape)
+    offset = _NO_BIAS[dtype]
+    if bias is not None:
+        offset = np.ascontiguousarray(floating("bias", bias), dtype)
+        if offset.shape != (z.shape[1],):
+            raise ValueError(f"bias has shape {offset.shape}; expected ({z.shape[1]},)")
+    code = ACTIVATIONS[activation]
+    _product_then[dtype](x, y, z, offset, accumulate, code, _scratch.address)
+    result[...] = z.reshape(shape)
+    return result
+
+
+def _product_shape(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
+    """Shape of the product of vectors or matrices; raise ValueError if there is none."""
+    if a.ndim not in (1, 2) or b.ndim not in (1, 2) or a.shape[-1] != b.shape[0]:
+        raise ValueError(
+            f"a has shape {a.shape} and b {b.shape}; expected matrices or vectors with as many "
+            "columns in a as rows in b"
+        )
+    return a.shape[:-1] + b.shape[1:]
+
+
+def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
+    """(A B) f'(.), with f' in terms of the output of f: a product times an activation's gradient.
+
+    `output_` is (rows, columns), of the dtype of the product. Raises as `matmul` does.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
+    y = floating("output", output_)
+    shape = _product_shape(np.asarray(a), np.asarray(b))
+    if y.shape != shape:
+        raise ValueError(f"output has shape {y.shape}; expected {shape}")
+    product = matmul(a, b, out)
+    return apply_gradient(ACTIVATIONS[activation], y, product, product)
+
+
+@entry(lambda real: (const(real, 2, "A"), array(real, 1)))
+def _add_column_sums(x, out):
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[j] += x[i, j]
+
+
+def add_column_sums(x, out) -> None:
+    """out += the sum of the rows of a matrix, in order of the rows."""
+    _add_column_sums[out.dtype](x, out)
