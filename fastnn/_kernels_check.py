@@ -9,14 +9,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-_MARK = "fastnn's kernels"
+_MARK = b"fastnn's kernels"
 
 
 def check() -> None:
     """Raise ImportError when `kernels` is missing or someone else's, without importing it."""
     spec = find_spec("kernels")
     origin = spec.origin if spec is not None else None
-    if origin is not None and _MARK in Path(origin).read_text(encoding="utf-8"):
+    if origin is not None and _MARK in Path(origin).read_bytes():
         return
     found = f"the one found is {origin}" if origin else "there is none"
     raise ImportError(

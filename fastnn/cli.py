@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from fastnn.history import History
     from fastnn.runs import Run
     from fastnn.sequential import Sequential
-    from fastnn.training import NonFiniteLossError
 
 _INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 _TABLE_ROWS = 10
+_COLUMNS = {
+    "loss": ("loss", "{:.4g}"),
+    "accuracy": ("accuracy", "{:.2%}"),
+    "val_loss": ("validation loss", "{:.4g}"),
+    "val_accuracy": ("validation accuracy", "{:.2%}"),
+    "seconds": ("seconds", "{:.3f}"),
+}
 
 app = typer.Typer(
     help="Train small neural networks on the CPU, in the blink of an eye.",
@@ -37,7 +43,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point of the `fastnn` command."""
+    """Run the `fastnn` command."""
     app(prog_name="fastnn")
 
 
@@ -60,18 +66,20 @@ def _fastnn(
 # ------------------------------------------------------------------------------- commands
 
 _DATASETS = "digits, mnist, fashion-mnist, disk or two-class."
+_MODEL = "File that `fastnn train` wrote."
 
 
 @app.command()
 def train(
-    dataset: Annotated[str, typer.Argument(help=_DATASETS)] = Settings.dataset,
+    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help=_DATASETS)] = Settings.dataset,
     hidden: Annotated[
         list[int] | None,
-        typer.Option(help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]"),
+        typer.Option(
+            metavar="<int>",
+            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
+        ),
     ] = None,
-    activation: Annotated[
-        str, typer.Option(help="relu, tanh or sigmoid.")
-    ] = Settings.activation,
+    activation: Annotated[str, typer.Option(help="relu, tanh or sigmoid.")] = Settings.activation,
     dropout: Annotated[
         float, typer.Option(help="Share dropped behind each activation.")
     ] = Settings.dropout,
@@ -88,7 +96,7 @@ def train(
         float | None, typer.Option(help="Weight decay. [default: 0, 0.01 for adamw]")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="The learning rate: linear (falls to 0) or constant.")
+        str, typer.Option(help="The learning rate is linear (falls to 0) or constant.")
     ] = Settings.schedule,
     batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
     epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
@@ -102,54 +110,54 @@ def train(
         int, typer.Option(help="Seed of initial weights, order of rows and dropout.")
     ] = Settings.seed,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads. [default: as many as pay]")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="[default: as many as pay]")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files. [default: runs/DATASET]")
     ] = None,
 ) -> None:
-    """Train a network; write the model, its history, and pictures of both."""
-    with _usage_errors():
+    """Train a network; write the model, its history and pictures."""
+    with _reported_errors():
         settings = Settings(
             dataset, tuple(hidden or Settings.hidden), activation, dropout, loss, optimizer, lr,
             momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
             threads,
         )  # fmt: skip
-    folder = out or Path("runs", dataset)
-    _check_folder(folder)
-    with _usage_errors(), _run_time_errors():
+        folder = out or Path("runs", dataset)
+        _check_folder(folder)
+
         from fastnn.runs import Run
 
         run = Run(settings, _dataset(dataset, subset))
         _print_plan(run)
+        _announce_compilation(dtype)
         _train(run, folder)
         test = run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
     typer.echo(
         f"test accuracy {test.accuracy:.2%}, test loss {test.loss:.4g}; "
-        f"{run.seconds:.3g} s of training"
+        f"{run.seconds:.3g} s of training\n"
+        f"{folder}: {', '.join(files)}"
     )
-    typer.echo(f"{folder}: {', '.join(files)}")
 
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="File that `fastnn train` wrote.")],
-    dataset: Annotated[str, typer.Argument(help=_DATASETS)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=_MODEL)],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=_DATASETS)],
     loss: Annotated[str, typer.Option(help="cross-entropy or mse.")] = Settings.loss,
 ) -> None:
-    """Print a model's loss and accuracy on the test rows of a data set."""
-    with _usage_errors():
+    """Print a model's accuracy and loss on test rows."""
+    with _reported_errors():
         check_dataset(dataset)
         one_of("loss", loss, LOSSES)
-    with _run_time_errors():
         chain, data = _model(model), _dataset(dataset)
         _check_fit(chain, model, data)
-        result = fastnn.evaluate(
-            chain, data.x_test, data.y_test, loss=getattr(fastnn, LOSSES[loss])()
-        )
+        function = getattr(fastnn, LOSSES[loss])()
+        try:
+            result = fastnn.evaluate(chain, data.x_test, data.y_test, loss=function)
+        except ValueError as error:  # a chain whose layers do not fit each other
+            raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
     typer.echo(
         f"accuracy {result.accuracy:.2%}, loss {result.loss:.4g} "
         f"on the {len(data.x_test):,} test rows of {dataset}"
@@ -158,14 +166,15 @@ def evaluate(
 
 @app.command()
 def info(
-    model: Annotated[Path, typer.Argument(help="File that `fastnn train` wrote.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=_MODEL)],
 ) -> None:
     """Show what a model file holds."""
-    with _run_time_errors():
+    with _reported_errors():
         chain = _model(model)
         size = model.stat().st_size
     _print_chain(chain)
-    typer.echo(f"classes: {', '.join(chain.classes) or 'none'}")
+    if chain.classes:
+        typer.echo(f"classes: {', '.join(chain.classes)}")
     typer.echo(f"{model}: {size:,} bytes")
 
 
@@ -173,46 +182,36 @@ def info(
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Report settings that are not allowed as misuse of the command."""
+def _reported_errors() -> Iterator[None]:
+    """Report settings that are not allowed, and what the machine refuses, in a line."""
     try:
         yield
     except SettingError as error:
         name = error.setting
         hint = "DATASET" if name == "dataset" else f"--{name.replace('_', '-')}"
         raise typer.BadParameter(str(error), param_hint=f"'{hint}'") from None
-
-
-@contextmanager
-def _run_time_errors() -> Iterator[None]:
-    """Report what the machine refuses in one line."""
-    try:
-        yield
-    except OSError as error:
-        _fail(str(error))
     except MemoryError as error:
         _fail(f"not enough memory: {error}")
+    except OSError as error:
+        _fail(str(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo(f"fastnn: {message}", err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def _check_folder(folder: Path) -> None:
-    """Make the folder, and see that files can be written there, before there is any to lose."""
+    """Make the folder, and see that files can be written there before there is any to lose."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise typer.BadParameter(
-            f"cannot write in {folder}: {error.strerror}", param_hint="'--out'"
-        ) from None
+        raise SettingError("out", f"cannot write in {folder}: {error.strerror}") from None
 
 
 def _dataset(name: str, subset: int | None = None) -> Dataset:
-    """Load a data set, the same for every run."""
     from fastnn import datasets
 
     try:
@@ -221,7 +220,6 @@ def _dataset(name: str, subset: int | None = None) -> Dataset:
         raise SettingError("subset", str(error)) from None
     except ValueError as error:  # a damaged file
         _fail(str(error))
-        raise
 
 
 def _model(path: Path) -> Sequential:
@@ -234,7 +232,7 @@ def _model(path: Path) -> Sequential:
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:
-    """See that a model takes the columns of a data set and tells its classes apart."""
+    """See that a model takes the columns of a data set, and gives one for each class."""
     from fastnn.layers import Linear
     from fastnn.program import flat_layers
 
@@ -255,27 +253,25 @@ def _train(run: Run, folder: Path) -> None:
     """Train; when that ends early, keep what there is."""
     from fastnn.training import NonFiniteLossError
 
-    _announce_compilation(run.settings.dtype)
     try:
         run.train(progress=sys.stdout.isatty())
     except KeyboardInterrupt:
         if run.optimizer.steps == 0:
             _fail("interrupted before the first step; nothing is written", _INTERRUPTED)
-        run.write(folder)
-        _print_history(run.history)
-        _fail(
-            f"interrupted in epoch {len(run.history) + 1} of {run.settings.epochs}; "
-            f"{folder / MODEL} holds the model as it was then",
-            _INTERRUPTED,
-        )
+        epochs = f"{len(run.history)} of {run.settings.epochs} epochs"
+        _fail(f"interrupted after {epochs}; {_keep(run, folder)}", _INTERRUPTED)
     except NonFiniteLossError as error:
-        run.write(folder)
-        _print_history(run.history)
-        _fail(f"{error}\n{folder / MODEL} holds these weights")
+        _fail(f"{error}; {_keep(run, folder)}")
+
+
+def _keep(run: Run, folder: Path) -> str:
+    """Write what there is of a run that has ended early, and say so."""
+    files = run.write(folder)
+    _print_history(run.history)
+    return f"the model as it is now is kept, in {folder}: {', '.join(files)}"
 
 
 def _announce_compilation(dtype: str) -> None:
-    """Say that the first run takes longer, if this is it."""
     from kernels import epoch, jit
 
     if not epoch.run.is_compiled(dtype):
@@ -286,45 +282,53 @@ def _announce_compilation(dtype: str) -> None:
 
 
 def _print_plan(run: Run) -> None:
-    """Say what is going to be trained on what."""
-    settings, rows = run.settings, run.rows()
-    validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
+    """Say what is going to be trained, and on what."""
+    settings, rows = run.settings, run.rows
     widths = [run.dataset.x_train.shape[1], *settings.hidden, len(run.dataset.classes)]
-    activation = f" {settings.activation}" if settings.hidden else ""
+    kind = f" {settings.activation}" if settings.hidden else ""
     typer.echo(
-        f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
-        f"{rows['test']:,} to test\n"
-        f"{'-'.join(map(str, widths))}{activation}, {run.parameters:,} parameters; "
-        f"{run.optimizer!r}, batches of {settings.batch_size}"
+        f"{settings.dataset}: {rows['training']:,} rows to train, {rows['validation']:,} to "
+        f"validate, {rows['test']:,} to test\n"
+        f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
+        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}"
     )
 
 
 def _print_history(history: History) -> None:
     """Print a table of some epochs, evenly spaced, and the last."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    step = -(-len(history) // _TABLE_ROWS)
-    epochs = [*range(step, len(history), step), len(history)] if len(history) else []
-    table = Table(box=box.SIMPLE_HEAD)
+    step = max(1, -(-len(history) // _TABLE_ROWS))
+    epochs = {*range(step, len(history), step), len(history)} - {0}
     columns = history.to_dict()
-    for title in ("epoch", *(_TITLES[name] for name in columns)):
-        table.add_column(title, justify="right")
-    for epoch in epochs:
-        numbers = (_FORMATS[name].format(columns[name][epoch - 1]) for name in columns)
-        table.add_row(str(epoch), *numbers)
-    if epochs:
-        Console(width=80).print(table)
+    rows = [
+        [str(epoch), *(_COLUMNS[name][1].format(columns[name][epoch - 1]) for name in columns)]
+        for epoch in sorted(epochs)
+    ]
+    _print_table(["epoch", *(_COLUMNS[name][0] for name in columns)], rows)
 
 
 def _print_chain(model: Sequential) -> None:
-    """Print the layers of a chain, their parameters, and the total."""
+    """Print the layers of a chain, with their parameters and the total."""
+    rows = [
+        [f"{place}  {layer!r}", f"{sum(each.size for each in layer.parameters()):,}"]
+        for place, layer in enumerate(model)
+    ]
+    total = sum(each.size for each in model.parameters())
+    dtypes = {each.dtype.name for each in model.parameters()}
+    _print_table(["layer", "parameters"], rows)
+    typer.echo(f"{total:,} parameters of {' and '.join(sorted(dtypes)) or 'no dtype'}")
+
+
+def _print_table(titles: list[str], rows: list[list[str]]) -> None:
+    """Print a table, its first column to the left where that is text."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("layer", no_wrap=True, max_width=60)
-    table.add_column("parameters", justify="right")
-    ...
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        table.add_column(title, justify="left" if title == "layer" else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

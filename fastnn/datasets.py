@@ -69,6 +69,10 @@ class DownloadError(OSError):
     """No mirror of a data set could be read."""
 
 
+class SubsetError(ValueError):
+    """More rows are wanted than there are."""
+
+
 def load(
     name: str,
     *,
@@ -217,7 +221,7 @@ def _rows(what: str, n: int | None, available: int, seed: int) -> np.ndarray | s
     if n is None:
         return slice(None)
     if _positive(what, n) > available:
-        raise ValueError(f"{what} must be at most {available}, the rows there are, got {n}")
+        raise SubsetError(f"{what} must be at most {available}, the rows there are, got {n}")
     # The head of a permutation, so that a larger subset contains the smaller ones.
     return np.random.default_rng(seed).permutation(available)[:n]
 

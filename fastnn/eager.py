@@ -7,13 +7,29 @@ that are compiled the same bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
+from fastnn.layers import Dropout
 from fastnn.losses import Loss, MSELoss
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source
-from fastnn.sequential import Sequential
+from fastnn.sequential import Sequential, every_layer
+
+
+@contextmanager
+def in_use(model: Sequential) -> Iterator[None]:
+    """Have all layers behave as in use, then again each as it did before."""
+    layers = [layer for layer in every_layer([model]) if hasattr(layer, "training")]
+    before = [layer.training for layer in layers]
+    model.eval()
+    try:
+        yield
+    finally:
+        for layer, training in zip(layers, before, strict=True):
+            layer.training = training
 
 
 class EagerRunner:
@@ -27,6 +43,12 @@ class EagerRunner:
         self.batch, self.ticks, self.last_loss = batch, 0, math.nan
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
+        self._first_step = optimizer.steps if optimizer is not None else 0
+        self._dropouts = [
+            (layer, layer.drawn)
+            for layer in every_layer([model])
+            if isinstance(layer, Dropout) and layer.drops
+        ]
 
     def __enter__(self) -> EagerRunner:
         return self
@@ -36,12 +58,14 @@ class EagerRunner:
 
     def slices(self):
         """Run all batches, yielding the number of the next one after each."""
-        self.model.train(self.optimizer is not None)
-        for batch in range(self.batches):
-            done = self.run(batch, batch + 1)
-            yield batch + done
-            if not done:
-                return
+        if self.optimizer is not None:
+            self.model.train()
+        with in_use(self.model) if self.optimizer is None else nullcontext():
+            for batch in range(self.batches):
+                done = self.run(batch, batch + 1)
+                yield batch + done
+                if not done:
+                    return
 
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`; give how many were finished."""
@@ -69,13 +93,13 @@ class EagerRunner:
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps."""
         self.ticks = ticks
+        if self.optimizer is not None:
+            self.optimizer.steps = self._first_step + ticks
+        for layer, drawn in self._dropouts:
+            layer.drawn = drawn + ticks
 
 
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
     """Outputs of a model, batch by batch."""
-    training = model.training
-    model.eval()
-    try:
+    with in_use(model):
         return np.concatenate([model.forward(x[i : i + batch]) for i in range(0, len(x), batch)])
-    finally:
-        model.train(training)

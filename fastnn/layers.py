@@ -238,7 +238,7 @@ class Dropout(Layer):
     Which elements are dropped follows from `seed`, `stream`, the number of training
     batches seen, and the place in the batch alone (`kernels.dropout`), for any number
     of threads. `seed` None draws one; `fit(seed=...)` sets it anew, with the layer's
-    place in the chain as stream. Raises ValueError unless 0 <= p <= 1.
+    place among the model's Dropout layers as stream. Raises ValueError unless 0 <= p <= 1.
     """
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None, stream: int = 0):

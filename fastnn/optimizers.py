@@ -132,6 +132,7 @@ class Optimizer:
     @clip_norm.setter
     def clip_norm(self, bound: float | None) -> None:
         self._clip_norm = np.inf if bound is None else bound
+        self.settings[updates.GRADIENT_SCALE] = 1.0  # what the last step found is of its bound
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""

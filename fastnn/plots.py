@@ -46,7 +46,8 @@ def curves(
     panels = {key: series for key in ("loss", "accuracy") if (series := _series(history, key))}
     if not panels:
         raise ValueError(f"history holds no finite loss or accuracy: its keys are {list(history)}")
-    figure = Figure(figsize=(4.8 * len(panels), 3.4), layout=ConstrainedLayoutEngine(w_pad=0.1))
+    layout = ConstrainedLayoutEngine(w_pad=0.1)
+    figure = Figure(figsize=(4.8 * len(panels), 3.4), dpi=DPI, layout=layout)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (key, series) in zip(all_axes, panels.items(), strict=True):
         _panel(axes, key, series)
@@ -73,7 +74,7 @@ def confusion(
 
     counts = _confusion_counts(np.asarray(y_true), np.asarray(y_pred), len(classes))
     side = float(np.clip(0.5 * len(classes), 3.0, 9.0))  # inches
-    figure = Figure(figsize=(side + 1.8, side + 1.2), layout="compressed")
+    figure = Figure(figsize=(side + 1.8, side + 1.2), dpi=DPI, layout="compressed")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     _shade(axes, shares)
@@ -202,12 +203,17 @@ def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, side: floa
     size = min(11.0, 0.8 * cell / (_LETTER_WIDTH * letters))  # a cell's width
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if shares[row, column] > 0.5 else "black" if count else "0.6"
-        axes.text(column, row, str(count), color=color, fontsize=size,
+        axes.text(column, row, str(count), color=color, fontsize=size, in_layout=False,
                   horizontalalignment="center", verticalalignment="center")  # fmt: skip
 
 
 def _save(figure: Figure, path: Path) -> None:
     """Write `figure` to `path` as PNG, whole or not at all; make the folders above it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.image import imsave
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once, where `savefig` draws a second time, after the layout
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        figure.savefig(file, format="png", dpi=DPI)
+        imsave(file, canvas.buffer_rgba(), format="png", dpi=figure.dpi)

@@ -79,6 +79,20 @@ class Run(Callback):
             training.optimizer.lr = self.settings.lr * (1 - training.epoch / self.settings.epochs)
 
     @property
+    def rows(self) -> dict[str, int]:
+        """Numbers of rows to train, validate and test on."""
+        return {
+            "training": len(self.training_data[0]),
+            "validation": len(self.validation_data[0]),
+            "test": len(self.dataset.x_test),
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.size for parameter in self.model.parameters())
+
+    @property
     def seconds(self) -> float:
         """Seconds of training, validation not counted."""
         return sum(self.history.seconds)
@@ -104,9 +118,7 @@ class Run(Callback):
         plots.curves(self.history.to_dict(), folder / CURVES)
         guesses = predict(self.model, self.dataset.x_test, threads=self.settings.threads)
         classes = self.dataset.classes
-        plots.confusion(
-            self.dataset.y_test, guesses.argmax(axis=1), classes, folder / CONFUSION
-        )
+        plots.confusion(self.dataset.y_test, guesses.argmax(axis=1), classes, folder / CONFUSION)
         return list(FILES)
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,18 +126,10 @@ class Run(Callback):
         return {
             "outcome": self.outcome,
             "settings": dataclasses.asdict(self.settings),
-            "rows": {
-                "training": len(self.training_data[0]),
-                "validation": len(self.validation_data[0]),
-                "test": len(self.dataset.x_test),
-            },
-            "parameters": sum(each.size for each in self.model.parameters()),
-            "history": {
-                name: [_finite(number) for number in numbers]
-                for name, numbers in self.history.to_dict().items()
-            },
-            "test": self.test
-            and {name: _finite(number) for name, number in self.test._asdict().items()},
+            "rows": self.rows,
+            "parameters": self.parameters,
+            "history": _finite_only(self.history.to_dict()),
+            "test": {} if self.test is None else _finite_only(self.test._asdict()),
             "versions": {
                 "fastnn": fastnn.__version__,
                 "python": platform.python_version(),
@@ -178,5 +182,10 @@ def _split(settings: Settings, dataset: Dataset):
     return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
 
 
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None
+def _finite_only(value: Any) -> Any:
+    """A structure of numbers, with None for those that are not finite, which JSON lacks."""
+    if isinstance(value, dict):
+        return {name: _finite_only(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite_only(each) for each in value]
+    return value if value is not None and math.isfinite(value) else None

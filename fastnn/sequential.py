@@ -33,7 +33,7 @@ class Sequential(Layer):
                     f"Sequential: layer {place} is {layer!r}; expected an object with forward "
                     "and backward"
                 )
-        every = list(_every_layer(layers))
+        every = list(every_layer(layers))
         if len({id(layer) for layer in every}) < len(every):
             raise ValueError("Sequential: a layer is in the chain twice; make one for each place")
         self.layers = list(layers)
@@ -117,12 +117,12 @@ class Sequential(Layer):
         return "\n".join(["Sequential(", *lines, f")  # {count:,} parameters"])
 
 
-def _every_layer(layers: Iterable) -> Iterator:
+def every_layer(layers: Iterable) -> Iterator:
     """Layers, and those of the chains among them."""
     for layer in layers:
         yield layer
         if isinstance(layer, Sequential):
-            yield from _every_layer(layer.layers)
+            yield from every_layer(layer.layers)
 
 
 def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:

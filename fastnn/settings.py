@@ -23,6 +23,7 @@ LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
 _DEFAULT_MOMENTUM = 0.9
 _DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
 _MOST_THREADS = 256
+_WIDEST = 1_000_000
 _SEEDS = 2**32
 
 
@@ -85,16 +86,19 @@ class Settings:
         self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
         self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
         self._expect(
-            "momentum", "a number from 0 to below 1", self.momentum is None or 0 <= self.momentum < 1
+            "momentum",
+            "a number from 0 to below 1",
+            self.momentum is None or 0 <= self.momentum < 1,
         )
 
     def _check_sizes(self) -> None:
         if self.hidden == (0,):
             self.hidden = ()
         for width in self.hidden:
-            if width < 1:
+            if not 1 <= width <= _WIDEST:
                 raise SettingError(
-                    "hidden", f"{width}; expected a positive integer, or a single 0 for no layer"
+                    "hidden",
+                    f"{width}; expected an integer from 1 to {_WIDEST}, or a single 0 for no layer",
                 )
         self._expect("dropout", "a number from 0 to below 1", 0 <= self.dropout < 1)
         self._expect("validation", "a number from 0 to below 1", 0 <= self.validation < 1)

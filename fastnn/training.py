@@ -12,7 +12,7 @@ import numpy as np
 import kernels
 from fastnn.eager import EagerRunner, predict_eagerly
 from fastnn.history import History
-from fastnn.layers import Dropout, Linear
+from fastnn.layers import Dropout, Linear, Normalize
 from fastnn.losses import CrossEntropyLoss, Loss, MSELoss, regression_targets
 from fastnn.optimizers import Optimizer
 from fastnn.program import (
@@ -42,8 +42,9 @@ class Evaluation(NamedTuple):
 
 
 def model_dtype(model: Sequential) -> np.dtype:
-    """Dtype of a model's parameters, float32 where it has none; raise ValueError for two."""
+    """Dtype that a model computes in, float32 where nothing tells; raise ValueError for two."""
     dtypes = {parameter.dtype for parameter in model.parameters()}
+    dtypes |= {layer.dtype for layer in flat_layers(model) if isinstance(layer, Normalize)}
     if len(dtypes) > 1:
         raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
     return dtypes.pop() if dtypes else np.dtype(np.float32)
@@ -62,17 +63,30 @@ def _samples(name: str, x, dtype: np.dtype) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}; expected at least one sample and column")
     if array.dtype != np.uint8:
         array = kernels.arrays.floating(name, array)
-        if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-            place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(f"{name} holds {array[place]} at {place}; expected finite numbers")
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.array([array.min(), array.max()]).astype(dtype)).all():
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array.astype(dtype)))[0])
+                raise ValueError(
+                    f"{name} holds {array[place]} at {place}; expected finite numbers of {dtype}"
+                )
         array = array.astype(dtype, copy=False)
     return np.ascontiguousarray(array).reshape(len(array), -1)
 
 
-def _columns_out(model: Sequential, columns: int) -> int:
-    """Columns of a model's output for so many of input, as far as its own layers tell."""
-    widths = [layer.out_features for layer in flat_layers(model) if isinstance(layer, Linear)]
-    return widths[-1] if widths else columns
+def _columns_out(name: str, model: Sequential, samples: np.ndarray) -> int:
+    """Columns of a model's output for such samples; raise ValueError if it cannot take them."""
+    columns = samples.shape[1]
+    for layer in flat_layers(model):
+        if type(layer).__module__ != Linear.__module__:  # only the layer itself can tell
+            return predict_eagerly(model, samples[:1], 1).shape[1]
+        if isinstance(layer, Linear):
+            if columns != layer.in_features:
+                raise ValueError(
+                    f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
+                    f"expected {layer.in_features}"
+                )
+            columns = layer.out_features
+    return columns
 
 
 def _targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.ndarray:
@@ -88,27 +102,39 @@ def _targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.
     array = kernels.arrays.floating(name, array)
     if array.shape != (samples, columns):
         raise ValueError(f"{name} has shape {np.shape(y)}; expected ({samples}, {columns})")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
-    return np.ascontiguousarray(array, dtype)
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(array, dtype)
+    if not np.isfinite(rows).all():
+        raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
+    return rows
 
 
-def _classifies(loss: Loss, y) -> bool:
+def _classifies(loss: Loss, y, columns: int) -> bool:
     """Whether accuracy means something: the targets are classes, or rows with one largest."""
     array = np.asarray(y)
     if isinstance(loss, CrossEntropyLoss):
         return True
     if array.ndim == 1:
-        return array.dtype.kind in "iub"
-    return array.shape[1] > 1 and bool(
-        np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
-    )
+        return columns > 1 and array.dtype.kind in "iub"
+    return columns > 1 and bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def _check_positive(**numbers) -> None:
     for name, value in numbers.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a positive integer")
+
+
+def _check_kinds(model, loss, optimizer=None) -> None:
+    """Raise TypeError for things that are not a model, a loss, or an optimizer."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model is {model!r}; expected a Sequential")
+    if loss is not None and (
+        isinstance(loss, type) or not callable(loss) or not hasattr(loss, "backward")
+    ):
+        raise TypeError(f"loss is {loss!r}; expected one such as CrossEntropyLoss()")
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer is {optimizer!r}; expected one such as SGD(model.parameters())")
 
 
 def step_work(model: Sequential, batch: int) -> float:
@@ -126,12 +152,14 @@ def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = _EVALUATI
 
     `x` and `y` are as in `fit`. Raises TypeError or ValueError as `fit` does.
     """
+    _check_kinds(model, loss)
     _check_positive(batch_size=batch_size)
     dtype = model_dtype(model)
     samples = _samples("x", x, dtype)
-    columns = _columns_out(model, samples.shape[1])
+    columns = _columns_out("x", model, samples)
     targets = _targets("y", y, len(samples), columns, loss, dtype)
-    return _evaluate(model, samples, targets, loss, _classifies(loss, y), batch_size, threads)
+    classifies = _classifies(loss, y, columns)
+    return _evaluate(model, samples, targets, loss, classifies, batch_size, threads)
 
 
 def _evaluate(model, x, y, loss, classifies, batch_size, threads) -> Evaluation:
@@ -164,10 +192,11 @@ def predict(model: Sequential, x, *, batch_size: int = _EVALUATION_BATCH,
     For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
     Raises TypeError or ValueError as `fit` does.
     """
+    _check_kinds(model, None)
     _check_positive(batch_size=batch_size)
     dtype = model_dtype(model)
     samples = _samples("x", x, dtype)
-    results = np.empty((len(samples), _columns_out(model, samples.shape[1])), dtype)
+    results = np.empty((len(samples), _columns_out("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))
     count = threads_for(step_work(model, batch) / 3, threads)
@@ -185,15 +214,15 @@ def predict(model: Sequential, x, *, batch_size: int = _EVALUATION_BATCH,
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A training loss was infinite or NaN; the model holds its last finite weights.
+    """A training loss, or a weight, was infinite or NaN; the model holds its last finite weights.
 
     `history` is that of the epochs before, `epoch` and `batch` (from 1) say where.
     """
 
-    def __init__(self, loss: float, epoch: int, batch: int, batches: int, history: History):
+    def __init__(self, what: str, epoch: int, batch: int, batches: int, history: History):
         super().__init__(
-            f"the loss became {loss} in epoch {epoch}, batch {batch} of {batches}; the model holds "
-            "the last finite weights. A smaller learning rate or gradient clipping may help"
+            f"{what} in epoch {epoch}, batch {batch} of {batches}; the model holds the last finite "
+            "weights. A smaller learning rate or gradient clipping may help"
         )
         self.epoch, self.batch, self.history = epoch, batch, history
 
@@ -278,45 +307,31 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the model
     holds whole steps only.
     """
+    _check_kinds(model, loss, optimizer)
     _check_positive(epochs=epochs, batch_size=batch_size)
+    listeners = _listeners(callbacks)
     dtype = model_dtype(model)
     _check_learnable(model, optimizer)
     samples = _samples("x", x, dtype)
-    columns = _columns_out(model, samples.shape[1])
+    columns = _columns_out("x", model, samples)
     targets = _targets("y", y, len(samples), columns, loss, dtype)
-    classifies = _classifies(loss, y)
+    classifies = _classifies(loss, y, columns)
     validation = None
     if validation_data is not None:
-        vx = _samples("validation x", validation_data[0], dtype)
-        if vx.shape[1] != samples.shape[1]:
-            raise ValueError(f"validation x has {vx.shape[1]} columns; x has {samples.shape[1]}")
-        validation = vx, _targets("validation y", validation_data[1], len(vx), columns, loss, dtype)
-
+        validation = _validation(validation_data, model, samples, columns, loss, dtype)
+    batch = min(batch_size, len(samples))
+    count = threads_for(step_work(model, batch), threads)
     rng = np.random.default_rng(seed)
+    source = Source(samples, targets, np.arange(len(samples)))
+
     if seed is not None:
         for stream, layer in enumerate(_dropouts(model)):
             layer.reseed(seed, stream)
-    source = Source(samples, targets, np.arange(len(samples)))
-    batch = min(batch_size, len(samples))
-    count = threads_for(step_work(model, batch), threads)
     model.train()
-    runner: Runner | EagerRunner
-    try:
-        runner = Runner(
-            TrainingProgram(model, loss, optimizer, source, batch, dtype), len(samples), count
-        )
-    except UnsupportedError as reason:
-        warnings.warn(f"{reason}: training steps in Python", stacklevel=2)
-        runner = EagerRunner(model, loss, optimizer, source, batch)
-
     training = Training(model, loss, optimizer, History())
-    listeners = [
-        each if isinstance(each, Callback) else _FunctionCallback(each) for each in callbacks
-    ]
-    counters = _Counters(model, optimizer, runner)
-    snapshot = _Snapshot(model, optimizer)
-    bar = ProgressBar(epochs, runner.batches, progress)
-    with runner, bar:
+    steps = _Steps(training, source, batch, count)
+    bar = ProgressBar(epochs, steps.runner.batches, progress)
+    with steps, bar:
         try:
             _notify(listeners, "on_train_begin", training)
             for epoch in range(1, epochs + 1):
@@ -325,9 +340,9 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                 if shuffle:
                     rng.shuffle(source.order)
                 started = time.perf_counter()
-                _run_epoch(runner, snapshot, counters, training, bar)
+                totals = steps.run_epoch(bar)
                 seconds = time.perf_counter() - started
-                mean, accuracy = _means(runner.totals, len(samples), loss, targets, classifies)
+                mean, accuracy = _means(totals, len(samples), loss, targets, classifies)
                 val = Evaluation(None, None)  # type: ignore[arg-type]
                 if validation is not None:
                     val = _evaluate(
@@ -342,9 +357,29 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                 if training.stop:
                     break
         finally:
-            counters.update()
+            steps.count()
             _notify(listeners, "on_train_end", training)
     return training.history
+
+
+def _validation(pair, model, samples, columns, loss, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Validation data as `fit` works on it; raises as `fit` does for data that do not fit."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError("validation_data is not a pair (x, y)")
+    x = _samples("validation x", pair[0], dtype)
+    if x.shape[1] != samples.shape[1]:
+        raise ValueError(f"validation x has {x.shape[1]} columns; x has {samples.shape[1]}")
+    return x, _targets("validation y", pair[1], len(x), columns, loss, dtype)
+
+
+def _listeners(callbacks) -> list[Callback]:
+    """Callbacks as objects; raises TypeError for things that are neither objects nor functions."""
+    listeners = []
+    for each in callbacks:
+        if isinstance(each, type) or not (isinstance(each, Callback) or callable(each)):
+            raise TypeError(f"callback {each!r} is neither a Callback nor a function")
+        listeners.append(each if isinstance(each, Callback) else _FunctionCallback(each))
+    return listeners
 
 
 def _notify(listeners: list[Callback], event: str, training: Training) -> None:
@@ -366,54 +401,94 @@ def _dropouts(model: Sequential) -> list[Dropout]:
     return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]
 
 
-class _Counters:
-    """Counts of steps that layers and optimizer keep, brought up to date from the runner's."""
+class _Steps:
+    """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
 
-    def __init__(self, model: Sequential, optimizer: Optimizer, runner):
-        self._optimizer, self._runner = optimizer, runner
-        self._steps = optimizer.steps
+    A program is made for the memory in which the parameters lie, and for gradients that
+    are or are not clipped by their norm. A callback may change both, so programs are
+    made anew when they have.
+    """
+
+    def __init__(self, training: Training, source: Source, batch: int, threads: int):
+        self._training, self._source = training, source
+        self._batch, self._threads = batch, threads
+        self.runner: Runner | EagerRunner
+        self._warned = False
+        self._lay_out()
+
+    def __enter__(self) -> None:
+        self.runner.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self.runner.__exit__(*error)
+
+    def _lay_out(self) -> None:
+        model, optimizer = self._training.model, self._training.optimizer
+        self._basis = self._find_basis()
+        self._first_step = optimizer.steps
         self._drawn = [(layer, layer.drawn) for layer in _dropouts(model) if layer.drops]
+        self._snapshot = _Snapshot(model, optimizer)
+        arguments = model, self._training.loss, optimizer, self._source, self._batch
+        try:
+            program = TrainingProgram(*arguments, model_dtype(model))
+            self.runner = Runner(program, len(self._source.x), self._threads)
+        except UnsupportedError as reason:
+            if not self._warned:
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=4)
+            self._warned = True
+            self.runner = EagerRunner(*arguments)
 
-    def update(self) -> None:
-        self._optimizer.steps = self._steps + self._runner.ticks
+    def _find_basis(self) -> list:
+        places = [(id(p.block), p.start) for p in self._training.model.parameters()]
+        return [self._training.optimizer.clip_norm is None, *places]
+
+    def count(self) -> None:
+        """Bring the counts that layers and optimizer keep up to date with the runner's."""
+        self._training.optimizer.steps = self._first_step + self.runner.ticks
         for layer, drawn in self._drawn:
-            layer.drawn = drawn + self._runner.ticks
+            layer.drawn = drawn + self.runner.ticks
 
+    def run_epoch(self, bar: ProgressBar) -> np.ndarray:
+        """Train one epoch and give its totals; raise NonFiniteLossError for what is not finite."""
+        training = self._training
+        if self._basis != self._find_basis():
+            self.runner.__exit__(None, None, None)
+            self._lay_out()
+            self.runner.__enter__()
+        runner = self.runner
+        self._snapshot.take()
+        first_tick = runner.ticks
+        runner.totals[:] = 0
+        done = 0
+        for done in runner.slices():
+            bar.batches_done(done)
+        self.count()
+        finite = _finite(training.model)
+        if finite and done == runner.batches:
+            return runner.totals
+        what, bad = f"the loss became {runner.last_loss}", done + 1
+        if not finite:
+            left = self._return_to_finite(first_tick, done)
+            self.count()
+            if done == runner.batches:  # no loss has told
+                what, bad = "the weights became infinite or NaN", left + 1
+        raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
 
-def _run_epoch(runner, snapshot, counters, training, bar) -> None:
-    """Train one epoch; at a loss that is not finite, go back to the last finite weights."""
-    snapshot.take()
-    first_tick = runner.ticks
-    runner.totals[:] = 0
-    done = 0
-    for done in runner.slices():
-        bar.batches_done(done)
-    counters.update()
-    if done == runner.batches:
-        return
-    failed_loss = runner.last_loss
-    if not _finite(training.model):
-        _return_to_finite(runner, snapshot, training.model, first_tick, done)
-        counters.update()
-    raise NonFiniteLossError(
-        failed_loss, training.epoch, done + 1, runner.batches, training.history
-    )
+    def _return_to_finite(self, first_tick: int, done: int) -> int:
+        """Run the epoch again up to the last batch after which all weights are finite.
+
+        The same numbers come out again, so this needs no copy of the weights for each step.
+        """
+        for stop_at_first in (True, False):
+            self._snapshot.restore()
+            self.runner.rewind(first_tick)
+            for batch in range(done):
+                self.runner.run(batch, batch + 1)
+                if stop_at_first and not _finite(self._training.model):
+                    done = batch
+                    break
+        return done
 
 
 def _finite(model: Sequential) -> bool:
     return all(np.isfinite(parameter.data).all() for parameter in model.parameters())
-
-
-def _return_to_finite(runner, snapshot, model, first_tick: int, done: int) -> None:
-    """Run the epoch again up to the last batch after which all weights are finite.
-
-    The same numbers come out again, so this needs no copy of the weights for each step.
-    """
-    for stop_at_first in (True, False):
-        snapshot.restore()
-        runner.rewind(first_tick)
-        for batch in range(done):
-            runner.run(batch, batch + 1)
-            if stop_at_first and not _finite(model):
-                done = batch
-                break

@@ -15,7 +15,6 @@ from kernels.jit import array, const, entry, inline, routine
 from kernels.simd import (
     advance,
     data,
-    fma,
     load,
     load_first,
     maximum,
@@ -139,7 +138,7 @@ def _relu_gradient(y, g):
 
 @inline
 def _tanh_gradient(y, g):
-    return g * fma(y * -1.0, y, 1.0)
+    return g * ((1.0 - y) * (1.0 + y))
 
 
 @inline

@@ -32,6 +32,33 @@ def matrix(name: str, value, dtype=None) -> np.ndarray:
     return np.ascontiguousarray(array, dtype)
 
 
+def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
+    """Give `value` as a contiguous floating array (size,), of `dtype` if one is given.
+
+    Raises TypeError for other dtypes than floating ones, ValueError for another shape.
+    """
+    array = floating(name, value)
+    if array.shape != (size,):
+        raise ValueError(f"{name} has shape {array.shape}; expected ({size},)")
+    return np.ascontiguousarray(array, dtype)
+
+
+def number(name: str, value, low: float, high: float):
+    """Give a number from `low` to `high`; raise TypeError for others, ValueError outside."""
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} is {value!r}; expected a number from {low} to {high}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; expected a number from {low} to {high}")
+    return value
+
+
+def integer(name: str, value, low: int, high: int) -> int:
+    """Give an integer from `low` to `high`; raise TypeError for others, ValueError outside."""
+    if not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}; expected an integer from {low} to {high}")
+    return int(number(name, value, low, high))
+
+
 def output(name: str, out, shape: tuple[int, ...], dtype) -> np.ndarray:
     """Give `out`, or a new array where it is None; raise ValueError if it cannot be used."""
     if out is None:

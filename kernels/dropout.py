@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from kernels.arrays import matrix
+from kernels.arrays import integer, matrix, number
 from kernels.jit import array, const, entry, inline, routine
 from kernels.simd import (
     convert,
@@ -160,25 +160,32 @@ def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarr
 
     `x` is a float32 or float64 array (rows, columns). Gives the result and the mask,
     a uint8 array (rows, columns rounded up to 64). Which elements are dropped follows
-    from `seed`, `step`, `stream` and their places alone. Raises ValueError unless
-    0 <= p <= 1.
+    from `seed` (64 bits), `step`, `stream` and their places alone. Raises TypeError or
+    ValueError for others, and unless 0 <= p <= 1.
     """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"p is {p}; expected a probability from 0 to 1")
+    number("p", p, 0.0, 1.0)
+    # The kernel takes the key's 64 bits as a signed number.
+    key = integer("seed", seed, -(2**63), 2**64 - 1)
+    key -= 2**64 if key >= 2**63 else 0
+    step, stream = integer("step", step, 0, 2**63 - 1), integer("stream", stream, 0, 2**63 - 1)
     given = matrix("x", x)
     if p == 0.0:
         return given.copy(), np.ones((given.shape[0], mask_columns(given.shape[1])), np.uint8)
     y = np.empty_like(given)
     mask = np.empty((given.shape[0], mask_columns(given.shape[1])), np.uint8)
-    _dropout[given.dtype](given, y, mask, seed, step, stream, keep_words(p), keep_scale(p))
+    _dropout[given.dtype](given, y, mask, key, step, stream, keep_words(p), keep_scale(p))
     return y, mask
 
 
 def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
     """g / (1 - p) where the mask is set, and 0 elsewhere."""
+    number("p", p, 0.0, 1.0)
     g = matrix("gradient", gradient)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8:
+        found = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"mask has dtype {found}; expected an array of uint8")
     if mask.shape != (g.shape[0], mask_columns(g.shape[1])):
         raise ValueError(f"mask has shape {mask.shape}; expected one of {g.shape} in whole groups")
     out = np.empty_like(g)
-    _dropout_gradient[g.dtype](g, mask, keep_scale(p), out)
+    _dropout_gradient[g.dtype](g, np.ascontiguousarray(mask), keep_scale(p), out)
     return out

@@ -35,6 +35,7 @@ from numba.core import cgutils, compiler, serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, typeof_impl
 
@@ -228,6 +229,8 @@ def routine(arguments: Callable[[types.Type], tuple]) -> Callable[[Callable], Ro
 
 # ------------------------------------------------------------------------- entries
 
+_FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 def array(dtype: types.Type, ndim: int, layout: str = "C") -> types.Array:
     """Type of an array that a kernel writes."""
@@ -250,18 +253,27 @@ class Entry(dict):
     def __init__(self, function: Callable, arguments: Callable[[types.Type], tuple], result):
         super().__init__()
         self.function, self.arguments, self.result = function, arguments, result
+        self._cache = Cache(f"{function.__module__}.{function.__qualname__}")
         self.__doc__ = function.__doc__
 
     def __missing__(self, dtype):
+        if np.dtype(dtype) not in _FLOATING:
+            raise KeyError(f"{self.function.__name__} is not compiled for {dtype}")
         real = real_type(dtype)
         for routine in _references(self.function):
             routine.address(real)
         dispatcher = numba.njit(nogil=True, **_OPTIONS)(self.function)
-        dispatcher._cache = Cache(f"{self.function.__module__}.{self.function.__qualname__}")
+        dispatcher._cache = self._cache
         dispatcher.compile(self.result(*self.arguments(real)))
         dispatcher.disable_compile()
         self[np.dtype(dtype)] = dispatcher
         return dispatcher
+
+    def is_compiled(self, dtype) -> bool:
+        """Whether the version for a dtype is there, in this process or in the cache folder."""
+        signature = self.result(*self.arguments(real_type(dtype)))
+        codegen = cpu_target.target_context.codegen()
+        return np.dtype(dtype) in self or self._cache._path(signature, codegen).is_file()
 
 
 def entry(arguments: Callable[[types.Type], tuple], result: types.Type = types.void):

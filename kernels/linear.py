@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from kernels import host
+from kernels import host, updates
 from kernels.activations import IDENTITY, RELU, activate, activate_gradient
-from kernels.arrays import matrix, output
+from kernels.arrays import FLOATING, matrix, output
 from kernels.gemm import (
     PANEL_DEPTH,
     TILE_ROWS,
@@ -247,17 +247,29 @@ def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None
     one row stride. `rule` and `settings` are those of `kernels.updates`. Raises TypeError
     or ValueError for other dtypes or shapes.
     """
-    x, g = matrix("a", a, parameter.dtype), matrix("b", b, parameter.dtype)
+    x, g = matrix("a", a), matrix("b", b)
     if x.shape[0] != g.shape[0]:
         raise ValueError(f"a has shape {x.shape} and b {g.shape}; expected the same first length")
-    first = parameter if first is None else first
-    second = parameter if second is None else second
-    for name, each in (("parameter", parameter), ("first", first), ("second", second)):
-        output(name, each, (x.shape[1], g.shape[1]), parameter.dtype)
-        if each.strides != parameter.strides or each.strides[1] != each.itemsize:
+    dtype = getattr(parameter, "dtype", None)
+    if dtype not in FLOATING:
+        found = dtype or type(parameter).__name__
+        raise TypeError(f"parameter is of {found}; expected an array of float32 or float64")
+    x, g = matrix("a", x, dtype), matrix("b", g, dtype)
+    remembered = {"first": first, "second": second}
+    for name in updates.remembered(rule, settings):
+        if remembered[name] is None:
+            raise ValueError(f"{name} is None; rule {rule} remembers it in an array")
+    given = {"parameter": parameter, **remembered}
+    for name, each in given.items():
+        if each is None:
+            continue
+        output(name, each, (x.shape[1], g.shape[1]), dtype)
+        if each.size and (each.strides != parameter.strides or each.strides[1] != each.itemsize):
             raise ValueError(f"{name} has strides {each.strides}; expected rows of the same kind")
     if parameter.size == 0:
         return
+    first = parameter if first is None else first
+    second = parameter if second is None else second
     # The bias that a linear layer would have is updated too, and forgotten.
     bias, spare = (np.zeros(g.shape[1], parameter.dtype) for _ in range(2))
     scratch = aligned_zeros(scratch_size(parameter.dtype), parameter.dtype)

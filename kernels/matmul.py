@@ -9,7 +9,7 @@ from numba import types
 
 from kernels import host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
-from kernels.arrays import FLOATING, floating, output
+from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, gemm, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
@@ -120,15 +120,25 @@ def _product(a, b, c, scratch):
 @entry(
     lambda real: (
         (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), const(real, 1))
-        + (types.boolean, _INTEGER, _INTEGER)
+        + (types.boolean, types.boolean, _INTEGER, _INTEGER)
     ),
     types.boolean,
 )
-def _product_then(a, b, c, bias, accumulate, activation, scratch):
-    """C = f(A B + bias), where an empty bias is none, or C += A B."""
-    if bias.size > 0 and bias.size != c.shape[1]:
+def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch):
+    """C = f(A B + bias), or C += A B."""
+    if has_bias and (bias.size != c.shape[1] or _begins_within(bias, c)):
         return False
-    return _multiply_arrays(a, b, c, data(bias), bias.size > 0, accumulate, activation, scratch)
+    return _multiply_arrays(a, b, c, data(bias), has_bias, accumulate, activation, scratch)
+
+
+@inline
+def _begins_within(bias, c):
+    """Whether a row may share a byte with a 2-d array."""
+    if c.size == 0:
+        return False
+    begin, end = _bytes_between(c)
+    first = bias.ctypes.data
+    return first < end and begin < first + bias.size * bias.itemsize
 
 
 class _Scratch(threading.local):
@@ -159,13 +169,22 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     layout or blocking. Raises TypeError or ValueError for other dtypes or shapes.
     """
     try:
-        c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None and not accumulate else out
-        if bias is None and activation == "identity" and not accumulate:
-            done = _product[a.dtype](a, b, c, _scratch.address)
+        plain = bias is None and activation == "identity"
+        if not accumulate:
+            c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
+            if plain:
+                done = _product[a.dtype](a, b, c, _scratch.address)
+            else:
+                done = _product_then[a.dtype](
+                    a, b, c, _NO_BIAS[a.dtype] if bias is None else bias, bias is not None,
+                    False, ACTIVATIONS[activation], _scratch.address,
+                )  # fmt: skip
         else:
-            offset = _NO_BIAS[a.dtype] if bias is None else bias
-            code = ACTIVATIONS[activation]
-            done = _product_then[a.dtype](a, b, c, offset, accumulate, code, _scratch.address)
+            c = out
+            none = _NO_BIAS[a.dtype]
+            done = plain and _product_then[a.dtype](
+                a, b, c, none, False, True, IDENTITY, _scratch.address
+            )
     except (AttributeError, IndexError, KeyError, TypeError):
         done = False
     return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
@@ -192,7 +211,7 @@ def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
         if offset.shape != (z.shape[1],):
             raise ValueError(f"bias has shape {offset.shape}; expected ({z.shape[1]},)")
     code = ACTIVATIONS[activation]
-    _product_then[dtype](x, y, z, offset, accumulate, code, _scratch.address)
+    _product_then[dtype](x, y, z, offset, bias is not None, accumulate, code, _scratch.address)
     result[...] = z.reshape(shape)
     return result
 
@@ -214,12 +233,18 @@ def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
-    y = floating("output", output_)
-    shape = _product_shape(np.asarray(a), np.asarray(b))
+    y, left, right = floating("output", output_), floating("a", a), floating("b", b)
+    shape, dtype = _product_shape(left, right), np.result_type(left, right)
     if y.shape != shape:
         raise ValueError(f"output has shape {y.shape}; expected {shape}")
-    product = matmul(a, b, out)
-    return apply_gradient(ACTIVATIONS[activation], y, product, product)
+    if y.dtype != dtype:
+        raise ValueError(f"output has dtype {y.dtype}; expected {dtype}")
+    if out is None:
+        product = matmul(left, right)
+        return apply_gradient(ACTIVATIONS[activation], y, product, product)
+    output("out", out, shape, dtype)
+    out[...] = matmul_gradient(left, right, y, activation)
+    return out
 
 
 @entry(lambda real: (const(real, 2, "A"), array(real, 1)))
@@ -230,5 +255,11 @@ def _add_column_sums(x, out):
 
 
 def add_column_sums(x, out) -> None:
-    """out += the sum of the rows of a matrix, in order of the rows."""
-    _add_column_sums[out.dtype](x, out)
+    """out += the sum of the rows of a matrix, in order of the rows.
+
+    `x` is (rows, columns), `out` (columns,), of one dtype. Raises TypeError or ValueError
+    for others.
+    """
+    given = matrix("x", x)
+    result = output("out", out, given.shape[1:], given.dtype)
+    _add_column_sums[given.dtype](given, result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from kernels.arrays import matrix
+from kernels.arrays import FLOATING, matrix
 from kernels.jit import array, const, entry, inline, routine
 from kernels.simd import (
     advance,
@@ -89,11 +89,23 @@ def normalize(x, mean, factor) -> np.ndarray:
     """(x - mean) factor, column by column.
 
     `x` is a floating or integer array (rows, columns); `mean` and `factor` are
-    arrays (columns,) of the result's dtype. Raises ValueError for other shapes.
+    arrays (columns,) of the result's dtype. Raises TypeError or ValueError for others.
     """
+    for name, each in (("mean", mean), ("factor", factor)):
+        if not isinstance(each, np.ndarray) or each.dtype not in FLOATING:
+            kind = each.dtype if isinstance(each, np.ndarray) else type(each).__name__
+            raise TypeError(f"{name} is of {kind}; expected an array of float32 or float64")
+    if mean.ndim != 1:
+        raise ValueError(f"mean has shape {mean.shape}; expected one dimension")
+    if factor.shape != mean.shape or factor.dtype != mean.dtype:
+        raise ValueError(
+            f"factor has shape {factor.shape} and dtype {factor.dtype}; "
+            f"expected {mean.shape} and {mean.dtype}"
+        )
     given = matrix("x", x, mean.dtype)
-    if mean.shape != (given.shape[1],) or factor.shape != mean.shape:
+    if given.shape[1] != mean.size:
         raise ValueError(f"x has shape {given.shape}; expected {mean.size} columns")
     y = np.empty_like(given)
-    _normalize[y.dtype](given, np.arange(given.shape[0]), mean, factor, y)
+    tables = np.ascontiguousarray(mean), np.ascontiguousarray(factor)
+    _normalize[y.dtype](given, np.arange(given.shape[0]), *tables, y)
     return y

@@ -158,12 +158,12 @@ def cross_entropy_probability_rows(
             sums = sums + select(first(count, x), power, 0.0)
             masses = masses + load_first(target, j, count)
         total, mass = reduce_add(sums), reduce_add(masses)
-        logarithm = vectormath.log(splat(total, sums)) + shift
+        logarithm = vectormath.log(splat(total, sums))
         loss = zeros(x)
         for j in range(0, classes, lanes):
             count = classes - j
             value, share = load_first(row, j, count), load_first(target, j, count)
-            loss = loss + select(share == 0.0, 0.0, share * (logarithm - value))
+            loss = loss + select(share == 0.0, 0.0, share * (logarithm + (shift - value)))
             change = vectormath.exp(value - shift) * (mass / total) - share
             store_first(gradient, j, change * (scale * weight), count)
         poke(losses, i, weight * reduce_add(loss))
@@ -224,7 +224,7 @@ def _rowwise(kernel, x, out):
         raise ValueError(f"x has shape {given.shape}; expected at least one class in the last axis")
     result = output("out", out, given.shape, given.dtype)
     rows = np.ascontiguousarray(given).reshape(-1, given.shape[-1])
-    if result.flags.c_contiguous and not (result is not x and np.may_share_memory(result, rows)):
+    if result.flags.carray and (result is x or not _collide(result, rows)):
         kernel[rows.dtype](rows, result.reshape(rows.shape))
     else:
         written = np.empty_like(rows)
@@ -257,11 +257,16 @@ def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
     g = matrix("gradient", gradient, y.dtype)
     same_shape("gradient", g, "output", y)
     result = output("out", out, y.shape, y.dtype)
-    written = result if result.flags.c_contiguous else np.empty_like(y)
+    written = result if result.flags.carray and not _collide(result, y, g) else np.empty_like(y)
     _softmax_gradient[y.dtype](y, g, written)
     if written is not result:
         result[...] = written
     return result
+
+
+def _collide(out: np.ndarray, *arrays: np.ndarray) -> bool:
+    """Whether `out` shares memory with an array without being it."""
+    return any(out is not each and np.may_share_memory(out, each) for each in arrays)
 
 
 class CrossEntropy(NamedTuple):
@@ -291,7 +296,7 @@ def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
         raise ValueError(f"logits have shape {z.shape}; expected at least one class")
     if weights is None:
         weights = np.ones(rows, z.dtype)
-    w = np.ascontiguousarray(weights, z.dtype)
+    w = np.ascontiguousarray(floating("weights", weights), z.dtype)
     if w.shape != (rows,):
         raise ValueError(f"weights have shape {w.shape}; expected ({rows},)")
     total = float(w.sum(dtype=np.float64))

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import types
 
+from kernels.arrays import floating
 from kernels.jit import array, const, entry, inline, routine
 from kernels.simd import (
     data,
@@ -170,9 +172,27 @@ def sum_of_squares(size, x, chunk):
     return reduce_add(total)
 
 
+def remembered(rule: int, settings) -> tuple[str, ...]:
+    """Which of the two memories a rule uses with these settings: "first", "second".
+
+    Raises TypeError or ValueError for an unknown rule, or settings of another kind.
+    """
+    if not isinstance(settings, np.ndarray) or settings.dtype != np.float64:
+        found = getattr(settings, "dtype", type(settings).__name__)
+        raise TypeError(f"settings are of {found}; expected an array of float64")
+    if settings.shape != (SETTINGS,):
+        raise ValueError(f"settings have shape {settings.shape}; expected ({SETTINGS},)")
+    if rule not in (SGD, ADAM):
+        raise ValueError(f"rule is {rule!r}; expected {SGD} (SGD) or {ADAM} (Adam)")
+    if rule == ADAM:
+        return "first", "second"
+    return ("first",) if settings[MOMENTUM] else ()
+
+
 def clip_factor(norm, bound):
     """Factor that brings a gradient of this norm within the bound, as torch has it."""
-    return min(1.0, bound / (norm + 1e-6))
+    factor = bound / (norm + 1e-6)
+    return 1.0 if factor > 1.0 else factor
 
 
 norm_scale = inline(clip_factor)
@@ -203,8 +223,12 @@ def _add_squares(x, total):
 
 
 def gradient_norm(arrays) -> float:
-    """Euclidean norm of all elements of some flat contiguous arrays together, in float64."""
+    """Euclidean norm of all elements of some arrays together, in float64.
+
+    Raises TypeError for arrays that are not of numbers.
+    """
     total = 0.0
-    for x in arrays:
+    for each in arrays:
+        x = np.ravel(floating("array", each))
         total = _add_squares[x.dtype](x, total)
     return math.sqrt(total)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 
+import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import given
@@ -272,7 +273,7 @@ def test_the_picture_has_the_permissions_of_any_new_file(tmp_path):
 def test_a_failure_keeps_the_old_picture_and_leaves_no_other_file(
     failing, draw, tmp_path, monkeypatch
 ):
-    def write_half(self, file, **_):
+    def write_half(file, *_, **__):
         file.write(b"half")
         raise OSError("disk full")
 
@@ -281,7 +282,7 @@ def test_a_failure_keeps_the_old_picture_and_leaves_no_other_file(
         raise OSError("disk full")
 
     if failing == "drawing":
-        monkeypatch.setattr(Figure, "savefig", write_half)
+        monkeypatch.setattr(matplotlib.image, "imsave", write_half)
     else:
         monkeypatch.setattr(plots.os, "replace", refuse)
     path = tmp_path / "picture.png"

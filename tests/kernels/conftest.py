@@ -46,6 +46,7 @@ def ulps():
     """
 
     def error(got, exact):
+        got, exact = np.atleast_1d(got, exact)
         info, wide = np.finfo(got.dtype), exact.dtype.type
         with np.errstate(over="ignore", invalid="ignore"):
             rounded = exact.astype(got.dtype)

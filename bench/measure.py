@@ -1,0 +1,153 @@
+"""How sides are compared on a machine that is not quiet: in turns, and by ratios."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+_REST = 0.002  # seconds between turns, in which the threads of the last one come to rest
+_TRIALS = 3
+_ALL_COUNTS = 8  # thread counts tried one by one; beyond, only powers of two
+
+
+class Timeable(Protocol):
+    """Something that takes its turn: a `bench.worker.Side`, usually."""
+
+    def time(self, seconds: float) -> float:
+        """Mean seconds of a call, from enough calls to last about `seconds`."""
+
+
+class Clock:
+    """A timer that pytest-benchmark reads, and that moves by what fastnn took."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self._now += seconds
+
+
+CLOCK = Clock()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles over so many rounds."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Spread of some numbers, one at least."""
+        found = list(values)
+        if len(found) == 1:
+            return cls(found[0], found[0], found[0], 1)
+        low, median, high = statistics.quantiles(found, n=4, method="inclusive")
+        return cls(median, low, high, len(found))
+
+    def __mul__(self, factor: float) -> Spread:
+        """Give the same in another unit."""
+        return Spread(self.median * factor, self.low * factor, self.high * factor, self.rounds)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many rounds a comparison takes, and seconds a turn."""
+
+    rounds: int
+    seconds: float
+
+
+FULL = Pace(rounds=41, seconds=0.005)
+QUICK = Pace(rounds=5, seconds=0.001)
+
+
+class Rounds:
+    """Seconds of a call of each side in each round."""
+
+    def __init__(self, seconds: Mapping[str, list[float]]):
+        self.seconds = seconds
+
+    def of(self, side: str) -> Spread:
+        """Seconds of one side."""
+        return Spread.of(self.seconds[side])
+
+    def rate(self, side: str, work: float) -> Spread:
+        """Work a second, for so much of it in a call."""
+        return Spread.of(work / each for each in self.seconds[side])
+
+    def ratio(self, slow: str, fast: str) -> Spread:
+        """How many times as long a call of `slow` takes as one of `fast`."""
+        return self.ratio_to_best([slow], fast)
+
+    def ratio_to_best(self, slow: Iterable[str], fast: str) -> Spread:
+        """As `ratio`, to the one of several that is best over all rounds."""
+        best = min(slow, key=lambda side: statistics.median(self.seconds[side]))
+        pairs = zip(self.seconds[best], self.seconds[fast], strict=True)
+        return Spread.of(one / other for one, other in pairs)
+
+
+def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
+    """Let each side take a turn in each round, every round beginning with another side.
+
+    The first side is what `benchmark` (pytest-benchmark's fixture, with `CLOCK` as its
+    timer) records.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    ours, order = next(iter(sides)), deque(sides)
+
+    def one_round() -> None:
+        for name in order:
+            time.sleep(_REST)
+            seconds[name].append(sides[name].time(pace.seconds))
+        order.rotate(1)
+        CLOCK.advance(seconds[ours][-1])
+
+    benchmark.pedantic(one_round, rounds=pace.rounds)
+    return Rounds(seconds)
+
+
+class Threads(Enum):
+    """A number of threads that is still to be found."""
+
+    BEST = "the one that takes least"
+    OWN_CHOICE = "the library's"
+
+
+def cores() -> int:
+    """Processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_counts() -> list[int]:
+    """Thread counts worth trying, 1 to the number of cores."""
+    most = cores()
+    if most <= _ALL_COUNTS:
+        return list(range(1, most + 1))
+    powers = (2**exponent for exponent in range(most.bit_length()))
+    return sorted({*powers, most})
+
+
+def fastest_count(time_with: Callable[[int], float], counts: Iterable[int] | None = None) -> int:
+    """Give the thread count that takes least, by the median of a few trials in turns."""
+    tried = list(thread_counts() if counts is None else counts)
+    if len(tried) == 1:
+        return tried[0]
+    seconds = {count: [time_with(count) for _ in range(_TRIALS)] for count in tried}
+    return min(tried, key=lambda count: statistics.median(seconds[count]))

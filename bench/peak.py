@@ -1,0 +1,76 @@
+"""What the machine can do at most on one core: multiply-adds in registers, copies of memory."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numba import types
+
+from bench.peers import Case
+from kernels import host
+from kernels.jit import array, entry, real_type
+from kernels.simd import data, fma, load, store, width
+
+_CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
+_REPEATS = 2000
+
+COPIED_BYTES = 1 << 26
+"""Bytes that `copy` reads, and writes: more than caches hold."""
+
+
+def _with_own_digest(function):
+    """Give a kernel a name that changes with this file: the cache knows only `kernels`."""
+    function.__qualname__ += "-" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return function
+
+
+@entry(lambda real: (types.int64, array(real, 1)))
+@_with_own_digest
+def _multiply_adds(repeats, memory):
+    """Put acc + repeats x y into independent vectors, with x and y the first two of memory."""
+    p, w = data(memory), width(data(memory))
+    x, y = load(p, 0), load(p, w)
+    a, b, c, d = load(p, 2 * w), load(p, 3 * w), load(p, 4 * w), load(p, 5 * w)
+    e, f, g, h = load(p, 6 * w), load(p, 7 * w), load(p, 8 * w), load(p, 9 * w)
+    i, j, k, l = load(p, 10 * w), load(p, 11 * w), load(p, 12 * w), load(p, 13 * w)  # noqa: E741
+    for _ in range(repeats):
+        a, b, c, d = fma(x, y, a), fma(x, y, b), fma(x, y, c), fma(x, y, d)
+        e, f, g, h = fma(x, y, e), fma(x, y, f), fma(x, y, g), fma(x, y, h)
+        i, j, k, l = fma(x, y, i), fma(x, y, j), fma(x, y, k), fma(x, y, l)  # noqa: E741
+    for chain, value in enumerate((a, b, c, d, e, f, g, h, i, j, k, l)):
+        store(p, (2 + chain) * w, value)
+
+
+def flops(dtype: str) -> int:
+    """Floating-point operations in one call of `multiply_adds`."""
+    return 2 * _REPEATS * _CHAINS * host.lanes(real_type(dtype))
+
+
+def multiply_adds(dtype: str) -> Case:
+    """Fused multiply-adds that depend on nothing but themselves: the floating-point peak."""
+    memory = np.zeros((2 + _CHAINS) * host.lanes(real_type(dtype)), dtype)
+    call = partial(_multiply_adds[np.dtype(dtype)], _REPEATS, memory)
+
+    def check() -> dict[str, float]:
+        memory[:] = 1
+        call()
+        rest = memory[2 * host.lanes(real_type(dtype)) :]
+        return {"flops": flops(dtype), "error": float(abs(rest - (1 + _REPEATS)).max())}
+
+    return Case(call, check)
+
+
+def copy() -> Case:
+    """A copy from memory to memory."""
+    source = np.ones(COPIED_BYTES, np.uint8)
+    target = np.empty_like(source)
+    call = partial(np.copyto, target, source)
+
+    def check() -> dict[str, float]:
+        call()
+        return {"bytes": 2 * COPIED_BYTES}
+
+    return Case(call, check)

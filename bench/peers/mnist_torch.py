@@ -1,0 +1,48 @@
+"""What `fastnn train mnist --hidden 128` does, by PyTorch: a script whose memory is measured.
+
+    python mnist_torch.py EPOCHS ROWS FILE
+
+trains 784-128-10 on the first rows of MNIST, evaluates it, and saves the weights.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from fastnn import datasets
+
+_BATCH = 64
+
+
+def _floats(x: Tensor) -> Tensor:
+    return x.float().div_(255)
+
+
+def main(epochs: int, rows: int, file: str) -> None:
+    """Train, evaluate and save."""
+    digits = datasets.load("mnist")
+    x, y = torch.from_numpy(digits.x_train)[:rows], torch.from_numpy(digits.y_train)[:rows]
+    x_test, y_test = torch.from_numpy(digits.x_test), torch.from_numpy(digits.y_test)
+    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
+    loss_function = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, fused=True)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(_BATCH):
+            optimizer.zero_grad()
+            logits = model(_floats(x.index_select(0, batch)))
+            loss_function(logits, y.index_select(0, batch)).backward()
+            optimizer.step()
+    with torch.no_grad():
+        hits = [
+            model(_floats(some)).argmax(1) == right
+            for some, right in zip(x_test.split(256), y_test.split(256), strict=True)
+        ]
+    print(f"test accuracy {torch.cat(hits).float().mean():.4f}")
+    torch.save(model.state_dict(), file)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

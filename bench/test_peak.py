@@ -1,0 +1,26 @@
+"""What this machine can do at most on one core."""
+
+import pytest
+
+from bench.measure import CLOCK, in_turns
+
+SECTION = "This machine, one core"
+
+pytestmark = pytest.mark.benchmark(group="machine", timer=CLOCK)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_multiply_adds(dtype, benchmark, prepare, pace, record):
+    """Fused multiply-adds in registers."""
+    side = prepare("fastnn", "multiply-adds", threads=1, dtype=dtype)
+    rounds = in_turns(benchmark, {"fastnn": side}, pace)
+    flops = side.facts["flops"]
+    record(SECTION, f"{dtype} multiply-adds", "GFLOP/s", rounds.rate("fastnn", flops / 1e9))
+    assert side.facts["error"] == 0
+
+
+def test_copy(benchmark, prepare, pace, record):
+    """From memory to memory, bytes read and bytes written."""
+    side = prepare("fastnn", "copy", threads=1)
+    rounds = in_turns(benchmark, {"fastnn": side}, pace)
+    record(SECTION, "copy", "GB/s", rounds.rate("fastnn", side.facts["bytes"] / 1e9))

@@ -1,0 +1,182 @@
+"""A process that holds one library and times it, and the handle others have on it.
+
+Requests and answers are lines of JSON over the process's input and output. The process
+runs `bench/worker.py`, finds fastnn as it is installed, and `bench` beside itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+_WARM_SHARE = 8  # calls timed for each that only warms the caches again
+
+
+class WorkerError(RuntimeError):
+    """A worker failed at what it was asked."""
+
+
+# -------------------------------------------------------------------- in the process
+
+
+class _Timed:
+    """A case, and how many of its calls take as long as was last asked."""
+
+    def __init__(self, case):
+        self._case, self._calls = case, 1
+
+    def check(self) -> dict[str, float]:
+        return self._case.check()
+
+    def time(self, seconds: float) -> float:
+        """Mean seconds of a call, from enough calls to last about `seconds`."""
+        while True:
+            asked = self._calls
+            if asked > 1:
+                self._run(max(1, asked // _WARM_SHARE))
+            elapsed = self._run(asked)
+            self._calls = max(1, min(round(asked * seconds / max(elapsed, 1e-9)), 10 * asked))
+            if elapsed > seconds / 2:
+                return elapsed / asked
+
+    def _run(self, calls: int) -> float:
+        call = self._case.call
+        gc.disable()
+        started = time.perf_counter()
+        for _ in itertools.repeat(None, calls):
+            call()
+        elapsed = time.perf_counter() - started
+        gc.enable()
+        return elapsed
+
+
+class _Server:
+    """Answers requests about one library's operations."""
+
+    def __init__(self, module):
+        self._module = module
+        self._cases: dict[int, _Timed] = {}
+        self._numbers = itertools.count()
+
+    def versions(self) -> dict[str, str]:
+        return self._module.VERSIONS
+
+    def threads(self, count: int | None) -> None:
+        self._module.set_threads(count)
+
+    def prepare(self, operation: str, arguments: dict[str, Any]) -> int:
+        number = next(self._numbers)
+        self._cases[number] = _Timed(self._module.OPERATIONS[operation](**arguments))
+        return number
+
+    def check(self, case: int) -> dict[str, float]:
+        return self._cases[case].check()
+
+    def time(self, case: int, seconds: float) -> float:
+        return self._cases[case].time(seconds)
+
+    def drop(self, case: int) -> None:
+        del self._cases[case]
+        gc.collect()
+
+    def answer(self, line: str) -> dict[str, Any]:
+        try:
+            name, arguments = json.loads(line)
+            return {"result": getattr(self, name)(**arguments)}
+        except Exception:
+            return {"error": traceback.format_exc()}
+
+
+def serve(module_name: str, requests: IO[str], answers: IO[str]) -> None:
+    """Answer requests about a module of operations, until there are no more."""
+    server = _Server(importlib.import_module(module_name))
+    for line in requests:
+        answers.write(json.dumps(server.answer(line)) + "\n")
+        answers.flush()
+
+
+def _main() -> None:
+    # Whatever a library prints must not end up among the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.path.append(str(Path(__file__).parents[1]))
+    serve(sys.argv[1], sys.stdin, answers)
+
+
+# ----------------------------------------------------------------- from the other side
+
+
+class Worker:
+    """A process for the operations of one module, started at once."""
+
+    def __init__(self, module_name: str):
+        self.module_name = module_name
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__, module_name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def ask(self, request: str, **arguments) -> Any:
+        """Result of a method of the server; raise WorkerError if it raised or the process ended."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        try:
+            requests.write(json.dumps([request, arguments]) + "\n")
+            requests.flush()
+            line = answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise WorkerError(f"the worker for {self.module_name} ended at {request!r}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(f"{self.module_name}: {request!r} failed\n{answer['error']}")
+        return answer["result"]
+
+    def prepare(self, operation: str, **arguments) -> Side:
+        """An operation with its inputs, done once and checked."""
+        return Side(self, self.ask("prepare", operation=operation, arguments=arguments))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+class Side:
+    """An operation that waits in a worker to be timed: one side of a comparison."""
+
+    def __init__(self, worker: Worker, case: int, threads: int | None = None):
+        self.worker, self.case, self.threads = worker, case, threads
+        self.facts: dict[str, float] = worker.ask("check", case=case)
+
+    def time(self, seconds: float) -> float:
+        """Mean seconds of a call, from enough calls to last about `seconds`."""
+        return self.worker.ask("time", case=self.case, seconds=seconds)
+
+    def use_threads(self, count: int | None) -> None:
+        """Have the worker compute on so many threads; None lets the library choose."""
+        self.worker.ask("threads", count=count)
+        self.threads = count
+
+    def drop(self) -> None:
+        """Free the memory of the inputs."""
+        self.worker.ask("drop", case=self.case)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,111 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+ROOT = Path(fastnn.__file__).parents[1]
+
+
+def python(code, *first_on_path, check=True):
+    """Run code in a fresh interpreter."""
+    path = os.pathsep.join([*map(str, first_on_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=check, timeout=120,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+
+
+HEAVY = "numba", "llvmlite", "matplotlib", "sklearn", "scipy", "rich", "pooch", "kernels"
+
+
+def test_import_is_light():
+    done = python(f"import sys, fastnn; print([name for name in {HEAVY} if name in sys.modules])")
+    assert done.stdout.strip() == "[]"
+
+
+def test_training_does_not_load_what_it_does_not_use():
+    code = """
+import sys
+import numpy as np
+from fastnn import *
+model = Sequential(Linear(4, 2), Tanh())
+fit(model, np.ones((8, 4)), np.zeros(8, int), loss=CrossEntropyLoss(), epochs=1, batch_size=4,
+    optimizer=SGD(model.parameters()))
+print([name for name in ("matplotlib", "sklearn", "rich", "pooch", "torch") if name in sys.modules])
+""".replace("import *", "import CrossEntropyLoss, Linear, SGD, Sequential, Tanh, fit")
+    assert python(code).stdout.strip() == "[]"
+
+
+def test_every_name_leads_somewhere():
+    assert len(set(fastnn.__all__)) == len(fastnn.__all__)
+    assert set(fastnn.__all__) <= set(dir(fastnn))
+    for name in fastnn.__all__:
+        value = getattr(fastnn, name)
+        assert value is not None
+        assert name in vars(fastnn)  # looked up once
+    assert isinstance(fastnn.__version__, str)
+    assert fastnn.fit.__module__ == "fastnn.training"
+
+
+def test_the_promised_names_are_there():
+    promised = """Linear ReLU Tanh Sigmoid Softmax Dropout Flatten Identity Sequential
+        CrossEntropyLoss MSELoss SGD Adam AdamW fit evaluate predict History datasets save load
+        Parameter Layer Normalize Callback NonFiniteLossError initializers plots""".split()
+    assert set(promised) <= set(fastnn.__all__)
+
+
+def test_unknown_names():
+    with pytest.raises(AttributeError, match="module 'fastnn' has no attribute 'Lineal'"):
+        fastnn.Lineal  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'Lineal'"):
+        exec("from fastnn import Lineal")
+
+
+def test_star_import_gives_all():
+    code = "from fastnn import *; print(Linear(2, 2), fit.__name__, datasets.__name__)"
+    assert "Linear(in_features=2" in python(code).stdout
+
+
+# --------------------------------------------------- another package named `kernels`
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"kernels/__init__.py": "raise RuntimeError('it was imported')"},
+        {"kernels/__init__.py": ""},
+        {"kernels.py": "x = 1"},
+        {"kernels/__init__.py": b"# \xff not text"},
+    ],
+    ids=["package", "empty package", "module", "not text"],
+)
+def test_someone_else_s_kernels(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = python("import fastnn", tmp_path, check=False)
+    assert done.returncode == 1
+    last = done.stderr[done.stderr.index("ImportError") :]
+    assert "fastnn needs its own package `kernels`, but the one found is " + str(tmp_path) in last
+    assert "pip uninstall kernels" in last
+    assert "it was imported" not in done.stderr
+
+
+def test_no_kernels_at_all(tmp_path):
+    (tmp_path / "fastnn").symlink_to(ROOT / "fastnn")
+    done = subprocess.run(  # -S: without site-packages, where fastnn may be installed
+        [sys.executable, "-S", "-P", "-c", "import fastnn"], capture_output=True, text=True,
+        timeout=60, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ImportError: fastnn needs its own package `kernels`, but there is none" in done.stderr
+
+
+def test_a_folder_of_that_name_is_not_the_package(tmp_path):
+    """A namespace package has no file to look into; what is further along the path is found."""
+    (tmp_path / "kernels").mkdir()
+    assert python("import fastnn; print(fastnn.Linear(1, 1))", tmp_path).stdout.startswith("Linear")

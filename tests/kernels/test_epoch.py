@@ -1,0 +1,214 @@
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import kernels
+from kernels import epoch, instructions, linear, updates
+from kernels.instructions import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.jit import real_type
+from kernels.memory import aligned_zeros, leading_dimension
+from kernels.threads import BARRIER
+
+FLOATS = (np.float32, np.float64)
+INPUTS, HIDDEN, OUTPUTS, BATCH = 21, 70, 5, 16
+RELU, IDENTITY = kernels.ACTIVATIONS["relu"], kernels.ACTIVATIONS["identity"]
+
+
+def settings():
+    values = np.zeros(updates.SETTINGS)
+    values[updates.LEARNING_RATE], values[updates.MOMENTUM] = 0.05, 0.9
+    values[updates.CLIP_VALUE] = values[updates.CLIP_NORM] = np.inf
+    values[updates.GRADIENT_SCALE] = 1.0
+    return values
+
+
+class Network:
+    """Two linear layers, squared error and SGD, as a program written by hand."""
+
+    def __init__(self, dtype, samples, threads=1):
+        random = np.random.default_rng(0)
+        self.dtype, self.samples, self.threads = dtype, samples, threads
+        self.x = random.standard_normal((samples, INPUTS)).astype(dtype)
+        self.t = random.standard_normal((samples, OUTPUTS)).astype(dtype)
+        self.order = random.permutation(samples)
+        self.weights = [self._rows(INPUTS, HIDDEN), self._rows(HIDDEN, OUTPUTS)]
+        for w in self.weights:
+            w[...] = random.standard_normal(w.shape) / np.sqrt(len(w))
+        self.biases = [np.zeros(HIDDEN, dtype), np.zeros(OUTPUTS, dtype)]
+        self.speeds = [np.zeros_like(w.base) for w in self.weights]
+        self.bias_speeds = [np.zeros_like(bias) for bias in self.biases]
+        self.settings, self.totals = settings(), np.zeros(2)
+        batch, hidden, output, target = map(self._batch, (INPUTS, HIDDEN, OUTPUTS, OUTPUTS))
+        hidden_slope, slope = self._batch(HIDDEN), self._batch(OUTPUTS)
+        losses, hits = np.zeros(BATCH, dtype), np.zeros(BATCH, np.uint8)
+        self.rows = []
+        self._emit(instructions.gather, INPUTS, self.x, self.order, 0, 0, 0, *batch)
+        self._emit(instructions.gather, OUTPUTS, self.t, self.order, 0, 0, 0, *target)
+        first, second = (self._place(w) for w in self.weights)
+        shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
+        self._emit(
+            instructions.linear, *shapes[0], RELU, *batch, *first, self.biases[0], *hidden
+        )
+        self._emit(
+            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
+        )
+        self._emit(instructions.squared_error, OUTPUTS, *output, *target, *slope, losses, hits)
+        self._emit(instructions.tally, losses, hits, self.totals, 1, wait=False)
+        self._emit(
+            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, *hidden,
+            *hidden_slope,
+        )  # fmt: skip
+        for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
+            self._emit(
+                instructions.linear_update, *shapes[layer], *source, *gradient,
+                *self._place(self.weights[layer]), self.biases[layer], updates.SGD, 0,
+                self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
+                self.bias_speeds[layer],
+            )  # fmt: skip
+        self.table = np.array(self.rows, np.int64)
+        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits
+        self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
+        for thread, state in enumerate(self.states):
+            state[THREAD], state[THREADS] = thread, threads
+        size = linear.scratch_size(dtype)
+        self.scratch = [aligned_zeros(size, dtype) for _ in range(threads)]
+        self.barrier = aligned_zeros(BARRIER, np.int64)
+
+    def _rows(self, rows, columns):
+        return np.zeros((rows, leading_dimension(columns, self.dtype)), self.dtype)[:, :columns]
+
+    def _place(self, view):
+        return view, view.strides[0] // view.itemsize
+
+    def _batch(self, columns):
+        return self._place(self._rows(BATCH, columns))
+
+    def _emit(self, kind, *operands, wait=True):
+        at = [x.ctypes.data if isinstance(x, np.ndarray) else int(x) for x in operands]
+        row = [kind.address(real_type(self.dtype)), int(wait), *at]
+        self.rows.append(row + [0] * (epoch.COLUMNS - len(row)))
+
+    def run(self, begin, end):
+        """Numbers of batches that each thread finished."""
+        done = {}
+
+        def work(thread):
+            done[thread] = epoch.run[np.dtype(self.dtype)](
+                self.table, self.states[thread], self.scratch[thread], self.barrier,
+                self.samples, BATCH, begin, end,
+            )  # fmt: skip
+
+        team = [threading.Thread(target=work, args=(n,)) for n in range(1, self.threads)]
+        for thread in team:
+            thread.start()
+        work(0)
+        for thread in team:
+            thread.join(60)
+            assert not thread.is_alive()
+        return [done[thread] for thread in range(self.threads)]
+
+    def learned(self):
+        arrays = *self.weights, *self.biases, *self.speeds, *self.bias_speeds
+        return [np.array(array) for array in arrays]
+
+
+def learn_in_steps(network, batches):
+    """The same training by the functions for Python; gives the parameters and the totals."""
+    (w1, w2), (b1, b2) = ([np.array(a) for a in each] for each in (network.weights, network.biases))
+    speeds = [np.zeros_like(a) for a in (w1, w2, b1, b2)]
+    totals, dtype = np.zeros(2), np.dtype(network.dtype)
+    for step in range(batches):
+        rows = network.order[step * BATCH : (step + 1) * BATCH]
+        x, t = network.x[rows], network.t[rows]
+        hidden = kernels.matmul(x, w1, bias=b1, activation="relu")
+        error = kernels.mean_squared_error(kernels.matmul(hidden, w2, bias=b2), t)
+        totals += error.losses.sum(dtype=np.float64), error.correct
+        slope = error.gradient
+        below = kernels.relu_gradient(hidden, kernels.matmul(slope, w2.T))
+        gradients = [kernels.matmul(x.T, below), kernels.matmul(hidden.T, slope)]
+        for g in (below, slope):
+            gradients.append(np.zeros(g.shape[1], dtype))
+            kernels.add_column_sums(g, gradients[-1])
+        for p, g, v in zip((w1, w2, b1, b2), gradients, speeds, strict=True):
+            flat = p.ravel(), g.ravel(), v.ravel(), v.ravel()
+            updates.update_flat[dtype](updates.SGD, step, network.settings, *flat)
+    return [w1, w2, b1, b2], totals
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_an_epoch_has_the_bits_of_training_step_by_step(threads, dtype):
+    samples = 10 * BATCH + 5  # the last batch is a smaller one
+    network = Network(dtype, samples, threads)
+    expected, totals = learn_in_steps(network, 11)
+    assert network.run(0, 11) == [11] * threads
+    for own, wanted in zip((*network.weights, *network.biases), expected, strict=True):
+        assert_array_equal(own, wanted)
+    assert network.totals[0] == pytest.approx(totals[0], rel=1e-12)
+    assert network.totals[1] == totals[1]
+    assert [state[TICK] for state in network.states] == [11] * threads
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_epoch_in_slices_is_the_same(threads):
+    whole, sliced = (Network(np.float32, 20 * BATCH, threads) for _ in range(2))
+    whole.run(0, 20)
+    for begin, end in ((0, 1), (1, 8), (8, 8), (8, 20)):
+        assert sliced.run(begin, end) == [end - begin] * threads
+    for own, wanted in zip(sliced.learned(), whole.learned(), strict=True):
+        assert_array_equal(own, wanted)
+    assert_array_equal(sliced.totals, whole.totals)
+
+
+def test_many_steps_of_two_threads_are_those_of_one():
+    alone, pair = Network(np.float32, 50 * BATCH), Network(np.float32, 50 * BATCH, 2)
+    for _ in range(20):
+        alone.run(0, 50)
+        pair.run(0, 50)
+    assert pair.states[1][TICK] == 1000
+    for own, wanted in zip(pair.learned(), alone.learned(), strict=True):
+        assert_array_equal(own, wanted)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_all_threads_and_teaches_nothing(value, threads, dtype):
+    spoiled = Network(dtype, 10 * BATCH, threads)
+    place = spoiled.order[6 * BATCH + 3]
+    clean = Network(dtype, 10 * BATCH, threads)
+    clean.run(0, 6)
+    spoiled.t[place, 2] = value
+    assert spoiled.run(0, 10) == [6] * threads
+    for state in spoiled.states:
+        assert state[HALT] == 1
+        assert state[TICK] == 6
+        assert_array_equal(state[LOSS : LOSS + 1].view(np.float64), [value])
+    for own, wanted in zip(spoiled.learned(), clean.learned(), strict=True):
+        assert_array_equal(own, wanted)
+    assert_array_equal(spoiled.totals, clean.totals)
+    # With the sign to stop taken down, training goes on behind the spoiled batch.
+    for state in spoiled.states:
+        state[HALT] = 0
+    assert spoiled.run(7, 10) == [3] * threads
+    clean.run(7, 10)
+    for own, wanted in zip(spoiled.learned(), clean.learned(), strict=True):
+        assert_array_equal(own, wanted)
+
+
+def test_no_program_and_no_batches():
+    network = Network(np.float32, 3 * BATCH)
+    held = network.learned()
+    assert network.run(2, 2) == [0]
+    network.table = network.table[:0]
+    assert network.run(0, 3) == [3]
+    for own, wanted in zip(network.learned(), held, strict=True):
+        assert_array_equal(own, wanted)
+
+
+def test_a_row_has_room_for_the_operands_of_every_instruction():
+    network = Network(np.float32, BATCH)
+    assert network.table.shape[1] == epoch.COLUMNS
+    assert epoch.OPERANDS + 16 <= epoch.COLUMNS  # `linear_update` has the most

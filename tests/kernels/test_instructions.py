@@ -1,0 +1,316 @@
+import math
+
+import ctypes
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import kernels
+from kernels import instructions, linear, updates
+from kernels.dropout import keep_scale, keep_words, mask_columns
+from kernels.instructions import HALT, LOSS, ROWS, START, STATE, THREAD, THREADS, TICK
+from kernels.jit import real_type
+from kernels.memory import aligned_zeros, leading_dimension
+
+FLOATS = (np.float32, np.float64)
+TEAMS = (1, 2, 3, 5)
+CODE = kernels.ACTIVATIONS
+
+
+def carry_out(kind, dtype, operands, rows, threads, start=0, tick=0):
+    """Run an instruction as `threads` threads would, one after another; give their states."""
+    pointer = ctypes.c_void_p
+    run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(kind.address(real_type(dtype)))
+    at = [x.ctypes.data if isinstance(x, np.ndarray) else int(x) for x in operands]
+    table, states = np.array(at, np.int64), []
+    for thread in range(threads):
+        state = np.zeros(STATE, np.int64)
+        state[[ROWS, START, TICK, THREAD, THREADS]] = rows, start, tick, thread, threads
+        scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
+        scratch[...] = np.nan
+        run(table.ctypes.data, state.ctypes.data, scratch.ctypes.data)
+        states.append(state)
+    return states
+
+
+def block(values, dtype=None):
+    """Rows as the arena has them, with NaN between; its base is all of it."""
+    values = np.asarray(values, dtype)
+    rows, columns = values.shape
+    room = np.full((rows, leading_dimension(columns, values.dtype)), np.nan, values.dtype)
+    room[:, :columns] = values
+    return room[:, :columns]
+
+
+def place(view):
+    """Address and leading dimension, as operands."""
+    return view, view.strides[0] // view.itemsize
+
+
+def nothing(shape, dtype):
+    return block(np.full(shape, np.nan, dtype))
+
+
+def only_inside(view):
+    return bool(np.isnan(view.base[:, view.shape[1] :]).all())
+
+
+def normal(shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def bits(value):
+    return np.float64(value).view(np.int64)
+
+
+pytestmark = [
+    pytest.mark.parametrize("dtype", FLOATS),
+    pytest.mark.parametrize("threads", TEAMS),
+]
+
+# ----------------------------------------------------------------------------- samples
+
+
+@pytest.mark.parametrize("kind", ["numbers", "bytes"])
+@pytest.mark.parametrize("normalising", [False, True])
+def test_gather(kind, normalising, dtype, threads):
+    random = np.random.default_rng(0)
+    source = random.integers(0, 256, (30, 21)).astype(np.uint8 if kind == "bytes" else dtype)
+    order = random.permutation(30)
+    mean, factor = normal(21, dtype, 1), normal(21, dtype, 2)
+    tables = (mean, factor) if normalising else (0, 0)
+    instruction = instructions.gather_bytes if kind == "bytes" else instructions.gather
+    for start, rows in ((0, 8), (16, 8), (24, 6), (5, 1)):
+        y = nothing((8, 21), dtype)
+        operands = 21, source, order, normalising, *tables, *place(y)
+        carry_out(instruction, dtype, operands, rows, threads, start)
+        expected = source[order[start : start + rows]].astype(dtype)
+        assert_array_equal(y[:rows], (expected - mean) * factor if normalising else expected)
+        assert np.isnan(y[rows:]).all()
+        assert only_inside(y)
+
+
+def test_gather_labels(dtype, threads):
+    source, order = np.arange(100, 130), np.random.default_rng(0).permutation(30)
+    labels = np.full(8, -1)
+    carry_out(instructions.gather_labels, dtype, (source, order, labels), 6, threads, start=24)
+    assert_array_equal(labels, [*source[order[24:]], -1, -1])
+
+
+# ------------------------------------------------------------------------------ layers
+
+
+def test_linear_layer(dtype, threads):
+    x, w = block(normal((50, 20), dtype)), block(normal((20, 33), dtype, 1))
+    bias, y, g = normal(33, dtype, 2), nothing((50, 33), dtype), block(normal((50, 33), dtype, 3))
+    operands = 20, 33, CODE["tanh"], *place(x), *place(w), bias, *place(y)
+    carry_out(instructions.linear, dtype, operands, 45, threads)
+    assert_array_equal(y[:45], kernels.matmul(x[:45], w, bias=bias, activation="tanh"))
+    assert np.isnan(y[45:]).all()
+    assert only_inside(y)
+
+    before, out = np.tanh(x.copy()), nothing((50, 20), dtype)
+    before = block(before)
+    operands = 20, 33, CODE["tanh"], *place(g), *place(w), *place(before), *place(out)
+    carry_out(instructions.linear_input_gradient, dtype, operands, 45, threads)
+    expected = kernels.tanh_gradient(before[:45], kernels.matmul(g[:45], w.T))
+    assert_array_equal(out[:45], expected)
+    assert np.isnan(out[45:]).all()
+    assert only_inside(out)
+
+
+def test_linear_update(dtype, threads):
+    x, g = block(normal((50, 20), dtype)), block(normal((50, 33), dtype, 1))
+    gradient = kernels.matmul(x[:45].T, g[:45])
+    sums = np.zeros(33, dtype)
+    kernels.add_column_sums(g[:45], sums)
+    settings = np.zeros(updates.SETTINGS)
+    settings[updates.LEARNING_RATE], settings[updates.MOMENTUM] = 0.1, 0.9
+    settings[updates.CLIP_VALUE], settings[updates.GRADIENT_SCALE] = np.inf, 1.0
+    for done, tick in ((0, 0), (0, 3), (3, 0), (2, 2)):
+        w, bias = block(normal((20, 33), dtype, 2)), normal(33, dtype, 3)
+        velocity, speed = block(normal((20, 33), dtype, 4)), normal(33, dtype, 5)
+        expected = [x.copy() for x in (w, velocity, bias, speed)]
+        flat = updates.update_flat[np.dtype(dtype)]
+        for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
+            flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
+        operands = (
+            20, 33, *place(x), *place(g), *place(w), bias, updates.SGD, done, settings,
+            velocity, velocity, speed, speed,
+        )  # fmt: skip
+        carry_out(instructions.linear_update, dtype, operands, 45, threads, tick=tick)
+        for own, wanted in zip((w, velocity, bias, speed), expected, strict=True):
+            assert_array_equal(own, wanted)
+        assert only_inside(w)
+        assert only_inside(velocity)
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_activations(name, dtype, threads):
+    x, g = block(normal((9, 21), dtype)), block(normal((9, 21), dtype, 1))
+    y, out = nothing((9, 21), dtype), nothing((9, 21), dtype)
+    carry_out(instructions.activation, dtype, (CODE[name], 21, *place(x), *place(y)), 8, threads)
+    identity = name == "identity"
+    assert_array_equal(y[:8], x[:8] if identity else getattr(kernels, name)(x[:8]))
+    assert np.isnan(y[8:]).all()
+    assert only_inside(y)
+    operands = CODE[name], 21, *place(y), *place(g), *place(out)
+    carry_out(instructions.activation_gradient, dtype, operands, 8, threads)
+    gradient = (lambda y, g: g) if identity else getattr(kernels, f"{name}_gradient")
+    expected = gradient(y[:8], g[:8])
+    assert_array_equal(out[:8], expected)
+    assert np.isnan(out[8:]).all()
+    assert only_inside(out)
+    carry_out(
+        instructions.activation_gradient, dtype, (*operands[:4], *place(g), *place(g)), 8, threads
+    )
+    assert_array_equal(g[:8], expected, err_msg="in place")
+
+
+def test_softmax_layer(dtype, threads):
+    x, g = block(normal((9, 21), dtype)), block(normal((9, 21), dtype, 1))
+    y, out = nothing((9, 21), dtype), nothing((9, 21), dtype)
+    carry_out(instructions.softmax_layer, dtype, (21, *place(x), *place(y)), 8, threads)
+    assert_array_equal(y[:8], kernels.softmax(x[:8]))
+    operands = 21, *place(y), *place(g), *place(out)
+    carry_out(instructions.softmax_gradient, dtype, operands, 8, threads)
+    assert_array_equal(out[:8], kernels.softmax_gradient(y[:8], g[:8]))
+    for view in (y, out):
+        assert np.isnan(view[8:]).all()
+        assert only_inside(view)
+
+
+def test_dropout_layer(dtype, threads):
+    p, seed, stream = 0.3, 2**40 + 5, 7
+    x, g = block(normal((9, 70), dtype)), block(normal((9, 70), dtype, 1))
+    for done, tick in ((0, 0), (5, 2)):
+        y, out = nothing((9, 70), dtype), nothing((9, 70), dtype)
+        mask = np.full((9, mask_columns(70)), 7, np.uint8)
+        operands = (
+            70, *place(x), *place(y), *place(mask), seed, done, stream, keep_words(p),
+            bits(keep_scale(p)),
+        )  # fmt: skip
+        carry_out(instructions.dropout_layer, dtype, operands, 8, threads, tick=tick)
+        expected, drawn = kernels.dropout(x[:8], p, seed=seed, step=done + tick, stream=stream)
+        assert_array_equal(y[:8], expected)
+        assert_array_equal(mask[:8], drawn)
+        assert_array_equal(mask[8], 7)
+        assert np.isnan(y[8:]).all()
+        assert only_inside(y)
+        operands = 70, *place(g), *place(mask), bits(keep_scale(p)), *place(out)
+        carry_out(instructions.dropout_gradient, dtype, operands, 8, threads)
+        assert_array_equal(out[:8], kernels.dropout_gradient(g[:8], drawn, p))
+        assert np.isnan(out[8:]).all()
+        assert only_inside(out)
+
+
+# ------------------------------------------------------------------------------ losses
+
+
+@pytest.mark.parametrize("kind", ["indices", "probabilities", "squares"])
+def test_losses(kind, dtype, threads):
+    """As the functions for Python, for the rows that the batch has; in place as well."""
+    random = np.random.default_rng(0)
+    z, labels = normal((9, 21), dtype), random.integers(0, 21, 9)
+    t, weights = block(random.random((9, 21)), dtype), random.random(9).astype(dtype)
+    for in_place in (False, True):
+        x = block(z)
+        g = x if in_place else nothing((9, 21), dtype)
+        losses, hits = np.full(9, np.nan, dtype), np.full(9, 7, np.uint8)
+        targets, results = place(t), (*place(g), losses, hits)
+        if kind == "indices":
+            expected = kernels.softmax_cross_entropy(z[:8], labels[:8], weights[:8])
+            instruction, operands = instructions.cross_entropy, (21, *place(x), labels, weights)
+        elif kind == "probabilities":
+            expected = kernels.softmax_cross_entropy(z[:8], t[:8], weights[:8])
+            instruction = instructions.cross_entropy_probability
+            operands = 21, *place(x), *targets, weights
+        else:
+            expected = kernels.mean_squared_error(z[:8], t[:8])
+            instruction, operands = instructions.squared_error, (21, *place(x), *targets)
+        carry_out(instruction, dtype, (*operands, *results), 8, threads)
+        assert_array_equal(losses[:8], expected.losses)
+        assert hits[:8].sum() == expected.correct
+        # An instruction divides by the number of rows, the function by the sum of weights.
+        share = 1.0 if kind == "squares" else float(weights[:8].sum(dtype=np.float64)) / 8
+        assert np.allclose(g[:8], expected.gradient * share, rtol=4 * np.finfo(dtype).eps, atol=1e-9)
+        assert np.isnan(losses[8])
+        assert hits[8] == 7
+        assert_array_equal(g[8], z[8] if in_place else np.full(21, np.nan))
+        assert only_inside(g)
+
+
+def test_tally(dtype, threads):
+    losses, hits = normal(9, dtype), np.array([1, 0, 1, 1, 0, 1, 0, 1, 1], np.uint8)
+    totals = np.array([10.0, 20.0])
+    for stops in (False, True):
+        before = totals.copy()
+        states = carry_out(instructions.tally, dtype, (losses, hits, totals, stops), 8, threads)
+        assert totals[0] - before[0] == pytest.approx(losses[:8].sum(dtype=np.float64), rel=1e-12)
+        assert totals[1] - before[1] == 5
+        assert not any(state[HALT] for state in states)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_tally_stops_every_thread_at_a_loss_that_is_not_finite(value, dtype, threads):
+    losses, hits, totals = normal(9, dtype), np.ones(9, np.uint8), np.array([1.0, 2.0])
+    losses[5] = value
+    states = carry_out(instructions.tally, dtype, (losses, hits, totals, True), 8, threads)
+    for state in states:
+        assert state[HALT] == 1
+        assert_array_equal(state[LOSS : LOSS + 1].view(np.float64), [value])
+    assert_array_equal(totals, [1, 2])
+    # Where nothing is learned, what is not finite is only counted; and so are rows to come.
+    states = carry_out(instructions.tally, dtype, (losses, hits, totals, False), 8, threads)
+    assert not any(state[HALT] for state in states)
+    assert_array_equal(totals, [value, 10])
+    states = carry_out(instructions.tally, dtype, (losses, hits, totals, True), 5, threads)
+    assert not any(state[HALT] for state in states)
+
+
+# ----------------------------------------------------------------------------- updates
+
+
+@pytest.mark.parametrize("size", [1, 100, 4095, 4096, 4097, 10_001])
+@pytest.mark.parametrize("bound", [0.5, 1e6])
+def test_an_update_clipped_by_norm(size, bound, dtype, threads):
+    p, g, velocity = normal(size, dtype), normal(size, dtype, 1), np.zeros(size, dtype)
+    settings = np.zeros(updates.SETTINGS)
+    settings[updates.LEARNING_RATE], settings[updates.MOMENTUM] = 0.1, 0.9
+    settings[updates.CLIP_VALUE], settings[updates.CLIP_NORM] = np.inf, bound
+    chunks = math.ceil(size / updates.CHUNK)
+    sums = np.full(chunks + 1, np.nan)
+    carry_out(instructions.gradient_squares, dtype, (size, g, sums), 1, threads)
+    assert np.isfinite(sums[:chunks]).all()
+    assert np.isnan(sums[chunks])
+    carry_out(instructions.clip_norm, dtype, (chunks, sums, settings), 1, threads)
+    norm = kernels.gradient_norm([g])
+    assert settings[updates.GRADIENT_SCALE] == updates.clip_factor(norm, bound)
+    expected, speed = p.copy(), velocity.copy()
+    flat = updates.update_flat[np.dtype(dtype)]
+    flat(updates.SGD, 4, settings, expected, g, speed, speed)
+    operands = size, p, g, updates.SGD, 1, settings, velocity, velocity
+    carry_out(instructions.update, dtype, operands, 1, threads, tick=3)
+    assert_array_equal(p, expected)
+    assert_array_equal(velocity, speed)
+
+
+def test_a_norm_that_is_not_finite(dtype, threads):
+    """Clipping gives what the function for Python gives, so both ways of training agree."""
+    settings = np.zeros(updates.SETTINGS)
+    settings[updates.CLIP_NORM] = 1.0
+    for value in (np.inf, np.nan):
+        sums = np.array([1.0, value])
+        carry_out(instructions.clip_norm, dtype, (2, sums, settings), 1, threads)
+        expected = updates.clip_factor(value, 1.0)
+        assert_array_equal(settings[updates.GRADIENT_SCALE], expected)
+
+
+def test_collect(dtype, threads):
+    x, results = block(normal((9, 21), dtype)), np.full((20, 21), 7, dtype)
+    operands = 21, *place(x), results
+    carry_out(instructions.collect, dtype, operands, 8, threads, start=3)
+    assert_array_equal(results[3:11], x[:8])
+    assert_array_equal(results[:3], np.full((3, 21), 7))
+    assert_array_equal(results[11:], np.full((9, 21), 7))

@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from kernels import mean_squared_error
+
+FLOATS = (np.float32, np.float64)
+sizes = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
+
+
+def normal(shape, dtype, seed=0, scale=1.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
+
+
+def assert_close(actual, expected):
+    """Close by torch's tolerances for the dtype of `actual`; NaN and infinities alike."""
+    actual = torch.from_numpy(np.ascontiguousarray(actual))
+    expected = torch.as_tensor(np.asarray(expected)).to(actual.dtype)
+    torch.testing.assert_close(actual, expected, equal_nan=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=sizes,
+    columns=sizes,
+    dtype=st.sampled_from(FLOATS),
+    scale=st.sampled_from((1e-3, 1.0, 1e3)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_mean_squared_error_is_torchs(rows, columns, dtype, scale, seed):
+    y, t = normal((rows, columns), dtype, seed, scale), normal((rows, columns), dtype, seed + 1, scale)
+    held = y.copy(), t.copy()
+    own = mean_squared_error(y, t)
+    wide = torch.tensor(np.float64(y), requires_grad=True)
+    loss = torch.nn.functional.mse_loss(wide, torch.from_numpy(np.float64(t)))
+    loss.backward()
+    assert_close(np.array([own.loss], dtype), [loss.item()])
+    assert_close(own.gradient, wide.grad)
+    assert_close(own.losses, ((np.float64(y) - t) ** 2).sum(1))
+    assert own.gradient.dtype == own.losses.dtype == dtype
+    assert own.correct == (y.argmax(1) == t.argmax(1)).sum()
+    assert_array_equal(y, held[0])
+    assert_array_equal(t, held[1])
+
+
+def test_gradient_by_central_differences():
+    y, t, step = normal((3, 5), np.float64), normal((3, 5), np.float64, 1), 1e-6
+    gradient = mean_squared_error(y, t).gradient
+    for place in np.ndindex(y.shape):
+        moved = []
+        for way in (step, -step):
+            x = y.copy()
+            x[place] += way
+            moved.append(mean_squared_error(x, t).loss)
+        # Central differences lose eps / step, here 2e-10; a parabola has no third derivative.
+        assert abs((moved[0] - moved[1]) / (2 * step) - gradient[place]) < 1e-8
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_exact_cases(dtype):
+    y, t = np.array([[1, 2, 3], [4, 5, 6]], dtype), np.array([[1, 0, 3], [4, 9, 6]], dtype)
+    own = mean_squared_error(y, t)
+    assert own.loss == pytest.approx(20 / 6, rel=1e-15)
+    assert_array_equal(own.losses, [4, 16])
+    assert_close(own.gradient, np.array([[0, 4, 0], [0, -8, 0]]) / 6)
+    same = mean_squared_error(y, y)
+    assert same.loss == 0
+    assert_array_equal(same.gradient, np.zeros((2, 3)))
+    assert same.correct == 2
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_large_offsets_cancel_before_squaring(dtype):
+    y, t = np.full((2, 20), 1e6, dtype), np.full((2, 20), 1e6 + 1, dtype)
+    own = mean_squared_error(y, t)
+    assert own.loss == 1
+    assert_close(own.gradient, np.full((2, 20), -2 / 40))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 16, 40])
+def test_what_is_not_finite_stays_in_its_row(columns, dtype):
+    inf, nan = np.inf, np.nan
+    for value, loss in ((nan, nan), (inf, inf), (-inf, inf)):
+        y, t = np.zeros((3, columns), dtype), np.ones((3, columns), dtype)
+        y[1, -1] = value
+        own = mean_squared_error(y, t)
+        assert_array_equal(own.loss, loss)
+        assert_array_equal(own.losses, np.array([columns, loss, columns], dtype))
+        assert_array_equal(own.gradient[1, -1], value)
+        assert np.isfinite(own.gradient[[0, 2]]).all()
+        assert np.isfinite(own.gradient[1, :-1]).all()
+        swapped = mean_squared_error(t, y)
+        assert_array_equal(swapped.losses, own.losses)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_correct_compares_the_first_of_the_largest(dtype):
+    t = np.eye(3, dtype=dtype)[[0, 1, 2, 0]]
+    y = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [np.nan, 0, 0]], dtype)
+    assert mean_squared_error(y, t).correct == 2
+
+
+def test_layouts_and_dtypes():
+    y, t = normal((9, 7), np.float32), normal((9, 7), np.float32, 1)
+    expected = mean_squared_error(y, t)
+    for predictions, targets in (
+        (np.asfortranarray(y), t),
+        (y, np.asfortranarray(t)),
+        (np.repeat(y, 2, 1)[:, ::2], t[::-1].copy()[::-1]),
+        (y, t.astype(np.float64)),
+    ):
+        own = mean_squared_error(predictions, targets)
+        assert own.loss == expected.loss
+        assert_array_equal(own.gradient, expected.gradient)
+    whole = mean_squared_error([[1, 2]], [[0, 4]])
+    assert whole.loss == 2.5
+    assert whole.gradient.dtype == np.float64
+
+
+def test_an_empty_batch_has_no_loss():
+    for shape in ((0, 3), (3, 0), (0, 0)):
+        own = mean_squared_error(np.zeros(shape), np.zeros(shape))
+        assert np.isnan(own.loss)
+        assert own.gradient.shape == shape
+        assert_array_equal(own.losses, np.zeros(shape[0]))
+
+
+Y = np.zeros((4, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "told"),
+    [
+        ((Y, Y.T), ValueError, ["targets has shape (3, 4)", "predictions (4, 3)"]),
+        ((Y, Y[:3]), ValueError, ["targets has shape (3, 3)", "predictions (4, 3)"]),
+        ((Y, Y[0]), ValueError, ["targets has shape (3,)"]),
+        ((Y[0], Y[0]), ValueError, ["predictions has shape (3,)"]),
+        ((Y, 0.0), ValueError, ["targets has shape ()"]),
+        ((Y.astype(complex), Y), TypeError, ["predictions has dtype complex128"]),
+        ((Y, Y.astype(str)), TypeError, ["targets has dtype"]),
+        ((Y, None), TypeError, ["targets has dtype object"]),
+    ],
+)
+def test_bad_arguments_are_explained(arguments, error, told):
+    with pytest.raises(error) as caught:
+        mean_squared_error(*arguments)
+    for part in told:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("before", [False, True], ids=["page after", "page before"])
+def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
+    for shape in ((1, 1), (2, 3), (1, 7), (3, 8), (5, 9), (1, 15), (2, 16), (3, 17), (1, 33)):
+        y, t = guarded(shape, dtype, before), guarded(shape, dtype, before)
+        y[...], t[...] = 3, 1
+        own = mean_squared_error(y, t)
+        assert own.loss == 4
+        assert_array_equal(own.losses, np.full(shape[0], 4 * shape[1]))
