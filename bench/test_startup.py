@@ -23,7 +23,7 @@ PYTORCH_SCRIPT = Path(__file__).parent / "peers" / "mnist_torch.py"
 DATA_SET = 70_000 * (784 + 8)  # bytes of pictures, and labels as int64
 PEAK = Target(DATA_SET / 1e6 + 150, False)
 COLD_ROUNDS, ROUNDS, MEMORY_ROUNDS, QUICK_ROUNDS = 3, 11, 3, 1
-EPOCHS, QUICK_ROWS = 2, 2_000
+EPOCHS, ROWS, QUICK_ROWS = 1, 60_000, 2_000
 
 pytestmark = [
     pytest.mark.benchmark(group="starting", timer=CLOCK),
@@ -79,6 +79,18 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="module")
+def compiled(request) -> Iterator[dict[str, str]]:
+    """Environment in which everything is compiled: with --quick, the user's own."""
+    if request.config.getoption("--quick"):
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        environment = caches(Path(name))
+        cost(fastnn("train", "--epochs", "1", "--out", str(Path(name) / "out")), environment)
+        yield environment
+
+
 @pytest.mark.full
 def test_cold(folder, benchmark, record):
     """Nothing compiled yet, not even matplotlib's list of fonts."""
@@ -95,12 +107,10 @@ def test_cold(folder, benchmark, record):
     record(TIME, "cold: the first ever", "s", rounds.of("fastnn"), COLD)
 
 
-def test_warm(folder, benchmark, quick, record):
+def test_warm(folder, compiled, benchmark, quick, record):
     """Everything compiled; and what of it is training."""
-    environment = {} if quick else caches(folder)
     out = folder / "out"
-    train = Command(fastnn("train", "--out", str(out)), environment, [])
-    train.time(0)
+    train = Command(fastnn("train", "--out", str(out)), compiled, [])
     training: list[float] = []
 
     class Train:
@@ -121,24 +131,23 @@ def test_warm(folder, benchmark, quick, record):
     record(TIME, "`import torch` alone", "s", rounds.of("torch"))
 
 
-def test_memory(folder, benchmark, quick, record):
+def test_memory(folder, compiled, benchmark, quick, record):
     """784-128-10, batch 64, with the kernels compiled beforehand."""
-    environment = {} if quick else caches(folder)
-    subset = ["--subset", str(QUICK_ROWS)] if quick else []
     train = fastnn(
         "train", "mnist", "--hidden", "128", "--batch-size", "64", "--epochs", str(EPOCHS),
-        "--out", str(folder / "out"), *subset,
+        "--out", str(folder / "out"),
     )  # fmt: skip
-    rows = str(QUICK_ROWS if quick else 60_000)
-    script = [sys.executable, str(PYTORCH_SCRIPT), str(EPOCHS), rows, str(folder / "torch.pt")]
+    few = ["--subset", str(QUICK_ROWS)]
     try:
-        cost(train, environment)
+        cost([*train, *few], compiled)
     except CommandError as error:
         if "could not be downloaded" in str(error):
             pytest.skip("MNIST is neither in FASTNN_DATA nor to be downloaded")
         raise
+    rows = str(QUICK_ROWS if quick else ROWS)
+    script = [sys.executable, str(PYTORCH_SCRIPT), str(EPOCHS), rows, str(folder / "torch.pt")]
     sides = {
-        "fastnn": Command(train, environment, []),
+        "fastnn": Command([*train, *few] if quick else train, compiled, []),
         "torch": Command(script, {}, []),
         "numba": Command(python("import numba"), {}, []),
     }

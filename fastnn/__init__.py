@@ -14,6 +14,7 @@ from fastnn import _kernels_check
 
 if TYPE_CHECKING:
     from fastnn.checkpoint import load, save
+    from fastnn.evaluation import Evaluation, evaluate, predict
     from fastnn.history import History
     from fastnn.layers import (
         Dropout,
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from fastnn.optimizers import SGD, Adam, AdamW
     from fastnn.parameters import Parameter
     from fastnn.sequential import Sequential
-    from fastnn.training import Callback, NonFiniteLossError, Training, evaluate, fit, predict
+    from fastnn.training import Callback, NonFiniteLossError, Training, fit
 
 _HOMES = {
     "checkpoint": ("load", "save"),
+    "evaluation": ("Evaluation", "evaluate", "predict"),
     "history": ("History",),
     "layers": (
         "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
@@ -44,7 +46,7 @@ _HOMES = {
     "optimizers": ("SGD", "Adam", "AdamW"),
     "parameters": ("Parameter",),
     "sequential": ("Sequential",),
-    "training": ("Callback", "NonFiniteLossError", "Training", "evaluate", "fit", "predict"),
+    "training": ("Callback", "NonFiniteLossError", "Training", "fit"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("datasets", "initializers", "plots")

@@ -71,7 +71,7 @@ _MODEL = "File that `fastnn train` wrote."
 
 @app.command()
 def train(
-    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help=_DATASETS)] = Settings.dataset,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=_DATASETS)] = Settings.dataset,
     hidden: Annotated[
         list[int] | None,
         typer.Option(
@@ -286,9 +286,10 @@ def _print_plan(run: Run) -> None:
     settings, rows = run.settings, run.rows
     widths = [run.dataset.x_train.shape[1], *settings.hidden, len(run.dataset.classes)]
     kind = f" {settings.activation}" if settings.hidden else ""
+    validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
     typer.echo(
-        f"{settings.dataset}: {rows['training']:,} rows to train, {rows['validation']:,} to "
-        f"validate, {rows['test']:,} to test\n"
+        f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
+        f"{rows['test']:,} to test\n"
         f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
         f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}"
     )
@@ -328,7 +329,7 @@ def _print_table(titles: list[str], rows: list[list[str]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
-        table.add_column(title, justify="left" if title == "layer" else "right", overflow="fold")
+        table.add_column(title, justify="left" if title == "layer" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)

@@ -15,13 +15,14 @@ import numpy as np
 import fastnn
 from fastnn import checkpoint, plots
 from fastnn.datasets import Dataset
+from fastnn.evaluation import Evaluation, evaluate, predict
 from fastnn.files import replacing
 from fastnn.history import History
 from fastnn.layers import Dropout, Layer, Linear, Normalize
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings
-from fastnn.training import Callback, Evaluation, Training, evaluate, fit, predict
+from fastnn.training import Callback, Training, fit
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
     "model.safetensors", "history.json", "curves.png", "confusion.png",

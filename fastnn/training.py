@@ -1,216 +1,32 @@
-"""fit, evaluate and predict: whole data sets through compiled programs."""
+"""fit: epochs of compiled steps, and what callbacks see of them."""
 
 from __future__ import annotations
 
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import numpy as np
 
-import kernels
-from fastnn.eager import EagerRunner, predict_eagerly
+from fastnn.eager import EagerRunner
+from fastnn.evaluation import EVALUATION_BATCH, Evaluation, evaluate_read, means, step_work
 from fastnn.history import History
-from fastnn.layers import Dropout, Linear, Normalize
-from fastnn.losses import CrossEntropyLoss, Loss, MSELoss, regression_targets
-from fastnn.optimizers import Optimizer
-from fastnn.program import (
-    EvaluationProgram,
-    PredictionProgram,
-    Source,
-    TrainingProgram,
-    UnsupportedError,
-    flat_layers,
+from fastnn.inputs import (
+    check_kinds,
+    check_positive,
+    classifies_by,
+    model_dtype,
+    output_columns,
+    read_samples,
+    read_targets,
 )
+from fastnn.layers import Dropout
+from fastnn.losses import Loss
+from fastnn.optimizers import Optimizer
+from fastnn.program import Source, TrainingProgram, UnsupportedError, flat_layers
 from fastnn.progress import ProgressBar
 from fastnn.runner import Runner, threads_for
 from fastnn.sequential import Sequential
-
-_EVALUATION_BATCH = 256  # rows whose activations stay in an L2 cache
-
-
-class Evaluation(NamedTuple):
-    """Result of `evaluate`."""
-
-    loss: float
-    accuracy: float | None
-    """Share of rows whose class is right, 0 to 1; None for regression."""
-
-
-# ------------------------------------------------------------------ data at the edge
-
-
-def model_dtype(model: Sequential) -> np.dtype:
-    """Dtype that a model computes in, float32 where nothing tells; raise ValueError for two."""
-    dtypes = {parameter.dtype for parameter in model.parameters()}
-    dtypes |= {layer.dtype for layer in flat_layers(model) if isinstance(layer, Normalize)}
-    if len(dtypes) > 1:
-        raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
-    return dtypes.pop() if dtypes else np.dtype(np.float32)
-
-
-def _samples(name: str, x, dtype: np.dtype) -> np.ndarray:
-    """Samples as contiguous rows of the model's dtype, or of bytes as they are.
-
-    Raises TypeError or ValueError for other dtypes, no samples, or numbers that are not
-    finite.
-    """
-    array = np.asarray(x)
-    if array.ndim < 2:
-        raise ValueError(f"{name} has shape {array.shape}; expected (samples, columns)")
-    if array.size == 0:
-        raise ValueError(f"{name} has shape {array.shape}; expected at least one sample and column")
-    if array.dtype != np.uint8:
-        array = kernels.arrays.floating(name, array)
-        with np.errstate(over="ignore"):
-            if not np.isfinite(np.array([array.min(), array.max()]).astype(dtype)).all():
-                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array.astype(dtype)))[0])
-                raise ValueError(
-                    f"{name} holds {array[place]} at {place}; expected finite numbers of {dtype}"
-                )
-        array = array.astype(dtype, copy=False)
-    return np.ascontiguousarray(array).reshape(len(array), -1)
-
-
-def _columns_out(name: str, model: Sequential, samples: np.ndarray) -> int:
-    """Columns of a model's output for such samples; raise ValueError if it cannot take them."""
-    columns = samples.shape[1]
-    for layer in flat_layers(model):
-        if type(layer).__module__ != Linear.__module__:  # only the layer itself can tell
-            return predict_eagerly(model, samples[:1], 1).shape[1]
-        if isinstance(layer, Linear):
-            if columns != layer.in_features:
-                raise ValueError(
-                    f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
-                    f"expected {layer.in_features}"
-                )
-            columns = layer.out_features
-    return columns
-
-
-def _targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.ndarray:
-    """Targets as a program reads them: int64 class indices or rows of numbers.
-
-    Raises TypeError or ValueError for other shapes, dtypes, class indices out of range,
-    or numbers that are not finite.
-    """
-    array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss) and array.ndim == 1:
-        return kernels.arrays.class_indices(name, array, samples, columns)
-    array = regression_targets(array, columns, dtype)
-    array = kernels.arrays.floating(name, array)
-    if array.shape != (samples, columns):
-        raise ValueError(f"{name} has shape {np.shape(y)}; expected ({samples}, {columns})")
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(array, dtype)
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
-    return rows
-
-
-def _classifies(loss: Loss, y, columns: int) -> bool:
-    """Whether accuracy means something: the targets are classes, or rows with one largest."""
-    array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss):
-        return True
-    if array.ndim == 1:
-        return columns > 1 and array.dtype.kind in "iub"
-    return columns > 1 and bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
-
-
-def _check_positive(**numbers) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
-
-
-def _check_kinds(model, loss, optimizer=None) -> None:
-    """Raise TypeError for things that are not a model, a loss, or an optimizer."""
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model is {model!r}; expected a Sequential")
-    if loss is not None and (
-        isinstance(loss, type) or not callable(loss) or not hasattr(loss, "backward")
-    ):
-        raise TypeError(f"loss is {loss!r}; expected one such as CrossEntropyLoss()")
-    if optimizer is not None and not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer is {optimizer!r}; expected one such as SGD(model.parameters())")
-
-
-def step_work(model: Sequential, batch: int) -> float:
-    """Floating-point operations of a training step: three products for each linear layer."""
-    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
-    return 6.0 * batch * sum(layer.in_features * layer.out_features for layer in linear)
-
-
-# ----------------------------------------------------------------- evaluate and predict
-
-
-def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = _EVALUATION_BATCH,
-             threads: int | None = None) -> Evaluation:  # fmt: skip
-    """Mean loss and accuracy of a model on a data set, dropout off.
-
-    `x` and `y` are as in `fit`. Raises TypeError or ValueError as `fit` does.
-    """
-    _check_kinds(model, loss)
-    _check_positive(batch_size=batch_size)
-    dtype = model_dtype(model)
-    samples = _samples("x", x, dtype)
-    columns = _columns_out("x", model, samples)
-    targets = _targets("y", y, len(samples), columns, loss, dtype)
-    classifies = _classifies(loss, y, columns)
-    return _evaluate(model, samples, targets, loss, classifies, batch_size, threads)
-
-
-def _evaluate(model, x, y, loss, classifies, batch_size, threads) -> Evaluation:
-    source = Source(x, y, np.arange(len(x)))
-    batch = min(batch_size, len(x))
-    count = threads_for(step_work(model, batch) / 3, threads)
-    runner: Runner | EagerRunner
-    try:
-        program = EvaluationProgram(model, loss, source, batch, model_dtype(model))
-        runner = Runner(program, len(x), count)
-    except UnsupportedError:
-        runner = EagerRunner(model, loss, None, source, batch)
-    with runner:
-        for _ in runner.slices():
-            pass
-    return Evaluation(*_means(runner.totals, len(x), loss, y, classifies))
-
-
-def _means(totals, samples, loss, y, classifies) -> tuple[float, float | None]:
-    """Mean loss and accuracy from sums over so many samples."""
-    elements = samples * (y.shape[1] if isinstance(loss, MSELoss) else 1)
-    total, right = map(float, totals)
-    return total / elements, right / samples if classifies else None
-
-
-def predict(model: Sequential, x, *, batch_size: int = _EVALUATION_BATCH,
-            threads: int | None = None) -> np.ndarray:  # fmt: skip
-    """Outputs of a model for samples `x` (as in `fit`), dropout off: (samples, columns).
-
-    For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
-    Raises TypeError or ValueError as `fit` does.
-    """
-    _check_kinds(model, None)
-    _check_positive(batch_size=batch_size)
-    dtype = model_dtype(model)
-    samples = _samples("x", x, dtype)
-    results = np.empty((len(samples), _columns_out("x", model, samples)), dtype)
-    source = Source(samples, None, np.arange(len(samples)))
-    batch = min(batch_size, len(samples))
-    count = threads_for(step_work(model, batch) / 3, threads)
-    try:
-        program = PredictionProgram(model, source, results, batch)
-    except UnsupportedError:
-        return predict_eagerly(model, samples, batch)
-    with Runner(program, len(samples), count) as runner:
-        for _ in runner.slices():
-            pass
-    return results
-
-
-# ------------------------------------------------------------------------------ fit
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -307,15 +123,15 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the model
     holds whole steps only.
     """
-    _check_kinds(model, loss, optimizer)
-    _check_positive(epochs=epochs, batch_size=batch_size)
+    check_kinds(model, loss, optimizer)
+    check_positive(epochs=epochs, batch_size=batch_size)
     listeners = _listeners(callbacks)
     dtype = model_dtype(model)
     _check_learnable(model, optimizer)
-    samples = _samples("x", x, dtype)
-    columns = _columns_out("x", model, samples)
-    targets = _targets("y", y, len(samples), columns, loss, dtype)
-    classifies = _classifies(loss, y, columns)
+    samples = read_samples("x", x, dtype)
+    columns = output_columns("x", model, samples)
+    targets = read_targets("y", y, len(samples), columns, loss, dtype)
+    classifies = classifies_by(loss, y, columns)
     validation = None
     if validation_data is not None:
         validation = _validation(validation_data, model, samples, columns, loss, dtype)
@@ -337,16 +153,16 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
             for epoch in range(1, epochs + 1):
                 training.epoch = epoch
                 _notify(listeners, "on_epoch_begin", training)
+                started = time.perf_counter()
                 if shuffle:
                     rng.shuffle(source.order)
-                started = time.perf_counter()
                 totals = steps.run_epoch(bar)
                 seconds = time.perf_counter() - started
-                mean, accuracy = _means(totals, len(samples), loss, targets, classifies)
+                mean, accuracy = means(totals, len(samples), loss, targets, classifies)
                 val = Evaluation(None, None)  # type: ignore[arg-type]
                 if validation is not None:
-                    val = _evaluate(
-                        model, *validation, loss, classifies, _EVALUATION_BATCH, threads
+                    val = evaluate_read(
+                        model, *validation, loss, classifies, EVALUATION_BATCH, threads
                     )
                 training.history.add(
                     loss=mean, accuracy=accuracy, val_loss=val.loss, val_accuracy=val.accuracy,
@@ -366,10 +182,10 @@ def _validation(pair, model, samples, columns, loss, dtype) -> tuple[np.ndarray,
     """Validation data as `fit` works on it; raises as `fit` does for data that do not fit."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise TypeError("validation_data is not a pair (x, y)")
-    x = _samples("validation x", pair[0], dtype)
+    x = read_samples("validation x", pair[0], dtype)
     if x.shape[1] != samples.shape[1]:
         raise ValueError(f"validation x has {x.shape[1]} columns; x has {samples.shape[1]}")
-    return x, _targets("validation y", pair[1], len(x), columns, loss, dtype)
+    return x, read_targets("validation y", pair[1], len(x), columns, loss, dtype)
 
 
 def _listeners(callbacks) -> list[Callback]:
@@ -491,4 +307,5 @@ class _Steps:
 
 
 def _finite(model: Sequential) -> bool:
-    return all(np.isfinite(parameter.data).all() for parameter in model.parameters())
+    blocks = {id(parameter.block): parameter.block for parameter in model.parameters()}
+    return all(np.isfinite(block).all() for block in blocks.values())

@@ -93,7 +93,9 @@ def chains(draw, dtype, columns, depth=0):
 
 
 @given(st.data())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 def test_a_loaded_model_gives_the_same_bits(path, data):
     dtype, columns = data.draw(st.sampled_from(DTYPES)), data.draw(WIDTHS)
     model, _ = data.draw(chains(dtype, columns))
@@ -254,7 +256,7 @@ def test_a_layer_of_your_own_is_refused_before_anything_is_written(model, messag
 
 
 def test_classes_that_are_no_names_are_refused(path):
-    with pytest.raises(TypeError, match="classes are .*; expected names"):
+    with pytest.raises(TypeError, match=r"classes are .*; expected names"):
         fastnn.save(small_model(classes=(0, 1)), path)
     assert not list(path.parent.iterdir())
 
@@ -348,7 +350,9 @@ def test_a_safetensors_file_of_someone_else(metadata, saved):
 
 def test_a_newer_format(saved):
     rewrite(saved, lambda d: d.update(format_version=checkpoint.FORMAT_VERSION + 1))
-    assert f"found format version {checkpoint.FORMAT_VERSION + 1}; expected at most" in refused(saved)
+    assert f"found format version {checkpoint.FORMAT_VERSION + 1}; expected at most" in refused(
+        saved
+    )
 
 
 def in_layer(place, **changes):
@@ -376,8 +380,8 @@ NOT_AN_ARCHITECTURE = {
     "another argument": in_layer(2, arguments={"slope": 1}),
     "no features": in_layer(1, arguments={"in_features": 0, "out_features": 5}),
     "features as text": in_layer(1, arguments={"in_features": "3", "out_features": 5}),
-    "more features than memory": in_layer(1, arguments={"in_features": 10**15, "out_features": 5}),
-    "more features than addresses": in_layer(1, arguments={"in_features": 10**30, "out_features": 5}),
+    "larger than memory": in_layer(1, arguments={"in_features": 10**15, "out_features": 5}),
+    "larger than addresses": in_layer(1, arguments={"in_features": 10**30, "out_features": 5}),
     "not a dtype": in_layer(1, dtype="float33"),
     "another dtype": in_layer(1, dtype="int32"),
     "another dtype to normalize to": in_layer(0, dtype="int32"),

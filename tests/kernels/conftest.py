@@ -47,15 +47,16 @@ def ulps():
 
     def error(got, exact):
         got, exact = np.atleast_1d(got, exact)
-        info, wide = np.finfo(got.dtype), exact.dtype.type
+        info = np.finfo(got.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             rounded = exact.astype(got.dtype)
-            _, exponent = np.frexp(exact)
-            exponent = np.where(exact == 0, info.minexp, np.maximum(exponent - 1, info.minexp))
-            distance = np.abs(got.astype(wide) - exact) / np.ldexp(wide(1), exponent - info.nmant)
+            power = np.abs(exact / (2 * np.frexp(exact)[0]))  # of two, at or below the value
+            unit = np.fmax(power, info.smallest_normal) * info.eps
+            distance = np.abs(got - exact) / unit
         special = ~(np.isfinite(rounded) & np.isfinite(got))
-        same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
-        distance[special] = np.where(same, 0, np.inf)[special]
+        if special.any():
+            same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
+            distance[special] = np.where(same, 0, np.inf)[special]
         return distance
 
     return error

@@ -368,7 +368,7 @@ def test_no_byte_beyond_the_last_row_of_a_block_is_touched(code, dtype, guarded)
 
 @pytest.mark.slow
 def test_relu_of_every_float32_input():
-    chunk = 1 << 22
+    chunk = 1 << 15
     for start in range(0, 1 << 32, chunk):
         x = np.arange(start, start + chunk, dtype=np.uint32).view(np.float32)
         np.testing.assert_array_equal(acts.relu(x), np.maximum(x, 0))

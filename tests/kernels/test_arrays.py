@@ -46,7 +46,9 @@ def test_arrays_off_their_alignment_are_copied():
     assert_array_equal(result, X.ravel())
 
 
-@pytest.mark.parametrize("value", [1j, "a", None, [[1], [None]], np.longdouble(1), np.array("2020", "M8[D]")])
+@pytest.mark.parametrize(
+    "value", [1j, "a", None, [[1], [None]], np.longdouble(1), np.array("2020", "M8[D]")]
+)
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(TypeError, match=r"^weight has dtype .*; expected float32, float64"):
         arrays.floating("weight", value)
@@ -108,7 +110,11 @@ def test_no_class_indices():
         ([0, 1, 3], ValueError, r"^y ranges from 0 to 3; expected class indices from 0 to 2"),
         ([0, -1, 2], ValueError, r"^y ranges from -1 to 2; expected class indices from 0 to 2"),
         ([-5, -1, -2], ValueError, r"^y ranges from -5 to -1; expected"),
-        (np.array([0, 2**63, 1], np.uint64), ValueError, r"^y ranges from 0 to 9223372036854775808"),
+        (
+            np.array([0, 2**63, 1], np.uint64),
+            ValueError,
+            r"^y ranges from 0 to 9223372036854775808",
+        ),
         ([0, 1], ValueError, r"^y has shape \(2,\); expected \(3,\)"),
         ([[0, 1, 2]], ValueError, r"^y has shape \(1, 3\); expected \(3,\)"),
         ([0.0, 1.0, 2.0], TypeError, r"^y has dtype float64; expected integers"),

@@ -48,7 +48,13 @@ def test_the_reference_gives_the_published_numbers():
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
     ("seed", "step", "stream"),
-    [(0, 0, 0), (1, 2, 3), (2**40 + 17, 2**31, 2**20), (2**63 - 1, 2**32 - 1, 2**32 - 1), (-1, 5, 6)],
+    [
+        (0, 0, 0),
+        (1, 2, 3),
+        (2**40 + 17, 2**31, 2**20),
+        (2**63 - 1, 2**32 - 1, 2**32 - 1),
+        (-1, 5, 6),
+    ],
 )
 def test_masks_are_philox(seed, step, stream, dtype):
     for shape, p in (((3, 200), 0.5), ((2, 1), 0.1), ((1, 64), 0.9), ((4, 65), 0.25)):

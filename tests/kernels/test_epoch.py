@@ -48,9 +48,7 @@ class Network:
         self._emit(instructions.gather, OUTPUTS, self.t, self.order, 0, 0, 0, *target)
         first, second = (self._place(w) for w in self.weights)
         shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
-        self._emit(
-            instructions.linear, *shapes[0], RELU, *batch, *first, self.biases[0], *hidden
-        )
+        self._emit(instructions.linear, *shapes[0], RELU, *batch, *first, self.biases[0], *hidden)
         self._emit(
             instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
         )

@@ -130,16 +130,6 @@ def test_kernels_on_another_processor(checks, name):
     assert f"checks passed with vectors of {PROCESSORS[name][2]} bytes" in output
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc's allocator")
-def test_kernels_use_no_memory_that_was_given_back(tmp_path):
-    """Blocks of a page and more are unmapped as soon as they are freed: a late use is fatal."""
-    env = environment(MALLOC_MMAP_THRESHOLD_="4096", MALLOC_PERTURB_="165")
-    process = start(CHECK, tmp_path, env)
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
-    assert f"checks passed with vectors of {host.VECTOR_BYTES} bytes" in output
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_all_kernel_tests_on_another_processor(tmp_path, name):

@@ -1,6 +1,5 @@
-import math
-
 import ctypes
+import math
 
 import numpy as np
 import pytest
@@ -234,7 +233,9 @@ def test_losses(kind, dtype, threads):
         assert hits[:8].sum() == expected.correct
         # An instruction divides by the number of rows, the function by the sum of weights.
         share = 1.0 if kind == "squares" else float(weights[:8].sum(dtype=np.float64)) / 8
-        assert np.allclose(g[:8], expected.gradient * share, rtol=4 * np.finfo(dtype).eps, atol=1e-9)
+        assert np.allclose(
+            g[:8], expected.gradient * share, rtol=4 * np.finfo(dtype).eps, atol=1e-9
+        )
         assert np.isnan(losses[8])
         assert hits[8] == 7
         assert_array_equal(g[8], z[8] if in_place else np.full(21, np.nan))

@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import importlib.util
 import os
 import shutil
@@ -42,7 +43,8 @@ def package(tmp_path):
 def command(code, package=PACKAGE, **changed):
     path = [str(package.parent), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), **changed}
-    return {"args": [sys.executable, "-c", code], "env": env, "text": True}
+    # -P: the folder it is started in is not searched for `kernels`.
+    return {"args": [sys.executable, "-P", "-c", code], "env": env, "text": True}
 
 
 def output_of(code, package=PACKAGE, **changed):
@@ -52,7 +54,7 @@ def output_of(code, package=PACKAGE, **changed):
     return done.stdout.strip()
 
 
-# A kernel of two routines, each in a file of the cache: 3 = |(1, 2, 2)|, 2 = max.
+# |(1, 2, 2)| = 3, in one file of the cache; and a kernel of two, that call each other.
 NORM = """
 import numpy as np
 from kernels import gradient_norm
@@ -90,20 +92,20 @@ def test_a_second_process_loads_what_the_first_compiled(folder):
 def test_refusing_to_compile_is_noticed(folder):
     """The test above would fail if the cache were not used."""
     with pytest.raises(AssertionError, match="compiles"):
-        output_of(REFUSE_TO_COMPILE + NORMALIZE)
+        output_of(REFUSE_TO_COMPILE + NORM)
 
 
 def test_processes_may_start_at_the_same_time(folder):
     running = [
-        subprocess.Popen(**command(NORMALIZE), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(**command(NORM), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
     for process in running:
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        assert output.strip() == "[0.0, 4.0]"
-    assert len(files(folder)) == 2
-    assert output_of(REFUSE_TO_COMPILE + NORMALIZE) == "[0.0, 4.0]"
+        assert output.strip() == "3.0"
+    assert len(files(folder)) == 1
+    assert output_of(REFUSE_TO_COMPILE + NORM) == "3.0"
 
 
 def test_another_processor_has_code_of_its_own(folder):
@@ -209,7 +211,9 @@ def test_a_folder_that_cannot_be_made_costs_only_time(tmp_path, monkeypatch):
     assert occupied.read_text() == "not a folder"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_a_read_only_folder_is_still_read(folder):
     assert_doubles(doubling())
     kept = files(folder)
@@ -222,14 +226,23 @@ def test_a_read_only_folder_is_still_read(folder):
         folder.chmod(0o700)
 
 
-@pytest.mark.parametrize("failing", ["replace", "dumps"])
+@pytest.mark.parametrize("failing", ["write", "rename"])
 def test_a_write_that_fails_leaves_nothing_behind(folder, monkeypatch, failing):
     def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(jit.os if failing == "replace" else jit.serialize, failing, full)
+    def full_file(*arguments, **options):
+        file = temporary(*arguments, **options)
+        file.write = full
+        return file
+
+    temporary = jit.tempfile.NamedTemporaryFile
+    if failing == "write":
+        monkeypatch.setattr(jit.tempfile, "NamedTemporaryFile", full_file)
+    else:
+        monkeypatch.setattr(jit.os, "replace", full)
     assert_doubles(doubling())
-    assert not folder.exists() or files(folder) == {}
+    assert files(folder) == {}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +274,7 @@ def test_a_file_with_a_changed_byte_does_no_harm(folder):
     output_of(NORM)
     for path in folder.iterdir():
         good = path.read_bytes()
-        for share in (0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
+        for share in (0.1, 0.4, 0.7):
             place = int(share * len(good))
             block = bytes(byte ^ 0xFF for byte in good[place : place + 64])
             path.write_bytes(good[:place] + block + good[place + 64 :])
@@ -385,7 +398,12 @@ def test_strided_types_take_every_layout(folder):
                 y[i, j] = x[i, j]
 
     x = np.arange(12.0).reshape(3, 4)
-    for source in (x, np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2], np.broadcast_to(x[0], (3, 4))):
+    for source in (
+        x,
+        np.asfortranarray(x),
+        np.repeat(x, 2, 1)[:, ::2],
+        np.broadcast_to(x[0], (3, 4)),
+    ):
         for out in (np.empty((3, 4)), np.empty((4, 3)).T, np.empty((3, 4))[::-1]):
             copy[x.dtype](source, out)
             assert_array_equal(out, source)

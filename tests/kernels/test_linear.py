@@ -171,7 +171,10 @@ def test_forward(shape, dtype):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_with_activations(activation, dtype):
     for rows, inputs, outputs in ((7, 5, 3), (64, 30, 100), (65, 257, 33)):
-        x, w = padded(normal((rows, inputs), dtype) / 8), padded(normal((inputs, outputs), dtype, 1))
+        x, w = (
+            padded(normal((rows, inputs), dtype) / 8),
+            padded(normal((inputs, outputs), dtype, 1)),
+        )
         bias = normal(outputs, dtype, 2)
         expected = FUNCTIONS[activation](kernels.matmul(x, w, bias=bias))
         for threads in range(1, 6):
@@ -255,7 +258,10 @@ def test_updates_are_those_of_the_written_gradient(rule, dtype):
     for rows, inputs, outputs in ((5, 3, 2), (64, 100, 10), (100, 40, 70), (9001, 20, 33)):
         start, start_bias = normal((inputs, outputs), dtype), normal(outputs, dtype, 1)
         batches = [
-            (padded(normal((rows, inputs), dtype, s)), padded(normal((rows, outputs), dtype, s + 9)))
+            (
+                padded(normal((rows, inputs), dtype, s)),
+                padded(normal((rows, outputs), dtype, s + 9)),
+            )
             for s in range(3)
         ]
 
@@ -370,7 +376,11 @@ def test_matmul_update_remembers(dtype):
     optimizer = torch.optim.Adam([tensor], lr=0.01)
     optimizer.step()
     settings_ = sgd(lr=0.01)
-    settings_[updates.BETA1], settings_[updates.BETA2], settings_[updates.EPSILON] = 0.9, 0.999, 1e-8
+    settings_[updates.BETA1], settings_[updates.BETA2], settings_[updates.EPSILON] = (
+        0.9,
+        0.999,
+        1e-8,
+    )
     first, second = np.zeros((2, 20, 33), dtype)
     matmul_update(a, b, parameter, updates.ADAM, 0, settings_, first, second)
     torch.testing.assert_close(torch.from_numpy(parameter), tensor.detach())

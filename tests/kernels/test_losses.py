@@ -31,7 +31,10 @@ def assert_close(actual, expected):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_mean_squared_error_is_torchs(rows, columns, dtype, scale, seed):
-    y, t = normal((rows, columns), dtype, seed, scale), normal((rows, columns), dtype, seed + 1, scale)
+    y, t = (
+        normal((rows, columns), dtype, seed, scale),
+        normal((rows, columns), dtype, seed + 1, scale),
+    )
     held = y.copy(), t.copy()
     own = mean_squared_error(y, t)
     wide = torch.tensor(np.float64(y), requires_grad=True)

@@ -663,7 +663,7 @@ def test_matmul_gradient_explains_bad_arguments():
         matmul_gradient(A, B, OUT.astype(complex), "relu")
     with pytest.raises(ValueError, match=r"out has shape \(3, 5\)"):
         matmul_gradient(A, B, OUT, "relu", B.copy())
-    with pytest.raises((TypeError, ValueError), match="output has .*float64"):
+    with pytest.raises((TypeError, ValueError), match=r"output has .*float64"):
         matmul_gradient(A, B, OUT.astype(np.float64), "relu")
 
 

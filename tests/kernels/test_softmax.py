@@ -263,7 +263,11 @@ def targets_of(kind, rows, classes, dtype, seed):
 def test_cross_entropy_is_torchs(rows, classes, dtype, kind, weighted, scale, seed):
     z = normal((rows, classes), dtype, seed, scale)
     t = targets_of(kind, rows, classes, dtype, seed + 1)
-    w = np.random.default_rng(seed + 2).random(rows).astype(dtype) + dtype(0.1) if weighted else None
+    w = (
+        np.random.default_rng(seed + 2).random(rows).astype(dtype) + dtype(0.1)
+        if weighted
+        else None
+    )
     held = z.copy(), np.copy(t)
     own = softmax_cross_entropy(z, t, w)
     loss, gradient, losses = torch_cross_entropy(z, t, w)

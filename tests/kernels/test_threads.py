@@ -1,3 +1,4 @@
+import itertools
 import threading
 
 import numba
@@ -16,7 +17,7 @@ def test_shares_are_all_items_once_and_as_equal_as_can_be(items, threads):
     shares = [share.py_func(items, thread, threads) for thread in range(threads)]
     assert shares[0][0] == 0
     assert shares[-1][1] == items
-    assert all(before[1] == after[0] for before, after in zip(shares, shares[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(shares))
     sizes = [end - begin for begin, end in shares]
     assert max(sizes) - min(sizes) <= 1
 

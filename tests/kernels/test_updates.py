@@ -57,7 +57,13 @@ def assert_close(actual, expected):
 
 
 SGD_SWEEP = [
-    {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": decay, "nesterov": ahead}
+    {
+        "lr": lr,
+        "momentum": momentum,
+        "dampening": dampening,
+        "weight_decay": decay,
+        "nesterov": ahead,
+    }
     for lr, momentum, dampening, decay, ahead in itertools.product(
         (1e-3, 0.1, 1.0), (0.0, 0.5, 0.9), (0.0, 0.3), (0.0, 0.1), (False, True)
     )
@@ -182,9 +188,7 @@ def test_clipping_by_value_is_torchs(name, bound, dtype):
     settings_[updates.CLIP_VALUE] = bound
     start, slopes = normal(77, dtype), gradients(77, dtype)
     own, _, _ = run(rule, settings_, start, slopes)
-    expected = run_torch(
-        make, start, slopes, lambda t: torch.nn.utils.clip_grad_value_([t], bound)
-    )
+    expected = run_torch(make, start, slopes, lambda t: torch.nn.utils.clip_grad_value_([t], bound))
     assert_close(own, expected)
 
 
@@ -241,7 +245,9 @@ def test_an_element_does_not_depend_on_its_place(name, dtype):
     for size in SIZES:
         for begin in (0, 3):
             here = slice(begin, size)
-            part = run(rule, settings_, start[here], [np.ascontiguousarray(g[here]) for g in slopes])
+            part = run(
+                rule, settings_, start[here], [np.ascontiguousarray(g[here]) for g in slopes]
+            )
             for mine, theirs in zip(part, whole, strict=True):
                 assert_array_equal(mine, theirs[here])
 
@@ -288,22 +294,14 @@ def test_gradient_norm_of_many_numbers_is_torchs():
 
 @pytest.mark.parametrize(
     "array",
-    [
-        np.arange(3),
-        np.ones(4)[::2],
-        np.ones((2, 2)),
-        np.ones(3, complex),
-        np.ones(3, np.float16),
-        [1.0, 2.0],
-        None,
-    ],
-    ids=["integers", "strided", "2-d", "complex", "half", "list", "None"],
+    [np.arange(3), np.ones(4)[::2], np.ones((2, 2)), np.ones(3, np.float16), [1.0, 2.0], True],
+    ids=["integers", "strided", "2-d", "half", "list", "scalar"],
 )
-def test_gradient_norm_explains_or_takes_other_arrays(array):
-    try:
-        norm = gradient_norm([array])
-    except (TypeError, ValueError) as error:
-        assert "No matching definition" not in str(error)  # numba's words, not ours
-        assert "array" in str(error)
-    else:
-        assert norm == pytest.approx(np.linalg.norm(np.asarray(array, float)))
+def test_gradient_norm_of_other_arrays(array):
+    assert gradient_norm([array]) == np.linalg.norm(np.ravel(np.asarray(array, float)))
+
+
+@pytest.mark.parametrize("array", [np.ones(3, complex), None, "abc"])
+def test_gradient_norm_explains_bad_arguments(array):
+    with pytest.raises(TypeError, match="array has dtype"):
+        gradient_norm([np.ones(2), array])

@@ -1,0 +1,111 @@
+"""evaluate and predict: a model on a whole data set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnn.eager import EagerRunner, predict_eagerly
+from fastnn.inputs import (
+    check_kinds,
+    check_positive,
+    classifies_by,
+    model_dtype,
+    output_columns,
+    read_samples,
+    read_targets,
+)
+from fastnn.layers import Linear
+from fastnn.losses import Loss, MSELoss
+from fastnn.program import (
+    EvaluationProgram,
+    PredictionProgram,
+    Source,
+    UnsupportedError,
+    flat_layers,
+)
+from fastnn.runner import Runner, threads_for
+from fastnn.sequential import Sequential
+
+EVALUATION_BATCH = 256
+"""Rows of a batch whose activations stay in an L2 cache."""
+
+
+class Evaluation(NamedTuple):
+    """Result of `evaluate`."""
+
+    loss: float
+    accuracy: float | None
+    """Share of rows whose class is right, 0 to 1; None for regression."""
+
+
+def step_work(model: Sequential, batch: int) -> float:
+    """Floating-point operations of a training step: three products for each linear layer."""
+    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
+    return 6.0 * batch * sum(layer.in_features * layer.out_features for layer in linear)
+
+
+def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
+             threads: int | None = None) -> Evaluation:  # fmt: skip
+    """Mean loss and accuracy of a model on a data set, dropout off.
+
+    `x` and `y` are as in `fit`. Raises TypeError or ValueError as `fit` does.
+    """
+    check_kinds(model, loss)
+    check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = read_samples("x", x, dtype)
+    columns = output_columns("x", model, samples)
+    targets = read_targets("y", y, len(samples), columns, loss, dtype)
+    classifies = classifies_by(loss, y, columns)
+    return evaluate_read(model, samples, targets, loss, classifies, batch_size, threads)
+
+
+def evaluate_read(model, x, y, loss, classifies, batch_size, threads) -> Evaluation:
+    """As `evaluate`, for samples and targets that have been read and checked."""
+    source = Source(x, y, np.arange(len(x)))
+    batch = min(batch_size, len(x))
+    count = threads_for(step_work(model, batch) / 3, threads)
+    runner: Runner | EagerRunner
+    try:
+        program = EvaluationProgram(model, loss, source, batch, model_dtype(model))
+        runner = Runner(program, len(x), count)
+    except UnsupportedError:
+        runner = EagerRunner(model, loss, None, source, batch)
+    with runner:
+        for _ in runner.slices():
+            pass
+    return Evaluation(*means(runner.totals, len(x), loss, y, classifies))
+
+
+def means(totals, samples, loss, y, classifies) -> tuple[float, float | None]:
+    """Mean loss and accuracy from sums over so many samples."""
+    elements = samples * (y.shape[1] if isinstance(loss, MSELoss) else 1)
+    total, right = map(float, totals)
+    return total / elements, right / samples if classifies else None
+
+
+def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
+            threads: int | None = None) -> np.ndarray:  # fmt: skip
+    """Outputs of a model for samples `x` (as in `fit`), dropout off: (samples, columns).
+
+    For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
+    Raises TypeError or ValueError as `fit` does.
+    """
+    check_kinds(model, None)
+    check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = read_samples("x", x, dtype)
+    results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
+    source = Source(samples, None, np.arange(len(samples)))
+    batch = min(batch_size, len(samples))
+    count = threads_for(step_work(model, batch) / 3, threads)
+    try:
+        program = PredictionProgram(model, source, results, batch)
+    except UnsupportedError:
+        return predict_eagerly(model, samples, batch)
+    with Runner(program, len(samples), count) as runner:
+        for _ in runner.slices():
+            pass
+    return results
