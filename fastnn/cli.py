@@ -284,7 +284,7 @@ def _announce_compilation(dtype: str) -> None:
 def _print_plan(run: Run) -> None:
     """Say what is going to be trained, and on what."""
     settings, rows = run.settings, run.rows
-    widths = [run.dataset.x_train.shape[1], *settings.hidden, len(run.dataset.classes)]
+    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes)]
     kind = f" {settings.activation}" if settings.hidden else ""
     validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
     typer.echo(

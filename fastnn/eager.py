@@ -76,7 +76,7 @@ class EagerRunner:
 
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
-        output = self.model.forward(self.source.x[rows])
+        output = self.model.forward(_numbers(self.model, self.source.x[rows]))
         loss = self.loss(output, self.source.y[rows])
         if self.optimizer is not None:
             if not math.isfinite(loss):
@@ -102,4 +102,13 @@ class EagerRunner:
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
     """Outputs of a model, batch by batch."""
     with in_use(model):
-        return np.concatenate([model.forward(x[i : i + batch]) for i in range(0, len(x), batch)])
+        return np.concatenate(
+            [model.forward(_numbers(model, x[i : i + batch])) for i in range(0, len(x), batch)]
+        )
+
+
+def _numbers(model: Sequential, x: np.ndarray) -> np.ndarray:
+    """Bytes as numbers of the model's dtype: a layer of the user's own would compute in bytes."""
+    if x.dtype != np.uint8:
+        return x
+    return x.astype(next((parameter.dtype for parameter in model.parameters()), np.float32))

@@ -41,27 +41,35 @@ class Run(Callback):
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
-        self.settings, self.dataset = settings, dataset
+        self.settings = settings
         self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
         self.loss = getattr(fastnn, LOSSES[settings.loss])()
         self.optimizer = make_optimizer(settings, self.model)
-        self.training_data, self.validation_data = _split(settings, dataset)
+        self._training, self._validation = _split(settings, dataset)
+        self.test_data, self.classes = (dataset.x_test, dataset.y_test), dataset.classes
+        self.rows = {
+            "training": len(self._training[0]),
+            "validation": len(self._validation[0]),
+            "test": len(dataset.x_test),
+        }
         self.history = History()
         self.outcome = "not started"
         self.test: Evaluation | None = None
 
     def train(self, progress: bool = False) -> None:
-        """Fit the model.
+        """Fit the model, and let go of the training rows: this can be done once.
 
         Raises NonFiniteLossError, and KeyboardInterrupt; `history` and `model` are then those of
         the epochs and steps done.
         """
+        (x, y), validation = self._training, self._validation
+        del self._training, self._validation
         self.outcome = "interrupted"
         try:
             fit(
-                self.model, *self.training_data, loss=self.loss, optimizer=self.optimizer,
+                self.model, x, y, loss=self.loss, optimizer=self.optimizer,
                 epochs=self.settings.epochs, batch_size=self.settings.batch_size,
-                validation_data=self.validation_data, seed=self._fit_seed, callbacks=[self],
+                validation_data=validation, seed=self._fit_seed, callbacks=[self],
                 progress=progress, threads=self.settings.threads,
             )  # fmt: skip
         except fastnn.NonFiniteLossError:
@@ -80,15 +88,6 @@ class Run(Callback):
             training.optimizer.lr = self.settings.lr * (1 - training.epoch / self.settings.epochs)
 
     @property
-    def rows(self) -> dict[str, int]:
-        """Numbers of rows to train, validate and test on."""
-        return {
-            "training": len(self.training_data[0]),
-            "validation": len(self.validation_data[0]),
-            "test": len(self.dataset.x_test),
-        }
-
-    @property
     def parameters(self) -> int:
         """Number of parameters."""
         return sum(parameter.size for parameter in self.model.parameters())
@@ -100,8 +99,9 @@ class Run(Callback):
 
     def evaluate(self) -> Evaluation:
         """Evaluate the model on the test rows."""
-        x, y = self.dataset.x_test, self.dataset.y_test
-        self.test = evaluate(self.model, x, y, loss=self.loss, threads=self.settings.threads)
+        self.test = evaluate(
+            self.model, *self.test_data, loss=self.loss, threads=self.settings.threads
+        )
         return self.test
 
     def write(self, folder: Path) -> list[str]:
@@ -117,9 +117,9 @@ class Run(Callback):
         if self.outcome != "finished":
             return [MODEL, HISTORY]
         plots.curves(self.history.to_dict(), folder / CURVES)
-        guesses = predict(self.model, self.dataset.x_test, threads=self.settings.threads)
-        classes = self.dataset.classes
-        plots.confusion(self.dataset.y_test, guesses.argmax(axis=1), classes, folder / CONFUSION)
+        x, y = self.test_data
+        guesses = predict(self.model, x, threads=self.settings.threads).argmax(axis=1)
+        plots.confusion(y, guesses, self.classes, folder / CONFUSION)
         return list(FILES)
 
     def to_dict(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _on_rows(function):
 
 
 @inline
-def _same(x):
+def _identity(x):
     return x
 
 
@@ -81,7 +81,7 @@ def _relu(x):
     return maximum(x, 0.0)
 
 
-_identity_rows = _on_rows(_same)
+_identity_rows = _on_rows(_identity)
 _relu_rows = _on_rows(_relu)
 _tanh_rows = _on_rows(vectormath.tanh)
 _sigmoid_rows = _on_rows(vectormath.sigmoid)

@@ -66,6 +66,13 @@ def pack(depth, columns, source, row_stride, column_stride, target, ld_target):
 
 
 @inline
+def even_part(total, largest):
+    """Size of the parts, as equal as can be, that `total` is split into; even, for pairs of rows."""
+    parts = max((total + largest - 1) // largest, 1)
+    return max(((total + parts - 1) // parts + 1) // 2 * 2, 1)
+
+
+@inline
 def row_tiles(rows):
     """How `rows` rows are split into tiles of pairs of rows, as equal as can be.
 
@@ -155,12 +162,13 @@ def gemm(
     a_stride = tile_stride(a)
     a_tile = (PANEL_DEPTH + width(a)) * a_stride
     panel_columns = tile_columns(a)
+    deep, block = even_part(depth, PANEL_DEPTH), even_part(rows, BLOCK_ROWS)
     k = 0
     while True:
-        steps = min(PANEL_DEPTH, depth - k)
+        steps = min(deep, depth - k)
         bound = floor if k + steps == depth else -np.inf
-        for i in range(0, rows, BLOCK_ROWS):
-            height = min(BLOCK_ROWS, rows - i)
+        for i in range(0, rows, block):
+            height = min(block, rows - i)
             a_block = advance(a, i * a_row + k * a_column)
             if pack_a:
                 pack_tiles(height, steps, a_block, a_row, a_column, packed_a, a_stride, a_tile)

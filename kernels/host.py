@@ -43,8 +43,8 @@ TILE_ROWS = 14 if VECTOR_REGISTERS == 32 else 6
 """Rows of the register tile: with two vectors a row, the accumulators, one row
 of B and one broadcast element of A just fit the registers."""
 
-PANEL_DEPTH = 256
-"""Rows of B packed at a time: with a tile's width, half a 64 KiB or all of a 32 KiB L1 cache."""
+PANEL_DEPTH = 320
+"""Rows of B packed at a time: with a tile's width, about an L1 cache of 32 or 48 KiB."""
 
 BLOCK_ROWS = 36 * TILE_ROWS
 """Rows of A walked for one packed panel: with `PANEL_DEPTH`, half of a 1 MiB L2 cache."""

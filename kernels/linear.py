@@ -18,6 +18,7 @@ from kernels.gemm import (
     PANEL_DEPTH,
     TILE_ROWS,
     TILE_VECTORS,
+    even_part,
     gemm,
     pack_tiles,
     panel,
@@ -185,9 +186,9 @@ def linear_update(
             packed = i
         place = i * ldw + j
         target, ldt = (advance(w, place), ldw) if rule < 0 else (gradient, span)
-        k = 0
+        k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
-            steps = min(PANEL_DEPTH, rows - k)
+            steps = min(deep, rows - k)
             panel(
                 height, columns, steps,
                 advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),

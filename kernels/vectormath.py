@@ -184,7 +184,7 @@ def _reduce(x):
 def exp(x):
     """e^x within 1 ulp, or 1.3 without fused multiply-add; inf above the range.
 
-    Below it come denormals, correctly rounded once, and then 0.
+    Below it come denormals, and then 0.
     """
     n, r = _reduce(simd.minimum(simd.maximum(x, _EXP_LEAST(x)), _EXP_GREATEST(x)))
     return _scale(simd.fma(_EXP_SLOPE(r), r, 1.0), n)
@@ -242,8 +242,9 @@ _TANH_BEND = _polynomial(
     ),
 )
 
-# e^2r for |2r| <= ln 2 / 2, leaving 2^-23.7 and 2^-58.2 of it; in float32 weighted by what
-# tanh keeps of the error beyond `_TANH_NEAR`, which is 2^-25.2.
+# e^2r for |2r| <= ln 2 / 2. In float32 the fit is weighted by what tanh keeps of the error
+# beyond `_TANH_NEAR`, which is 2^-25.2, and begins with 1 + 2r, whose constants are in
+# registers already; in float64 it leaves 2^-58.2 of e^2r.
 _EXP_TWICE = _polynomial(
     (
         1.0,
@@ -332,7 +333,7 @@ def log(x):
     denormal = x < _SMALLEST_NORMAL(x)
     normal = simd.select(denormal, x * _DENORMAL_SCALE(x), x)
     # For x = 2^k m with m between sqrt(1/2) and sqrt(2), the bits of x less those of
-    # sqrt(1/2) have k where an exponent stands; one is added to keep them positive.
+    # sqrt(1/2) have k where an exponent stands; that of 1 is added to keep it positive.
     bits = _bits(normal) - _SQRT_HALF(x) + _EXPONENT_OF_ONE(x)
     f = _from_bits((bits & _FRACTION(x)) + _SQRT_HALF(x)) - 1.0
     rounder = simd.splat(_ROUNDER(x), x)

@@ -55,7 +55,9 @@ def test_repr_shows_the_last_epoch():
     assert repr(short) == "History(3 epochs, 0.75 s, last: loss=0.125)"
 
 
-@pytest.mark.parametrize("changes", [{}, {"accuracy": None, "val_accuracy": None}, {"val_loss": None}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"accuracy": None, "val_accuracy": None}, {"val_loss": None}]
+)
 def test_plots(tmp_path, changes):
     figure = filled(**changes).plot(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"

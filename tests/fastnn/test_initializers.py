@@ -123,7 +123,7 @@ def test_linear_takes_seeds_and_generators():
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="unknown initializer 'kaiming'; expected one of default, "):
+    with pytest.raises(ValueError, match="unknown initializer 'kaiming'; expected one of default,"):
         initializer("kaiming")
     with pytest.raises(ValueError, match="did you mean 'xavier_uniform'"):
         Linear(2, 2, init="xavier_unifrom")

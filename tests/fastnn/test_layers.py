@@ -122,8 +122,18 @@ def test_dropout_is_torch_with_the_same_mask(same_as_torch, rows, columns, dtype
         lambda columns: Normalize(0.5, np.linspace(1, 2, columns), np.float64),
         lambda columns: Dropout(0.3, seed=0).eval(),
     ],
-    ids="Linear Linear-without-bias ReLU Tanh Sigmoid Softmax Identity Flatten Normalize "
-    "Dropout".split(),
+    ids=[
+        "Linear",
+        "without bias",
+        "ReLU",
+        "Tanh",
+        "Sigmoid",
+        "Softmax",
+        "Identity",
+        "Flatten",
+        "Normalize",
+        "Dropout",
+    ],
 )
 @settings(max_examples=5, deadline=None)
 @given(rows=st.integers(1, 4), columns=st.integers(1, 9), seed=st.integers(0, 9))
@@ -149,9 +159,9 @@ def test_backward_of_dropout_by_differences(check_backward):
 
 
 def test_backward_of_a_chain_by_differences(check_backward):
-    layers = [Linear(4, 6, dtype=np.float64, seed=0), Tanh(), Linear(6, 5, dtype=np.float64, seed=1)]
-    inner = Sequential(Sigmoid(), Linear(5, 3, dtype=np.float64, seed=2), Softmax())
-    check_backward(Sequential(*layers, inner), batch(3, 4))
+    linear = [Linear(i, o, dtype=np.float64, seed=i) for i, o in ((4, 6), (6, 5), (5, 3))]
+    inner = Sequential(Sigmoid(), linear[2], Softmax())
+    check_backward(Sequential(linear[0], Tanh(), linear[1], inner), batch(3, 4))
 
 
 # ----------------------------------------------------------------------------- Linear

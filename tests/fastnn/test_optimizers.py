@@ -30,13 +30,13 @@ def gradients(step, like):
     return [rng.normal(size=each.shape).astype(each.dtype) for each in like]
 
 
-def compare(ours, theirs, dtype, *, clip_value=None, clip_norm=None, steps=10, before=None, **settings):
+def compare(ours, theirs, dtype, *, clip_value=None, clip_norm=None, before=None, **settings):
     """Ten steps of an optimizer and of torch's give the same parameters."""
     mine = parameters(dtype)
     tensors = [torch.nn.Parameter(torch.from_numpy(np.array(p.data))) for p in mine]
     optimizer = ours(mine, clip_value=clip_value, clip_norm=clip_norm, **settings)
     expected = theirs(tensors, **settings)
-    for step in range(steps):
+    for step in range(10):
         for parameter, tensor, g in zip(mine, tensors, gradients(step, mine), strict=True):
             parameter.grad[...] = g
             tensor.grad = torch.from_numpy(g.copy())
@@ -48,7 +48,7 @@ def compare(ours, theirs, dtype, *, clip_value=None, clip_norm=None, steps=10, b
             before(step, optimizer, expected)
         optimizer.step()
         expected.step()
-    assert optimizer.steps == steps
+    assert optimizer.steps == 10
     for parameter, tensor in zip(mine, tensors, strict=True):
         torch.testing.assert_close(torch.from_numpy(np.array(parameter.data)), tensor.data)
         gaps = parameter.memory.copy()
@@ -102,7 +102,9 @@ def test_defaults(ours):
     compare(ours, getattr(torch.optim, ours.__name__), "float64")
 
 
-@pytest.mark.parametrize("clipping", [(0.5, None), (None, 1.0), (0.01, 3.0), (1e3, 1e6), (0.0, None)])
+@pytest.mark.parametrize(
+    "clipping", [(0.5, None), (None, 1.0), (0.01, 3.0), (1e3, 1e6), (0.0, None)]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("ours", [SGD, Adam])
 def test_clipping(ours, dtype, clipping):
@@ -279,9 +281,7 @@ def test_state_goes_on_with_the_same_bits(make, dtype):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [(SGD, Adam), (Adam, SGD), (Adam, AdamW), (AdamW, Adam)]
-)
+@pytest.mark.parametrize(("one", "other"), [(SGD, Adam), (Adam, SGD), (Adam, AdamW), (AdamW, Adam)])
 def test_the_state_of_another_kind_is_refused(one, other):
     optimizer = other(parameters("float32"))
     before = optimizer.state_dict()
@@ -293,7 +293,7 @@ def test_the_state_of_another_kind_is_refused(one, other):
 def test_the_state_of_another_network_is_refused():
     optimizer = Adam(parameters("float32"))
     state = Adam(parameters("float32")[:3]).state_dict()
-    with pytest.raises(ValueError, match="Adam: the state remembers arrays of shapes .* expected"):
+    with pytest.raises(ValueError, match=r"Adam: the state remembers arrays of shapes .* expected"):
         optimizer.load_state_dict(state)
 
 

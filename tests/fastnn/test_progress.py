@@ -79,6 +79,7 @@ def test_the_terminal_is_given_back_after_an_error(screen):
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
-        fit(model, np.ones((50, 4)), np.arange(50) % 3, loss=CrossEntropyLoss(), epochs=4, batch_size=8,
-            optimizer=SGD(model.parameters()), progress=True, callbacks=[fail])  # fmt: skip
+        fit(model, np.ones((50, 4)), np.arange(50) % 3, loss=CrossEntropyLoss(), epochs=4,
+            batch_size=8, optimizer=SGD(model.parameters()), progress=True,
+            callbacks=[fail])  # fmt: skip
     assert screen.getvalue().rstrip("\n").endswith("\x1b[?25h")  # the cursor is shown again

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -82,7 +83,7 @@ class Duck:
 )
 def test_chains_are_torch(same_as_torch, torch_twin, widths, activation, dtype, rows):
     layers = []
-    for place, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for place, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         layers += [Linear(inputs, outputs, dtype=dtype, seed=place), activation()]
     model = Sequential(*layers)
     x = np.random.default_rng(0).normal(size=(rows, widths[0])).astype(dtype)
@@ -171,7 +172,7 @@ def test_not_strict_takes_what_fits(bits):
     model.load_state_dict({"0.bias": np.arange(6), "unknown": np.zeros(1)}, strict=False)
     np.testing.assert_array_equal(model[0].bias, np.arange(6))
     np.testing.assert_array_equal(model[0].weight, before["0.weight"])
-    with pytest.raises(ValueError, match="0.bias has shape"):
+    with pytest.raises(ValueError, match=r"0.bias has shape"):
         model.load_state_dict({"0.bias": np.zeros(7)}, strict=False)
 
 
@@ -202,7 +203,7 @@ def test_train_and_eval_reach_every_layer():
     inner = Dropout(0.5)
     model = Sequential(Linear(2, 2), Duck(), Sequential(inner, Tanh()))
     assert model.eval() is model
-    assert not (model.training or inner.training or model[0].training)
+    assert [each.training for each in (model, inner, model[0])] == [False] * 3
     assert model.train() is model
     assert model.training
     assert inner.training
@@ -245,7 +246,9 @@ def test_a_chain_in_a_chain_is_the_chain(bits):
 
     flat = layers()
     nested = layers()
-    nested = Sequential(nested[0], Sequential(nested[1], Sequential(nested[2], nested[3])), nested[4])
+    nested = Sequential(
+        nested[0], Sequential(nested[1], Sequential(nested[2], nested[3])), nested[4]
+    )
     x, y = batch(40), np.arange(40) % 3
     results = []
     for model in (Sequential(*flat), nested):
@@ -258,7 +261,9 @@ def test_a_chain_in_a_chain_is_the_chain(bits):
 
 @pytest.mark.parametrize("wrong", [Tanh, "relu", 3, None, np.tanh, torch.nn.Tanh()])
 def test_wrong_things_in_a_chain(wrong):
-    with pytest.raises(TypeError, match="layer 1 is .*; expected an object with forward and backw"):
+    with pytest.raises(
+        TypeError, match=r"layer 1 is .*; expected an object with forward and backw"
+    ):
         Sequential(Linear(2, 2), wrong)
 
 
@@ -267,7 +272,7 @@ def test_parameters_of_another_kind():
         def parameters(self):
             return [np.zeros(3)]
 
-    with pytest.raises(TypeError, match="parameter 1.0 is a ndarray; expected a fastnn.Parameter"):
+    with pytest.raises(TypeError, match=r"parameter 1.0 is a ndarray; expected a fastnn.Parameter"):
         Sequential(Linear(2, 3), Mine())
 
 

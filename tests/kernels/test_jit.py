@@ -380,7 +380,6 @@ def test_entries_take_what_their_types_say_and_compile_no_other_version(folder):
         (x.astype(np.float32), y),
         (x.astype(int), y),
         (x.reshape(2, 3), y),
-        (x.astype(">f8"), y),
         (x.tolist(), y),
         (x,),
     ):

@@ -316,6 +316,33 @@ def test_other_dtypes_are_converted(left, right, expected):
     assert_array_equal(out, exact(a, b) + np.arange(10))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_bytes_in_another_order_are_never_taken_as_they_lie(read_only, dtype):
+    """numba takes read-only arrays for native ones, whatever the order of their bytes."""
+    a, b, bias = whole((9, 12), dtype), whole((12, 10), dtype, 1), whole(10, dtype, 2)
+    start = whole((9, 10), dtype, 3)
+    held = [x.copy() for x in (a, b, bias, start)]
+    for x in held:
+        x.flags.writeable = False
+    matmul(*held[:2], bias=held[2])  # the types of read-only native arrays are now known
+    for swapped in range(3):
+        operands = [a, b, bias]
+        operands[swapped] = operands[swapped].astype(np.dtype(dtype).newbyteorder())
+        operands[swapped].flags.writeable = not read_only
+        x, y, offset = operands
+        assert_array_equal(matmul(x, y), exact(a, b))
+        assert_array_equal(matmul(x, y, bias=offset), exact(a, b) + bias)
+        out = start.copy()
+        matmul(x, y, out, accumulate=True)
+        assert_array_equal(out, exact(a, b) + start)
+    sums = np.zeros(12, dtype)
+    add_column_sums(a.astype(np.dtype(dtype).newbyteorder()), sums)
+    assert_array_equal(sums, a.sum(0))
+    with pytest.raises(ValueError, match="out has shape"):
+        matmul(a, b, np.zeros((9, 10), np.dtype(dtype).newbyteorder()))
+
+
 def test_nested_lists_are_operands():
     assert_array_equal(matmul([[1, 2], [3, 4]], [[1.0], [10.0]]), [[21], [43]])
 
