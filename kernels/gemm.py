@@ -1,9 +1,9 @@
 """The matrix product: packing, blocking, and what is done to a block just computed.
 
-The register tile (`kernels.tile`) wants B in contiguous aligned rows that stay in
-the L1 cache, and A where successive elements do not fight for the same cache
-lines. `gemm` walks the operands in blocks (Goto & van de Geijn, "Anatomy of
-High-Performance Matrix Multiplication", 2008) and packs those that are not so.
+The register tile (`kernels.tile`) wants B in contiguous aligned rows, and A where
+successive elements do not fight for the same cache lines. `gemm` walks the operands
+in blocks (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
+2008) and packs those that are not so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kernels.simd import (
 from kernels.tile import tile, transpose
 
 PANEL_DEPTH = host.PANEL_DEPTH
-BLOCK_ROWS = host.BLOCK_ROWS
+BLOCK_PANELS = host.BLOCK_PANELS
 TILE_ROWS = host.TILE_ROWS
 TILE_VECTORS = host.TILE_VECTORS
 
@@ -67,7 +67,7 @@ def pack(depth, columns, source, row_stride, column_stride, target, ld_target):
 
 @inline
 def even_part(total, largest):
-    """Size of the parts, as equal as can be, that `total` is split into; even, for pairs of rows."""
+    """Size of the parts, an even number, that `total` is split into: as equal as can be."""
     parts = max((total + largest - 1) // largest, 1)
     return max(((total + parts - 1) // parts + 1) // 2 * 2, 1)
 
@@ -95,30 +95,41 @@ def tile_columns(pointer):
     lambda real: (
         (_INTEGER,) * 3
         + (_POINTER(real), _INTEGER, _INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER, _POINTER(real))
-        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), _INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER)
         + (real,)
     )
 )
-def panel(
-    rows, columns, depth, a, a_row, a_step, a_tile, b, ldb, packed, start, ld_start, c, ldc, floor
-):
-    """C = max(start + A @ B, floor) for a column panel of C, no wider than a tile.
+def block(
+    rows, columns, depth, a, a_row, a_step, a_tile, b, ldb, b_panel, packed, packed_panel,
+    start, start_row, start_column, c, ldc, floor,
+):  # fmt: skip
+    """C = max(start + A @ B, floor), tile by tile along the rows of C.
 
-    Successive tiles of A begin `a_tile` elements apart (packed), or `a_row` times
-    their height when `a_tile` is 0. The first tile copies B to `packed`, unless
-    it lies there already.
+    A tile of A stays in the L1 cache while the panels of B, which lie in the L2 cache,
+    pass by. Successive tiles of A begin `a_tile` elements apart (packed), or `a_row`
+    times their height when `a_tile` is 0; panels of B `b_panel` elements, and of
+    `packed` `packed_panel`. The first row of tiles copies B to `packed`, unless it lies
+    there already.
     """
+    span = tile_columns(a)
     tiles, low, higher = row_tiles(rows)
     row = 0
     for t in range(tiles):
         height = min(low + 2 * (t < higher), rows - row)
         here = advance(a, t * a_tile + (0 if a_tile else row * a_row))
-        tile(
-            height, columns, depth, here, a_row, a_step, b if t == 0 else packed, ldb, packed,
-            advance(start, row * ld_start), ld_start, advance(c, row * ldc), ldc, floor,
-        )  # fmt: skip
-        ldb = tile_columns(a)
+        source = b
+        place = packed
+        for j in range(0, columns, span):
+            tile(
+                height, min(span, columns - j), depth, here, a_row, a_step, source, ldb, place,
+                advance(start, row * start_row + j * start_column), start_row,
+                advance(c, row * ldc + j), ldc, floor,
+            )  # fmt: skip
+            source, place = advance(source, b_panel), advance(place, packed_panel)
+        b, ldb, b_panel = packed, span, packed_panel
         row += height
 
 
@@ -132,9 +143,8 @@ def tile_stride(pointer):
 @inline
 def scratch_elements(lanes):
     """Elements of aligned scratch memory that `gemm` needs, for vectors of so many lanes."""
-    deep = PANEL_DEPTH + lanes
     stride = (TILE_ROWS + lanes - 1) // lanes * lanes
-    return deep * (BLOCK_ROWS // TILE_ROWS * stride + TILE_VECTORS * lanes)
+    return (PANEL_DEPTH + lanes) * (BLOCK_PANELS * TILE_VECTORS * lanes + stride)
 
 
 @routine(
@@ -154,45 +164,58 @@ def gemm(
 
     C has unit column stride and must not overlap A or B. `start` is C itself or, with
     `start_row` 0, a row to repeat; with `start_column` 0 as well, a row as wide as a
-    tile. Nothing is computed for empty C; for `depth` 0, C is `start` bounded by the
-    floor.
+    tile. B has unit column stride, or is packed with `pack_b`. Nothing is computed for
+    empty C; for `depth` 0, C is `start` bounded by the floor.
     """
-    packed_b = scratch
-    packed_a = advance(scratch, (PANEL_DEPTH + width(a)) * tile_columns(a))
-    a_stride = tile_stride(a)
-    a_tile = (PANEL_DEPTH + width(a)) * a_stride
-    panel_columns = tile_columns(a)
-    deep, block = even_part(depth, PANEL_DEPTH), even_part(rows, BLOCK_ROWS)
+    span = tile_columns(a)
+    deep, wide = even_part(depth, PANEL_DEPTH), BLOCK_PANELS * span
+    packed_panel = (deep + width(a)) * span
+    packed_a = advance(scratch, BLOCK_PANELS * packed_panel)
     k = 0
     while True:
         steps = min(deep, depth - k)
         bound = floor if k + steps == depth else -np.inf
-        for i in range(0, rows, block):
-            height = min(block, rows - i)
-            a_block = advance(a, i * a_row + k * a_column)
-            if pack_a:
-                pack_tiles(height, steps, a_block, a_row, a_column, packed_a, a_stride, a_tile)
-            for j in range(0, columns, panel_columns):
-                span = min(panel_columns, columns - j)
-                b_panel = advance(b, k * b_row + j * b_column)
-                if pack_b:
-                    pack(steps, span, b_panel, b_row, b_column, packed_b, panel_columns)
-                c_panel = advance(c, i * ldc + j)
-                start_panel = c_panel if k > 0 else advance(start, i * start_row + j * start_column)
-                panel(
-                    height, span, steps,
-                    packed_a if pack_a else a_block,
-                    1 if pack_a else a_row,
-                    a_stride if pack_a else a_column,
-                    a_tile if pack_a else 0,
-                    packed_b if pack_b else b_panel,
-                    panel_columns if pack_b else b_row,
-                    packed_b,
-                    start_panel, ldc if k > 0 else start_row, c_panel, ldc, bound,
+        if k > 0:
+            start, start_row, start_column = c, ldc, 1
+        for j in range(0, columns, wide):
+            here = min(wide, columns - j)
+            source, ldb, b_panel = advance(b, k * b_row + j * b_column), b_row, span
+            if pack_b:
+                pack_panels(steps, here, source, b_row, b_column, scratch, packed_panel)
+                source, ldb, b_panel = scratch, span, packed_panel
+            first, target = advance(start, j * start_column), advance(c, j)
+            left = advance(a, k * a_column)
+            if not pack_a:
+                block(
+                    rows, here, steps, left, a_row, a_column, 0, source, ldb, b_panel,
+                    scratch, packed_panel, first, start_row, start_column, target, ldc, bound,
                 )  # fmt: skip
+                continue
+            tiles, low, higher = row_tiles(rows)
+            row = 0
+            for t in range(tiles):
+                height = min(low + 2 * (t < higher), rows - row)
+                stride = tile_stride(a)
+                pack(steps, height, advance(left, row * a_row), a_column, a_row, packed_a, stride)
+                block(
+                    height, here, steps, packed_a, 1, stride, 0, source, ldb, b_panel,
+                    scratch, packed_panel, advance(first, row * start_row), start_row,
+                    start_column, advance(target, row * ldc), ldc, bound,
+                )  # fmt: skip
+                source, ldb, b_panel = scratch, span, packed_panel
+                row += height
         k += steps
         if k >= depth:
             return
+
+
+@inline
+def pack_panels(depth, columns, b, b_row, b_column, packed, packed_panel):
+    """Pack a block of B panel by panel."""
+    span = tile_columns(b)
+    for j in range(0, columns, span):
+        place = advance(packed, j // span * packed_panel)
+        pack(depth, min(span, columns - j), advance(b, j * b_column), b_row, b_column, place, span)
 
 
 @inline

@@ -44,10 +44,10 @@ TILE_ROWS = 14 if VECTOR_REGISTERS == 32 else 6
 of B and one broadcast element of A just fit the registers."""
 
 PANEL_DEPTH = 320
-"""Rows of B packed at a time: with a tile's width, about an L1 cache of 32 or 48 KiB."""
+"""Rows of B packed at a time: a packed tile of A is then within an L1 cache."""
 
-BLOCK_ROWS = 36 * TILE_ROWS
-"""Rows of A walked for one packed panel: with `PANEL_DEPTH`, half of a 1 MiB L2 cache."""
+BLOCK_PANELS = 16
+"""Tile-wide panels of B packed at a time: with `PANEL_DEPTH`, half of an L2 cache."""
 
 
 def lanes(dtype: types.Type) -> int:

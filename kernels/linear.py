@@ -21,11 +21,11 @@ from kernels.gemm import (
     even_part,
     gemm,
     pack_tiles,
-    panel,
     scratch_elements,
     tile_columns,
     tile_stride,
 )
+from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.simd import advance, data, load_first, store, store_first, width, zeros
@@ -60,13 +60,21 @@ def scratch_size(dtype) -> int:
 
 
 @inline
-def _row_block(rows, panels, threads):
-    """Rows of a block, so that there is a block or two for each thread, of whole tiles."""
+def _blocks(rows, columns, span, threads):
+    """Rows and columns of a block of the output: all of it for one thread.
+
+    Otherwise there are some blocks for each thread, of whole tiles: split by columns as
+    far as that goes, since each block packs its part of B.
+    """
     if threads == 1:
-        return max(rows, 1)
-    blocks = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
-    block = (rows + blocks - 1) // blocks
-    return max((block + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, TILE_ROWS)
+        return max(rows, 1), max(columns, 1)
+    wanted = _BLOCKS_PER_THREAD * threads
+    panels = (columns + span - 1) // span
+    across = min(panels, wanted)
+    wide = (panels + across - 1) // across * span
+    down = (wanted + across - 1) // across
+    high = (rows + down - 1) // down
+    return max((high + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, TILE_ROWS), wide
 
 
 @routine(
@@ -82,15 +90,13 @@ def linear_forward(
     rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, thread, threads, scratch
 ):
     """y = f(x w + bias), this thread's blocks of it."""
-    span = tile_columns(x)
-    panels = (outputs + span - 1) // span
-    block = _row_block(rows, panels, threads)
-    blocks = (rows + block - 1) // block
+    high, wide = _blocks(rows, outputs, tile_columns(x), threads)
+    down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
     floor = 0.0 if activation == RELU else -np.inf
-    begin, end = share(blocks * panels, thread, threads)
+    begin, end = share(down * across, thread, threads)
     for unit in range(begin, end):
-        i, j = unit % blocks * block, unit // blocks * span
-        height, columns = min(block, rows - i), min(span, outputs - j)
+        i, j = unit % down * high, unit // down * wide
+        height, columns = min(high, rows - i), min(wide, outputs - j)
         here = advance(y, i * ldy + j)
         gemm(
             height, columns, inputs, advance(x, i * ldx), ldx, 1, advance(w, j), ldw, 1,
@@ -105,15 +111,13 @@ def linear_input_gradient(
     rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, thread, threads, scratch
 ):
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
-    span = tile_columns(g)
-    panels = (inputs + span - 1) // span
-    block = _row_block(rows, panels, threads)
-    blocks = (rows + block - 1) // block
-    begin, end = share(blocks * panels, thread, threads)
+    high, wide = _blocks(rows, inputs, tile_columns(g), threads)
+    down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
+    begin, end = share(down * across, thread, threads)
     free = _zero_row(scratch)
     for unit in range(begin, end):
-        i, j = unit % blocks * block, unit // blocks * span
-        height, columns = min(block, rows - i), min(span, inputs - j)
+        i, j = unit % down * high, unit // down * wide
+        height, columns = min(high, rows - i), min(wide, inputs - j)
         here = advance(out, i * ldo + j)
         gemm(
             height, columns, outputs, advance(g, i * ldg), ldg, 1, advance(w, j * ldw), 1, ldw,
@@ -189,12 +193,12 @@ def linear_update(
         k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
             steps = min(deep, rows - k)
-            panel(
+            tiles_of(
                 height, columns, steps,
                 advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),
                 1, stride if packing else ldx, a_tile if packing else 0,
-                advance(g, k * ldg + j), ldg, packed_b,
-                target if k > 0 else zero, ldt if k > 0 else 0, target, ldt, -np.inf,
+                advance(g, k * ldg + j), ldg, 0, packed_b, 0,
+                target if k > 0 else zero, ldt if k > 0 else 0, 0, target, ldt, -np.inf,
             )  # fmt: skip
             k += steps
             if k >= rows:

@@ -18,6 +18,7 @@ from kernels.simd import advance, data, element_bytes, pointer, store, width, ze
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
+_SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
 _WIDE = 8  # tiles in a row of C from which packing A pays for itself
 
 
@@ -36,8 +37,8 @@ def multiply(
     """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
     span = tile_columns(a)
     wide = columns >= _WIDE * span and rows > TILE_ROWS
-    # Rows an even number of cache lines apart push each other out of the cache.
-    crowded = a_row != 1 and (a_row * element_bytes(a)) % (2 * host.CACHE_LINE) == 0
+    # The rows of a tile would share one set of a small cache, and push each other out of it.
+    crowded = a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0
     pack_a = wide and (a_row == 1 or a_column != 1 or crowded)
     pack_b = b_column != 1 and columns > 1
     start, start_row, start_column = scratch, 0, 0

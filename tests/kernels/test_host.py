@@ -54,7 +54,7 @@ def test_the_register_tile_fits_the_registers(monkeypatch, features):
     assert accumulators + other.TILE_VECTORS + 1 <= other.VECTOR_REGISTERS
     assert accumulators + other.TILE_VECTORS + 1 > other.VECTOR_REGISTERS - 2 * other.TILE_VECTORS
     assert other.TILE_ROWS % 2 == 0
-    assert other.BLOCK_ROWS % other.TILE_ROWS == 0
+    assert other.PANEL_DEPTH % 2 == 0
 
 
 def test_the_hosts_own_features_are_those_numba_compiles_for():
