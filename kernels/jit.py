@@ -14,7 +14,6 @@ costs compilation and nothing else.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import pickle
@@ -53,19 +52,25 @@ of the time.
 # ---------------------------------------------------------------------- the cache
 
 
-@functools.cache
-def source_digest() -> str:
-    """Hexadecimal SHA-256 of every source file in this package, names included."""
+def _source_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
+SOURCE_DIGEST = _source_digest()
+"""SHA-256 of every source file in this package as it was imported, names included."""
+
+
 def cache_folder() -> Path:
     """Where machine code is kept: `FASTNN_CACHE_DIR`, or the user's cache folder."""
     chosen = os.environ.get("FASTNN_CACHE_DIR")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("fastnn")) / "kernels"
+
+
+_CHECK = hashlib.sha256().digest_size
+"""Bytes of the digest that a file begins with: damaged machine code must not be run."""
 
 
 class Cache(NullCache):
@@ -84,7 +89,7 @@ class Cache(NullCache):
         return str(cache_folder())
 
     def _path(self, sig, codegen) -> Path:
-        parts = (numba.__version__, sys.version, source_digest(), sig, codegen.magic_tuple())
+        parts = (numba.__version__, sys.version, SOURCE_DIGEST, sig, codegen.magic_tuple())
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
         return cache_folder() / f"{self._name}-{digest}.bin"
 
@@ -93,7 +98,10 @@ class Cache(NullCache):
         # No `target_context.refresh()`, which imports all that a compilation may need: code
         # that is only loaded, and allocates nothing, does without.
         try:
-            payload = self._path(sig, target_context.codegen()).read_bytes()
+            stored = self._path(sig, target_context.codegen()).read_bytes()
+            check, payload = stored[:_CHECK], stored[_CHECK:]
+            if hashlib.sha256(payload).digest() != check:
+                return None
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:
             # Absent, unreadable or damaged: whatever the reason, compiling anew is the remedy.
@@ -104,9 +112,14 @@ class Cache(NullCache):
         path = self._path(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            payload = serialize.dumps(data._reduce())
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(serialize.dumps(data._reduce()))
-            os.replace(file.name, path)
+                try:
+                    file.write(hashlib.sha256(payload).digest() + payload)
+                    file.flush()
+                    os.replace(file.name, path)
+                except OSError:
+                    os.unlink(file.name)
         except OSError:
             return
 
@@ -257,8 +270,11 @@ class Entry(dict):
         self.__doc__ = function.__doc__
 
     def __missing__(self, dtype):
-        if np.dtype(dtype) not in _FLOATING:
+        kind = np.dtype(dtype)
+        if kind not in _FLOATING:
             raise KeyError(f"{self.function.__name__} is not compiled for {dtype}")
+        if kind in self:  # asked for by another name of the dtype
+            return self[kind]
         real = real_type(dtype)
         for routine in _references(self.function):
             routine.address(real)
@@ -266,7 +282,7 @@ class Entry(dict):
         dispatcher._cache = self._cache
         dispatcher.compile(self.result(*self.arguments(real)))
         dispatcher.disable_compile()
-        self[np.dtype(dtype)] = dispatcher
+        self[kind] = dispatcher
         return dispatcher
 
     def is_compiled(self, dtype) -> bool:

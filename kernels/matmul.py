@@ -66,7 +66,8 @@ def _bytes_between(x):
         reach = (x.shape[axis] - 1) * x.strides[axis]
         low += min(reach, 0)
         high += max(reach, 0)
-    return x.ctypes.data + low, x.ctypes.data + high
+    begin = np.int64(x.ctypes.data)
+    return begin + low, begin + high
 
 
 @inline
@@ -138,7 +139,7 @@ def _begins_within(bias, c):
     if c.size == 0:
         return False
     begin, end = _bytes_between(c)
-    first = bias.ctypes.data
+    first = np.int64(bias.ctypes.data)
     return first < end and begin < first + bias.size * bias.itemsize
 
 
@@ -170,6 +171,10 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     layout or blocking. Raises TypeError or ValueError for other dtypes or shapes.
     """
     try:
+        others = (b, out, bias)
+        if any(each is not None and each.dtype != a.dtype for each in others):
+            # Also for bytes in another order, which numba may take for native ones.
+            return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
         if not accumulate:
             c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out

@@ -22,7 +22,7 @@ from kernels.simd import declare
 ARRIVED, GENERATION, BARRIER = 0, 8, 16
 """Places of the barrier's two counters, on cache lines of their own, and its length in int64."""
 
-_SPINS = 2000  # tries before the core is given away: longer than any share is late by
+_SPINS = 200  # tries, some microseconds, before the core is given to another thread
 
 _I64 = ir.IntType(64)
 

@@ -15,7 +15,7 @@ def python(code, *first_on_path, check=True):
     path = os.pathsep.join([*map(str, first_on_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=check,
-        timeout=120, env=os.environ | {"PYTHONPATH": path},
+        timeout=300, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
 
 

@@ -101,7 +101,9 @@ def test_compiled_is_eager_for_odd_shapes(run_kind, hand_loop, bits, inputs, out
     check_same(run, hand_loop, bits)
 
 
-@pytest.mark.parametrize("learns", [[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 0]])
+@pytest.mark.parametrize(
+    "learns", [[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 1]]
+)
 @pytest.mark.parametrize("clip_norm", [None, 0.01])
 def test_frozen_parameters_stay_as_they_are(run_kind, hand_loop, bits, learns, clip_norm):
     run = run_kind(
