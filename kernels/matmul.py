@@ -171,8 +171,12 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     layout or blocking. Raises TypeError or ValueError for other dtypes or shapes.
     """
     try:
-        others = (b, out, bias)
-        if any(each is not None and each.dtype != a.dtype for each in others):
+        kind = a.dtype
+        if (
+            b.dtype != kind
+            or (out is not None and out.dtype != kind)
+            or (bias is not None and bias.dtype != kind)
+        ):
             # Also for bytes in another order, which numba may take for native ones.
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
