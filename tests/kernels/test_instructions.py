@@ -17,13 +17,13 @@ TEAMS = (1, 2, 3, 5)
 CODE = kernels.ACTIVATIONS
 
 
-def carry_out(kind, dtype, operands, rows, threads, start=0, tick=0):
-    """Run an instruction as `threads` threads would, one after another; give their states."""
+def carry_out(kind, dtype, operands, rows, threads, start=0, tick=0, only=None):
+    """Run an instruction as `threads` threads would, or one of them; give their states."""
     pointer = ctypes.c_void_p
     run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(kind.address(real_type(dtype)))
     at = [x.ctypes.data if isinstance(x, np.ndarray) else int(x) for x in operands]
     table, states = np.array(at, np.int64), []
-    for thread in range(threads):
+    for thread in range(threads) if only is None else [only]:
         state = np.zeros(STATE, np.int64)
         state[[ROWS, START, TICK, THREAD, THREADS]] = rows, start, tick, thread, threads
         scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
@@ -315,3 +315,36 @@ def test_collect(dtype, threads):
     assert_array_equal(results[3:11], x[:8])
     assert_array_equal(results[:3], np.full((3, 21), 7))
     assert_array_equal(results[11:], np.full((9, 21), 7))
+
+
+def test_every_row_is_written_by_one_thread(dtype, threads):
+    x, order = block(normal((9, 21), dtype)), np.arange(9)
+    source, labels = normal((9, 21), dtype, 1), np.arange(9) % 21
+    weights = np.ones(9, dtype)
+    for name in (
+        "gather",
+        "activation",
+        "softmax_layer",
+        "dropout_layer",
+        "cross_entropy",
+        "collect",
+    ):
+        written = np.zeros(9, int)
+        for thread in range(threads):
+            y, losses, hits = (
+                nothing((9, 21), dtype),
+                np.full(9, np.nan, dtype),
+                np.zeros(9, np.uint8),
+            )
+            mask, results = np.zeros((9, 64), np.uint8), np.full((9, 21), np.nan, dtype)
+            operands = {
+                "gather": (21, source, order, 0, 0, 0, *place(y)),
+                "activation": (CODE["exp"], 21, *place(x), *place(y)),
+                "softmax_layer": (21, *place(x), *place(y)),
+                "dropout_layer": (21, *place(x), *place(y), *place(mask), 1, 0, 0, 2**31, bits(2)),
+                "cross_entropy": (21, *place(x), labels, weights, *place(y), losses, hits),
+                "collect": (21, *place(x), results),
+            }[name]
+            carry_out(getattr(instructions, name), dtype, operands, 9, threads, only=thread)
+            written += ~np.isnan((results if name == "collect" else y)[:, 0])
+        assert_array_equal(written, np.ones(9), err_msg=name)

@@ -30,7 +30,8 @@ GRADIENTS = {
     "exp": kernels.exp_gradient,
 }
 NONE = -1  # the rule that writes gradients
-# Around vectors, tiles and the depth of a packed panel; the last has more rows than are packed.
+# Around vectors, tiles and what is packed at a time (see tests/kernels/test_matmul.py); the
+# last has more rows than are packed.
 SHAPES = (
     (0, 3, 4),
     (1, 1, 1),
@@ -46,6 +47,11 @@ SHAPES = (
     (129, 784, 35),
     (512, 15, 129),
     (513, 29, 64),
+    (320, 9, 30),
+    (321, 20, 9),
+    (20, 330, 600),
+    (20, 600, 330),
+    (641, 3, 10),
     (9001, 30, 20),
 )
 
@@ -302,7 +308,12 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
     random = np.random.default_rng(0)
     scratch = guarded((linear.scratch_size(dtype),), dtype, before)
     edges = (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 65)
-    shapes = [*(tuple(random.choice(edges, 3)) for _ in range(25)), (257, 33, 17), (9001, 15, 3)]
+    shapes = [
+        *(tuple(random.choice(edges, 3)) for _ in range(25)),
+        (257, 33, 17),
+        (15, 330, 530),
+        (9001, 15, 3),
+    ]
     for rows, inputs, outputs in shapes:
         x, w = held(whole((rows, inputs), dtype)), held(whole((inputs, outputs), dtype, 1))
         bias, g = held(whole(outputs, dtype, 2)), held(whole((rows, outputs), dtype, 3))

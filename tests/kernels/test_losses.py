@@ -105,6 +105,12 @@ def test_correct_compares_the_first_of_the_largest(dtype):
     t = np.eye(3, dtype=dtype)[[0, 1, 2, 0]]
     y = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [np.nan, 0, 0]], dtype)
     assert mean_squared_error(y, t).correct == 2
+    for place in range(40):
+        y = np.zeros((1, 40), dtype)
+        y[0, 39 - place // 2] = 1
+        t = y.copy()
+        y[0, place] = np.nan
+        assert mean_squared_error(y, t).correct == 0
 
 
 def test_layouts_and_dtypes():

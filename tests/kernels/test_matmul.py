@@ -32,8 +32,8 @@ LAYOUTS = (
     "real part",
     "misaligned",
 )
-# Around the vectors and tiles of every host, around the depth of a packed panel (256), the
-# rows of a block (504 with AVX-512, 216 without), and where operands begin to be packed.
+# Around what operands are cut to on various hosts: the depth of a packed panel (256, 320), the
+# width of a block of them (64 to 512 columns), and where operands begin to be packed.
 LARGE = (
     (1, 600, 599),
     (599, 600, 1),
@@ -45,6 +45,10 @@ LARGE = (
     (217, 300, 290),
     (600, 1, 513),
     (530, 258, 277),
+    (15, 320, 512),
+    (29, 321, 514),
+    (6, 641, 1030),
+    (200, 31, 1100),
 )
 
 
@@ -212,7 +216,7 @@ def test_matmul_of_large_operands_in_all_transpositions(shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_matmul_continues_and_ends_its_sums_across_blocks_of_depth(dtype):
     """Bias enters once, and the activation acts once, on the whole sum."""
-    for depth in (255, 256, 257, 511, 512, 513, 600):
+    for depth in (255, 256, 257, 319, 320, 321, 512, 600, 640, 641, 962):
         a, b = whole((17, depth), dtype), whole((depth, 35), dtype, 1)
         bias = whole(35, dtype, 2)
         expected = exact(a, b)
@@ -376,7 +380,9 @@ def test_empty_products(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("shape", [(19, 70, 45), (57, 300, 75), (131, 513, 270)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(19, 70, 45), (57, 330, 75), (131, 513, 270), (17, 40, 1100)], ids=str
+)
 def test_bits_do_not_depend_on_layout(shape, dtype):
     rows, depth, columns = shape
     a, b = normal((rows, depth), dtype), normal((depth, columns), dtype, 1)
@@ -393,13 +399,13 @@ def test_bits_do_not_depend_on_layout(shape, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_bits_do_not_depend_on_the_place_in_a_larger_product(dtype):
-    a, b = normal((131, 300), dtype), normal((300, 270), dtype, 1)
-    bias = normal(270, dtype, 2)
+    a, b = normal((131, 330), dtype), normal((330, 570), dtype, 1)
+    bias = normal(570, dtype, 2)
     product = matmul(a, b, bias=bias, activation="tanh")
     random = np.random.default_rng(0)
     for _ in range(40):
-        i, j = random.integers(0, 131), random.integers(0, 270)
-        height, span = random.integers(1, 132 - i), random.integers(1, 271 - j)
+        i, j = random.integers(0, 131), random.integers(0, 570)
+        height, span = random.integers(1, 132 - i), random.integers(1, 571 - j)
         rows, columns = slice(i, i + height), slice(j, j + span)
         part = matmul(a[rows], b[:, columns], bias=bias[columns], activation="tanh")
         assert_array_equal(bits(part), bits(product[rows, columns]))
@@ -410,7 +416,7 @@ def test_bits_do_not_depend_on_how_depth_is_cut(dtype):
     """A sum continued with `accumulate` is the sum in one go: one chain of additions."""
     a, b = normal((33, 600), dtype), normal((600, 70), dtype, 1)
     expected = bits(matmul(a, b))
-    for cut in (1, 7, 255, 256, 300, 513, 599):
+    for cut in (1, 7, 255, 256, 300, 320, 513, 599):
         out = matmul(a[:, :cut], b[:cut])
         matmul(a[:, cut:], b[cut:], out, accumulate=True)
         assert_array_equal(bits(out), expected)
@@ -605,7 +611,7 @@ def test_no_byte_outside_the_operands_is_touched(guarded, before, dtype):
         for _ in range(4):
             rows, depth = random.choice((*EDGES, 50), 2)
             check_between_guard_pages(guarded, before, dtype, rows, depth, columns)
-    for shape in ((15, 257, 33), (3, 513, 9), (40, 260, 290)):
+    for shape in ((15, 257, 33), (3, 513, 9), (40, 260, 290), (15, 330, 530)):
         check_between_guard_pages(guarded, before, dtype, *shape)
 
 

@@ -372,6 +372,18 @@ def test_correct_is_decided_by_the_first_of_the_largest(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_a_row_with_nan_is_not_correct_wherever_it_is(dtype):
+    for place in range(40):
+        z = np.zeros((1, 40), dtype)
+        z[0, 39 - place // 2] = 1
+        label = z.argmax(1)
+        assert softmax_cross_entropy(z, label).correct == 1
+        z[0, place] = np.nan
+        for targets in (label, np.eye(40)[label], [place]):
+            assert softmax_cross_entropy(z, targets).correct == 0
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_weights(dtype):
     z, labels = normal((6, 4), dtype), np.array([0, 1, 2, 3, 0, 1])
     plain = softmax_cross_entropy(z, labels)
