@@ -1,0 +1,46 @@
+"""The command line: `fastnn train`, `evaluate` and `info`, a module for each command.
+
+What takes long to import is imported inside the commands, so that `--help` does not wait.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import fastnn
+from fastnn.cli.evaluate import evaluate
+from fastnn.cli.info import info
+from fastnn.cli.train import train
+
+app = typer.Typer(
+    help="Train small neural networks on the CPU, in the blink of an eye.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (train, evaluate, info):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the `fastnn` command."""
+    app(prog_name="fastnn")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fastnn {fastnn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _fastnn(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,154 @@
+"""`fastnn train`: a network from settings, on a data set, into a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastnn.cli.arguments import DATASETS, check_folder, read_dataset
+from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.tables import print_table
+from fastnn.settings import Settings
+
+if TYPE_CHECKING:
+    from fastnn.history import History
+    from fastnn.runs import Run
+
+_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+_TABLE_ROWS = 10
+_COLUMNS = {
+    "loss": ("loss", "{:.4g}"),
+    "accuracy": ("accuracy", "{:.2%}"),
+    "val_loss": ("validation loss", "{:.4g}"),
+    "val_accuracy": ("validation accuracy", "{:.2%}"),
+    "seconds": ("seconds", "{:.3f}"),
+}
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
+    hidden: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="<int>",
+            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
+        ),
+    ] = None,
+    activation: Annotated[str, typer.Option(help="relu, tanh or sigmoid.")] = Settings.activation,
+    dropout: Annotated[
+        float, typer.Option(help="Share dropped behind each activation.")
+    ] = Settings.dropout,
+    loss: Annotated[str, typer.Option(help="cross-entropy or mse.")] = Settings.loss,
+    optimizer: Annotated[str, typer.Option(help="sgd, adam or adamw.")] = Settings.optimizer,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate. [default: 0.05 for sgd, 0.003 for adam and adamw]"),
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Momentum, for sgd alone. [default: 0.9]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Weight decay. [default: 0, 0.01 for adamw]")
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="The learning rate is linear (falls to 0) or constant.")
+    ] = Settings.schedule,
+    batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
+    epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
+    subset: Annotated[
+        int | None, typer.Option(help="Training rows to take. [default: all]")
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="Share of them to validate on; with 0, the test rows do that.")
+    ] = Settings.validation,
+    seed: Annotated[
+        int, typer.Option(help="Seed of initial weights, order of rows and dropout.")
+    ] = Settings.seed,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
+    threads: Annotated[int | None, typer.Option(help="[default: as many as pay]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files. [default: runs/DATASET]")
+    ] = None,
+) -> None:
+    """Train a network; write the model, its history and pictures."""
+    with reported_errors():
+        settings = Settings(
+            dataset, tuple(hidden or Settings.hidden), activation, dropout, loss, optimizer, lr,
+            momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
+            threads,
+        )  # fmt: skip
+        folder = out or Path("runs", dataset)
+        check_folder(folder)
+
+        from fastnn.runs import Run
+
+        run = Run(settings, read_dataset(dataset, subset))
+        _print_plan(run)
+        _announce_compilation(dtype)
+        _train(run, folder)
+        test = run.evaluate()
+        files = run.write(folder)
+    _print_history(run.history)
+    typer.echo(
+        f"test accuracy {test.accuracy:.2%}, test loss {test.loss:.4g}; "
+        f"{run.seconds:.3g} s of training\n"
+        f"{folder}: {', '.join(files)}"
+    )
+
+
+def _train(run: Run, folder: Path) -> None:
+    """Train; when that ends early, keep what there is."""
+    from fastnn.training import NonFiniteLossError
+
+    try:
+        run.train(progress=sys.stdout.isatty())
+    except KeyboardInterrupt:
+        if run.optimizer.steps == 0:
+            fail("interrupted before the first step; nothing is written", _INTERRUPTED)
+        epochs = f"{len(run.history)} of {run.settings.epochs} epochs"
+        fail(f"interrupted after {epochs}; {_keep(run, folder)}", _INTERRUPTED)
+    except NonFiniteLossError as error:
+        fail(f"{error}; {_keep(run, folder)}")
+
+
+def _keep(run: Run, folder: Path) -> str:
+    """Write what there is of a run that has ended early, and say so."""
+    files = run.write(folder)
+    _print_history(run.history)
+    return f"the model as it is now is kept, in {folder}: {', '.join(files)}"
+
+
+def _announce_compilation(dtype: str) -> None:
+    from kernels import epoch, jit
+
+    if not epoch.run.is_compiled(dtype):
+        typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")
+
+
+def _print_plan(run: Run) -> None:
+    """Say what is going to be trained, and on what."""
+    settings, rows = run.settings, run.rows
+    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes)]
+    kind = f" {settings.activation}" if settings.hidden else ""
+    validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
+    typer.echo(
+        f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
+        f"{rows['test']:,} to test\n"
+        f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
+        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}"
+    )
+
+
+def _print_history(history: History) -> None:
+    """Print a table of some epochs, evenly spaced, and the last."""
+    step = max(1, -(-len(history) // _TABLE_ROWS))
+    epochs = {*range(step, len(history), step), len(history)} - {0}
+    columns = history.to_dict()
+    rows = [
+        [str(epoch), *(_COLUMNS[name][1].format(columns[name][epoch - 1]) for name in columns)]
+        for epoch in sorted(epochs)
+    ]
+    print_table(["epoch", *(_COLUMNS[name][0] for name in columns)], rows)
