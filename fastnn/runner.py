@@ -94,7 +94,8 @@ class Runner:
             yield begin
             if begin < until:
                 return
-            self._pace = max(1, int(self._pace * min(_SLICE / max(elapsed, 1e-6), 4.0)))
+            fitting = done * _SLICE / max(elapsed, 1e-6)
+            self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
 
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end` on all threads; give how many were finished."""
