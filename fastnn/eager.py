@@ -13,10 +13,11 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.layers import Dropout
-from fastnn.losses import Loss, MSELoss
+from fastnn.losses import Loss, averages_elements
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source
 from fastnn.sequential import Sequential, every_layer
+from fastnn.weights import total_weight
 
 
 @contextmanager
@@ -77,7 +78,15 @@ class EagerRunner:
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
-        loss = self.loss(output, self.source.y[rows])
+        mass, targets = float(len(rows)), self.source.y[rows]
+        if self.source.weights is None:
+            loss = self.loss(output, targets)
+        else:
+            weights = self.source.weights[rows]
+            mass = total_weight(weights, len(rows))
+            loss = self.loss(output, targets, weights)
+        if mass == 0.0:  # a mean of nothing
+            loss = 0.0
         if self.optimizer is not None:
             if not math.isfinite(loss):
                 self.last_loss = loss
@@ -86,7 +95,7 @@ class EagerRunner:
             self.model.backward(self.loss.backward())
             self.optimizer.step()
         self.ticks += 1
-        elements = output.size if isinstance(self.loss, MSELoss) else len(output)
+        elements = mass * output.shape[1] if averages_elements(self.loss) else mass
         self.totals += loss * elements, getattr(self.loss, "correct", 0)
         return True
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn.layers import Flatten, Identity, Normalize
-from fastnn.losses import CrossEntropyLoss, Loss, MSELoss
+from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
 from fastnn.sequential import Sequential
 from fastnn.stages import (
     Block,
@@ -34,12 +34,14 @@ class Source:
 
     `x` is (samples, columns), contiguous, of the program's dtype or bytes; `y` is int64
     class indices, or rows of numbers of the program's dtype; None where only the
-    output is wanted. `order` is int64.
+    output is wanted. `order` is int64. `weights`, of the dtype, weigh the samples; None
+    where all weigh the same.
     """
 
     x: np.ndarray
     y: np.ndarray | None
     order: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def _emit_samples(build: Builder, source: Source, normalize: Normalize | None) -> Block:
@@ -70,25 +72,40 @@ def _emit_targets(build: Builder, source: Source) -> tuple[int, ...]:
     return t.place
 
 
-def _emit_loss(build: Builder, loss: Loss, y: Block, targets, totals, training: bool) -> Block:
+def _emit_weights(build: Builder, source: Source) -> tuple[int, int]:
+    """Gather the weights of a batch; gives them and whether there are any but ones."""
+    if source.weights is None:
+        return build.keep(np.ones(build.batch, build.dtype)), 0
+    weights = build.take(build.batch)
+    build.emit(instructions.gather_weights, address(source.weights), address(source.order), weights)
+    return weights, 1
+
+
+def _emit_loss(build: Builder, loss: Loss, y: Block, truth, totals, training: bool) -> Block:
     """Emit the loss and the tally; give the gradient before the output's activation."""
+    targets, weights = truth
     losses, hits = build.take(build.batch), build.take(build.batch, np.uint8)
     gradient = build.block(y.columns)
-    if type(loss) is CrossEntropyLoss:
-        weights = build.keep(np.ones(build.batch, build.dtype))
-        by_index = len(targets) == 1
-        build.emit(
-            instructions.cross_entropy if by_index else instructions.cross_entropy_probability,
-            y.columns, *y.place, *targets, weights, *gradient.place, losses, hits,
-        )  # fmt: skip
-    elif type(loss) is MSELoss:
-        build.emit(
-            instructions.squared_error, y.columns, *y.place, *targets, *gradient.place, losses, hits
-        )
-    else:
-        raise UnsupportedError(f"{type(loss).__name__} is not a loss that fastnn compiles")
+    kind, tables = _loss_instruction(build, loss, y.columns, len(targets) == 1)
+    build.emit(
+        kind, y.columns, *y.place, *targets, *tables, *weights, *gradient.place, losses, hits
+    )
     build.emit(instructions.tally, losses, hits, build.keep(totals), training, wait=False)
     return gradient
+
+
+def _loss_instruction(build: Builder, loss: Loss, columns: int, by_index: bool):
+    """The instruction that computes a loss, and addresses of the tables it reads."""
+    if type(loss) is CrossEntropyLoss:
+        if by_index:
+            return instructions.cross_entropy, ()
+        return instructions.cross_entropy_probability, ()
+    if type(loss) is MSELoss:
+        return instructions.squared_error, ()
+    if type(loss) is BCEWithLogitsLoss:
+        factors = build.keep(loss.factors(columns).astype(build.dtype))
+        return instructions.binary_cross_entropy, (factors,)
+    raise UnsupportedError(f"{type(loss).__name__} is not a loss that fastnn compiles")
 
 
 # ------------------------------------------------------------------------- programs
@@ -116,15 +133,17 @@ class Program:
         raise NotImplementedError
 
     def _forward(self, build: Builder, model: Sequential, source: Source, training: bool):
-        """Emit samples, targets if there are any, and the forward pass of all stages."""
+        """Emit samples, targets with weights if there are any, and all stages' forward pass."""
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers)
         x = _emit_samples(build, source, normalize)
-        targets = () if source.y is None else _emit_targets(build, source)
+        truth: tuple[tuple[int, ...], tuple[int, int]] = (), (0, 0)
+        if source.y is not None:
+            truth = _emit_targets(build, source), _emit_weights(build, source)
         for stage in stages:
             x = stage.forward(build, x, training)
-        return stages, x, targets
+        return stages, x, truth
 
 
 class TrainingProgram(Program):
@@ -135,8 +154,8 @@ class TrainingProgram(Program):
         super().__init__(batch, dtype)
 
     def _lower(self, build):
-        stages, y, targets = self._forward(build, self.model, self.source, True)
-        gradient = _emit_loss(build, self.loss, y, targets, self.totals, True)
+        stages, y, truth = self._forward(build, self.model, self.source, True)
+        gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
         learning = [i for i, stage in enumerate(stages) if isinstance(stage, LinearStage)]
         if learning:
             gradient = build.through_activation(gradient, y)
@@ -173,8 +192,8 @@ class EvaluationProgram(Program):
         super().__init__(batch, dtype)
 
     def _lower(self, build):
-        _, y, targets = self._forward(build, self.model, self.source, False)
-        _emit_loss(build, self.loss, y, targets, self.totals, False)
+        _, y, truth = self._forward(build, self.model, self.source, False)
+        _emit_loss(build, self.loss, y, truth, self.totals, False)
 
 
 class PredictionProgram(Program):

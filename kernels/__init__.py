@@ -20,7 +20,7 @@ from kernels.activations import (
 )
 from kernels.dropout import dropout, dropout_gradient
 from kernels.linear import matmul_update
-from kernels.losses import SquaredError, mean_squared_error
+from kernels.losses import ElementLoss, binary_cross_entropy, mean_squared_error
 from kernels.matmul import add_column_sums, matmul, matmul_gradient
 from kernels.samples import normalize
 from kernels.softmax import (
@@ -35,9 +35,10 @@ from kernels.updates import gradient_norm
 __all__ = [
     "ACTIVATIONS",
     "CrossEntropy",
-    "SquaredError",
+    "ElementLoss",
     "add_column_sums",
     "arrays",
+    "binary_cross_entropy",
     "dropout",
     "dropout_gradient",
     "exp",

@@ -43,6 +43,18 @@ def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
     return np.ascontiguousarray(array, dtype)
 
 
+def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
+    """Give weights of rows, 1 each where they are None, as an array, and their sum.
+
+    They are added one after the other, as the compiled epoch does it. Raises TypeError or
+    ValueError as `vector` does.
+    """
+    if weights is None:
+        return np.ones(rows, dtype), float(rows)
+    array = vector("weights", weights, rows, dtype)
+    return array, float(np.add.accumulate(array, dtype=np.float64)[-1]) if rows else 0.0
+
+
 def number(name: str, value, low: float, high: float):
     """Give a number from `low` to `high`; raise TypeError for others, ValueError outside."""
     if not isinstance(value, (int, float, np.integer, np.floating)):

@@ -18,10 +18,10 @@ from kernels import updates
 from kernels.activations import IDENTITY, activate, activate_gradient
 from kernels.dropout import dropout_gradient_rows, dropout_rows
 from kernels.jit import inline, routine
-from kernels.losses import squared_error_rows
+from kernels.losses import binary_cross_entropy_rows, squared_error_rows
 from kernels.samples import gather_bytes as gather_byte_rows
 from kernels.samples import gather_rows
-from kernels.simd import advance, as_bits, as_float, peek, pointer, pointer_to
+from kernels.simd import advance, as_bits, as_float, peek, pointer, pointer_to, poke
 from kernels.softmax import (
     cross_entropy_probability_rows,
     cross_entropy_rows,
@@ -119,6 +119,16 @@ def gather_labels(at, state, scratch):
     source, order, labels = _words(at[0], 0), _words(at[1], state[START]), _words(at[2], 0)
     for i in range(first, first + rows):
         labels[i] = source[order[i]]
+
+
+@instruction
+def gather_weights(at, state, scratch):
+    """Weights of samples into the batch. Operands: source, order, weights."""
+    first, rows = _rows(state)
+    source, order = pointer(at[0], scratch), _words(at[1], state[START])
+    weights = pointer(at[2], scratch)
+    for i in range(first, first + rows):
+        poke(weights, i, peek(source, order[i]))
 
 
 # -------------------------------------------------------------------------- layers
@@ -234,17 +244,31 @@ def dropout_gradient(at, state, scratch):
 # -------------------------------------------------------------------------- losses
 
 
+@inline
+def _share_of_mean(state, weighted, weights, columns=1):
+    """1 / (columns times the sum of the batch's weights), or 0 where that is 0.
+
+    Every thread adds all weights, so that none waits for another; unweighted rows have 1.
+    """
+    total = float(state[ROWS])
+    if weighted:
+        total = 0.0
+        for i in range(state[ROWS]):
+            total += peek(weights, i)
+    return 1.0 / (total * columns) if total else 0.0
+
+
 @instruction
 def cross_entropy(at, state, scratch):
     """Loss and gradient for class indices.
 
-    Operands: classes, x, ldx, labels, weights, g, ldg, losses, hits.
+    Operands: classes, x, ldx, labels, weights, weighted, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     cross_entropy_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _words(at[3], i),
-        _at(at[4], i, scratch), 1.0 / state[ROWS], _at(at[5], i * at[6], scratch), at[6],
-        _at(at[7], i, scratch), scratch, _bytes(at[8], i),
+        _at(at[4], i, scratch), _share_of_mean(state, at[5], pointer(at[4], scratch)),
+        _at(at[6], i * at[7], scratch), at[7], _at(at[8], i, scratch), scratch, _bytes(at[9], i),
     )  # fmt: skip
 
 
@@ -252,13 +276,13 @@ def cross_entropy(at, state, scratch):
 def cross_entropy_probability(at, state, scratch):
     """Loss and gradient for probabilities.
 
-    Operands: classes, x, ldx, t, ldt, weights, g, ldg, losses, hits.
+    Operands: classes, x, ldx, t, ldt, weights, weighted, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     cross_entropy_probability_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
-        _at(at[5], i, scratch), 1.0 / state[ROWS], _at(at[6], i * at[7], scratch), at[7],
-        _at(at[8], i, scratch), _bytes(at[9], i),
+        _at(at[5], i, scratch), _share_of_mean(state, at[6], pointer(at[5], scratch)),
+        _at(at[7], i * at[8], scratch), at[8], _at(at[9], i, scratch), _bytes(at[10], i),
     )  # fmt: skip
 
 
@@ -266,13 +290,28 @@ def cross_entropy_probability(at, state, scratch):
 def squared_error(at, state, scratch):
     """Loss and gradient of mean squared error.
 
-    Operands: columns, x, ldx, t, ldt, g, ldg, losses, hits.
+    Operands: columns, x, ldx, t, ldt, weights, weighted, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     squared_error_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
-        1.0 / (state[ROWS] * at[0]), _at(at[5], i * at[6], scratch), at[6],
-        _at(at[7], i, scratch), _bytes(at[8], i),
+        _at(at[5], i, scratch), _share_of_mean(state, at[6], pointer(at[5], scratch), at[0]),
+        _at(at[7], i * at[8], scratch), at[8], _at(at[9], i, scratch), _bytes(at[10], i),
+    )  # fmt: skip
+
+
+@instruction
+def binary_cross_entropy(at, state, scratch):
+    """Loss and gradient of columns that are each a yes or no.
+
+    Operands: columns, x, ldx, t, ldt, factors, weights, weighted, g, ldg, losses, hits.
+    """
+    i, rows = _rows(state)
+    binary_cross_entropy_rows(
+        rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
+        pointer(at[5], scratch), _at(at[6], i, scratch),
+        _share_of_mean(state, at[7], pointer(at[6], scratch), at[0]),
+        _at(at[8], i * at[9], scratch), at[9], _at(at[10], i, scratch), _bytes(at[11], i),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from kernels import vectormath
-from kernels.arrays import class_indices, floating, matrix, output, same_shape
+from kernels.arrays import class_indices, floating, matrix, output, row_weights, same_shape
 from kernels.jit import array, const, entry, inline, routine
 from kernels.rows import holds, largest, largest_place, place
 from kernels.simd import (
@@ -294,15 +294,10 @@ def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
     rows, classes = z.shape
     if classes == 0:
         raise ValueError(f"logits have shape {z.shape}; expected at least one class")
-    if weights is None:
-        weights = np.ones(rows, z.dtype)
-    w = np.ascontiguousarray(floating("weights", weights), z.dtype)
-    if w.shape != (rows,):
-        raise ValueError(f"weights have shape {w.shape}; expected ({rows},)")
-    total = float(w.sum(dtype=np.float64))
+    w, total = row_weights(weights, rows, z.dtype)
     gradient, losses = np.empty_like(z), np.empty(rows, z.dtype)
     hits = np.empty(rows, np.uint8)
-    scale = 1.0 / total if total else np.nan
+    scale = 1.0 / total if total else 0.0
     if np.ndim(targets) == 2:
         t = matrix("targets", targets, z.dtype)
         same_shape("targets", t, "logits", z)
@@ -310,5 +305,5 @@ def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
     else:
         labels = class_indices("targets", targets, rows, classes)
         _cross_entropy[z.dtype](z, labels, w, scale, gradient, losses, np.empty_like(losses), hits)
-    loss = float(losses.sum(dtype=np.float64)) * scale
+    loss = float(losses.sum(dtype=np.float64)) * scale if total else np.nan
     return CrossEntropy(loss, gradient, losses, int(hits.sum()))

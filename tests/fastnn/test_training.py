@@ -500,7 +500,8 @@ BAD_VALIDATION = [
     ((X[:0], Y[:0]), ValueError, r"validation x has shape \(0, 6\); expected at least one sample"),
     ((at((1, 2), np.nan), Y), ValueError, r"validation x holds nan at \(1, 2\)"),
     ((X,), (TypeError, ValueError), "validation_data"),
-    ((X, Y, Y), (TypeError, ValueError), "validation_data"),
+    ((X, Y, Y[:3]), ValueError, r"sample_weight has shape \(3,\); expected \(20,\)"),
+    ((X, Y, None, Y), (TypeError, ValueError), "validation_data"),
     (3, (TypeError, ValueError), "validation_data"),
 ]
 

@@ -97,6 +97,13 @@ def test_gather_labels(dtype, threads):
     assert_array_equal(labels, [*source[order[24:]], -1, -1])
 
 
+def test_gather_weights(dtype, threads):
+    source, order = normal(30, dtype), np.random.default_rng(0).permutation(30)
+    weights = np.full(8, np.nan, dtype)
+    carry_out(instructions.gather_weights, dtype, (source, order, weights), 6, threads, start=24)
+    assert_array_equal(weights, [*source[order[24:]], np.nan, np.nan])
+
+
 # ------------------------------------------------------------------------------ layers
 
 
@@ -207,39 +214,52 @@ def test_dropout_layer(dtype, threads):
 # ------------------------------------------------------------------------------ losses
 
 
-@pytest.mark.parametrize("kind", ["indices", "probabilities", "squares"])
-def test_losses(kind, dtype, threads):
+LOSSES = {
+    "indices": (kernels.softmax_cross_entropy, instructions.cross_entropy),
+    "probabilities": (kernels.softmax_cross_entropy, instructions.cross_entropy_probability),
+    "squares": (kernels.mean_squared_error, instructions.squared_error),
+    "yes or no": (kernels.binary_cross_entropy, instructions.binary_cross_entropy),
+}
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_losses(kind, weighted, dtype, threads):
     """As the functions for Python, for the rows that the batch has; in place as well."""
     random = np.random.default_rng(0)
     z, labels = normal((9, 21), dtype), random.integers(0, 21, 9)
     t, weights = block(random.random((9, 21)), dtype), random.random(9).astype(dtype)
+    if not weighted:
+        weights = np.ones(9, dtype)
+    function, instruction = LOSSES[kind]
+    targets, tables = (labels,) if kind == "indices" else place(t), ()
+    arguments = [z[:8], (labels if kind == "indices" else t)[:8], weights[:8]]
+    if kind == "yes or no":
+        tables = (random.random(21).astype(dtype),)
+        arguments.append(tables[0])
+    expected = function(*arguments)
     for in_place in (False, True):
         x = block(z)
         g = x if in_place else nothing((9, 21), dtype)
         losses, hits = np.full(9, np.nan, dtype), np.full(9, 7, np.uint8)
-        targets, results = place(t), (*place(g), losses, hits)
-        if kind == "indices":
-            expected = kernels.softmax_cross_entropy(z[:8], labels[:8], weights[:8])
-            instruction, operands = instructions.cross_entropy, (21, *place(x), labels, weights)
-        elif kind == "probabilities":
-            expected = kernels.softmax_cross_entropy(z[:8], t[:8], weights[:8])
-            instruction = instructions.cross_entropy_probability
-            operands = 21, *place(x), *targets, weights
-        else:
-            expected = kernels.mean_squared_error(z[:8], t[:8])
-            instruction, operands = instructions.squared_error, (21, *place(x), *targets)
-        carry_out(instruction, dtype, (*operands, *results), 8, threads)
+        operands = 21, *place(x), *targets, *tables, weights, weighted, *place(g), losses, hits
+        carry_out(instruction, dtype, operands, 8, threads)
         assert_array_equal(losses[:8], expected.losses)
         assert hits[:8].sum() == expected.correct
-        # An instruction divides by the number of rows, the function by the sum of weights.
-        share = 1.0 if kind == "squares" else float(weights[:8].sum(dtype=np.float64)) / 8
-        assert np.allclose(
-            g[:8], expected.gradient * share, rtol=4 * np.finfo(dtype).eps, atol=1e-9
-        )
+        assert_array_equal(g[:8], expected.gradient)
         assert np.isnan(losses[8])
         assert hits[8] == 7
         assert_array_equal(g[8], z[8] if in_place else np.full(21, np.nan))
         assert only_inside(g)
+
+
+def test_weights_of_nothing(dtype, threads):
+    x, g = block(normal((4, 5), dtype)), nothing((4, 5), dtype)
+    losses, hits, weights = np.full(4, np.nan, dtype), np.zeros(4, np.uint8), np.zeros(4, dtype)
+    operands = 5, *place(x), np.zeros(4, int), weights, True, *place(g), losses, hits
+    carry_out(instructions.cross_entropy, dtype, operands, 4, threads)
+    assert_array_equal(g, np.zeros((4, 5)))
+    assert_array_equal(losses, np.zeros(4))
 
 
 def test_tally(dtype, threads):
@@ -342,7 +362,7 @@ def test_every_row_is_written_by_one_thread(dtype, threads):
                 "activation": (CODE["exp"], 21, *place(x), *place(y)),
                 "softmax_layer": (21, *place(x), *place(y)),
                 "dropout_layer": (21, *place(x), *place(y), *place(mask), 1, 0, 0, 2**31, bits(2)),
-                "cross_entropy": (21, *place(x), labels, weights, *place(y), losses, hits),
+                "cross_entropy": (21, *place(x), labels, weights, 0, *place(y), losses, hits),
                 "collect": (21, *place(x), results),
             }[name]
             carry_out(getattr(instructions, name), dtype, operands, 9, threads, only=thread)
