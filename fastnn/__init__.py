@@ -53,7 +53,7 @@ _HOMES = {
     "training": ("Training", "fit"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("datasets", "initializers", "plots")
+_MODULES = ("callbacks", "datasets", "initializers", "plots", "schedules")
 
 __all__ = [*_HOME_OF, *_MODULES]
 

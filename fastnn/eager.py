@@ -15,7 +15,7 @@ import numpy as np
 from fastnn.layers import Dropout
 from fastnn.losses import Loss, averages_elements
 from fastnn.optimizers import Optimizer
-from fastnn.program import Source
+from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
 from fastnn.weights import total_weight
 
@@ -39,9 +39,10 @@ class EagerRunner:
     threads = 1
 
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer | None, source: Source,
-                 batch: int):  # fmt: skip
+                 batch: int, timetable: Timetable | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
         self.batch, self.ticks, self.last_loss = batch, 0, math.nan
+        self._timetable = timetable
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
         self._first_step = optimizer.steps if optimizer is not None else 0
@@ -71,6 +72,9 @@ class EagerRunner:
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`; give how many were finished."""
         for batch in range(begin, end):
+            if self._timetable is not None and self.optimizer is not None:
+                places = list(self._timetable.places)
+                self.optimizer.settings[places] = self._timetable.values[batch]
             if not self._step(self.source.order[batch * self.batch : (batch + 1) * self.batch]):
                 return batch - begin
         return end - begin

@@ -111,6 +111,17 @@ def _loss_instruction(build: Builder, loss: Loss, columns: int, by_index: bool):
 # ------------------------------------------------------------------------- programs
 
 
+@dataclass(frozen=True)
+class Timetable:
+    """Settings of an optimizer for each batch of an epoch.
+
+    `places` are those in the array of settings, `values` is (batches, places) of float64.
+    """
+
+    places: tuple[int, ...]
+    values: np.ndarray
+
+
 class Program:
     """Instructions, and the memory they work on.
 
@@ -149,11 +160,19 @@ class Program:
 class TrainingProgram(Program):
     """One step of training: forward, loss, backward, update."""
 
-    def __init__(self, model, loss, optimizer, source: Source, batch: int, dtype):
+    def __init__(self, model, loss, optimizer, source: Source, batch: int, dtype,
+                 timetable: Timetable | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
+        self.timetable = timetable
         super().__init__(batch, dtype)
 
     def _lower(self, build):
+        if self.timetable is not None:
+            places, values = self.timetable.places, self.timetable.values
+            build.emit(
+                instructions.follow, self.batch, len(places), address(values),
+                address(self.optimizer.settings), *places,
+            )  # fmt: skip
         stages, y, truth = self._forward(build, self.model, self.source, True)
         gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
         learning = [i for i, stage in enumerate(stages) if isinstance(stage, LinearStage)]

@@ -12,9 +12,10 @@ from fastnn.history import History
 from fastnn.inputs import model_dtype
 from fastnn.layers import Dropout
 from fastnn.optimizers import Optimizer
-from fastnn.program import Source, TrainingProgram, UnsupportedError, flat_layers
+from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers
 from fastnn.progress import ProgressBar
 from fastnn.runner import Runner
+from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class Steps:
         self._training, self._source = training, source
         self._batch, self._threads = batch, threads
         self.runner: Runner | EagerRunner
+        self._schedule: Schedule | None = None  # one that moves on with each batch
+        self._timetable: Timetable | None = None
+        if training.schedule is not None and training.schedule.every == "step":
+            self._schedule = training.schedule
+            table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
+            self._timetable = Timetable(self._schedule.places, table)
         self._warned = False
         self._lay_out()
 
@@ -78,25 +85,29 @@ class Steps:
         model, optimizer = self._training.model, self._training.optimizer
         self._basis = self._find_basis()
         self._first_step = optimizer.steps
+        if self._schedule is not None:
+            self._first_count = self._schedule.last_epoch
         self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
         self._snapshot = _Snapshot(model, optimizer)
         arguments = model, self._training.loss, optimizer, self._source, self._batch
         try:
-            program = TrainingProgram(*arguments, model_dtype(model))
+            program = TrainingProgram(*arguments, model_dtype(model), self._timetable)
             self.runner = Runner(program, len(self._source.x), self._threads)
         except UnsupportedError as reason:
             if not self._warned:
                 warnings.warn(f"{reason}: training steps in Python", stacklevel=4)
             self._warned = True
-            self.runner = EagerRunner(*arguments)
+            self.runner = EagerRunner(*arguments, self._timetable)
 
     def _find_basis(self) -> list:
         places = [(id(p.block), p.start) for p in self._training.model.parameters()]
         return [self._training.optimizer.clip_norm is None, *places]
 
     def count(self) -> None:
-        """Bring the counts that layers and optimizer keep up to date with the runner's."""
+        """Bring the counts of layers, optimizer and schedule up to date with the runner's."""
         self._training.optimizer.steps = self._first_step + self.runner.ticks
+        if self._schedule is not None:
+            self._schedule.move_to(self._first_count + self.runner.ticks)
         for layer, drawn in self._drawn:
             layer.drawn = drawn + self.runner.ticks
 
@@ -108,6 +119,8 @@ class Steps:
             self._lay_out()
             self.runner.__enter__()
         runner = self.runner
+        if self._schedule is not None and self._timetable is not None:
+            self._schedule.fill(self._timetable.values)
         self._snapshot.take()
         first_tick = runner.ticks
         runner.totals[:] = 0

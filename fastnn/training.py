@@ -26,6 +26,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.program import Source
 from fastnn.progress import ProgressBar
 from fastnn.runner import threads_for
+from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
 from fastnn.steps import Steps, dropouts
 from fastnn.weights import read_weights
@@ -38,15 +39,17 @@ class Training:
     the optimizer take effect with the next one.
     """
 
-    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History):
+    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History,
+                 schedule: Schedule | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
+        self.schedule = schedule
         self.epoch, self.stop = 0, False
 
 
 def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: int,
         batch_size: int, validation_data=None, shuffle: bool = True, seed: int | None = None,
         sample_weight=None, class_weight=None, clip_norm: float | None = None,
-        clip_value: float | None = None,
+        clip_value: float | None = None, schedule: Schedule | None = None,
         callbacks: Iterable[Callback | Callable[[Training], object]] = (), progress: bool = False,
         threads: int | None = None) -> History:  # fmt: skip
     """Train a model, each epoch one pass over the data in batches, and give its history.
@@ -63,6 +66,9 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     mean of the losses of each batch; accuracy counts rows. `clip_norm` and `clip_value` bound
     the gradient as the optimizer's settings of these names do, for this run; None leaves
     those as they are.
+
+    `schedule`, one of `fastnn.schedules` made for the optimizer, decides the learning rate;
+    it moves on after each epoch and its validation, or with each batch.
 
     `shuffle` draws a new order for each epoch. One `seed` gives one result, to the bit,
     for any number of `threads`: it decides the order and what dropout drops; None draws
@@ -89,6 +95,9 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     if validation_data is not None:
         validation = _validation(validation_data, samples, columns, loss, dtype)
     batch = min(batch_size, len(samples))
+    if schedule is not None:
+        _check_schedule(schedule, optimizer)
+        schedule.begin(epochs, -(-len(samples) // batch), validation is not None)
     count = threads_for(step_work(model, batch), threads)
     rng = np.random.default_rng(seed)
     source = Source(samples, targets, np.arange(len(samples)), weights)
@@ -97,7 +106,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
         for stream, layer in enumerate(dropouts(model)):
             layer.reseed(seed, stream)
     model.train()
-    training = Training(model, loss, optimizer, History())
+    training = Training(model, loss, optimizer, History(), schedule)
     with _clipping(optimizer, clip_norm, clip_value):
         steps = Steps(training, source, batch, count)
         bar = ProgressBar(epochs, steps.runner.batches, progress)
@@ -123,6 +132,8 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                         val_accuracy=val.accuracy, seconds=seconds,
                     )  # fmt: skip
                     bar.epoch_done(training.history)
+                    if schedule is not None:
+                        schedule.epoch_done(training.history)
                     notify(told, "on_epoch_end", training)
                     if training.stop:
                         break
@@ -159,6 +170,14 @@ def _validation(data, samples, columns, loss, dtype) -> Source:
     y = read_targets("validation y", data[1], len(x), columns, loss, dtype)
     weights = read_weights(loss, y, *data[2:], classes=columns, dtype=dtype)
     return Source(x, y, np.arange(len(x)), weights)
+
+
+def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
+    """Raise TypeError for what is no schedule, ValueError for that of another optimizer."""
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"schedule is {schedule!r}; expected one of fastnn.schedules")
+    if schedule.optimizer is not optimizer:
+        raise ValueError("the schedule was made for another optimizer than fit is given")
 
 
 def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:

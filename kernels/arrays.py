@@ -46,12 +46,14 @@ def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
 def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
     """Give weights of rows, 1 each where they are None, as an array, and their sum.
 
-    They are added one after the other, as the compiled epoch does it. Raises TypeError or
-    ValueError as `vector` does.
+    They are added one after the other, as the compiled epoch does it. Raises TypeError for
+    other dtypes than floating ones, ValueError for another shape.
     """
     if weights is None:
         return np.ones(rows, dtype), float(rows)
-    array = vector("weights", weights, rows, dtype)
+    array = np.ascontiguousarray(floating("weights", weights), dtype)
+    if np.shape(weights) != (rows,):
+        raise ValueError(f"weights have shape {np.shape(weights)}; expected ({rows},)")
     return array, float(np.add.accumulate(array, dtype=np.float64)[-1]) if rows else 0.0
 
 

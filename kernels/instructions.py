@@ -338,6 +338,20 @@ def tally(at, state, scratch):
 
 
 @instruction
+def follow(at, state, scratch):
+    """Settings of the optimizer from a table with a row for each batch.
+
+    Operands: samples in a batch, columns of the table, table, settings, and the place of
+    each column among the settings.
+    """
+    if state[THREAD] == 0:
+        columns = at[1]
+        table, settings = _doubles(at[2]), _doubles(at[3])
+        for i in range(columns):
+            settings[at[4 + i]] = table[state[START] // at[0] * columns + i]
+
+
+@instruction
 def gradient_squares(at, state, scratch):
     """Sums of squares of a flat gradient, chunk by chunk. Operands: size, gradient, sums."""
     begin, end = share(updates.chunks(at[0]), state[THREAD], state[THREADS])
