@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,6 @@ from fastnn.inputs import model_dtype
 from fastnn.layers import Dropout
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers
-from fastnn.progress import ProgressBar
 from fastnn.runner import Runner
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
@@ -111,8 +111,11 @@ class Steps:
         for layer, drawn in self._drawn:
             layer.drawn = drawn + self.runner.ticks
 
-    def run_epoch(self, bar: ProgressBar) -> np.ndarray:
-        """Train one epoch and give its totals; raise NonFiniteLossError for what is not finite."""
+    def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
+        """Train one epoch and give its totals; `tell` hears how many batches are done.
+
+        Raises NonFiniteLossError for what is not finite.
+        """
         training = self._training
         if self._basis != self._find_basis():
             self.runner.__exit__(None, None, None)
@@ -126,7 +129,7 @@ class Steps:
         runner.totals[:] = 0
         done = 0
         for done in runner.slices():
-            bar.batches_done(done)
+            tell(done)
         self.count()
         finite = _finite(training.model)
         if finite and done == runner.batches:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fastnn.callbacks import Callback, listeners, notify
+from fastnn.callbacks import Callback, Progress, listeners, notify
 from fastnn.evaluation import EVALUATION_BATCH, Evaluation, evaluate_source, means, step_work
 from fastnn.history import History
 from fastnn.inputs import (
@@ -24,7 +24,6 @@ from fastnn.inputs import (
 from fastnn.losses import Loss
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source
-from fastnn.progress import ProgressBar
 from fastnn.runner import threads_for
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
@@ -35,15 +34,17 @@ from fastnn.weights import read_weights
 class Training:
     """A run of `fit`: what callbacks see, and what they may change.
 
-    `epoch` counts from 1; setting `stop` ends the run after the epoch, and settings of
-    the optimizer take effect with the next one.
+    `epoch` counts from 1, of `epochs`; `batch` are the batches done in it, of `batches`;
+    `validating` says whether there are validation data. Setting `stop` ends the run after
+    the epoch, and settings of the optimizer take effect with the next one.
     """
 
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History,
                  schedule: Schedule | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
         self.schedule = schedule
-        self.epoch, self.stop = 0, False
+        self.epoch = self.epochs = self.batch = self.batches = 0
+        self.validating = self.stop = False
 
 
 def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: int,
@@ -83,7 +84,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     check_kinds(model, loss, optimizer)
     check_positive(epochs=epochs, batch_size=batch_size)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
-    told = listeners(callbacks)
+    told = listeners([Progress(), *callbacks] if progress else callbacks)
     dtype = model_dtype(model)
     _check_learnable(model, optimizer)
     samples = read_samples("x", x, dtype)
@@ -107,10 +108,16 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
             layer.reseed(seed, stream)
     model.train()
     training = Training(model, loss, optimizer, History(), schedule)
+    training.epochs, training.validating = epochs, validation is not None
     with _clipping(optimizer, clip_norm, clip_value):
         steps = Steps(training, source, batch, count)
-        bar = ProgressBar(epochs, steps.runner.batches, progress)
-        with steps, bar:
+        training.batches = steps.runner.batches
+
+        def tell(batches: int) -> None:
+            training.batch = batches
+            notify(told, "on_batches_end", training)
+
+        with steps:
             try:
                 notify(told, "on_train_begin", training)
                 for epoch in range(1, epochs + 1):
@@ -119,7 +126,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                     started = time.perf_counter()
                     if shuffle:
                         rng.shuffle(source.order)
-                    totals = steps.run_epoch(bar)
+                    totals = steps.run_epoch(tell)
                     seconds = time.perf_counter() - started
                     mean, accuracy = means(totals, source, loss, classifies)
                     val = Evaluation(None, None)  # type: ignore[arg-type]
@@ -131,7 +138,6 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                         loss=mean, accuracy=accuracy, val_loss=val.loss,
                         val_accuracy=val.accuracy, seconds=seconds,
                     )  # fmt: skip
-                    bar.epoch_done(training.history)
                     if schedule is not None:
                         schedule.epoch_done(training.history)
                     notify(told, "on_epoch_end", training)
