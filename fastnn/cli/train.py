@@ -101,7 +101,7 @@ def train(
 
 def _train(run: Run, folder: Path) -> None:
     """Train; when that ends early, keep what there is."""
-    from fastnn.training import NonFiniteLossError
+    from fastnn.steps import NonFiniteLossError
 
     try:
         run.train(progress=sys.stdout.isatty())
