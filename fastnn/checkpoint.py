@@ -19,21 +19,19 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from fastnn import layers
 from fastnn.files import replacing
-from fastnn.layers import Activation, Layer
+from fastnn.kinds import LAYERS
+from fastnn.layers import Layer
 from fastnn.sequential import Sequential
 
 FORMAT_VERSION = 1
 """Version of the format that `save` writes; `load` reads it and those before."""
 
 _METADATA_KEY = "fastnn"
-_DTYPES: dict[Any, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
-_KINDS: dict[str, Callable[..., Layer]] = {
-    name: kind
-    for name, kind in vars(layers).items()
-    if isinstance(kind, type) and issubclass(kind, Layer) and kind not in (Layer, Activation)
-}
+_DTYPES: dict[Any, np.dtype] = {
+    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"),
+}  # fmt: skip
+_KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
 
 
 class ModelFileError(ValueError):
@@ -139,7 +137,7 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
     if entry["dtype"] not in _DTYPES:
-        raise ModelFileError(f"found tensor {name!r} of {entry['dtype']}; expected F32 or F64")
+        raise ModelFileError(f"found tensor {name!r} of {entry['dtype']}; expected F32, F64 or I64")
     return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
@@ -225,8 +223,8 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
 
 
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy tensors into a model's parameters, of which they must be all."""
-    expected = {name: (p.shape, p.dtype) for name, p in model.named_parameters()}
+    """Copy tensors into a model's parameters and buffers, of which they must be all."""
+    expected = {name: (array.shape, array.dtype) for name, array in model.state_dict().items()}
     missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
     if missing or extra:
         raise ModelFileError(

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import epoch, instructions, linear, updates
-from kernels.instructions import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels import epoch, instructions, linear, loss_instructions, updates
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
 from kernels.threads import BARRIER
 
 FLOATS = (np.float32, np.float64)
@@ -52,8 +52,12 @@ class Network:
         self._emit(
             instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
         )
-        self._emit(instructions.squared_error, OUTPUTS, *output, *target, *slope, losses, hits)
-        self._emit(instructions.tally, losses, hits, self.totals, 1, wait=False)
+        ones = np.ones(BATCH, dtype)
+        self._emit(
+            loss_instructions.squared_error, OUTPUTS, *output, *target, 0, ones, 0, *slope,
+            losses, hits,
+        )  # fmt: skip
+        self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
             instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, *hidden,
             *hidden_slope,
@@ -66,7 +70,7 @@ class Network:
                 self.bias_speeds[layer],
             )  # fmt: skip
         self.table = np.array(self.rows, np.int64)
-        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits
+        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits, ones
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
             state[THREAD], state[THREADS] = thread, threads
