@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from fastnn.cli.errors import fail
-from fastnn.settings import SettingError
+from fastnn.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.datasets import Dataset
     from fastnn.sequential import Sequential
 
-DATASETS = "digits, mnist, fashion-mnist, disk or two-class."
+DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
 
 
@@ -38,6 +38,29 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
     except ValueError as error:  # a damaged file
+        fail(str(error))
+
+
+def is_path(dataset: str) -> bool:
+    """Whether a data set is a file, rather than one of those with a name."""
+    from fastnn import datasets
+
+    return datasets.is_path(dataset)
+
+
+def read_own(settings: Settings) -> Dataset:
+    """Read the table that settings name; one that cannot be learned from ends the command."""
+    from fastnn import datasets
+
+    try:
+        return datasets.load(
+            settings.dataset, target=settings.target, task=settings.task, impute=settings.impute,
+            drop=settings.drop, categorical=settings.categorical, test=settings.test,
+            subset=settings.subset, dtype=settings.dtype,
+        )  # fmt: skip
+    except datasets.SubsetError as error:
+        raise SettingError("subset", str(error)) from None
+    except (ValueError, ImportError) as error:
         fail(str(error))
 
 
