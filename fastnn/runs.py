@@ -33,6 +33,8 @@ MODEL, HISTORY, CURVES, CONFUSION = FILES = (
 PREDICTIONS = "predictions.png"
 """In the place of the confusions, for a regression."""
 
+_NUMBERS = ("mse",)  # losses by which outputs come to be numbers, not logits
+
 
 class Run(Callback):
     """A model, its data and its optimizer, made from settings; a seed makes the same ones again.
@@ -49,9 +51,11 @@ class Run(Callback):
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
-        self.settings, self.schema = settings, dataset.schema
+        self.settings = settings
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
+        dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
+        self.schema = dataset.schema
         self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
         self.loss = getattr(fastnn, LOSSES[settings.loss])()
         self.optimizer = make_optimizer(settings, self.model)
@@ -187,8 +191,15 @@ def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -
     return model
 
 
+def _schema(dataset: Dataset, loss: str) -> Schema | None:
+    """The data's schema, which also tells how outputs become probabilities."""
+    if dataset.classes and loss in _NUMBERS:
+        return dataclasses.replace(dataset.schema or Schema(), link="identity")
+    return dataset.schema
+
+
 def _standardised(y: np.ndarray, schema: Schema | None) -> np.ndarray:
-    """Targets of a regression with the training rows' mean 0 and variance 1; classes as they are."""
+    """Targets of a regression with mean 0 and variance 1; classes as they are."""
     if schema is None or schema.target is None or schema.target.task == "classification":
         return y
     return (y - schema.target.mean) / schema.target.std
@@ -203,6 +214,7 @@ def _scale_back(model: Sequential) -> None:
     if target is not None and target.task == "regression":
         last = model[-1]
         assert isinstance(last, Linear)
+        assert last.bias is not None
         last.weight = target.std * last.weight.data
         last.bias = target.std * last.bias.data + target.mean
 

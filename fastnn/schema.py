@@ -20,6 +20,7 @@ from fastnn.summary import ColumnSummary, blocks, few, missing_text, summarise
 from fastnn.tables import Table, TableError, as_numbers, as_texts, missing_values
 
 TASKS = ("classification", "regression")
+LINKS = ("softmax", "identity")
 
 
 class UnseenCategoryWarning(UserWarning):
@@ -133,7 +134,8 @@ class Schema:
     """Columns of a table, or how a picture is converted, and what the model predicts of them.
 
     `named` tells whether columns are known by name; else by their place. `split` says which rows
-    were held out in training.
+    were held out in training, `link` how a classifier's outputs become probabilities: by softmax,
+    or, with "identity", as they are.
     """
 
     columns: tuple[Column, ...] = ()
@@ -141,6 +143,7 @@ class Schema:
     image: Conversion | None = None
     split: Split | None = None
     named: bool = True
+    link: str = "softmax"
 
     @classmethod
     def of_numbers(cls, count: int) -> Schema:
@@ -242,6 +245,8 @@ class Schema:
         plain: dict[str, Any] = {k: part.to_dict() for k, part in parts.items() if part is not None}
         if self.columns:
             plain |= {"columns": [each.to_dict() for each in self.columns], "named": self.named}
+        if self.link != "softmax":
+            plain["link"] = self.link
         return plain
 
     @classmethod
@@ -252,12 +257,15 @@ class Schema:
         columns, named = plain.get("columns", []), plain.get("named", True)
         if not isinstance(columns, list) or not isinstance(named, bool):
             raise ValueError("found columns of a schema that are no list, or not known to be named")
+        if (link := plain.get("link", "softmax")) not in LINKS:
+            raise ValueError(f"found link {link!r}; expected {' or '.join(LINKS)}")
         return cls(
             tuple(Column.from_dict(each) for each in columns),
             Target.from_dict(plain["target"]) if "target" in plain else None,
             Conversion.from_dict(plain["image"]) if "image" in plain else None,
             Split(**plain["split"]) if "split" in plain else None,
             named,
+            link,
         )
 
 

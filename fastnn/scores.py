@@ -48,7 +48,15 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 10) -> Cal
     return Calibration(confidence, accuracy, rows[held], error)
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities exp(z_i) / sum_j exp(z_j), float64 (n, classes), of logits."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+def probabilities(outputs: np.ndarray, link: str = "softmax") -> np.ndarray:
+    """Probabilities, float64 (n, classes), of a classifier's outputs.
+
+    By softmax, exp(z_i) / sum_j exp(z_j), where they are logits; with link "identity" they are the
+    outputs themselves, cut off below 0 and scaled to a sum of 1.
+    """
+    z = outputs.astype(np.float64)
+    if link == "identity":
+        shares = np.maximum(z, np.finfo(np.float64).tiny)
+    else:
+        shares = np.exp(z - z.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -42,7 +42,7 @@ def load_table(
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected {' or '.join(TASKS)}")
     table = read_table(path)
-    label, label_column = _target(table, target)
+    label, label_column = find_target(table, target)
     y, classes = _read_target(table.name, label, label_column, task)
     features = _features(table, label_column, drop, categorical)
     names, columns = list(features), list(features.values())
@@ -72,7 +72,7 @@ def load_table(
         named=table.named,
     )
     used = np.concatenate([train, held_out])
-    x = _rows(schema, columns, used, dtype)
+    x = encoded_rows(schema, columns, used, dtype)
     mean, std = _moments(schema, x[: len(train)])
     notes = [
         *_notes(summaries, schema, mean, std, x.dtype),
@@ -87,8 +87,11 @@ def load_table(
 # ---------------------------------------------------------------------------- the target
 
 
-def _target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
-    """Name and values of the column to predict."""
+def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
+    """Name and values of the column to predict: a name, a place, or a .npy file.
+
+    Raises TableError where there is none, and OSError for a file that cannot be read.
+    """
     names = list(table.columns)
     if target is None:
         raise TableError(
@@ -262,8 +265,13 @@ def _wanted(what: str, number: int | None, available: int) -> int:
     return number
 
 
-def _rows(schema: Schema, columns: Sequence[np.ndarray], used: np.ndarray, dtype) -> np.ndarray:
-    """Rows `used` of a table, in that order, as a network takes them."""
+def encoded_rows(
+    schema: Schema, columns: Sequence[np.ndarray], used: np.ndarray, dtype=np.float32
+) -> np.ndarray:
+    """Rows `used` of columns that `schema.read` gave, in that order, as a network takes them.
+
+    (rows, width) of `dtype`, or bytes where all columns are; many of them are mapped, not loaded.
+    """
     if all(values.dtype == np.uint8 for values in columns):
         dtype = np.dtype(np.uint8)
     x = _memory((len(used), schema.width), np.dtype(dtype))

@@ -13,6 +13,7 @@ from fastnn.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.datasets import Dataset
+    from fastnn.schema import Schema
     from fastnn.sequential import Sequential
 
 DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
@@ -62,6 +63,52 @@ def read_own(settings: Settings) -> Dataset:
         raise SettingError("subset", str(error)) from None
     except (ValueError, ImportError) as error:
         fail(str(error))
+
+
+def read_labelled(model: Sequential, path: str, target: str | None):
+    """Rows of a file, their targets, and which they are in words: those held out, or all.
+
+    A file that does not hold what the model was trained on ends the command.
+    """
+    import numpy as np
+
+    from fastnn.tables import read_table
+    from fastnn.tabular import encoded_rows, find_target
+
+    schema = input_schema(model)
+    if schema.target is None:
+        fail("the model was not trained on a file, so it knows no target; name a data set instead")
+    try:
+        table = read_table(path)
+        label, values = find_target(table, target or schema.target.name)
+        y = schema.target.encode(values, model.classes, table.name)
+        columns = schema.read(table)
+        for message in schema.unseen(columns):
+            typer.echo(f"fastnn: {message}", err=True)
+        rows, which = np.arange(len(y)), f"{len(y):,} rows of {path}"
+        if schema.split is not None and schema.split.made_of(y):
+            rows = schema.split.parts(y)[1]
+            which = f"{len(rows):,} rows of {path} that training held out"
+        return encoded_rows(schema, columns, rows), y[rows], which
+    except (ValueError, ImportError) as error:
+        fail(str(error))
+
+
+def input_schema(model: Sequential) -> Schema:
+    """What a model says of its inputs; where it says nothing, that they are numbers."""
+    import dataclasses
+
+    from fastnn.layers import Linear
+    from fastnn.schema import Schema
+    from fastnn.stages import flat_layers
+
+    schema = model.schema or Schema()
+    if schema.columns:
+        return schema
+    widths = [each.in_features for each in flat_layers(model) if isinstance(each, Linear)]
+    if not widths:
+        fail("the model has no Linear layer, so it is not known how many columns it takes")
+    return dataclasses.replace(schema, columns=Schema.of_numbers(widths[0]).columns, named=False)
 
 
 def read_model(path: Path) -> Sequential:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "prediction")
 
 
