@@ -215,7 +215,7 @@ class Schema:
             if column.categories is None or not (unseen := column.unseen(values)):
                 continue
             messages.append(
-                f"column {column.name!r}: {unseen.total():,} rows hold "
+                f"column {column.name!r}: {_rows(unseen.total())} "
                 f"{few([f'{k!r}' for k, _ in unseen.most_common()])}, which training had not; "
                 f"known: {few([f'{k!r}' for k in column.categories], 10)}"
             )
@@ -286,6 +286,10 @@ def _numbers(values: np.ndarray, what: str) -> np.ndarray:
         if each is not None and as_numbers(np.array([each], object)) is None:
             raise TableError(f"{what} holds {each!r} in row {row:,}; expected numbers")
     raise AssertionError("a column that is no numbers has a text")
+
+
+def _rows(count: int) -> str:
+    return "1 row holds" if count == 1 else f"{count:,} rows hold"
 
 
 def _are_texts(values: Any) -> bool:

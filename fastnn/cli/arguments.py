@@ -80,7 +80,7 @@ def read_labelled(model: Sequential, path: str, target: str | None):
         fail("the model was not trained on a file, so it knows no target; name a data set instead")
     try:
         table = read_table(path)
-        label, values = find_target(table, target or schema.target.name)
+        _, values = find_target(table, target or schema.target.name)
         y = schema.target.encode(values, model.classes, table.name)
         columns = schema.read(table)
         for message in schema.unseen(columns):

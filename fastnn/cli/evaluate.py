@@ -53,13 +53,14 @@ def evaluate(
             result = fastnn.evaluate(chain, x, y, loss=getattr(fastnn, LOSSES[loss])())
         except (TypeError, ValueError) as error:  # layers that do not fit each other, or the task
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
-        scores = [f"accuracy {result.accuracy:.2%}"]
-        if task == "regression":
+        if task == "classification":
+            scores = f"accuracy {result.accuracy:.2%}"
+        else:
             from fastnn.scores import regression_scores
 
             found = regression_scores(y, fastnn.predict(chain, x)[:, 0])
-            scores = [f"r2 {found['r2']:.4f}", f"rmse {found['rmse']:.4g}"]
-    typer.echo(f"{', '.join(scores)}, loss {result.loss:.4g} on the {rows}")
+            scores = f"r2 {found['r2']:.4f}, rmse {found['rmse']:.4g}"
+    typer.echo(f"{scores}, loss {result.loss:.4g} on the {rows}")
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:

@@ -75,11 +75,13 @@ def comparison(
         _frame(axes, key, [each for series in runs.values() for each in series.values()])
         best = "validation" if any("validation" in each for each in runs.values()) else "training"
         axes.set_title(f"{best} {key}" + (", thin: training" if best == "validation" else ""))
-    labels = {}
-    for axes in all_axes:
-        labels |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    handles = {
+        label: line
+        for axes in all_axes
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        labels.values(), labels.keys(), loc="outside lower center", ncols=2, frameon=False,
+        list(handles.values()), list(handles), loc="outside lower center", ncols=2, frameon=False,
         handlelength=5,
     )  # fmt: skip
     return save(figure, path)
@@ -95,7 +97,7 @@ def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, mar
     axes.plot(epochs, values, color=ink, linestyle=dashes, linewidth=1.8, marker=marker,
               markersize=5.5, markevery=max(1, len(values) // 6), label=name)  # fmt: skip
     if len(series) == 2:
-        axes.plot(*series["training"], color=ink, linewidth=0.8, alpha=0.8)
+        axes.plot(*series["training"], color=ink, linestyle=dashes, linewidth=0.8)
 
 
 def _series(history: Mapping[str, Sequence[float | None] | None], key: str) -> dict[str, Series]:
