@@ -96,8 +96,6 @@ class Settings:
             if getattr(self, name) and not is_path(self.dataset):
                 raise SettingError(name, f"data set {self.dataset} has a target and columns of its "
                                    "own; this is for files")  # fmt: skip
-        if self.target is None and is_path(self.dataset):
-            raise SettingError("target", f"which column of {self.dataset} is to be predicted?")
 
     def choose_loss(self, task: str) -> None:
         """Fill in the loss that a task takes, where none is told; raise SettingError for another.

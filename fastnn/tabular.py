@@ -24,6 +24,10 @@ _MOST_CLASSES_OF_NUMBERS = 20
 _MOST_CATEGORIES = 1000
 
 
+class TargetError(TableError):
+    """There is no such column to predict."""
+
+
 def load_table(
     path: str | os.PathLike[str],
     target: str | None,
@@ -90,11 +94,12 @@ def load_table(
 def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
     """Name and values of the column to predict: a name, a place, or a .npy file.
 
-    Raises TableError where there is none, and OSError for a file that cannot be read.
+    Raises TargetError where there is none, TableError for a file that does not hold one number or
+    text for each row, and OSError for one that cannot be read.
     """
     names = list(table.columns)
     if target is None:
-        raise TableError(
+        raise TargetError(
             f"{table.name}: no target is named; expected one of its columns: {few(names, 10)}"
         )
     if target in table.columns:
@@ -104,7 +109,7 @@ def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
         return label, table.columns[label]
     if Path(target).suffix.lower() == ".npy":
         return Path(target).stem, _target_file(Path(target), len(table))
-    raise TableError(_no_column(table, "target", target))
+    raise TargetError(_no_column(table, "target", target))
 
 
 def _no_column(table: Table, what: str, name: str) -> str:

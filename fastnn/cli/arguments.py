@@ -52,6 +52,7 @@ def is_path(dataset: str) -> bool:
 def read_own(settings: Settings) -> Dataset:
     """Read the table that settings name; one that cannot be learned from ends the command."""
     from fastnn import datasets
+    from fastnn.tabular import TargetError
 
     try:
         return datasets.load(
@@ -61,6 +62,8 @@ def read_own(settings: Settings) -> Dataset:
         )  # fmt: skip
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
+    except TargetError as error:
+        raise SettingError("target", str(error)) from None
     except (ValueError, ImportError) as error:
         fail(str(error))
 
