@@ -33,8 +33,8 @@ class ColumnSummary:
 
     def add(self, values: np.ndarray) -> None:
         """Take some rows into account."""
-        missing = missing_values(values)
-        missed = int(missing.sum())
+        missing = missing_values(values) if values.dtype.kind in "fO" else None
+        missed = 0 if missing is None else int(missing.sum())
         self.missing += missed
         self.count += len(values) - missed
         if values.dtype == object:
@@ -42,7 +42,8 @@ class ColumnSummary:
         elif missed < len(values):
             self.low = min(self.low, float(np.fmin.reduce(values)))
             self.high = max(self.high, float(np.fmax.reduce(values)))
-            self.total += float(np.sum(values, dtype=np.float64, where=~missing))
+            known = values[~missing] if missing is not None and missed else values
+            self.total += float(known.sum(dtype=np.float64))
 
 
 def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[ColumnSummary]:

@@ -22,6 +22,7 @@ IN_MEMORY = 128 << 20
 
 _MOST_CLASSES_OF_NUMBERS = 20
 _MOST_CATEGORIES = 1000
+_MANY_COLUMNS = 64
 
 
 class TargetError(TableError):
@@ -303,13 +304,16 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _moments(schema: Schema, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
     """Mean and standard deviation of the inputs that are numbers; 0 and 1 of categories.
 
     Blocks of rows are joined by the formula of Chan, Golub and LeVeque (1979). The standard
-    deviation of a column that does not vary is 1.
+    deviation of a column that does not vary is 1. Many columns of one scale, as pixels are, keep
+    it: then the mean is 0 and the deviation the greatest value, for all of them. Otherwise a pixel
+    that is ink in one row of thousands would become hundreds there.
     """
     count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
     for block in _float_blocks(x):
         more = len(block)
         block_mean = block.mean(axis=0)
@@ -318,14 +322,25 @@ def _moments(schema: Schema, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         squares += apart**2 * (count * more / (count + more))
         mean += apart * (more / (count + more))
         count += more
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
     std = np.sqrt(squares / count)
     is_number = np.repeat(
         [column.categories is None for column in schema.columns],
         [column.width for column in schema.columns],
     )
+    if is_number.all() and _one_scale(low, high):
+        return 0.0, float(high.max())
     # What rounding leaves of a constant is no spread.
     varies = is_number & (std > np.finfo(np.float64).eps * np.abs(mean) * 8)
     return np.where(is_number, mean, 0.0), np.where(varies, std, 1.0)
+
+
+def _one_scale(low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether columns are many, begin at 0, and a tenth of them end at the same greatest value."""
+    top = high.max()
+    return bool(
+        len(high) >= _MANY_COLUMNS and top > 0 and low.min() == 0 and (high == top).mean() >= 0.1
+    )
 
 
 def _float_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
@@ -336,15 +351,15 @@ def _float_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
 def _notes(
     summaries: Sequence[ColumnSummary],
     schema: Schema,
-    mean: np.ndarray,
-    std: np.ndarray,
+    mean: float | np.ndarray,
+    std: float | np.ndarray,
     dtype: np.dtype,
 ) -> list[str]:
     """What is odd about columns of numbers: constant ones, and those that rounding blurs."""
     constant = [each.name for each in summaries if not each.counts and each.low == each.high]
     notes = [f"column {few(constant)} does not vary"] if constant else []
     if dtype.kind == "f":
-        blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * std
+        blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
         names = [name for name, each in zip(schema.features, blurred, strict=True) if each]
         if names := [name for name in names if name not in constant]:
             notes.append(

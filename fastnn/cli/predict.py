@@ -51,15 +51,15 @@ def predict(
         name = "standard input" if file == "-" else file
         try:
             inputs, picture = _inputs(chain, source, name)
+            rows = _predictions(chain, inputs)
+            if out is not None:
+                _write(chain, rows, out)
+            elif picture:
+                _print_picture(chain, next(rows))
+            else:
+                _print_rows(chain, rows)
         except (ValueError, ImportError) as error:
             fail(str(error))
-        rows = _predictions(chain, inputs)
-        if out is not None:
-            _write(chain, rows, out)
-        elif picture:
-            _print_picture(chain, next(rows))
-        else:
-            _print_rows(chain, rows)
 
 
 def _inputs(model: Sequential, source: Path | bytes, name: str) -> tuple[Iterator, bool]:
@@ -117,7 +117,9 @@ def _names(model: Sequential, row: np.ndarray) -> list[str]:
     """Names of the classes; none for a regression."""
     if len(row) == 1 and not model.classes:
         return []
-    return list(model.classes) or [str(place) for place in range(len(row))]
+    if len(model.classes) == len(row):
+        return list(model.classes)
+    return [str(place) for place in range(len(row))]
 
 
 def _print_picture(model: Sequential, row: np.ndarray) -> None:
