@@ -357,7 +357,7 @@ def _notes(
 ) -> list[str]:
     """What is odd about columns of numbers: constant ones, and those that rounding blurs."""
     constant = [each.name for each in summaries if not each.counts and each.low == each.high]
-    notes = [f"column {few(constant)} does not vary"] if constant else []
+    notes = [f"the same in all rows: {few(constant)}"] if constant else []
     if dtype.kind == "f":
         blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
         names = [name for name, each in zip(schema.features, blurred, strict=True) if each]
