@@ -168,13 +168,11 @@ def _print_runs(runs: list[_RunFiles]) -> None:
             "-".join(map(str, settings.get("hidden", []))) or "none",
             f"{settings.get('optimizer')} {settings.get('lr')}",
             f"{len(next(iter(history.values())))}",
-            f"{seconds:.2f}",
+            f"{seconds:.3g} s",
             _last(history, "val_loss"),
             _score(test),
         ])  # fmt: skip
-    print_table(
-        ["run", "hidden", "optimizer", "epochs", "seconds", "validation loss", "test"], rows
-    )
+    print_table(["run", "hidden", "optimizer", "epochs", "time", "val loss", "test"], rows)
 
 
 def _last(history: dict[str, list], name: str) -> str:
