@@ -12,25 +12,28 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from kernels import vectormath
+from kernels import host, vectormath
 from kernels.arrays import class_indices, floating, matrix, output, same_shape
-from kernels.jit import array, const, entry, inline, routine
-from kernels.rows import holds, largest, largest_place, place
+from kernels.jit import array, const, entry, inline, real_type, routine
+from kernels.rows import holds, larger, largest, largest_place, place
 from kernels.simd import (
     advance,
     data,
     first,
     fma,
+    load,
     load_first,
     peek,
     poke,
     reduce_add,
     select,
     splat,
+    store,
     store_first,
     width,
     zeros,
 )
+from kernels.tile import transpose
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -105,12 +108,35 @@ def softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
         + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(real), _POINTER(types.uint8))
     )
 )
-def cross_entropy_rows(rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, gaps, hits):
+def cross_entropy_rows(
+    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
+):
     """Cross-entropy of class indices: losses = w (log sum exp x - x[label]), one a row.
 
     g = scale w (softmax(x) - onehot(label)), and `hits` says where the first of the
-    largest logits is the label's. g may be x; `gaps` is scratch memory of `rows` elements.
+    largest logits is the label's. g may be x; `scratch` is memory of `cross_entropy_scratch`
+    elements.
     """
+    if classes <= width(x):
+        _cross_entropy_of_few(
+            rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
+        )
+    else:
+        _cross_entropy_of_many(
+            rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
+        )
+
+
+def cross_entropy_scratch(rows: int, lanes: int) -> int:
+    """Elements of scratch memory for the cross-entropy of so many rows."""
+    return max(rows, 2 * lanes * lanes)
+
+
+@inline
+def _cross_entropy_of_many(
+    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, gaps, hits
+):
+    """One row after the other, its classes side by side in vectors."""
     for i in range(rows):
         row, gradient = advance(x, i * ldx), advance(g, i * ldg)
         label, weight = labels[i], peek(weights, i) * scale
@@ -126,6 +152,46 @@ def cross_entropy_rows(rows, classes, x, ldx, labels, weights, scale, g, ldg, lo
         count = rows - i
         loss = vectormath.log(load_first(losses, i, count)) + load_first(gaps, i, count)
         store_first(losses, i, loss * load_first(weights, i, count), count)
+
+
+@inline
+def _cross_entropy_of_few(
+    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
+):
+    """A vector of rows at a time, which takes a third as long for a handful of classes."""
+    lanes = width(x)
+    turned, back = scratch, advance(scratch, lanes * lanes)
+    for i in range(0, rows, lanes):
+        count = min(lanes, rows - i)
+        for r in range(count):
+            poke(back, r, labels[i + r])
+        label, weight = load_first(back, 0, count), load_first(weights, i, count)
+        transpose(count, classes, advance(x, i * ldx), ldx, turned, lanes)
+        shift = load(turned, 0)
+        for j in range(1, classes):
+            shift = larger(load(turned, j * lanes), shift)
+        total, chosen, winner = zeros(x), zeros(x), zeros(x) - 1.0
+        for k in range(classes):
+            j = classes - 1 - k
+            value = load(turned, j * lanes)
+            winner = select(value == shift, 1.0 * j, winner)
+            chosen = select(label == 1.0 * j, value, chosen)
+            power = vectormath.exp(value - shift)
+            store(turned, j * lanes, power)
+            total = total + power
+        share = weight * scale
+        factor = share / total
+        for j in range(classes):
+            change = load(turned, j * lanes) * factor
+            store(turned, j * lanes, change - select(label == 1.0 * j, share, 0.0))
+        loss = (vectormath.log(total) + (shift - chosen)) * weight
+        store_first(losses, i, loss, count)
+        transpose(classes, lanes, turned, lanes, back, lanes)
+        for r in range(count):
+            store_first(g, (i + r) * ldg, load(back, r * lanes), classes)
+        store(turned, 0, select(winner == label, 1.0, zeros(x)))
+        for r in range(count):
+            hits[i + r] = peek(turned, r) != 0.0
 
 
 @routine(
@@ -196,11 +262,11 @@ def _softmax_gradient(y, g, out):
         + (array(real, 2), array(real, 1), array(real, 1), array(types.uint8, 1))
     )
 )
-def _cross_entropy(x, labels, weights, scale, g, losses, gaps, hits):
+def _cross_entropy(x, labels, weights, scale, g, losses, scratch, hits):
     columns = x.shape[1]
     cross_entropy_rows(
         x.shape[0], columns, data(x), columns, data(labels), data(weights), scale,
-        data(g), columns, data(losses), data(gaps), data(hits),
+        data(g), columns, data(losses), data(scratch), data(hits),
     )  # fmt: skip
 
 
@@ -309,6 +375,7 @@ def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
         _cross_entropy_probability[z.dtype](z, t, w, scale, gradient, losses, hits)
     else:
         labels = class_indices("targets", targets, rows, classes)
-        _cross_entropy[z.dtype](z, labels, w, scale, gradient, losses, np.empty_like(losses), hits)
+        scratch = np.empty(cross_entropy_scratch(rows, host.lanes(real_type(z.dtype))), z.dtype)
+        _cross_entropy[z.dtype](z, labels, w, scale, gradient, losses, scratch, hits)
     loss = float(losses.sum(dtype=np.float64)) * scale
     return CrossEntropy(loss, gradient, losses, int(hits.sum()))

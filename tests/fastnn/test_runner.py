@@ -249,8 +249,8 @@ caught = 0
 for _ in range(ROUNDS):
     done.clear()
     sender = threading.Thread(target=interrupt, args=(0.005 + 0.01 * random.random(),))
-    sender.start()
     try:
+        sender.start()
         fit(model, x, y, **how)
     except KeyboardInterrupt:
         caught += 1
