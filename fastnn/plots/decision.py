@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.plots.style import MARKERS, SEQUENTIAL, new_figure, save
-from fastnn.scores import probabilities
+from fastnn.scores import link_of, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,8 +53,7 @@ def decision(
     outputs = predict(model, plane).reshape(_GRID, _GRID, -1)
     x, y_true = x[:_MOST_POINTS], y_true[:_MOST_POINTS]
     if classes:
-        link = "softmax" if model.schema is None else model.schema.link
-        _shade_classes(axes, sides, outputs, classes, link)
+        _shade_classes(axes, sides, outputs, classes, link_of(model))
         for place, name in enumerate(classes):
             own = x[y_true == place]
             axes.plot(

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from fastnn.scores import calibration, probabilities, regression_scores
+import fastnn
+from fastnn.schema import Schema
+from fastnn.scores import calibration, link_of, probabilities, regression_scores
 
 
 @settings(deadline=None)
@@ -48,3 +50,11 @@ def test_bins_that_are_empty_are_left_out_and_certainty_has_one():
     np.testing.assert_allclose(result.confidence, [0.55, 1])
     np.testing.assert_allclose(result.accuracy, [1, 0])
     assert result.error == pytest.approx((0.45 + 1) / 2)
+
+
+def test_the_link_is_that_of_the_last_layer_or_the_schema():
+    model = fastnn.Sequential(fastnn.Linear(2, 2, seed=0))
+    assert link_of(model) == "softmax"
+    model.schema = Schema(link="identity")
+    assert link_of(model) == "identity"
+    assert link_of(fastnn.Sequential(fastnn.Linear(2, 2, seed=0), fastnn.Softmax())) == "identity"

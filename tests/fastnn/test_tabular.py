@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -319,6 +321,18 @@ def test_rows_on_the_disk_are_those_in_memory(kind, houses, tmp_path, monkeypatc
     assert not left  # the file has no name
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no way to ask for room")
+def test_a_disk_without_room_is_an_error(houses, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tabular, "IN_MEMORY", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        datasets.load(houses(), target="price")
+
+
 LARGE = """
 import resource, sys, threading, time
 import numpy as np
@@ -357,7 +371,7 @@ def watch():
     while watching:
         peak = max(peak, memory("RssAnon"))
         time.sleep(0.002)
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 # More would not be given: no array that holds the file can be made.
 limit = (memory("VmData") + 150) << 20
