@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _kernels_check
 
 if TYPE_CHECKING:
+    from fastnn.callbacks import Callback
     from fastnn.checkpoint import load, save
     from fastnn.evaluation import Evaluation, evaluate, predict
     from fastnn.history import History
@@ -28,13 +29,22 @@ if TYPE_CHECKING:
         Softmax,
         Tanh,
     )
-    from fastnn.losses import CrossEntropyLoss, MSELoss
+    from fastnn.losses import (
+        BCEWithLogitsLoss,
+        CrossEntropyLoss,
+        HuberLoss,
+        L1Loss,
+        MSELoss,
+        NLLLoss,
+    )
     from fastnn.optimizers import SGD, Adam, AdamW
     from fastnn.parameters import Parameter
     from fastnn.sequential import Sequential
-    from fastnn.training import Callback, NonFiniteLossError, Training, fit
+    from fastnn.steps import NonFiniteLossError
+    from fastnn.training import Training, fit
 
 _HOMES = {
+    "callbacks": ("Callback",),
     "checkpoint": ("load", "save"),
     "evaluation": ("Evaluation", "evaluate", "predict"),
     "history": ("History",),
@@ -42,14 +52,17 @@ _HOMES = {
         "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
         "Softmax", "Tanh",
     ),
-    "losses": ("CrossEntropyLoss", "MSELoss"),
+    "losses": (
+        "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
+    ),
     "optimizers": ("SGD", "Adam", "AdamW"),
     "parameters": ("Parameter",),
     "sequential": ("Sequential",),
-    "training": ("Callback", "NonFiniteLossError", "Training", "fit"),
+    "steps": ("NonFiniteLossError",),
+    "training": ("Training", "fit"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("datasets", "initializers", "plots")
+_MODULES = ("callbacks", "datasets", "initializers", "plots", "schedules")
 
 __all__ = [*_HOME_OF, *_MODULES]
 

@@ -57,6 +57,11 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
         file.write(content)
 
 
+def check(model: Sequential) -> None:
+    """Raise TypeError or ValueError, as `save` does, for a model that cannot be saved."""
+    _description(model)
+
+
 def load(path: str | os.PathLike[str]) -> Sequential:
     """Read a model that `save` wrote; it gives the same outputs, to the bit.
 

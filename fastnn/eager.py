@@ -13,10 +13,11 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.layers import Dropout
-from fastnn.losses import Loss, MSELoss
+from fastnn.losses import Loss, averages_elements, masses_of
 from fastnn.optimizers import Optimizer
-from fastnn.program import Source
+from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
+from fastnn.weights import total_weight
 
 
 @contextmanager
@@ -38,9 +39,10 @@ class EagerRunner:
     threads = 1
 
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer | None, source: Source,
-                 batch: int):  # fmt: skip
+                 batch: int, timetable: Timetable | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
         self.batch, self.ticks, self.last_loss = batch, 0, math.nan
+        self._timetable = timetable
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
         self._first_step = optimizer.steps if optimizer is not None else 0
@@ -70,6 +72,9 @@ class EagerRunner:
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`; give how many were finished."""
         for batch in range(begin, end):
+            if self._timetable is not None and self.optimizer is not None:
+                places = list(self._timetable.places)
+                self.optimizer.settings[places] = self._timetable.values[batch]
             if not self._step(self.source.order[batch * self.batch : (batch + 1) * self.batch]):
                 return batch - begin
         return end - begin
@@ -77,7 +82,15 @@ class EagerRunner:
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
-        loss = self.loss(output, self.source.y[rows])
+        targets, weights = self.source.y[rows], None
+        if self.source.weights is None:
+            loss = self.loss(output, targets)
+        else:
+            weights = self.source.weights[rows]
+            loss = self.loss(output, targets, weights)
+        mass = total_weight(masses_of(self.loss, targets, weights), len(rows))
+        if mass == 0.0:  # a mean of nothing
+            loss = 0.0
         if self.optimizer is not None:
             if not math.isfinite(loss):
                 self.last_loss = loss
@@ -86,7 +99,7 @@ class EagerRunner:
             self.model.backward(self.loss.backward())
             self.optimizer.step()
         self.ticks += 1
-        elements = output.size if isinstance(self.loss, MSELoss) else len(output)
+        elements = mass * output.shape[1] if averages_elements(self.loss) else mass
         self.totals += loss * elements, getattr(self.loss, "correct", 0)
         return True
 

@@ -17,7 +17,7 @@ from fastnn.inputs import (
     read_targets,
 )
 from fastnn.layers import Linear
-from fastnn.losses import Loss, MSELoss
+from fastnn.losses import Loss, averages_elements, masses_of
 from fastnn.program import (
     EvaluationProgram,
     PredictionProgram,
@@ -27,6 +27,7 @@ from fastnn.program import (
 )
 from fastnn.runner import Runner, threads_for
 from fastnn.sequential import Sequential
+from fastnn.weights import read_weights, total_weight
 
 EVALUATION_BATCH = 256
 """Rows of a batch whose activations stay in an L2 cache."""
@@ -47,10 +48,11 @@ def step_work(model: Sequential, batch: int) -> float:
 
 
 def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
-             threads: int | None = None) -> Evaluation:  # fmt: skip
+             sample_weight=None, threads: int | None = None) -> Evaluation:  # fmt: skip
     """Mean loss and accuracy of a model on a data set, dropout off.
 
-    `x` and `y` are as in `fit`. Raises TypeError or ValueError as `fit` does.
+    `x`, `y` and `sample_weight`, which weighs the loss, are as in `fit`. Raises TypeError
+    or ValueError as `fit` does.
     """
     check_kinds(model, loss)
     check_positive(batch_size=batch_size)
@@ -59,29 +61,33 @@ def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATIO
     columns = output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
-    return evaluate_read(model, samples, targets, loss, classifies, batch_size, threads)
+    weights = read_weights(loss, targets, sample_weight, classes=columns, dtype=dtype)
+    source = Source(samples, targets, np.arange(len(samples)), weights)
+    return evaluate_source(model, source, loss, classifies, batch_size, threads)
 
 
-def evaluate_read(model, x, y, loss, classifies, batch_size, threads) -> Evaluation:
+def evaluate_source(model, source: Source, loss, classifies, batch_size, threads) -> Evaluation:
     """As `evaluate`, for samples and targets that have been read and checked."""
-    source = Source(x, y, np.arange(len(x)))
-    batch = min(batch_size, len(x))
+    batch = min(batch_size, len(source.x))
     count = threads_for(step_work(model, batch) / 3, threads)
     runner: Runner | EagerRunner
     try:
         program = EvaluationProgram(model, loss, source, batch, model_dtype(model))
-        runner = Runner(program, len(x), count)
+        runner = Runner(program, len(source.x), count)
     except UnsupportedError:
         runner = EagerRunner(model, loss, None, source, batch)
     with runner:
         for _ in runner.slices():
             pass
-    return Evaluation(*means(runner.totals, len(x), loss, y, classifies))
+    return Evaluation(*means(runner.totals, source, loss, classifies))
 
 
-def means(totals, samples, loss, y, classifies) -> tuple[float, float | None]:
-    """Mean loss and accuracy from sums over so many samples."""
-    elements = samples * (y.shape[1] if isinstance(loss, MSELoss) else 1)
+def means(totals, source: Source, loss, classifies) -> tuple[float, float | None]:
+    """Mean loss and accuracy from sums over a data set."""
+    assert source.y is not None
+    samples = len(source.x)
+    elements = total_weight(masses_of(loss, source.y, source.weights), samples)
+    elements *= source.y.shape[1] if averages_elements(loss) else 1
     total, right = map(float, totals)
     return total / elements, right / samples if classifies else None
 

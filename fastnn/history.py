@@ -6,6 +6,30 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
+"""Lists of a history that schedules and callbacks may watch."""
+
+
+def check_monitor(who: str, monitor: str | None, validating: bool) -> None:
+    """Raise ValueError for a list that there is not, or that will stay empty."""
+    if monitor is not None and monitor not in MONITORS:
+        raise ValueError(f"{who}: monitor is {monitor!r}; expected one of {MONITORS}, or None")
+    if monitor is not None and monitor.startswith("val_") and not validating:
+        raise ValueError(f"{who}: monitor is {monitor!r}, and there is no validation_data")
+
+
+def last_of(history: History, monitor: str | None) -> float:
+    """The last number of a list; None takes `val_loss`, or `loss` where that has none.
+
+    Raises ValueError where the list has no number, such as the accuracy of a regression.
+    """
+    if monitor is None:
+        monitor = "loss" if history.val_loss[-1] is None else "val_loss"
+    number = getattr(history, monitor)[-1]
+    if number is None:
+        raise ValueError(f"the history has no {monitor}, which is to be watched")
+    return number
+
 
 @dataclass
 class History:

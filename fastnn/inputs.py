@@ -7,7 +7,13 @@ import numpy as np
 import kernels
 from fastnn.eager import predict_eagerly
 from fastnn.layers import Linear, Normalize
-from fastnn.losses import CrossEntropyLoss, Loss, regression_targets
+from fastnn.losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Loss,
+    NLLLoss,
+    regression_targets,
+)
 from fastnn.optimizers import Optimizer
 from fastnn.program import flat_layers
 from fastnn.sequential import Sequential
@@ -68,7 +74,9 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
     or numbers that are not finite.
     """
     array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss) and array.ndim == 1:
+    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
+        loss.factors(columns)  # as many as there are classes
+    if isinstance(loss, NLLLoss) or (isinstance(loss, CrossEntropyLoss) and array.ndim == 1):
         return kernels.arrays.class_indices(name, array, samples, columns)
     array = regression_targets(array, columns, dtype)
     array = kernels.arrays.floating(name, array)
@@ -78,14 +86,21 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
         rows = np.ascontiguousarray(array, dtype)
     if not np.isfinite(rows).all():
         raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
+    if isinstance(loss, BCEWithLogitsLoss) and not (0 <= rows.min() <= rows.max() <= 1):
+        raise ValueError(
+            f"{name} ranges from {rows.min():g} to {rows.max():g}; BCEWithLogitsLoss expects "
+            "numbers from 0 to 1"
+        )
     return rows
 
 
 def classifies_by(loss: Loss, y, columns: int) -> bool:
     """Whether accuracy means something: the targets are classes, or rows with one largest."""
     array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss):
+    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
         return True
+    if isinstance(loss, BCEWithLogitsLoss):
+        return bool(np.isin(array, (0, 1)).all()) or (array.ndim == 1 and columns > 1)
     if array.ndim == 1:
         return columns > 1 and array.dtype.kind in "iub"
     return columns > 1 and bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
@@ -96,6 +111,17 @@ def check_positive(**numbers) -> None:
     for name, value in numbers.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a positive integer")
+
+
+def check_bound(**numbers) -> None:
+    """Raise TypeError or ValueError for a named number that is not None, or below 0."""
+    for name, value in numbers.items():
+        if value is None:
+            continue
+        if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; expected a number of 0 or more, or None")
+        if not value >= 0:
+            raise ValueError(f"{name} is {value!r}; expected a number of 0 or more, or None")
 
 
 def check_kinds(model, loss, optimizer=None) -> None:

@@ -31,7 +31,8 @@ class _Setting:
     def __set__(self, optimizer, value: float) -> None:
         if not self.low <= value <= self.high:
             kind = type(optimizer).__name__
-            raise ValueError(f"{kind}: {self.name} is {value!r}; expected {self.description}")
+            name = self.name.removeprefix("_")
+            raise ValueError(f"{kind}: {name} is {value!r}; expected {self.description}")
         optimizer.settings[self.place] = value
 
 
@@ -50,7 +51,7 @@ class Optimizer:
     memories: int
     """Numbers remembered for each parameter."""
 
-    lr = _Setting(updates.LEARNING_RATE, 0.0, np.inf, "a number of 0 or more")
+    _lr = _Setting(updates.LEARNING_RATE, 0.0, np.inf, "a number of 0 or more")
     weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, np.inf, "a number of 0 or more")
     _clip_value = _Setting(updates.CLIP_VALUE, 0.0, np.inf, "a number of 0 or more, or None")
     _clip_norm = _Setting(updates.CLIP_NORM, 0.0, np.inf, "a number of 0 or more, or None")
@@ -70,6 +71,8 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: a parameter is there twice")
         self.settings = np.zeros(updates.SETTINGS)
         self.settings[updates.GRADIENT_SCALE] = 1.0
+        self.initial_lr: float | None = None
+        """The learning rate that schedules start from, once there is one; None before."""
         self.lr, self.weight_decay = lr, weight_decay
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.steps = 0
@@ -114,6 +117,15 @@ class Optimizer:
             and one.start + one.span == other.start
             and self._starts[i - 1] + one.span == self._starts[i]
         )
+
+    @property
+    def lr(self) -> float:
+        """Learning rate; setting it makes it the one that schedules start from."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr, self.initial_lr = value, None
 
     @property
     def clip_value(self) -> float | None:

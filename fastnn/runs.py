@@ -14,6 +14,7 @@ import numpy as np
 
 import fastnn
 from fastnn import checkpoint, plots
+from fastnn.callbacks import Callback
 from fastnn.datasets import Dataset
 from fastnn.evaluation import Evaluation, evaluate, predict
 from fastnn.files import replacing
@@ -24,7 +25,7 @@ from fastnn.schema import Schema
 from fastnn.scores import regression_scores
 from fastnn.sequential import Sequential
 from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings
-from fastnn.training import Callback, Training, fit
+from fastnn.training import Training, fit
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
     "model.safetensors", "history.json", "curves.png", "confusion.png",

@@ -43,6 +43,20 @@ def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
     return np.ascontiguousarray(array, dtype)
 
 
+def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
+    """Give weights of rows, 1 each where they are None, as an array, and their sum.
+
+    They are added one after the other, as the compiled epoch does it. Raises TypeError for
+    other dtypes than floating ones, ValueError for another shape.
+    """
+    if weights is None:
+        return np.ones(rows, dtype), float(rows)
+    array = np.ascontiguousarray(floating("weights", weights), dtype)
+    if np.shape(weights) != (rows,):
+        raise ValueError(f"weights have shape {np.shape(weights)}; expected ({rows},)")
+    return array, float(np.add.accumulate(array, dtype=np.float64)[-1]) if rows else 0.0
+
+
 def number(name: str, value, low: float, high: float):
     """Give a number from `low` to `high`; raise TypeError for others, ValueError outside."""
     if not isinstance(value, (int, float, np.integer, np.floating)):
@@ -80,6 +94,13 @@ def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray)
         raise ValueError(
             f"{name} has shape {array.shape} and {other_name} {other.shape}; expected the same"
         )
+
+
+def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
+    """Rows with a 1 at the class index and 0 elsewhere."""
+    rows = np.zeros((len(labels), classes), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
 
 
 def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:

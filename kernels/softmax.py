@@ -13,7 +13,17 @@ import numpy as np
 from numba import types
 
 from kernels import host, vectormath
-from kernels.arrays import class_indices, floating, matrix, output, same_shape
+from kernels.arrays import (
+    class_indices,
+    floating,
+    matrix,
+    number,
+    one_hot,
+    output,
+    row_weights,
+    same_shape,
+    vector,
+)
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.rows import holds, larger, largest, largest_place, place
 from kernels.simd import (
@@ -194,24 +204,32 @@ def _cross_entropy_of_few(
             hits[i + r] = peek(turned, r) != 0.0
 
 
+@inline
+def _smoothed(target, factors, keep, floor, j, count):
+    """What of each class counts: factor (keep t + floor)."""
+    return (load_first(target, j, count) * keep + floor) * load_first(factors, j, count)
+
+
 @routine(
     lambda real: (
         (_INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), real)
+        + (_POINTER(real), types.float64, _POINTER(real), real)
         + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(types.uint8))
     )
 )
 def cross_entropy_probability_rows(
-    rows, classes, x, ldx, t, ldt, weights, scale, g, ldg, losses, hits
+    rows, classes, x, ldx, t, ldt, factors, smoothing, weights, scale, g, ldg, losses, hits
 ):
-    """Cross-entropy of probabilities t: losses = w sum t (log sum exp x - x), one a row.
+    """Cross-entropy of probabilities t: losses = w sum q (log sum exp x - x), one a row.
 
-    g = scale w (softmax(x) sum t - t), and `hits` says where the first largest
+    q = f ((1 - smoothing) t + smoothing / classes), with `factors` f one a class.
+    g = scale w (softmax(x) sum q - q), and `hits` says where the first largest
     logit and the first largest probability are of the same class. g may be x. A
-    class of probability 0 adds nothing, whatever its logit.
+    class of q = 0 adds nothing, whatever its logit.
     """
     lanes = width(x)
+    keep, floor = 1.0 - smoothing, smoothing / classes
     for i in range(rows):
         row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
         shift = largest(row, classes)
@@ -222,13 +240,14 @@ def cross_entropy_probability_rows(
             count = classes - j
             power = vectormath.exp(load_first(row, j, count) - shift)
             sums = sums + select(first(count, x), power, 0.0)
-            masses = masses + load_first(target, j, count)
+            masses = masses + _smoothed(target, factors, keep, floor, j, count)
         total, mass = reduce_add(sums), reduce_add(masses)
         logarithm = vectormath.log(splat(total, sums))
         loss = zeros(x)
         for j in range(0, classes, lanes):
             count = classes - j
-            value, share = load_first(row, j, count), load_first(target, j, count)
+            value = load_first(row, j, count)
+            share = _smoothed(target, factors, keep, floor, j, count)
             loss = loss + select(share == 0.0, 0.0, share * (logarithm + (shift - value)))
             change = vectormath.exp(value - shift) * (mass / total) - share
             store_first(gradient, j, change * (scale * weight), count)
@@ -272,15 +291,15 @@ def _cross_entropy(x, labels, weights, scale, g, losses, scratch, hits):
 
 @entry(
     lambda real: (
-        (const(real, 2), const(real, 2), const(real, 1), types.float64)
-        + (array(real, 2), array(real, 1), array(types.uint8, 1))
+        (const(real, 2), const(real, 2), const(real, 1), types.float64, const(real, 1))
+        + (types.float64, array(real, 2), array(real, 1), array(types.uint8, 1))
     )
 )
-def _cross_entropy_probability(x, t, weights, scale, g, losses, hits):
+def _cross_entropy_probability(x, t, factors, smoothing, weights, scale, g, losses, hits):
     columns = x.shape[1]
     cross_entropy_probability_rows(
-        x.shape[0], columns, data(x), columns, data(t), columns, data(weights), scale,
-        data(g), columns, data(losses), data(hits),
+        x.shape[0], columns, data(x), columns, data(t), columns, data(factors), smoothing,
+        data(weights), scale, data(g), columns, data(losses), data(hits),
     )  # fmt: skip
 
 
@@ -348,34 +367,42 @@ class CrossEntropy(NamedTuple):
     """Rows whose largest logit is that of the most probable class."""
 
 
-def softmax_cross_entropy(logits, targets, weights=None) -> CrossEntropy:
-    """Mean of w_i sum_j t_ij (log sum_k exp z_ik - z_ij), with its gradient, in one pass.
+def softmax_cross_entropy(
+    logits, targets, weights=None, class_weights=None, label_smoothing: float = 0.0
+) -> CrossEntropy:
+    """Mean of w_i sum_j q_ij (log sum_k exp z_ik - z_ij), with its gradient, in one pass.
 
     `logits` z is a float32 or float64 array (rows, classes). `targets` are class
-    indices (rows,) or probabilities (rows, classes); `weights` w (rows,) default to
-    1, and the mean is weighted by them. Raises TypeError or ValueError for other
-    dtypes, shapes, or class indices out of range.
+    indices (rows,) or probabilities t (rows, classes); q_ij = c_j ((1 - e) t_ij + e / classes)
+    with `class_weights` c (classes,) and `label_smoothing` e. The sum is divided by that of
+    `weights` w (rows,), for class indices times the weights of their classes, as in torch.
+    Both weights default to 1. Raises TypeError or ValueError for other dtypes, shapes, or
+    class indices out of range.
     """
     z = matrix("logits", logits)
     rows, classes = z.shape
     if classes == 0:
         raise ValueError(f"logits have shape {z.shape}; expected at least one class")
-    if weights is None:
-        weights = np.ones(rows, z.dtype)
-    w = np.ascontiguousarray(floating("weights", weights), z.dtype)
-    if w.shape != (rows,):
-        raise ValueError(f"weights have shape {w.shape}; expected ({rows},)")
-    total = float(w.sum(dtype=np.float64))
+    number("label_smoothing", label_smoothing, 0.0, 1.0)
+    w, total = row_weights(weights, rows, z.dtype)
+    factors = np.ones(classes) if class_weights is None else class_weights
+    factors = vector("class_weights", factors, classes, z.dtype)
     gradient, losses = np.empty_like(z), np.empty(rows, z.dtype)
     hits = np.empty(rows, np.uint8)
-    scale = 1.0 / total if total else np.nan
-    if np.ndim(targets) == 2:
-        t = matrix("targets", targets, z.dtype)
-        same_shape("targets", t, "logits", z)
-        _cross_entropy_probability[z.dtype](z, t, w, scale, gradient, losses, hits)
-    else:
-        labels = class_indices("targets", targets, rows, classes)
+    by_label, masses = np.ndim(targets) != 2, w
+    if by_label:
+        targets = class_indices("targets", targets, rows, classes)
+        if class_weights is not None:
+            masses, total = row_weights(w * factors[targets], rows, z.dtype)
+    scale = 1.0 / total if total else 0.0
+    if by_label and not label_smoothing:
         scratch = np.empty(cross_entropy_scratch(rows, host.lanes(real_type(z.dtype))), z.dtype)
-        _cross_entropy[z.dtype](z, labels, w, scale, gradient, losses, scratch, hits)
-    loss = float(losses.sum(dtype=np.float64)) * scale
+        _cross_entropy[z.dtype](z, targets, masses, scale, gradient, losses, scratch, hits)
+    else:
+        t = one_hot(targets, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
+        same_shape("targets", t, "logits", z)
+        _cross_entropy_probability[z.dtype](
+            z, t, factors, label_smoothing, w, scale, gradient, losses, hits
+        )
+    loss = float(losses.sum(dtype=np.float64)) * scale if total else np.nan
     return CrossEntropy(loss, gradient, losses, int(hits.sum()))

@@ -143,7 +143,7 @@ def _test_result(run: Run) -> str:
 
 def _train(run: Run, folder: Path) -> None:
     """Train; when that ends early, keep what there is."""
-    from fastnn.training import NonFiniteLossError
+    from fastnn.steps import NonFiniteLossError
 
     try:
         run.train(progress=sys.stdout.isatty())
@@ -164,10 +164,11 @@ def _keep(run: Run, folder: Path) -> str:
 
 
 def _announce_compilation(dtype: str) -> None:
-    from kernels import epoch, jit
+    from kernels import companion, epoch, jit
 
     if not epoch.run.is_compiled(dtype):
         typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")
+        companion.start(dtype)
 
 
 def _print_plan(run: Run) -> None:

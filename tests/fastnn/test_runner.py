@@ -37,9 +37,7 @@ def trained(run, bits, threads):
     model, loss, optimizer = run.parts()
     x, y = run.data()
     try:
-        history = fit(model, x, y, loss=loss, optimizer=optimizer, epochs=run.epochs,
-                      batch_size=run.batch_size, shuffle=run.shuffle, seed=run.seed,
-                      threads=threads)  # fmt: skip
+        history = fit(model, x, y, loss=loss, optimizer=optimizer, threads=threads, **run.how())
     except NonFiniteLossError:
         reject()
     found = bits(model, optimizer), history.loss, history.accuracy

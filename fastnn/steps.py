@@ -1,0 +1,167 @@
+"""The steps of a training run, an epoch at a time, and the way back to finite weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.eager import EagerRunner
+from fastnn.history import History
+from fastnn.inputs import model_dtype
+from fastnn.layers import Dropout
+from fastnn.optimizers import Optimizer
+from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers
+from fastnn.runner import Runner
+from fastnn.schedules import Schedule
+from fastnn.sequential import Sequential
+
+if TYPE_CHECKING:
+    from fastnn.training import Training
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A training loss, or a weight, was infinite or NaN; the model holds its last finite weights.
+
+    `history` is that of the epochs before, `epoch` and `batch` (from 1) say where.
+    """
+
+    def __init__(self, what: str, epoch: int, batch: int, batches: int, history: History):
+        super().__init__(
+            f"{what} in epoch {epoch}, batch {batch} of {batches}; the model holds the last finite "
+            "weights. A smaller learning rate or gradient clipping may help"
+        )
+        self.epoch, self.batch, self.history = epoch, batch, history
+
+
+class _Snapshot:
+    """Copies of all that a step changes, to go back to."""
+
+    def __init__(self, model: Sequential, optimizer: Optimizer):
+        self.blocks = list({id(p.block): p.block for p in model.parameters()}.values())
+        memory = [array for arrays in optimizer.memory.values() for array in arrays]
+        self._arrays = [*self.blocks, *memory]
+        self._copies = [np.empty_like(array) for array in self._arrays]
+
+    def take(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(copy, array)
+
+    def finite(self) -> bool:
+        """Whether all parameters, as they are now, are finite."""
+        return all(np.isfinite(block).all() for block in self.blocks)
+
+    def restore(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(array, copy)
+
+
+class Steps:
+    """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
+
+    A program is made for the memory in which the parameters lie, and for gradients that
+    are or are not clipped by their norm. A callback may change both, so programs are
+    made anew when they have.
+    """
+
+    def __init__(self, training: Training, source: Source, batch: int, threads: int):
+        self._training, self._source = training, source
+        self._batch, self._threads = batch, threads
+        self.runner: Runner | EagerRunner
+        self._schedule: Schedule | None = None  # one that moves on with each batch
+        self._timetable: Timetable | None = None
+        if training.schedule is not None and training.schedule.every == "step":
+            self._schedule = training.schedule
+            table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
+            self._timetable = Timetable(self._schedule.places, table)
+        self._warned = False
+        self._lay_out()
+
+    def __enter__(self) -> None:
+        self.runner.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self.runner.__exit__(*error)
+
+    def _lay_out(self) -> None:
+        model, optimizer = self._training.model, self._training.optimizer
+        self._basis = self._find_basis()
+        self._first_step = optimizer.steps
+        if self._schedule is not None:
+            self._first_count = self._schedule.last_epoch
+        self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
+        self._snapshot = _Snapshot(model, optimizer)
+        arguments = model, self._training.loss, optimizer, self._source, self._batch
+        try:
+            program = TrainingProgram(*arguments, model_dtype(model), self._timetable)
+            self.runner = Runner(program, len(self._source.x), self._threads)
+        except UnsupportedError as reason:
+            if not self._warned:
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=4)
+            self._warned = True
+            self.runner = EagerRunner(*arguments, self._timetable)
+
+    def _find_basis(self) -> list:
+        places = [(id(p.block), p.start) for p in self._training.model.parameters()]
+        return [self._training.optimizer.clip_norm is None, *places]
+
+    def count(self) -> None:
+        """Bring the counts of layers, optimizer and schedule up to date with the runner's."""
+        self._training.optimizer.steps = self._first_step + self.runner.ticks
+        if self._schedule is not None:
+            self._schedule.move_to(self._first_count + self.runner.ticks)
+        for layer, drawn in self._drawn:
+            layer.drawn = drawn + self.runner.ticks
+
+    def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
+        """Train one epoch and give its totals; `tell` hears how many batches are done.
+
+        Raises NonFiniteLossError for what is not finite.
+        """
+        training = self._training
+        if self._basis != self._find_basis():
+            self.runner.__exit__(None, None, None)
+            self._lay_out()
+            self.runner.__enter__()
+        runner = self.runner
+        if self._schedule is not None and self._timetable is not None:
+            self._schedule.fill(self._timetable.values)
+        self._snapshot.take()
+        first_tick = runner.ticks
+        runner.totals[:] = 0
+        done = 0
+        for done in runner.slices():
+            tell(done)
+        self.count()
+        finite = self._snapshot.finite()
+        if finite and done == runner.batches:
+            return runner.totals
+        what, bad = f"the loss became {runner.last_loss}", done + 1
+        if not finite:
+            left = self._return_to_finite(first_tick, done)
+            self.count()
+            if done == runner.batches:  # no loss has told
+                what, bad = "the weights became infinite or NaN", left + 1
+        raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
+
+    def _return_to_finite(self, first_tick: int, done: int) -> int:
+        """Run the epoch again up to the last batch after which all weights are finite.
+
+        The same numbers come out again, so this needs no copy of the weights for each step.
+        """
+        for stop_at_first in (True, False):
+            self._snapshot.restore()
+            self.runner.rewind(first_tick)
+            for batch in range(done):
+                self.runner.run(batch, batch + 1)
+                if stop_at_first and not self._snapshot.finite():
+                    done = batch
+                    break
+        return done
+
+
+def dropouts(model: Sequential) -> list[Dropout]:
+    """Dropout layers of a chain, in order."""
+    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]
