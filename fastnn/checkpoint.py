@@ -2,8 +2,9 @@
 
 The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
 one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
-again, the names of the classes, and a checksum, which a program that changes the file may leave
-out. Preprocessing is a `Normalize` layer, and so is kept with the others.
+again, the names of the classes, the schema of the data where there is one (`fastnn.schema`), and
+a checksum, which a program that changes the file may leave out. Preprocessing is a `Normalize`
+layer, and so is kept with the others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import safetensors.numpy
 from fastnn.files import replacing
 from fastnn.kinds import LAYERS
 from fastnn.layers import Layer
+from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
 FORMAT_VERSION = 1
@@ -71,6 +73,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         description = _read_description(content)
         _check_checksum(description, tensors)
         model = _made(description["model"], "model")
+        model.schema = _schema(description.get("schema"))
         _fill(model, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
@@ -84,7 +87,10 @@ def load(path: str | os.PathLike[str]) -> Sequential:
 def _description(model: Sequential) -> dict[str, Any]:
     if type(model) is not Sequential:
         raise TypeError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
-    return {"format_version": FORMAT_VERSION, "model": _described(model, "model")}
+    description = {"format_version": FORMAT_VERSION, "model": _described(model, "model")}
+    if model.schema is not None:
+        description["schema"] = model.schema.to_dict()
+    return description
 
 
 def _described(layer: Layer, place: str) -> dict[str, Any]:
@@ -214,6 +220,16 @@ def _layer(described: Any, place: str) -> Layer:
         raise ModelFileError(
             f"found a {name} as {place} with arguments that it does not take: {error}"
         ) from error
+
+
+def _schema(plain: Any) -> Schema | None:
+    """Make a schema from its description, where there is one."""
+    if plain is None:
+        return None
+    try:
+        return Schema.from_dict(plain)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(f"found a schema that cannot be read: {error}") from error
 
 
 def _class_names(names: Any, place: str) -> tuple[str, ...]:
