@@ -1,4 +1,4 @@
-"""The command line: `fastnn train`, `evaluate` and `info`, a module for each command.
+"""The command line: `fastnn train`, `evaluate`, `info` and `export`, a module for each command.
 
 What takes long to import is imported inside the commands, so that `--help` does not wait.
 """
@@ -11,6 +11,7 @@ import typer
 
 import fastnn
 from fastnn.cli.evaluate import evaluate
+from fastnn.cli.export import export
 from fastnn.cli.info import info
 from fastnn.cli.train import train
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, info):
+for command in (train, evaluate, info, export):
     app.command()(command)
 
 
