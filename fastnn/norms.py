@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import kernels
-from fastnn.layers import Layer, batch_of
+from fastnn.layers import Layer, batch_of, gradient_of, kept_by
 from fastnn.parameters import Parameter
 from kernels import normalization
 
@@ -81,12 +81,8 @@ class _Norm(Layer):
         return x
 
     def _read_gradient(self, gradient) -> np.ndarray:
-        g = batch_of(self, gradient, self.dtype)
-        if g.shape != self._input.shape:
-            raise ValueError(
-                f"{self._name}: gradient has shape {g.shape}; expected {self._input.shape}"
-            )
-        return g
+        shape = kept_by(self, "_input").shape
+        return batch_of(self, gradient_of(self, gradient, shape), self.dtype)
 
     def _learn(self, of_weight: np.ndarray, of_bias: np.ndarray) -> None:
         self._weight.grad[...] += of_weight
