@@ -157,7 +157,8 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
             f"found {len(content):,} bytes that are no whole safetensors file ({reason}); "
             "expected a model saved by fastnn"
         ) from error
-    return {name: _array(name, entry) for name, entry in entries}
+    by_name = dict(entries)  # in no order that is told
+    return {name: _array(name, by_name[name]) for name in sorted(by_name)}
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
