@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastnn import layers
+import fastnn
 from fastnn.layers import Layer
 from fastnn.sequential import Sequential
 
@@ -49,22 +49,38 @@ class _Twin:
     """What both are made with; as attributes of the module they have the same names."""
     fixed: Mapping[str, tuple] = field(default_factory=dict)
     """What torch's module may say besides that the layer is: attributes and their values."""
+    typed: bool = False
+    """Whether both are made with a `dtype`."""
 
 
 _TWINS = (
-    _Twin(layers.Linear, nn.Linear, ("in_features", "out_features", "bias")),
-    _Twin(layers.ReLU, nn.ReLU),
-    _Twin(layers.Tanh, nn.Tanh),
-    _Twin(layers.Sigmoid, nn.Sigmoid),
-    _Twin(layers.Softmax, nn.Softmax, fixed={"dim": (1, -1, None)}),
-    _Twin(layers.Dropout, nn.Dropout, ("p",)),
-    _Twin(layers.Flatten, nn.Flatten, fixed={"start_dim": (1,), "end_dim": (-1,)}),
-    _Twin(layers.Identity, nn.Identity),
-    _Twin(layers.Normalize, Normalize, ("mean", "std")),
-)
+    _Twin(fastnn.Linear, nn.Linear, ("in_features", "out_features", "bias"), typed=True),
+    _Twin(fastnn.ReLU, nn.ReLU),
+    _Twin(fastnn.LeakyReLU, nn.LeakyReLU, ("negative_slope",)),
+    _Twin(fastnn.ELU, nn.ELU, ("alpha",)),
+    _Twin(fastnn.GELU, nn.GELU, ("approximate",)),
+    _Twin(fastnn.SiLU, nn.SiLU),
+    _Twin(fastnn.Softplus, nn.Softplus, ("beta", "threshold")),
+    _Twin(fastnn.Tanh, nn.Tanh),
+    _Twin(fastnn.Sigmoid, nn.Sigmoid),
+    _Twin(fastnn.Softmax, nn.Softmax, fixed={"dim": (1, -1, None)}),
+    _Twin(fastnn.LogSoftmax, nn.LogSoftmax, fixed={"dim": (1, -1, None)}),
+    _Twin(
+        fastnn.LayerNorm, nn.LayerNorm,
+        ("normalized_shape", "eps", "elementwise_affine", "bias"), typed=True,
+    ),
+    _Twin(
+        fastnn.BatchNorm1d, nn.BatchNorm1d,
+        ("num_features", "eps", "momentum", "affine", "track_running_stats"), typed=True,
+    ),
+    _Twin(fastnn.Dropout, nn.Dropout, ("p",)),
+    _Twin(fastnn.Flatten, nn.Flatten, fixed={"start_dim": (1,), "end_dim": (-1,)}),
+    _Twin(fastnn.Identity, nn.Identity),
+    _Twin(fastnn.Normalize, Normalize, ("mean", "std"), typed=True),
+)  # fmt: skip
 _BY_LAYER = {twin.layer: twin for twin in _TWINS}
 _BY_MODULE = {twin.module: twin for twin in _TWINS}
-_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+_DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 # ---------------------------------------------------------------------------- from torch
@@ -76,7 +92,7 @@ def from_torch(module: nn.Sequential) -> Sequential:
         raise TypeError(
             f"from_torch: got a {type(module).__name__}; expected a torch.nn.Sequential"
         )
-    reading = _Reading()
+    reading = _Reading(_dtype(module))
     parts = reading.parts(module, (), "")
     reading.refuse()
     model = Sequential(*parts)
@@ -88,7 +104,8 @@ def from_torch(module: nn.Sequential) -> Sequential:
 class _Reading:
     """Reads modules into layers, and notes all that cannot be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: type) -> None:
+        self._dtype = dtype
         self.state: dict[str, torch.Tensor] = {}
         self._unknown: list[str] = []
         self._unfit: list[str] = []
@@ -114,6 +131,8 @@ class _Reading:
             return Layer()
         self._check_hooks(module, name)
         arguments, problems = _arguments(module, twin)
+        if twin.typed:
+            arguments.setdefault("dtype", self._dtype)
         if not problems:
             try:
                 layer = twin.layer(**arguments).train(module.training)
@@ -159,10 +178,7 @@ def _arguments(module: nn.Module, twin: _Twin) -> tuple[dict[str, Any], list[str
     arguments = {name: getattr(module, name) for name in twin.arguments}
     if "bias" in arguments:
         arguments["bias"] = arguments["bias"] is not None
-    tensors = [
-        *module.parameters(),
-        *(each for each in module.buffers() if each.is_floating_point()),
-    ]
+    tensors = _floating(module)
     for tensor in tensors:
         if tensor.dtype not in _DTYPES:
             problems.append(f"its numbers are {tensor.dtype}; expected float32 or float64")
@@ -173,6 +189,17 @@ def _arguments(module: nn.Module, twin: _Twin) -> tuple[dict[str, Any], list[str
         else:
             arguments["dtype"] = _DTYPES[tensor.dtype]
     return arguments, list(dict.fromkeys(problems))
+
+
+def _floating(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *(each for each in module.buffers() if each.is_floating_point())]
+
+
+def _dtype(chain: nn.Module) -> type:
+    """Dtype of a chain's numbers, for those of its layers that have none."""
+    return next(
+        (_DTYPES[each.dtype] for each in _floating(chain) if each.dtype in _DTYPES), np.float32
+    )
 
 
 def _is_chain(part: Any, kind: Any) -> bool:
@@ -208,7 +235,7 @@ def _unknown(chain: Any, name: str) -> Iterator[str]:
             yield f"{place} ({type(layer).__name__})"
 
 
-def _module(layer: Layer) -> Any:
+def _module(layer: Any) -> Any:
     """Make a layer's module, its weights not yet set."""
     if isinstance(layer, Sequential):
         module = nn.Sequential(*map(_module, layer))
@@ -217,7 +244,7 @@ def _module(layer: Layer) -> Any:
         described = layer.describe()
         arguments = {name: described[name] for name in twin.arguments}
         arguments |= {name: allowed[0] for name, allowed in twin.fixed.items()}
-        if hasattr(layer, "dtype"):
+        if twin.typed:
             arguments["dtype"] = getattr(torch, layer.dtype.name)
         module = twin.module(**arguments)
     module.training = layer.training

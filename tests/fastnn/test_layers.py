@@ -269,6 +269,8 @@ def test_gradients_add_up_until_they_are_set_to_zero():
 
 KINDS = [
     lambda: Linear(8, 8), ReLU, Tanh, Sigmoid, Softmax, Dropout, Flatten, lambda: Normalize(1, 2),
+    fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus, fastnn.LogSoftmax,
+    lambda: fastnn.LayerNorm(8), lambda: fastnn.BatchNorm1d(8),
 ]  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def same_bits(model, net):
 
 def same_outputs(model, net, x):
     """In use, a chain and torch's give the same."""
-    dtype = np.dtype(next(iter(model.parameters())).dtype).type
+    dtype = next(iter(model.parameters())).dtype.type
     model.eval()
     net.eval()
     with torch.no_grad():
@@ -60,11 +60,35 @@ def same_outputs(model, net, x):
 
 LEAVES = {
     "relu": nn.ReLU, "relu in place": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid, "softmax": lambda: nn.Softmax(dim=1),
+    "sigmoid": nn.Sigmoid, "leaky": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "elu": lambda: nn.ELU(0.7), "gelu": nn.GELU, "gelu by tanh": lambda: nn.GELU("tanh"),
+    "silu": nn.SiLU, "softplus": nn.Softplus, "softplus of beta": lambda: nn.Softplus(2.5, 1.5),
+    "log-softmax": lambda: nn.LogSoftmax(dim=-1), "softmax": lambda: nn.Softmax(dim=1),
     "softmax of the last": lambda: nn.Softmax(dim=-1), "dropout": lambda: nn.Dropout(0.3),
     "dropout in place": lambda: nn.Dropout(0.2, inplace=True), "flatten": nn.Flatten,
     "identity": nn.Identity, "identity of anything": lambda: nn.Identity(3, what="ever"),
 }  # fmt: skip
+
+
+NORMS = {
+    "layer": nn.LayerNorm,
+    "layer without bias": lambda n: nn.LayerNorm((n,), eps=1e-3, bias=False),
+    "layer without weights": lambda n: nn.LayerNorm([n], elementwise_affine=False),
+    "batch": nn.BatchNorm1d,
+    "batch of a momentum": lambda n: nn.BatchNorm1d(n, eps=1e-3, momentum=0.3),
+    "batch by all": lambda n: nn.BatchNorm1d(n, momentum=None, affine=False),
+    "batch without statistics": lambda n: nn.BatchNorm1d(n, track_running_stats=False),
+    "batch of nothing": lambda n: nn.BatchNorm1d(n, affine=False, track_running_stats=False),
+}
+
+
+def used(net, x):
+    """Give weights and statistics other values than the first, by a pass in training."""
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.linspace(-0.5, 0.5, parameter.numel()).reshape(parameter.shape))
+        net.train()(torch.from_numpy(x))
+    return net
 
 
 @st.composite
@@ -72,7 +96,7 @@ def nets(draw, columns, depth=0):
     """A chain of torch's that takes so many columns, and the columns it gives."""
     modules = []
     for _ in range(draw(st.integers(0, 4))):
-        kind = draw(st.sampled_from(["linear", "leaf", "chain"]))
+        kind = draw(st.sampled_from(["linear", "leaf", "norm", "chain"]))
         if kind == "linear":
             width = draw(st.integers(1, 40))
             modules.append(nn.Linear(columns, width, bias=draw(st.booleans())))
@@ -80,6 +104,8 @@ def nets(draw, columns, depth=0):
         elif kind == "chain" and depth < 3:
             inner, columns = draw(nets(columns, depth + 1))
             modules.append(inner)
+        elif kind == "norm":
+            modules.append(NORMS[draw(st.sampled_from(sorted(NORMS)))](columns))
         else:
             modules.append(LEAVES[draw(st.sampled_from(sorted(LEAVES)))]())
     return nn.Sequential(*modules).train(draw(st.booleans())), columns
@@ -91,14 +117,19 @@ def test_chains_come_from_torch_and_go_back(data, columns, dtype):
     net, width = data.draw(nets(columns))
     net = nn.Sequential(nn.Linear(columns, columns), net, nn.Linear(width, 3))
     net.to(torch.float64 if dtype is np.float64 else torch.float32)
+    modes = [module.training for module in net.modules()]
+    used(net, batch(columns, dtype))
+    for module, mode in zip(net.modules(), modes, strict=True):
+        module.training = mode
     model = fastnn.from_torch(net)
     back = model.to_torch()
     same_bits(model, net)
     same_bits(model, back)
-    modes = [module.training for module in net.modules()]
     assert [module.training for module in back.modules()] == modes
-    same_outputs(model, net, batch(columns, dtype))
-    same_outputs(model, back, batch(columns, dtype))
+    # In float64: norms multiply the rounding errors of rows that are all but alike.
+    model = fastnn.from_torch(net.double())
+    same_outputs(model, net, batch(columns, np.float64))
+    same_outputs(model, back.double(), batch(columns, np.float64))
 
 
 @pytest.mark.parametrize("kind", LEAVES)
@@ -111,10 +142,37 @@ def test_every_kind_of_module(kind):
     same_outputs(model, back, batch(5))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", NORMS)
+def test_every_kind_of_norm(kind, dtype):
+    """Also one without weights of its own has the chain's dtype; bits and statistics pass."""
+    net = nn.Sequential(NORMS[kind](5), nn.Linear(5, 3))
+    net.to(torch.float64 if dtype is np.float64 else torch.float32)
+    used(net, batch(5, dtype) * 3 + 1)
+    model = fastnn.from_torch(net)
+    back = model.to_torch()
+    assert model[0].dtype == dtype
+    assert repr(back) == repr(net)
+    same_bits(model, net)
+    same_bits(model, back)
+    same_outputs(model, net, batch(5, dtype))
+    same_outputs(model, back, batch(5, dtype))
+    for each in (model, net, back):
+        each.train()
+    x = batch(5, dtype)
+    expected = net(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(model(x), expected, *TOLERANCES[dtype])
+    for name, array in net.state_dict().items():
+        np.testing.assert_allclose(model.state_dict()[name], array.numpy(), *TOLERANCES[dtype])
+
+
 def test_layers_keep_their_settings():
     layers = [
         Linear(4, 3, bias=False), Dropout(0.125), Normalize([0.1, 0.2, 0.3], 1 / 3), ReLU(),
         Tanh(), Sigmoid(), Softmax(), Identity(), Flatten(), Sequential(Linear(3, 2), Tanh()),
+        fastnn.LeakyReLU(0.3), fastnn.ELU(0.2), fastnn.GELU("tanh"), fastnn.SiLU(),
+        fastnn.Softplus(0.5, 3.0), fastnn.LogSoftmax(), fastnn.LayerNorm(2, 1e-3, bias=False),
+        fastnn.BatchNorm1d(2, 1e-3, None, affine=False),
     ]  # fmt: skip
     model = Sequential(*layers)
     back = fastnn.from_torch(model.to_torch())
@@ -275,6 +333,8 @@ def mixed():
     ("module", "message"),
     [
         (lambda: nn.Softmax(dim=0), r"0 \(Softmax\): dim is 0; expected 1"),
+        (lambda: nn.LogSoftmax(0), r"0 \(LogSoftmax\): dim is 0; expected 1"),
+        (lambda: nn.LayerNorm((2, 3)), r"0 \(LayerNorm\): .*\(2, 3\)"),
         (lambda: nn.Flatten(0), r"0 \(Flatten\): start_dim is 0; expected 1"),
         (lambda: nn.Flatten(1, 2), r"0 \(Flatten\): end_dim is 2; expected -1"),
         (lambda: nn.Linear(2, 2).half(), r"0 \(Linear\): its numbers are torch.float16; expected"),
