@@ -487,3 +487,16 @@ def test_empty_batches_pass(name):
     empty = np.zeros((0, 4), np.float32)
     assert layer(empty).shape == (0, 4)
     assert layer.backward(empty).shape == (0, 4)
+
+
+@pytest.mark.parametrize("kind", [fastnn.LayerNorm, fastnn.BatchNorm1d])
+@pytest.mark.parametrize("eps", ["a", None, -1, math.nan, math.inf])
+def test_norms_refuse_what_is_no_eps(kind, eps):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: eps is .*; expected a number of 0 or"):
+        kind(3, eps=eps)
+
+
+@pytest.mark.parametrize("momentum", ["a", -0.1, 2, math.nan])
+def test_batch_norm_refuses_what_is_no_momentum(momentum):
+    with pytest.raises(ValueError, match=r"momentum is .*; expected a number from 0 to 1, or None"):
+        fastnn.BatchNorm1d(3, momentum=momentum)
