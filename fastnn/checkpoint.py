@@ -9,8 +9,10 @@ layer, and so is kept with the others.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +24,7 @@ import safetensors.numpy
 
 from fastnn.files import replacing
 from fastnn.kinds import LAYERS
-from fastnn.layers import Layer
+from fastnn.layers import Layer, Linear
 from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
@@ -31,7 +33,7 @@ FORMAT_VERSION = 1
 
 _METADATA_KEY = "fastnn"
 _DTYPES: dict[Any, np.dtype] = {
-    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"),
 }  # fmt: skip
 _KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
 
@@ -60,23 +62,46 @@ def check(model: Sequential) -> None:
     _description(model)
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
+def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
     """Read a model that `save` wrote; it gives the same outputs, to the bit.
 
-    It is ready for use: dropout is off until `train()` or `fit` is called. Raises
-    FileNotFoundError (and other OSErrors) where there is no file to read, and `ModelFileError`, a
-    ValueError, for a file that is damaged or is not a model that this version knows.
+    It is ready for use: dropout is off until `train()` or `fit` is called.
+
+    With `into`, copies the tensors into that chain instead, and gives it: tensors that `save`
+    wrote, or those of any safetensors file with the same names, such as torch's of a state dict,
+    converted to the chain's dtype. Without, a file of torch's gives a model where its tensors are
+    those of linear layers one after another, with a warning, for it does not tell what else there
+    was.
+
+    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
+    `ModelFileError`, a ValueError, for a file that is damaged or is not a model that this version
+    knows, or whose tensors are not those of `into`, which then stays as it was.
     """
+    if into is not None and not isinstance(into, Sequential):
+        raise TypeError(f"load: into is {into!r}; expected a fastnn.Sequential")
     content = Path(path).read_bytes()
     try:
-        tensors = _tensors(content)
-        description = _read_description(content)
-        _check_checksum(description, tensors)
-        model = _made(description["model"], "model")
-        model.schema = _schema(description.get("schema"))
-        _fill(model, tensors)
+        tensors, metadata = _tensors(content), _metadata(content)
+        description = _read_description(metadata) if _METADATA_KEY in metadata else None
+        if description is not None:
+            _check_checksum(description, tensors)
+        if into is not None:
+            _pour(into, tensors)
+            return into
+        if description is None:
+            model = _linear_chain(tensors, metadata)
+            _pour(model, tensors)
+        else:
+            model = _made(description["model"], "model")
+            model.schema = _schema(description.get("schema"))
+            _fill(model, tensors)
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
+    if description is None:
+        warnings.warn(
+            f"{os.fspath(path)} holds no architecture: made a chain of its linear layers alone",
+            stacklevel=2,
+        )
     model.eval()
     return model
 
@@ -138,24 +163,29 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
             f"found {len(content):,} bytes that are no whole safetensors file ({reason}); "
             "expected a model saved by fastnn"
         ) from error
-    return {name: _array(name, entry) for name, entry in entries}
+    by_name = dict(entries)  # in no order that is told
+    return {name: _array(name, by_name[name]) for name in sorted(by_name)}
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
+        return upper.view("<f4").reshape(entry["shape"])
     if entry["dtype"] not in _DTYPES:
-        raise ModelFileError(f"found tensor {name!r} of {entry['dtype']}; expected F32, F64 or I64")
+        raise ModelFileError(
+            f"found tensor {name!r} of {entry['dtype']}; expected one of BF16, {', '.join(_DTYPES)}"
+        )
     return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
-def _read_description(content: bytes) -> dict[str, Any]:
-    """Read the metadata of a safetensors file that is known to be whole; check its version."""
+def _metadata(content: bytes) -> dict[str, str]:
+    """Metadata of a safetensors file that is known to be whole."""
     length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    if _METADATA_KEY not in metadata:
-        raise ModelFileError(
-            f"found a safetensors file with metadata {sorted(metadata)}; expected "
-            f"{_METADATA_KEY!r} among them, which holds the architecture"
-        )
+    return json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+
+
+def _read_description(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Read the architecture; check its version."""
     try:
         description = json.loads(metadata[_METADATA_KEY], parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -238,6 +268,30 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:
+    """A chain for tensors that are those of linear layers one after another, and nothing else."""
+    parts: list[Linear] = []
+    names: set[str] = set()
+    while (weight := tensors.get(f"{len(parts)}.weight")) is not None and weight.ndim == 2:
+        own = {f"{len(parts)}.weight", f"{len(parts)}.bias"} & tensors.keys()
+        columns, width, dtype = *weight.T.shape, np.result_type(weight, np.float32)
+        try:
+            parts.append(Linear(columns, width, len(own) == 2, dtype, init="zeros"))
+        except ValueError as error:
+            raise ModelFileError(f"found tensors of no linear layer: {error}") from error
+        names |= own
+    fitting = all(a.out_features == b.in_features for a, b in itertools.pairwise(parts))
+    whole = bool(parts) and names == tensors.keys() and fitting
+    if not whole or not metadata.keys() <= {"format"}:  # other metadata may be fastnn's, damaged
+        few = ", ".join([*sorted(tensors)[:8], *(["..."] if len(tensors) > 8 else [])])
+        raise ModelFileError(
+            f"found {len(tensors)} tensors ({few}) and metadata {sorted(metadata)}; expected "
+            f"{_METADATA_KEY!r} among them, which holds the architecture, or a chain with tensors "
+            "of these names and shapes to load them into: load(path, into=chain)"
+        )
+    return Sequential(*parts)
+
+
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
     """Copy tensors into a model's parameters and buffers, of which they must be all."""
     expected = {name: (array.shape, array.dtype) for name, array in model.state_dict().items()}
@@ -255,3 +309,11 @@ def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
                 f"expected {shape} and {dtype}"
             )
     model.load_state_dict(tensors)
+
+
+def _pour(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Copy tensors of any dtype into a model that they are to fit by name and shape."""
+    try:
+        model.load_state_dict(tensors)
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"found a {error.args[0]}") from None

@@ -146,7 +146,7 @@ def _train(run: Run, folder: Path) -> None:
     from fastnn.steps import NonFiniteLossError
 
     try:
-        run.train(progress=sys.stdout.isatty())
+        run.train(progress=sys.stdout is not None and sys.stdout.isatty())
     except KeyboardInterrupt:
         if run.optimizer.steps == 0:
             fail("interrupted before the first step; nothing is written", _INTERRUPTED)
