@@ -71,8 +71,17 @@ def _gelu_slope(x, unused, unused_too):
     return select(x < 0.0, below, 1.0 - below)
 
 
+@inline
+def _sigmoid(x):
+    """Sigmoid, and its slope s(x) s(-x), of which no digit is lost where one is near 1."""
+    smaller = vectormath.sigmoid(0.0 - fabs(x))
+    larger = 1.0 - smaller
+    return select(x < 0.0, smaller, larger), smaller * larger
+
+
 # 0.5 (1 + tanh(u)) is the sigmoid of 2 u, with u = sqrt(2 / pi) (x + 0.044715 x^3).
-_LINEAR, _CUBIC = 1.5957691216057308, 0.07135481282553482
+_LINEAR = 1.5957691216057308
+_CUBIC = 0.044715 * _LINEAR
 _FAR = 25.0  # where the sigmoid of 2 u is 0 or 1
 
 
@@ -85,19 +94,19 @@ def _gelu_tanh(x, unused, unused_too):
 def _gelu_tanh_slope(x, unused, unused_too):
     near = maximum(minimum(x, _FAR), -_FAR)
     square = near * near
-    s = vectormath.sigmoid(near * fma(square, _CUBIC, splat(_LINEAR, x)))
-    return fma(near * s * (1.0 - s), fma(square, 3.0 * _CUBIC, splat(_LINEAR, x)), s)
+    s, slope = _sigmoid(near * fma(square, _CUBIC, splat(_LINEAR, x)))
+    return fma(near * slope, fma(square, 3.0 * _CUBIC, splat(_LINEAR, x)), s)
 
 
 @inline
 def _silu(x, unused, unused_too):
-    return x * vectormath.sigmoid(x)
+    return vectormath.silu(x)
 
 
 @inline
 def _silu_slope(x, unused, unused_too):
-    s = vectormath.sigmoid(x)
-    return fma(x * s, 1.0 - s, s)
+    s, slope = _sigmoid(x)
+    return fma(x, slope, s)
 
 
 @inline
