@@ -9,8 +9,11 @@ import numpy as np
 
 import kernels
 from kernels import epoch, host, instructions, linear, updates
+from kernels import layer_instructions as layers
+from kernels import loss_instructions as losses_of
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.state import STATE, THREAD, THREADS
 from kernels.threads import BARRIER
 
 FUNCTIONS = {
@@ -218,13 +221,13 @@ def train(dtype, threads):
     table = [
         (instructions.gather_bytes, inputs, source, order, 1, mean, factor, *x),
         (instructions.gather_labels, labels, order, chosen),
-        (instructions.dropout_layer, inputs, *x, *hidden, mask, 64, 5, 0, 0, 2**31, scale),
+        (layers.dropout_layer, inputs, *x, *hidden, mask, 64, 5, 0, 0, 2**31, scale),
         (instructions.activation, tanh, inputs, *hidden, *hidden),
         (instructions.linear, inputs, outputs, 0, *hidden, *w, bias[0], *y),
-        (instructions.cross_entropy, outputs, *y, chosen, weights, *g, losses, hits),
-        (instructions.tally, losses, hits, totals, 1),
+        (losses_of.cross_entropy, outputs, *y, chosen, weights, 0, *g, losses, hits),
+        (losses_of.tally, losses, hits, totals, 1),
         (instructions.linear_input_gradient, inputs, outputs, tanh, *g, *w, *hidden, *below),
-        (instructions.dropout_gradient, inputs, *below, mask, 64, scale, *below),
+        (layers.dropout_gradient, inputs, *below, mask, 64, scale, *below),
         (
             instructions.linear_update, inputs, outputs, *hidden, *g, *w_slope, bias_slope[0],
             -1, 0, held(values), w_slope[0], w_slope[0], bias_slope[0], bias_slope[0],
@@ -240,8 +243,8 @@ def train(dtype, threads):
     program, barrier = np.array(rows, np.int64), aligned_zeros(BARRIER, np.int64)
 
     def work(thread):
-        state = np.zeros(instructions.STATE, np.int64)
-        state[instructions.THREAD], state[instructions.THREADS] = thread, threads
+        state = np.zeros(STATE, np.int64)
+        state[THREAD], state[THREADS] = thread, threads
         scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
         done = epoch.run[np.dtype(dtype)](program, state, scratch, barrier, samples, batch, 0, 5)
         assert done == 5

@@ -6,10 +6,18 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import instructions, layer_instructions, linear, loss_instructions, updates
+from kernels import (
+    instructions,
+    layer_instructions,
+    linear,
+    loss_instructions,
+    normalization,
+    updates,
+)
 from kernels.dropout import keep_scale, keep_words, mask_columns
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.rectifiers import RECTIFIERS, rectify, rectify_gradient
 from kernels.state import HALT, LOSS, ROWS, START, STATE, THREAD, THREADS, TICK
 
 FLOATS = (np.float32, np.float64)
@@ -209,6 +217,113 @@ def test_dropout_layer(dtype, threads):
         assert_array_equal(out[:8], kernels.dropout_gradient(g[:8], drawn, p))
         assert np.isnan(out[8:]).all()
         assert only_inside(out)
+
+
+def test_log_softmax_layer(dtype, threads):
+    x, g = block(normal((9, 21), dtype)), block(normal((9, 21), dtype, 1))
+    y, out = nothing((9, 21), dtype), nothing((9, 21), dtype)
+    operands = 21, *place(x), *place(y)
+    carry_out(layer_instructions.log_softmax_layer, dtype, operands, 8, threads)
+    assert_array_equal(y[:8], kernels.log_softmax(x[:8]))
+    operands = 21, *place(y), *place(g), *place(out)
+    carry_out(layer_instructions.log_softmax_gradient, dtype, operands, 8, threads)
+    assert_array_equal(out[:8], kernels.log_softmax_gradient(y[:8], g[:8]))
+    for view in (y, out):
+        assert np.isnan(view[8:]).all()
+        assert only_inside(view)
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_rectifiers(name, dtype, threads):
+    x, g = block(normal((9, 21), dtype)), block(normal((9, 21), dtype, 1))
+    y, out = nothing((9, 21), dtype), nothing((9, 21), dtype)
+    a, b = 0.7, 1.5
+    operands = 21, bits(a), bits(b), *place(x), *place(y)
+    carry_out(layer_instructions.RECTIFY[name], dtype, operands, 8, threads)
+    assert_array_equal(y[:8], rectify(name, x[:8], a, b))
+    operands = 21, bits(a), bits(b), *place(x), *place(g), *place(out)
+    carry_out(layer_instructions.RECTIFY_GRADIENT[name], dtype, operands, 8, threads)
+    assert_array_equal(out[:8], rectify_gradient(name, x[:8], g[:8], a, b))
+    for view in (y, out):
+        assert np.isnan(view[8:]).all()
+        assert only_inside(view)
+
+
+def numbers_of(columns, dtype, count):
+    """Lists as long as rows, the last number of which is not to be touched."""
+    return [np.full(columns + 1, np.nan, dtype) for _ in range(count)]
+
+
+@pytest.mark.parametrize("columns", [1, 21, 70])
+def test_layer_norm(columns, dtype, threads):
+    x, g = block(normal((9, columns), dtype)), block(normal((9, columns), dtype, 1))
+    gain, shift = normal(columns, dtype, 2), normal(columns, dtype, 3)
+    y, out = nothing((9, columns), dtype), nothing((9, columns), dtype)
+    means, factors = numbers_of(8, dtype, 2)
+    layer = fastnn_like_layer_norm(x[:8], g[:8], gain, shift)
+    operands = columns, bits(1e-5), *place(x), gain, shift, *place(y), means, factors
+    carry_out(layer_instructions.layer_norm, dtype, operands, 8, threads)
+    operands = columns, *place(x), means, factors, gain, *place(g), *place(out)
+    carry_out(layer_instructions.layer_norm_gradient, dtype, operands, 8, threads)
+    of_gain, of_shift = numbers_of(columns, dtype, 2)
+    operands = columns, *place(x), means, factors, *place(g), of_gain, of_shift
+    carry_out(layer_instructions.layer_norm_parameters, dtype, operands, 8, threads)
+    for found, expected in zip((y, out, of_gain, of_shift), layer, strict=True):
+        assert_array_equal(found[: len(expected)], expected)
+        assert np.isnan(found[len(expected) :]).all()
+    for view in (y, out):
+        assert only_inside(view)
+    assert np.isnan([means[8], factors[8]]).all()
+
+
+def fastnn_like_layer_norm(x, g, gain, shift):
+    """Output, gradient, and those of gain and shift, by the functions for arrays."""
+    x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+    y, out, moments = np.empty_like(x), np.empty_like(x), np.empty((2, len(x)), x.dtype)
+    learned = np.empty((2, x.shape[1]), x.dtype)
+    normalization.layer_norm[x.dtype](x, 1e-5, gain, shift, y, *moments)
+    normalization.layer_norm_gradient[x.dtype](x, *moments, gain, g, out, *learned)
+    return y, out, *learned
+
+
+@pytest.mark.parametrize("columns", [1, 21, 70])
+def test_batch_norm(columns, dtype, threads):
+    x, g = block(normal((9, columns), dtype)), block(normal((9, columns), dtype, 1))
+    gain, shift = normal(columns, dtype, 2), normal(columns, dtype, 3)
+    y, out = nothing((9, columns), dtype), nothing((9, columns), dtype)
+    means, variances, of_gain, of_shift = numbers_of(columns, dtype, 4)
+    carry_out(layer_instructions.moments, dtype, (columns, *place(x), means, variances), 8, threads)
+    operands = columns, bits(1e-5), *place(x), means, variances, gain, shift, *place(y)
+    carry_out(layer_instructions.batch_norm, dtype, operands, 8, threads)
+    operands = (
+        columns, bits(1e-5), *place(x), means, variances, gain, *place(g), *place(out), of_gain,
+        of_shift,
+    )  # fmt: skip
+    carry_out(layer_instructions.batch_norm_gradient, dtype, operands, 8, threads)
+    rows, gradient = np.ascontiguousarray(x[:8]), np.ascontiguousarray(g[:8])
+    moments, learned = np.empty((2, columns), dtype), np.empty((2, columns), dtype)
+    expected, slope = np.empty_like(rows), np.empty_like(rows)
+    kind = np.dtype(dtype)
+    normalization.moments[kind](rows, *moments)
+    normalization.batch_norm[kind](rows, 1e-5, *moments, gain, shift, expected)
+    normalization.batch_norm_gradient[kind](
+        rows, 1e-5, 0, *moments, gain, gradient, slope, *learned
+    )
+    pairs = (y, expected), (out, slope), (means, moments[0]), (variances, moments[1])
+    for found, wanted in (*pairs, (of_gain, learned[0]), (of_shift, learned[1])):
+        assert_array_equal(found[: len(wanted)], wanted)
+        assert np.isnan(found[len(wanted) :]).all()
+    for view in (y, out):
+        assert only_inside(view)
+    for momentum, factor in ((0.3, 0.3), (-1.0, 1 / 8)):
+        running = [np.full(columns + 1, each, dtype) for each in (0.5, 2.0)]
+        operands = columns, bits(momentum), 5, means, variances, *running
+        carry_out(layer_instructions.track_moments, dtype, operands, 8, threads, tick=2)
+        by_hand = [np.full(columns, each, dtype) for each in (0.5, 2.0)]
+        normalization.track[kind](8, factor, *moments, *by_hand)
+        for found, wanted in zip(running, by_hand, strict=True):
+            assert_array_equal(found[:-1], wanted)
+        assert [found[-1] for found in running] == [0.5, 2.0]
 
 
 # ------------------------------------------------------------------------------ losses
