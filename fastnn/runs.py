@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ import numba
 import numpy as np
 
 import fastnn
-from fastnn import checkpoint, plots
-from fastnn.callbacks import Callback
+from fastnn import checkpoint, plots, schedules
+from fastnn.callbacks import Callback, EarlyStopping
 from fastnn.datasets import Dataset
 from fastnn.evaluation import Evaluation, evaluate, predict
 from fastnn.files import replacing
 from fastnn.history import History
 from fastnn.layers import Dropout, Layer, Linear, Normalize
+from fastnn.losses import Loss
 from fastnn.optimizers import Optimizer
+from fastnn.schedules import Schedule
 from fastnn.schema import Schema
 from fastnn.scores import regression_scores
 from fastnn.sequential import Sequential
-from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings
+from fastnn.settings import ACTIVATIONS, LOSSES, NORMS, OPTIMIZERS, SettingError, Settings
 from fastnn.training import Training, fit
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
@@ -34,7 +37,7 @@ MODEL, HISTORY, CURVES, CONFUSION = FILES = (
 PREDICTIONS = "predictions.png"
 """In the place of the confusions, for a regression."""
 
-_NUMBERS = ("mse",)  # losses by which outputs come to be numbers, not logits
+_NUMBERS = ("mse", "l1", "huber")  # losses by which outputs come to be numbers, not logits
 
 
 class Run(Callback):
@@ -58,8 +61,9 @@ class Run(Callback):
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
         self.schema = dataset.schema
         self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
-        self.loss = getattr(fastnn, LOSSES[settings.loss])()
+        self.loss = make_loss(settings)
         self.optimizer = make_optimizer(settings, self.model)
+        self.schedule = make_schedule(settings, self.optimizer)
         self._training, self._validation = (
             (x, _standardised(y, dataset.schema)) for x, y in _split(settings, dataset)
         )
@@ -69,6 +73,10 @@ class Run(Callback):
             "validation": len(self._validation[0]),
             "test": len(dataset.x_test),
         }
+        _check_batches(settings, self.rows["training"])
+        self.early_stopping: EarlyStopping | None = None
+        if settings.early_stopping is not None:
+            self.early_stopping = EarlyStopping(patience=settings.early_stopping)
         self.history = History()
         self.outcome = "not started"
         self.test: Evaluation | None = None
@@ -82,13 +90,16 @@ class Run(Callback):
         """
         (x, y), validation = self._training, self._validation
         del self._training, self._validation
-        self.outcome = "interrupted"
+        self.outcome, settings = "interrupted", self.settings
         try:
             fit(
                 self.model, x, y, loss=self.loss, optimizer=self.optimizer,
-                epochs=self.settings.epochs, batch_size=self.settings.batch_size,
-                validation_data=validation, seed=self._fit_seed, callbacks=[self],
-                progress=progress, threads=self.settings.threads,
+                epochs=settings.epochs, batch_size=settings.batch_size,
+                validation_data=validation, seed=self._fit_seed, schedule=self.schedule,
+                class_weight=None if settings.class_weight == "none" else settings.class_weight,
+                clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+                callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
+                progress=progress, threads=settings.threads,
             )  # fmt: skip
         except fastnn.NonFiniteLossError:
             self.outcome = "loss not finite"
@@ -100,12 +111,6 @@ class Run(Callback):
     def on_train_begin(self, training: Training) -> None:
         """Keep the history, which `fit` does not return when it is interrupted."""
         self.history = training.history
-
-    def on_epoch_end(self, training: Training) -> None:
-        """Lower the learning rate along a line that reaches 0 after the last epoch."""
-        if self.settings.schedule == "linear":
-            assert self.settings.lr is not None
-            training.optimizer.lr = self.settings.lr * (1 - training.epoch / self.settings.epochs)
 
     @property
     def parameters(self) -> int:
@@ -177,11 +182,13 @@ def _seeds(seed: int) -> tuple[int, int]:
 
 
 def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
-    """Chain of Normalize, hidden layers (Linear, activation, Dropout), and a last Linear."""
+    """Chain of Normalize, hidden layers (Linear, norm, activation, Dropout), and a last Linear."""
     columns, dtype = dataset.x_train.shape[1], settings.dtype
     layers: list[Layer] = [Normalize(dataset.mean, dataset.std, dtype)]
     for width in settings.hidden:
         layers.append(Linear(columns, width, dtype=dtype, seed=rng))
+        if (norm := NORMS[settings.norm]) is not None:
+            layers.append(getattr(fastnn, norm)(width, dtype=dtype))
         layers.append(getattr(fastnn, ACTIVATIONS[settings.activation])())
         if settings.dropout > 0:
             layers.append(Dropout(settings.dropout))
@@ -218,6 +225,50 @@ def _scale_back(model: Sequential) -> None:
         assert last.bias is not None
         last.weight = target.std * last.weight.data
         last.bias = target.std * last.bias.data + target.mean
+
+
+def _check_batches(settings: Settings, rows: int) -> None:
+    """Raise SettingError where batch normalisation would be given a batch of one row."""
+    size = settings.batch_size
+    alone = 1 in (size, rows) or rows % size == 1
+    if alone and settings.norm == "batch" and settings.hidden:
+        raise SettingError(
+            "batch_size",
+            f"batches of {size} of {rows} rows leave one of a single row, of which batch "
+            "normalisation can learn nothing",
+        )
+
+
+def make_loss(settings: Settings) -> Loss:
+    """The loss that settings name."""
+    assert settings.loss is not None
+    smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
+    return getattr(fastnn, LOSSES[settings.loss])(**smoothing)
+
+
+def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
+    """The schedule that settings name; what they leave open follows from the number of epochs."""
+    epochs, gamma = settings.epochs, settings.gamma
+    third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
+    late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
+    drop = 0.1 if gamma is None else gamma
+    slope = 0.01 ** (1 / epochs) if gamma is None else gamma
+    assert settings.lr is not None
+    lr, patience = settings.lr, 5 if settings.patience is None else settings.patience
+    make: dict[str, Callable[[], Schedule | None]] = {
+        "constant": lambda: None,
+        "linear": lambda: schedules.LinearLR(optimizer, 1.0, 0.0, epochs),
+        "step": lambda: schedules.StepLR(optimizer, settings.step_size or third, drop),
+        "multi-step": lambda: schedules.MultiStepLR(optimizer, settings.milestones or late, drop),
+        "exponential": lambda: schedules.ExponentialLR(optimizer, slope),
+        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, epochs),
+        "warmup-cosine": lambda: schedules.cosine_with_warmup(
+            optimizer, max(epochs, 2), settings.warmup or tenth
+        ),
+        "one-cycle": lambda: schedules.OneCycleLR(optimizer, lr),
+        "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, "min", drop, patience),
+    }
+    return make[settings.schedule]()
 
 
 def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:

@@ -11,15 +11,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
-LOSSES = {"cross-entropy": "CrossEntropyLoss", "mse": "MSELoss"}
+ACTIVATIONS = {
+    "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "leaky-relu": "LeakyReLU", "elu": "ELU",
+    "gelu": "GELU", "silu": "SiLU", "softplus": "Softplus",
+}  # fmt: skip
+LOSSES = {
+    "cross-entropy": "CrossEntropyLoss", "mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss",
+}  # fmt: skip
+NORMS = {"none": None, "batch": "BatchNorm1d", "layer": "LayerNorm"}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 """Names on the command line, and the names in `fastnn` that they stand for."""
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Of each task."""
 
-SCHEDULES = ("linear", "constant")
+SCHEDULES = {
+    "linear": (), "constant": (), "step": ("step_size", "gamma"),
+    "multi-step": ("milestones", "gamma"), "exponential": ("gamma",), "cosine": (),
+    "warmup-cosine": ("warmup",), "one-cycle": (), "plateau": ("patience", "gamma"),
+}  # fmt: skip
+"""Names, and the settings that each takes."""
+
+CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
 LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
 """Defaults that suit batches of 32 and the linear schedule."""
@@ -75,11 +88,24 @@ class Settings:
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     test: float = 0.2
+    norm: str = "none"
+    label_smoothing: float = 0.0
+    class_weight: str = "none"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    early_stopping: int | None = None
+    step_size: int | None = None
+    gamma: float | None = None
+    milestones: tuple[int, ...] = ()
+    warmup: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         self._check_names()
         self._check_optimizer()
         self._check_sizes()
+        self._check_schedule()
+        self._check_steps()
 
     def _check_names(self) -> None:
         check_dataset(self.dataset)
@@ -89,6 +115,8 @@ class Settings:
             one_of("loss", self.loss, LOSSES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("schedule", self.schedule, SCHEDULES)
+        one_of("norm", self.norm, NORMS)
+        one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
         one_of("dtype", self.dtype, DTYPES)
 
     def _check_table(self) -> None:
@@ -114,6 +142,37 @@ class Settings:
             raise SettingError(
                 "loss", f"{self.loss} is for classes; the target is numbers (regression)"
             )
+        if task == "regression" and self.class_weight != "none":
+            raise SettingError("class_weight", "the target is numbers (regression), not classes")
+        if self.label_smoothing and self.loss != "cross-entropy":
+            raise SettingError("label_smoothing", f"{self.loss} has none; only cross-entropy does")
+
+    def _check_schedule(self) -> None:
+        """Check what the schedule is told; what it is not told has a default of its own."""
+        for name in ("step_size", "gamma", "milestones", "warmup", "patience"):
+            takers = [each for each, takes in SCHEDULES.items() if name in takes]
+            if getattr(self, name) not in (None, ()) and self.schedule not in takers:
+                raise SettingError(
+                    name, f"schedule {self.schedule} does not take it; {', '.join(takers)} does"
+                )
+        for name, least in (("step_size", 1), ("warmup", 1), ("patience", 0)):
+            value = getattr(self, name)
+            self._expect(name, f"an integer of {least} or more", value is None or value >= least)
+        self._expect("milestones", "epochs of 1 or more", all(m >= 1 for m in self.milestones))
+        if self.warmup is not None:
+            self._expect("warmup", f"fewer epochs than {self.epochs}", self.warmup < self.epochs)
+        top = 1.0 if self.schedule != "plateau" else math.nextafter(1.0, 0.0)
+        allowed = self.gamma is None or 0 < self.gamma <= top
+        self._expect("gamma", "a factor above 0 that lowers the rate", allowed)
+
+    def _check_steps(self) -> None:
+        """Check what bounds gradients and ends training."""
+        self._expect("label_smoothing", "a number from 0 to 1", 0 <= self.label_smoothing <= 1)
+        for name in ("clip_norm", "clip_value"):
+            bound = getattr(self, name)
+            self._expect(name, "a number above 0", bound is None or 0 < bound < math.inf)
+        patience = self.early_stopping
+        self._expect("early_stopping", "a positive integer", patience is None or patience >= 1)
 
     def _check_optimizer(self) -> None:
         """Check what the optimizer is told, and fill in its defaults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,14 @@ from fastnn.cli.arguments import DATASETS, check_folder, is_path, read_dataset, 
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
-from fastnn.settings import Settings
+from fastnn.settings import (
+    ACTIVATIONS,
+    CLASS_WEIGHTS,
+    LOSSES,
+    NORMS,
+    SCHEDULES,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from fastnn.history import History
@@ -29,6 +37,12 @@ _COLUMNS = {
 }
 
 
+def _choice(names: Iterable[str]) -> str:
+    """Names to choose from, as a sentence."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}."
+
+
 def train(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
     hidden: Annotated[
@@ -38,14 +52,14 @@ def train(
             help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
         ),
     ] = None,
-    activation: Annotated[str, typer.Option(help="relu, tanh or sigmoid.")] = Settings.activation,
+    activation: Annotated[str, typer.Option(help=_choice(ACTIVATIONS))] = Settings.activation,
     dropout: Annotated[
         float, typer.Option(help="Share dropped behind each activation.")
     ] = Settings.dropout,
     loss: Annotated[
         str | None,
         typer.Option(
-            help="cross-entropy or mse. [default: cross-entropy for classes, mse for numbers]"
+            help=f"{_choice(LOSSES)} [default: cross-entropy for classes, mse for numbers]"
         ),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, adam or adamw.")] = Settings.optimizer,
@@ -60,7 +74,7 @@ def train(
         float | None, typer.Option(help="Weight decay. [default: 0, 0.01 for adamw]")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="The learning rate is linear (falls to 0) or constant.")
+        str, typer.Option(help=f"How the learning rate falls: {_choice(SCHEDULES)}")
     ] = Settings.schedule,
     batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
     epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
@@ -106,6 +120,53 @@ def train(
     test: Annotated[
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
+    norm: Annotated[
+        str, typer.Option(help=f"Normalisation of hidden layers: {_choice(NORMS)}")
+    ] = Settings.norm,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of each class's probability given to all.")
+    ] = Settings.label_smoothing,
+    class_weight: Annotated[
+        str, typer.Option(help=f"Weights of classes: {_choice(CLASS_WEIGHTS)}")
+    ] = Settings.class_weight,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Bound on the gradient's norm. [default: none]")
+    ] = None,
+    clip_value: Annotated[
+        float | None, typer.Option(help="Bound on its elements. [default: none]")
+    ] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(
+            help="Epochs to wait for a lower validation loss; the best weights are kept. "
+            "[default: train to the end]"
+        ),
+    ] = None,
+    step_size: Annotated[
+        int | None,
+        typer.Option(help="Epochs between falls of schedule step. [default: a third of all]"),
+    ] = None,
+    gamma: Annotated[
+        float | None,
+        typer.Option(
+            help="Factor of a fall, for step, multi-step, exponential and plateau. [default: 0.1; "
+            "exponential: down to 1% in all]"
+        ),
+    ] = None,
+    milestones: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="<int>",
+            help="Epoch of a fall of multi-step; repeat for more. [default: 1/2 and 3/4 of all]",
+        ),
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(help="Epochs of rise of warmup-cosine. [default: a tenth of all]"),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Epochs that plateau waits. [default: 5]")
+    ] = None,
 ) -> None:
     """Train a network; write the model, its history and pictures."""
     with reported_errors():
@@ -113,7 +174,10 @@ def train(
             dataset, tuple(hidden or Settings.hidden), activation, dropout, loss, optimizer, lr,
             momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
             threads, target=target, task=task, impute=impute, drop=tuple(drop or ()),
-            categorical=tuple(categorical or ()), test=test,
+            categorical=tuple(categorical or ()), test=test, norm=norm,
+            label_smoothing=label_smoothing, class_weight=class_weight, clip_norm=clip_norm,
+            clip_value=clip_value, early_stopping=early_stopping, step_size=step_size, gamma=gamma,
+            milestones=tuple(milestones or ()), warmup=warmup, patience=patience,
         )  # fmt: skip
         folder = out or Path("runs", Path(dataset).stem)
         check_folder(folder)
@@ -129,6 +193,8 @@ def train(
         run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
+    if run.early_stopping is not None and run.early_stopping.stopped_epoch:
+        typer.echo(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
     typer.echo(
         f"{_test_result(run)}; {run.seconds:.3g} s of training\n{folder}: {', '.join(files)}"
     )
