@@ -458,10 +458,16 @@ def test_a_tensor_of_another_shape_or_dtype(tensor, found, saved):
     assert f"found tensor '1.weight' {found}; expected" in message
 
 
+def test_a_layer_far_larger_than_the_file_is_refused_before_memory_is_taken(saved):
+    rewrite(saved, in_layer(1, arguments={"in_features": 10**6, "out_features": 10**9}))
+    found = "found tensor '1.weight' of shape (5, 3) and float32; expected (1000000000, 1000000)"
+    assert found in refused(saved)
+
+
 def test_bfloat16_is_refused(saved):
     torch = pytest.importorskip("torch")
     safetensors.torch.save_file({"0.weight": torch.zeros(2, dtype=torch.bfloat16)}, saved)
-    assert "of BF16; expected F32 or F64" in refused(saved)
+    assert "of BF16; expected one of F32, F64" in refused(saved)
 
 
 # whole or not at all
