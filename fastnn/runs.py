@@ -13,8 +13,9 @@ import numba
 import numpy as np
 
 import fastnn
-from fastnn import checkpoint, plots
+from fastnn import checkpoint, container, plots, training_state
 from fastnn.callbacks import Callback
+from fastnn.container import ModelFileError
 from fastnn.datasets import Dataset
 from fastnn.evaluation import Evaluation, evaluate, predict
 from fastnn.files import replacing
@@ -29,6 +30,10 @@ MODEL, HISTORY, CURVES, CONFUSION = FILES = (
     "model.safetensors", "history.json", "curves.png", "confusion.png",
 )  # fmt: skip
 """Names of the files in a run's folder."""
+
+
+MAY_CHANGE = ("epochs", "threads")
+"""Settings that a run that is resumed may be given anew."""
 
 
 class Run(Callback):
@@ -57,11 +62,13 @@ class Run(Callback):
         self.outcome = "not started"
         self.test: Evaluation | None = None
 
-    def train(self, progress: bool = False) -> None:
+    def train(self, progress: bool = False, checkpoint: Path | None = None, every: int = 1,
+              resume: bool = False) -> None:  # fmt: skip
         """Fit the model, and let go of the training rows: this can be done once.
 
-        Raises NonFiniteLossError, and KeyboardInterrupt; `history` and `model` are then those of
-        the epochs and steps done.
+        `checkpoint`, `every` and `resume` are those of `fit`. Raises NonFiniteLossError, and
+        KeyboardInterrupt; `history` and `model` are then those of the epochs and steps done; and
+        for a checkpoint, what `fit` does.
         """
         (x, y), validation = self._training, self._validation
         del self._training, self._validation
@@ -72,15 +79,31 @@ class Run(Callback):
                 epochs=self.settings.epochs, batch_size=self.settings.batch_size,
                 validation_data=validation, seed=self._fit_seed, callbacks=[self],
                 progress=progress, threads=self.settings.threads,
+                checkpoint=checkpoint, every=every, resume=resume,
             )  # fmt: skip
         except fastnn.NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
         self.outcome = "finished"
 
+    def state_dict(self) -> dict[str, Any]:
+        """The settings, which a checkpoint keeps."""
+        return {"settings": dataclasses.asdict(self.settings)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ValueError unless a checkpoint's settings are this run's, where they matter."""
+        found, own = _read_settings(state), self.settings
+        for name in set(vars(own)) - set(MAY_CHANGE):
+            if getattr(found, name) != getattr(own, name):
+                raise ValueError(
+                    f"{name} is {getattr(found, name)}; this run's is {getattr(own, name)}"
+                )
+
     def on_train_begin(self, training: Training) -> None:
         """Keep the history, which `fit` does not return when it is interrupted."""
         self.history = training.history
+        if training.epoch > 0:  # with more epochs than before, the line is another
+            self.on_epoch_end(training)
 
     def on_epoch_end(self, training: Training) -> None:
         """Lower the learning rate along a line that reaches 0 after the last epoch."""
@@ -139,6 +162,30 @@ class Run(Callback):
                 "numba": numba.__version__,
             },
         }
+
+
+def settings_in(path: Path) -> Settings:
+    """Settings of the run that wrote a checkpoint.
+
+    Raises ModelFileError for a file that is none of a run's, OSError where it cannot be read.
+    """
+    for part in training_state.parts_in(path):
+        if part["class"] == Run.__name__:
+            with container.named(path):
+                return _read_settings(part["state"])
+    raise ModelFileError(f"{path}: found a checkpoint that `fastnn train` did not write")
+
+
+def _read_settings(state: dict[str, Any]) -> Settings:
+    """Settings of a checkpoint; raises ModelFileError for what are none."""
+    try:
+        settings: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in state["settings"].items()
+        }
+        return Settings(**settings)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelFileError(f"found settings that cannot be read: {error}") from error
 
 
 def _seeds(seed: int) -> tuple[int, int]:

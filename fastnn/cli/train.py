@@ -10,8 +10,9 @@ import typer
 
 from fastnn.cli.arguments import DATASETS, check_folder, read_dataset
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.tables import print_table
-from fastnn.settings import Settings
+from fastnn.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.history import History
@@ -29,6 +30,7 @@ _COLUMNS = {
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
     hidden: Annotated[
         list[int] | None,
@@ -72,6 +74,18 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files. [default: runs/DATASET]")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="File to keep the state of the run in, for --resume."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Epochs from one checkpoint to the next.")] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from --checkpoint, where there is one, with its settings.",
+        ),
+    ] = False,
 ) -> None:
     """Train a network; write the model, its history and pictures."""
     with reported_errors():
@@ -80,15 +94,19 @@ def train(
             momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
             threads,
         )  # fmt: skip
-        folder = out or Path("runs", dataset)
+        check_checkpoint(checkpoint, every, resume)
+        if checkpoint is not None and resume:
+            settings = resumed(checkpoint, settings, is_told(context))
+        folder = out or Path("runs", settings.dataset)
         check_folder(folder)
+        check_apart(checkpoint, folder)
 
         from fastnn.runs import Run
 
-        run = Run(settings, read_dataset(dataset, subset))
+        run = Run(settings, read_dataset(settings.dataset, settings.subset))
         _print_plan(run)
-        _announce_compilation(dtype)
-        _train(run, folder)
+        _announce_compilation(settings.dtype)
+        _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)
         test = run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
@@ -99,12 +117,15 @@ def train(
     )
 
 
-def _train(run: Run, folder: Path) -> None:
+def _train(run: Run, folder: Path, **checkpoints) -> None:
     """Train; when that ends early, keep what there is."""
+    from fastnn.container import ModelFileError
     from fastnn.steps import NonFiniteLossError
 
     try:
-        run.train(progress=sys.stdout.isatty())
+        run.train(progress=sys.stdout.isatty(), **checkpoints)
+    except ModelFileError as error:
+        raise SettingError("checkpoint", str(error)) from None
     except KeyboardInterrupt:
         if run.optimizer.steps == 0:
             fail("interrupted before the first step; nothing is written", _INTERRUPTED)
