@@ -1,0 +1,181 @@
+"""Sweeps: many trainings on one data set, each on one thread of a process of its own.
+
+A folder keeps what comes of them: a line for each run, on the disk before the next is counted,
+and the best model. A sweep that was killed goes on with the runs that have no line yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from fastnn import checkpoint, files
+from fastnn.datasets import Dataset
+from fastnn.runs import Run
+from fastnn.search import key_of
+from fastnn.settings import Settings
+from fastnn.steps import NonFiniteLossError
+
+RESULTS, BEST = "results.jsonl", "best.safetensors"
+"""Names of the files in a sweep's folder."""
+
+_SHARED_FROM = 4096  # bytes of an array from which on processes map it rather than get it sent
+
+
+class SweepFileError(ValueError):
+    """A file of results has a line that is none; the message names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of a run: its last losses and accuracies, None where there are none."""
+
+    settings: Settings
+    outcome: str
+    loss: float | None = None
+    accuracy: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    seconds: float = 0.0
+    parameters: int = 0
+
+    @property
+    def rank(self) -> tuple:
+        """What is greater for a better run: accuracy, then loss; the same order on every day."""
+        finished = self.outcome == "finished"
+        accuracy = self.val_accuracy if self.val_accuracy is not None else -math.inf
+        loss = self.val_loss if self.val_loss is not None else math.inf
+        return finished, accuracy, -loss, key_of(self.settings)
+
+    def to_line(self) -> str:
+        """A line of JSON."""
+        return json.dumps(dataclasses.asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Result:
+        """The result of a line; raises LookupError, TypeError or ValueError for what is none."""
+        plain = json.loads(line)
+        settings = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in plain.pop("settings").items()
+        }
+        return cls(Settings(**settings), **plain)
+
+
+class Sweep:
+    """The runs of some settings, in a folder; those that it has results of are done.
+
+    Raises SweepFileError for a file of results that is none, and OSError for a folder that cannot
+    be written.
+    """
+
+    def __init__(self, points: Sequence[Settings], folder: Path):
+        self.folder = folder
+        self.results = {key_of(each.settings): each for each in read_results(folder / RESULTS)}
+        self.points = [dataclasses.replace(each, threads=1) for each in points]
+        self.seconds = 0.0
+        files.remove_partials(folder / BEST)
+
+    @property
+    def best(self) -> Result | None:
+        """The run whose model is kept: the best on its validation rows."""
+        return max(self.results.values(), key=lambda result: result.rank, default=None)
+
+    @property
+    def left(self) -> list[Settings]:
+        """Settings without a result yet, and those of the best model, should it be missing."""
+        done = set(self.results)
+        if self.best is not None and not (self.folder / BEST).exists():
+            done.remove(key_of(self.best.settings))
+        return [each for each in self.points if key_of(each) not in done]
+
+    def run(self, dataset: Dataset, jobs: int) -> Iterator[Result]:
+        """Train all that are left, in so many processes, and give their results as they come.
+
+        `seconds` is then the time that it took, without that for the processes to start.
+        """
+        left = self.left
+        with processes(jobs, {each.dtype for each in left}) as parallel:
+            started = time.perf_counter()
+            tasks = (delayed(_train)(settings, dataset) for settings in left)
+            for result, model in parallel(tasks):
+                self._keep(result, model)
+                self.seconds = time.perf_counter() - started
+                yield result
+
+    def _keep(self, result: Result, model: bytes) -> None:
+        """Keep a result; the model first, so that a line stands for a model that is there."""
+        if self.best is None or result.rank >= self.best.rank:
+            with files.replacing(self.folder / BEST) as file:
+                file.write(model)
+        files.append_line(self.folder / RESULTS, result.to_line())
+        self.results[key_of(result.settings)] = result
+
+
+@contextmanager
+def processes(jobs: int, dtypes: set[str]) -> Iterator[Parallel]:
+    """Processes of one thread each that have imported and compiled what training takes."""
+    with Parallel(
+        jobs, backend="loky", return_as="generator_unordered", max_nbytes=_SHARED_FROM,
+        inner_max_num_threads=1,
+    ) as parallel:  # fmt: skip
+        list(parallel(delayed(_get_ready)(dtype) for dtype in sorted(dtypes) for _ in range(jobs)))
+        yield parallel
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results of a file, none where there is no file; a last line without an end is cut off.
+
+    Raises SweepFileError for another line that is none.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    results = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            results.append(Result.from_line(line.decode()))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise SweepFileError(f"{path}: line {number} is no result of a run: {error}") from None
+    if whole != content:
+        with files.replacing(path) as file:
+            file.write(whole)
+    return results
+
+
+def _get_ready(dtype: str) -> None:
+    """Import and compile what training takes, by a training."""
+    from fastnn import datasets
+
+    Run(
+        Settings("disk", hidden=(1,), epochs=1, dtype=dtype, threads=1), datasets.disk(9, 9)
+    ).train()
+
+
+def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
+    """Train a model: what came of it, and its file's bytes."""
+    run = Run(dataclasses.replace(settings), dataset)  # a copy: a run fills in what is left open
+    try:
+        run.train()
+    except NonFiniteLossError:
+        pass
+    last = {
+        name: values[-1] if values and _is_number(values[-1]) else None
+        for name, values in vars(run.history).items()
+        if name in ("loss", "accuracy", "val_loss", "val_accuracy")
+    }
+    numbers: dict[str, Any] = {**last, "seconds": run.seconds, "parameters": run.parameters}
+    return Result(settings, run.outcome, **numbers), checkpoint.dumps(run.model)
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
