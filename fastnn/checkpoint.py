@@ -2,8 +2,9 @@
 
 The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
 one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
-again, the names of the classes, and a checksum, which a program that changes the file may leave
-out. Preprocessing is a `Normalize` layer, and so is kept with the others.
+again, the names of the classes, the schema of the data where there is one (`fastnn.schema`), and
+a checksum, which a program that changes the file may leave out. Preprocessing is a `Normalize`
+layer, and so is kept with the others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fastnn import container, layers
 from fastnn.container import FORMAT_VERSION, ModelFileError
 from fastnn.files import replacing
 from fastnn.layers import Activation, Layer
+from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "description_of", "dumps", "load", "save"]
@@ -76,6 +78,7 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         if TRAINING in description:
             tensors = parameters_among(tensors)
         model = _made(description["model"], "model", tensors)
+        model.schema = _schema(description.get("schema"))
         _fill(model, tensors)
     model.eval()
     return model
@@ -88,7 +91,10 @@ def description_of(model: Sequential) -> dict[str, Any]:
     """What a file says of a model; raises TypeError and ValueError as `save` does."""
     if type(model) is not Sequential:
         raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
-    return {"model": _described(model, "model")}
+    description = {"model": _described(model, "model")}
+    if model.schema is not None:
+        description["schema"] = model.schema.to_dict()
+    return description
 
 
 def _described(layer: Layer, place: str) -> dict[str, Any]:
@@ -174,6 +180,16 @@ def _differs(name: str, found: np.ndarray, shape: Any, dtype: Any) -> ModelFileE
         f"found tensor {name!r} of shape {found.shape} and {found.dtype}; "
         f"expected {shape} and {dtype}"
     )
+
+
+def _schema(plain: Any) -> Schema | None:
+    """Make a schema from its description, where there is one."""
+    if plain is None:
+        return None
+    try:
+        return Schema.from_dict(plain)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(f"found a schema that cannot be read: {error}") from error
 
 
 def _class_names(names: Any, place: str) -> tuple[str, ...]:

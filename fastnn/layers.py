@@ -358,3 +358,7 @@ class Normalize(Layer):
     def describe(self) -> dict:
         """Mean and std."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    def __repr__(self) -> str:
+        columns = max(self.mean.size, self.std.size)
+        return super().__repr__() if columns == 1 else f"Normalize({columns} columns)"

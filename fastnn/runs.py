@@ -22,14 +22,20 @@ from fastnn.files import replacing
 from fastnn.history import History
 from fastnn.layers import Dropout, Layer, Linear, Normalize
 from fastnn.optimizers import Optimizer
+from fastnn.schema import Schema
+from fastnn.scores import regression_scores
 from fastnn.sequential import Sequential
-from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings
+from fastnn.settings import ACTIVATIONS, LOSSES, OPTIMIZERS, SettingError, Settings, from_plain
 from fastnn.training import Training, fit
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
     "model.safetensors", "history.json", "curves.png", "confusion.png",
 )  # fmt: skip
 """Names of the files in a run's folder."""
+PREDICTIONS = "predictions.png"
+"""In the place of the confusions, for a regression."""
+
+_NUMBERS = ("mse",)  # losses by which outputs come to be numbers, not logits
 
 
 MAY_CHANGE = ("epochs", "threads")
@@ -42,16 +48,26 @@ class Run(Callback):
     The data do not depend on the seed: the test rows are the same for every run, so that a model
     file can be evaluated later on rows it has not learned from.
 
-    Raises SettingError where the validation share leaves no row.
+    A regression is trained on standardised targets, so the history's losses are in units of their
+    variance; after training the last layer is scaled back, and the model predicts in the target's
+    own units.
+
+    Raises SettingError where the validation share leaves no row, or the loss is not for the task.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
         self.settings = settings
+        settings.choose_loss(dataset.task)
+        assert settings.loss is not None
+        dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
+        self.schema = dataset.schema
         self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
         self.loss = getattr(fastnn, LOSSES[settings.loss])()
         self.optimizer = make_optimizer(settings, self.model)
-        self._training, self._validation = _split(settings, dataset)
+        self._training, self._validation = (
+            (x, _standardised(y, dataset.schema)) for x, y in _split(settings, dataset)
+        )
         self.test_data, self.classes = (dataset.x_test, dataset.y_test), dataset.classes
         self.rows = {
             "training": len(self._training[0]),
@@ -61,6 +77,7 @@ class Run(Callback):
         self.history = History()
         self.outcome = "not started"
         self.test: Evaluation | None = None
+        self.scores: dict[str, float] = {}
 
     def train(self, progress: bool = False, checkpoint: Path | None = None, every: int = 1,
               resume: bool = False) -> None:  # fmt: skip
@@ -84,6 +101,8 @@ class Run(Callback):
         except fastnn.NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
+        finally:
+            _scale_back(self.model)
         self.outcome = "finished"
 
     def state_dict(self) -> dict[str, Any]:
@@ -126,6 +145,9 @@ class Run(Callback):
         self.test = evaluate(
             self.model, *self.test_data, loss=self.loss, threads=self.settings.threads
         )
+        if not self.classes:
+            x, y = self.test_data
+            self.scores = regression_scores(y, predict(self.model, x)[:, 0])
         return self.test
 
     def write(self, folder: Path) -> list[str]:
@@ -133,7 +155,7 @@ class Run(Callback):
 
         Pictures of a run before are removed, so that all files in a folder are of one run.
         """
-        for picture in (CURVES, CONFUSION):
+        for picture in (CURVES, CONFUSION, PREDICTIONS):
             (folder / picture).unlink(missing_ok=True)
         checkpoint.save(self.model, folder / MODEL)
         with replacing(folder / HISTORY) as file:
@@ -142,9 +164,14 @@ class Run(Callback):
             return [MODEL, HISTORY]
         plots.curves(self.history.to_dict(), folder / CURVES)
         x, y = self.test_data
-        guesses = predict(self.model, x, threads=self.settings.threads).argmax(axis=1)
-        plots.confusion(y, guesses, self.classes, folder / CONFUSION)
-        return list(FILES)
+        outputs = predict(self.model, x, threads=self.settings.threads)
+        if self.classes:
+            plots.confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
+            return list(FILES)
+        assert self.schema is not None
+        assert self.schema.target is not None
+        plots.predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
+        return [MODEL, HISTORY, CURVES, PREDICTIONS]
 
     def to_dict(self) -> dict[str, Any]:
         """What `history.json` holds: plain values, None for numbers that are not finite."""
@@ -154,7 +181,9 @@ class Run(Callback):
             "rows": self.rows,
             "parameters": self.parameters,
             "history": _finite_only(self.history.to_dict()),
-            "test": {} if self.test is None else _finite_only(self.test._asdict()),
+            "test": {}
+            if self.test is None
+            else _finite_only({**self.test._asdict(), **self.scores}),
             "versions": {
                 "fastnn": fastnn.__version__,
                 "python": platform.python_version(),
@@ -179,11 +208,7 @@ def settings_in(path: Path) -> Settings:
 def _read_settings(state: dict[str, Any]) -> Settings:
     """Settings of a checkpoint; raises ModelFileError for what are none."""
     try:
-        settings: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in state["settings"].items()
-        }
-        return Settings(**settings)
+        return from_plain(state["settings"])
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelFileError(f"found settings that cannot be read: {error}") from error
 
@@ -204,9 +229,38 @@ def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -
         if settings.dropout > 0:
             layers.append(Dropout(settings.dropout))
         columns = width
-    model = Sequential(*layers, Linear(columns, len(dataset.classes), dtype=dtype, seed=rng))
-    model.classes = dataset.classes
+    outputs = len(dataset.classes) or 1
+    model = Sequential(*layers, Linear(columns, outputs, dtype=dtype, seed=rng))
+    model.classes, model.schema = dataset.classes, dataset.schema
     return model
+
+
+def _schema(dataset: Dataset, loss: str) -> Schema | None:
+    """The data's schema, which also tells how outputs become probabilities."""
+    if dataset.classes and loss in _NUMBERS:
+        return dataclasses.replace(dataset.schema or Schema(), link="identity")
+    return dataset.schema
+
+
+def _standardised(y: np.ndarray, schema: Schema | None) -> np.ndarray:
+    """Targets of a regression with mean 0 and variance 1; classes as they are."""
+    if schema is None or schema.target is None or schema.target.task == "classification":
+        return y
+    return (y - schema.target.mean) / schema.target.std
+
+
+def _scale_back(model: Sequential) -> None:
+    """Have a model that learned standardised targets predict in the target's own units.
+
+    With y = std (W h + b) + mean, the scale becomes part of the last layer's W and b.
+    """
+    target = None if model.schema is None else model.schema.target
+    if target is not None and target.task == "regression":
+        last = model[-1]
+        assert isinstance(last, Linear)
+        assert last.bias is not None
+        last.weight = target.std * last.weight.data
+        last.bias = target.std * last.bias.data + target.mean
 
 
 def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:

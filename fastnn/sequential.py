@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn.layers import Layer
 from fastnn.parameters import Parameter, place_together
+
+if TYPE_CHECKING:
+    from fastnn.schema import Schema
 
 
 class Sequential(Layer):
@@ -18,10 +22,12 @@ class Sequential(Layer):
     has `named_parameters` (see `fastnn.Layer`) or `parameters`. Raises TypeError for
     other things and ValueError for a layer that is there twice.
 
-    `classes` names the columns of the output, where they are classes.
+    `classes` names the columns of the output, where they are classes; `schema` says how rows of
+    a table, or pictures, become inputs. Both are kept in the model file.
     """
 
     classes: tuple[str, ...] = ()
+    schema: Schema | None = None
 
     def __init__(self, *layers: Layer):
         for place, layer in enumerate(layers):

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 LOSSES = {"cross-entropy": "CrossEntropyLoss", "mse": "MSELoss"}
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
 """Names on the command line, and the names in `fastnn` that they stand for."""
+
+DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
+"""Of each task."""
 
 SCHEDULES = ("linear", "constant")
 DTYPES = ("float32", "float64")
@@ -46,7 +51,7 @@ class Settings:
     hidden: tuple[int, ...] = (100,)
     activation: str = "relu"
     dropout: float = 0.0
-    loss: str = "cross-entropy"
+    loss: str | None = None
     optimizer: str = "sgd"
     lr: float | None = None
     momentum: float | None = None
@@ -59,6 +64,12 @@ class Settings:
     seed: int = 0
     dtype: str = "float32"
     threads: int | None = None
+    target: str | None = None
+    task: str | None = None
+    impute: bool = False
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    test: float = 0.2
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -67,11 +78,37 @@ class Settings:
 
     def _check_names(self) -> None:
         check_dataset(self.dataset)
+        self._check_table()
         one_of("activation", self.activation, ACTIVATIONS)
-        one_of("loss", self.loss, LOSSES)
+        if self.loss is not None:
+            one_of("loss", self.loss, LOSSES)
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("schedule", self.schedule, SCHEDULES)
         one_of("dtype", self.dtype, DTYPES)
+
+    def _check_table(self) -> None:
+        """Check what is told of a table, which is for files alone."""
+        from fastnn.datasets import is_path
+
+        if self.task is not None:
+            one_of("task", self.task, DEFAULT_LOSSES)
+        self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
+        for name in ("target", "task", "impute", "drop", "categorical"):
+            if getattr(self, name) and not is_path(self.dataset):
+                raise SettingError(name, f"data set {self.dataset} has a target and columns of its "
+                                   "own; this is for files")  # fmt: skip
+
+    def choose_loss(self, task: str) -> None:
+        """Fill in the loss that a task takes, where none is told; raise SettingError for another.
+
+        Classes take any loss, numbers all but cross-entropy.
+        """
+        if self.loss is None:
+            self.loss = DEFAULT_LOSSES[task]
+        elif task == "regression" and self.loss == "cross-entropy":
+            raise SettingError(
+                "loss", f"{self.loss} is for classes; the target is numbers (regression)"
+            )
 
     def _check_optimizer(self) -> None:
         """Check what the optimizer is told, and fill in its defaults."""
@@ -117,10 +154,13 @@ class Settings:
 
 
 def check_dataset(name: str) -> None:
-    """Raise SettingError unless there is a data set of that name."""
-    from fastnn.datasets import DATASETS
+    """Raise SettingError unless there is a data set, or a file, of that name."""
+    from fastnn.datasets import DATASETS, is_path
 
-    one_of("dataset", name, DATASETS)
+    if not is_path(name):
+        one_of("dataset", name, DATASETS)
+    elif not Path(name).is_file():
+        raise SettingError("dataset", f"there is no file {name}")
 
 
 def one_of(setting: str, name: str, known: Iterable[str]) -> None:
@@ -130,3 +170,13 @@ def one_of(setting: str, name: str, known: Iterable[str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise SettingError(setting, f"unknown name {name!r}; known: {', '.join(known)}{hint}")
+
+
+def from_plain(plain: Mapping[str, Any]) -> Settings:
+    """Settings from JSON, which has lists for tuples.
+
+    Raises SettingError for values that are not allowed, TypeError for names that are none.
+    """
+    return Settings(**{
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    })  # fmt: skip

@@ -21,7 +21,7 @@ from fastnn import checkpoint, files
 from fastnn.datasets import Dataset
 from fastnn.runs import Run
 from fastnn.search import key_of
-from fastnn.settings import Settings
+from fastnn.settings import Settings, from_plain
 from fastnn.steps import NonFiniteLossError
 
 RESULTS, BEST = "results.jsonl", "best.safetensors"
@@ -63,11 +63,7 @@ class Result:
     def from_line(cls, line: str) -> Result:
         """The result of a line; raises LookupError, TypeError or ValueError for what is none."""
         plain = json.loads(line)
-        settings = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in plain.pop("settings").items()
-        }
-        return cls(Settings(**settings), **plain)
+        return cls(from_plain(plain.pop("settings")), **plain)
 
 
 class Sweep:

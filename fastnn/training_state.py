@@ -52,7 +52,7 @@ class TrainingState:
     def __post_init__(self) -> None:
         self.parts = list(filter(_has_state, self.parts))
         self._model = self.training.model
-        self._architecture = _architecture(self._model)
+        self._description = _description(self._model)
         self._dropouts = [x for x in every_layer([self._model]) if isinstance(x, Dropout)]
 
     def check_kept(self) -> None:
@@ -62,7 +62,7 @@ class TrainingState:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, whole or not at all; raises OSError where it cannot be written."""
         state, tensors = container.separated(self._state(), TRAINING)
-        description = {"model": self._architecture, TRAINING: state}
+        description = {**self._description, TRAINING: state}
         content = container.packed(description, {**self._model.state_dict(), **tensors})
         with replacing(path) as file:
             file.write(content)
@@ -107,14 +107,14 @@ class TrainingState:
     def _check_architecture(self, found: Any) -> None:
         """Raise ModelFileError for layers that are not this model's, though their shapes are."""
         for (place, ours), (_, theirs) in zip(
-            _layers(self._architecture), _layers(found), strict=False
+            _layers(self._description["model"]), _layers(found), strict=False
         ):
             if ours != theirs:
                 raise ModelFileError(
                     f"found {_named(theirs)} as {place}; expected {_named(ours)}: the checkpoint "
                     "is of another model"
                 )
-        count, expected = len(_layers(found)), len(_layers(self._architecture))
+        count, expected = len(_layers(found)), len(_layers(self._description["model"]))
         if count != expected:
             raise ModelFileError(f"found a model of {count} layers; expected {expected}")
 
@@ -210,12 +210,15 @@ def _check_training(description: Mapping[str, Any]) -> None:
         raise ModelFileError("found a model alone; expected the checkpoint of a training")
 
 
-def _architecture(model: Sequential) -> Any:
-    """Description of a model, as a file gives it back; None where layers are the user's own."""
+def _description(model: Sequential) -> dict[str, Any]:
+    """Description of a model, as a file gives it back; of layers of the user's own there is none.
+
+    Raises TypeError and ValueError as `save` does for other models that cannot be saved.
+    """
     try:
-        return json.loads(json.dumps(description_of(model)["model"]))
+        return json.loads(json.dumps(description_of(model)))
     except UnknownLayerError:
-        return None
+        return {"model": None}
 
 
 def _layers(described: Any, place: str = "model") -> list[tuple[str, Any]]:

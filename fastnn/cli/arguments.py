@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from fastnn.cli.errors import fail
-from fastnn.settings import SettingError
+from fastnn.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.datasets import Dataset
+    from fastnn.schema import Schema
     from fastnn.sequential import Sequential
 
-DATASETS = "digits, mnist, fashion-mnist, disk or two-class."
+DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
 
 
@@ -39,6 +40,85 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
         raise SettingError("subset", str(error)) from None
     except ValueError as error:  # a damaged file
         fail(str(error))
+
+
+def is_path(dataset: str) -> bool:
+    """Whether a data set is a file, rather than one of those with a name."""
+    from fastnn import datasets
+
+    return datasets.is_path(dataset)
+
+
+def read_settled(settings: Settings) -> Dataset:
+    """Read the data set, or the table, that settings name."""
+    if is_path(settings.dataset):
+        return read_own(settings)
+    return read_dataset(settings.dataset, settings.subset)
+
+
+def read_own(settings: Settings) -> Dataset:
+    """Read the table that settings name; one that cannot be learned from ends the command."""
+    from fastnn import datasets
+    from fastnn.tabular import TargetError
+
+    try:
+        return datasets.load(
+            settings.dataset, target=settings.target, task=settings.task, impute=settings.impute,
+            drop=settings.drop, categorical=settings.categorical, test=settings.test,
+            subset=settings.subset, dtype=settings.dtype,
+        )  # fmt: skip
+    except datasets.SubsetError as error:
+        raise SettingError("subset", str(error)) from None
+    except TargetError as error:
+        raise SettingError("target", str(error)) from None
+    except (ValueError, ImportError) as error:
+        fail(str(error))
+
+
+def read_labelled(model: Sequential, path: str, target: str | None):
+    """Rows of a file, their targets, and which they are in words: those held out, or all.
+
+    A file that does not hold what the model was trained on ends the command.
+    """
+    import numpy as np
+
+    from fastnn.tables import read_table
+    from fastnn.tabular import encoded_rows, find_target
+
+    schema = input_schema(model)
+    if schema.target is None:
+        fail("the model was not trained on a file, so it knows no target; name a data set instead")
+    try:
+        table = read_table(path)
+        _, values = find_target(table, target or schema.target.name)
+        y = schema.target.encode(values, model.classes, table.name)
+        columns = schema.read(table)
+        for message in schema.unseen(columns):
+            typer.echo(f"fastnn: {message}", err=True)
+        rows, which = np.arange(len(y)), f"{len(y):,} rows of {path}"
+        if schema.split is not None and schema.split.made_of(y):
+            rows = schema.split.parts(y)[1]
+            which = f"{len(rows):,} rows of {path} that training held out"
+        return encoded_rows(schema, columns, rows), y[rows], which
+    except (ValueError, ImportError) as error:
+        fail(str(error))
+
+
+def input_schema(model: Sequential) -> Schema:
+    """What a model says of its inputs; where it says nothing, that they are numbers."""
+    import dataclasses
+
+    from fastnn.layers import Linear
+    from fastnn.schema import Schema
+    from fastnn.stages import flat_layers
+
+    schema = model.schema or Schema()
+    if schema.columns:
+        return schema
+    widths = [each.in_features for each in flat_layers(model) if isinstance(each, Linear)]
+    if not widths:
+        fail("the model has no Linear layer, so it is not known how many columns it takes")
+    return dataclasses.replace(schema, columns=Schema.of_numbers(widths[0]).columns, named=False)
 
 
 def read_model(path: Path) -> Sequential:

@@ -1,4 +1,4 @@
-"""`fastnn evaluate`: a model's accuracy on a data set."""
+"""`fastnn evaluate`: how good a model is on a data set."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import fastnn
-from fastnn.cli.arguments import DATASETS, MODEL, read_dataset, read_model
+from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
-from fastnn.settings import LOSSES, Settings, check_dataset, one_of
+from fastnn.settings import DEFAULT_LOSSES, LOSSES, check_dataset, one_of
 
 if TYPE_CHECKING:
     from fastnn.datasets import Dataset
@@ -20,23 +20,47 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)],
-    loss: Annotated[str, typer.Option(help="cross-entropy or mse.")] = Settings.loss,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="cross-entropy or mse. [default: cross-entropy for classes, mse for numbers]"
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(help="Of a file: the column to compare with, if not that of the training."),
+    ] = None,
 ) -> None:
-    """Print a model's accuracy and loss on test rows."""
+    """Print how good a model is on test rows: accuracy and loss, or for numbers R2 and RMSE.
+
+    Of a file that the model was trained on, these are the rows that were held out; of another one,
+    all rows.
+    """
     with reported_errors():
         check_dataset(dataset)
-        one_of("loss", loss, LOSSES)
-        chain, data = read_model(model), read_dataset(dataset)
-        _check_fit(chain, model, data)
-        function = getattr(fastnn, LOSSES[loss])()
+        if loss is not None:
+            one_of("loss", loss, LOSSES)
+        chain = read_model(model)
+        if is_path(dataset):
+            x, y, rows = read_labelled(chain, dataset, target)
+        else:
+            data = read_dataset(dataset)
+            _check_fit(chain, model, data)
+            x, y, rows = data.x_test, data.y_test, f"{len(data.x_test):,} test rows of {dataset}"
+        task = "classification" if y.dtype.kind == "i" else "regression"
+        loss = loss or DEFAULT_LOSSES[task]
         try:
-            result = fastnn.evaluate(chain, data.x_test, data.y_test, loss=function)
-        except ValueError as error:  # a chain whose layers do not fit each other
+            result = fastnn.evaluate(chain, x, y, loss=getattr(fastnn, LOSSES[loss])())
+        except (TypeError, ValueError) as error:  # layers that do not fit each other, or the task
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
-    typer.echo(
-        f"accuracy {result.accuracy:.2%}, loss {result.loss:.4g} "
-        f"on the {len(data.x_test):,} test rows of {dataset}"
-    )
+        if task == "classification":
+            scores = f"accuracy {result.accuracy:.2%}"
+        else:
+            from fastnn.scores import regression_scores
+
+            found = regression_scores(y, fastnn.predict(chain, x)[:, 0])
+            scores = f"r2 {found['r2']:.4f}, rmse {found['rmse']:.4g}"
+    typer.echo(f"{scores}, loss {result.loss:.4g} on the {rows}")
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ from fastnn.cli.errors import reported_errors
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from fastnn.schema import Schema
     from fastnn.sequential import Sequential
 
 
@@ -25,7 +26,26 @@ def info(
     _print_chain(chain)
     if chain.classes:
         typer.echo(f"classes: {', '.join(chain.classes)}")
+    if chain.schema is not None:
+        _print_schema(chain.schema)
     typer.echo(f"{model}: {size:,} bytes")
+
+
+def _print_schema(schema: Schema) -> None:
+    """Print what a model predicts, and from which columns or pictures."""
+    from fastnn.summary import few
+
+    if schema.target is not None:
+        typer.echo(f"{schema.target.task} of {schema.target.name}")
+    if schema.columns:
+        named = [
+            each.name if each.categories is None else f"{each.name} ({few(each.categories, 3)})"
+            for each in schema.columns
+        ]
+        typer.echo(f"columns: {few(named, 20)}")
+    if schema.image is not None:
+        height, width = schema.image.shape
+        typer.echo(f"pictures: converted to {height}x{width}")
 
 
 def _print_chain(model: Sequential) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+_TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "prediction")
+
 
 def print_table(titles: list[str], rows: list[list[str]]) -> None:
-    """Print a table, its first column to the left where that is text."""
+    """Print a table, columns of text to the left."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -13,7 +15,7 @@ def print_table(titles: list[str], rows: list[list[str]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
-        table.add_column(title, justify="left" if title == "layer" else "right", no_wrap=True)
+        table.add_column(title, justify="left" if title in _TEXTS else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)

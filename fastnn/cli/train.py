@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, read_dataset
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
+from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
 from fastnn.settings import SettingError, Settings
 
@@ -43,7 +44,12 @@ def train(
     dropout: Annotated[
         float, typer.Option(help="Share dropped behind each activation.")
     ] = Settings.dropout,
-    loss: Annotated[str, typer.Option(help="cross-entropy or mse.")] = Settings.loss,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="cross-entropy or mse. [default: cross-entropy for classes, mse for numbers]"
+        ),
+    ] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, adam or adamw.")] = Settings.optimizer,
     lr: Annotated[
         float | None,
@@ -74,6 +80,34 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files. [default: runs/DATASET]")
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a file: the column to predict, its place (-1 for the last) where columns "
+            "have no names, or a .npy file."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="classification or regression. [default: told from the target]"),
+    ] = None,
+    impute: Annotated[
+        bool,
+        typer.Option(
+            "--impute", help="Fill missing values with the median or most frequent category."
+        ),
+    ] = Settings.impute,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to leave out; repeat for more."),
+    ] = None,
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of numbers that stand for categories."),
+    ] = None,
+    test: Annotated[
+        float, typer.Option(help="Share of a file's rows to hold out for the test.")
+    ] = Settings.test,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="File to keep the state of the run in, for --resume."),
@@ -92,29 +126,37 @@ def train(
         settings = Settings(
             dataset, tuple(hidden or Settings.hidden), activation, dropout, loss, optimizer, lr,
             momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
-            threads,
+            threads, target=target, task=task, impute=impute, drop=tuple(drop or ()),
+            categorical=tuple(categorical or ()), test=test,
         )  # fmt: skip
         check_checkpoint(checkpoint, every, resume)
         if checkpoint is not None and resume:
             settings = resumed(checkpoint, settings, is_told(context))
-        folder = out or Path("runs", settings.dataset)
+        folder = out or Path("runs", Path(settings.dataset).stem)
         check_folder(folder)
         check_apart(checkpoint, folder)
 
         from fastnn.runs import Run
 
-        run = Run(settings, read_dataset(settings.dataset, settings.subset))
+        data = read_settled(settings)
+        run = Run(settings, data)
+        print_summary(data)
         _print_plan(run)
         _announce_compilation(settings.dtype)
         _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)
-        test = run.evaluate()
+        run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
     typer.echo(
-        f"test accuracy {test.accuracy:.2%}, test loss {test.loss:.4g}; "
-        f"{run.seconds:.3g} s of training\n"
-        f"{folder}: {', '.join(files)}"
+        f"{_test_result(run)}; {run.seconds:.3g} s of training\n{folder}: {', '.join(files)}"
     )
+
+
+def _test_result(run: Run) -> str:
+    assert run.test is not None
+    if run.scores:
+        return f"test r2 {run.scores['r2']:.4f}, test rmse {run.scores['rmse']:.4g}"
+    return f"test accuracy {run.test.accuracy:.2%}, test loss {run.test.loss:.4g}"
 
 
 def _train(run: Run, folder: Path, **checkpoints) -> None:
@@ -152,7 +194,7 @@ def _announce_compilation(dtype: str) -> None:
 def _print_plan(run: Run) -> None:
     """Say what is going to be trained, and on what."""
     settings, rows = run.settings, run.rows
-    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes)]
+    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes) or 1]
     kind = f" {settings.activation}" if settings.hidden else ""
     validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
     typer.echo(

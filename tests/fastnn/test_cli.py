@@ -19,6 +19,9 @@ from fastnn.cli import app
 from fastnn.settings import SettingError, Settings
 from kernels import epoch
 
+TABLE = {  # settings for files alone
+    "target": None, "task": None, "impute": False, "drop": [], "categorical": [], "test": 0.2,
+}  # fmt: skip
 FILES = {"model.safetensors", "history.json", "curves.png", "confusion.png"}
 
 
@@ -117,6 +120,7 @@ def test_the_history_tells_all_of_the_run(digits_run):
         "loss": "cross-entropy", "optimizer": "sgd", "lr": 0.05, "momentum": 0.9,
         "weight_decay": 0.0, "schedule": "linear", "batch_size": 32, "epochs": 30, "subset": None,
         "validation": 0.1, "seed": 0, "dtype": "float32", "threads": None,
+        **TABLE,
     }  # fmt: skip
     assert found["rows"] == {"training": 1293, "validation": 144, "test": 360}
     assert found["parameters"] == 64 * 100 + 100 + 100 * 10 + 10
@@ -167,7 +171,7 @@ def test_every_setting_reaches_the_run(tmp_path):
         "dataset": "two-class", "hidden": [7, 5], "activation": "tanh", "dropout": 0.25,
         "loss": "mse", "optimizer": "adamw", "lr": 0.004, "momentum": None, "weight_decay": 0.02,
         "schedule": "constant", "batch_size": 16, "epochs": 2, "subset": 100, "validation": 0.2,
-        "seed": 9, "dtype": "float64", "threads": 1,
+        "seed": 9, "dtype": "float64", "threads": 1, **TABLE,
     }  # fmt: skip
     assert found["rows"] == {"training": 80, "validation": 20, "test": 200}
     model = fastnn.load(tmp_path / "model.safetensors")

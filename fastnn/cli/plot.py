@@ -1,0 +1,188 @@
+"""`fastnn plot`: pictures that compare runs, and of what each has learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.tables import print_table
+from fastnn.settings import one_of
+
+if TYPE_CHECKING:
+    from fastnn.datasets import Dataset
+    from fastnn.sequential import Sequential
+
+_FORMATS = ("png", "svg", "pdf")
+
+
+@dataclass
+class _RunFiles:
+    """A run's name in pictures, its folder, and what its `history.json` holds."""
+
+    name: str
+    folder: Path
+    record: dict[str, Any]
+
+
+def plot(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders that `fastnn train` wrote.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("plots"),
+    picture_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+) -> None:
+    """Compare runs, and show what each has learned.
+
+    Writes the learning curves of all runs together, and for each run its first layer's weights, its
+    worst mistakes and its calibration on the test rows, and for two features the decision surface.
+    """
+    with reported_errors():
+        one_of("format", picture_format, _FORMATS)
+        found = _read_runs(runs)
+        from fastnn import plots
+
+        written = [out / f"comparison.{picture_format}"]
+        plots.comparison({run.name: run.record["history"] for run in found}, written[0])
+        for run in found:
+            written += _plot_run(run, out / run.name, picture_format)
+    _print_runs(found)
+    typer.echo("\n".join(map(str, written)))
+
+
+def _read_runs(folders: list[Path]) -> list[_RunFiles]:
+    """Read what runs have recorded; one that has recorded nothing ends the command."""
+    found = []
+    for folder in folders:
+        path = folder / "history.json"
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            settings, history = record["settings"], record["history"]
+            if not (isinstance(settings, dict) and any(map(len, history.values()))):
+                raise ValueError("no epochs")
+        except OSError as error:
+            fail(f"{path}: {error.strerror}; expected a folder that fastnn train wrote")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            fail(f"{path}: found no history of a run ({error})")
+        found.append(_RunFiles("", folder, record))
+    for run, name in zip(found, _run_names(folders), strict=True):
+        run.name = name
+    return found
+
+
+def _run_names(folders: list[Path]) -> list[str]:
+    """Shortest ends of the paths that tell the runs apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    if len(set(parts)) < len(parts):
+        raise typer.BadParameter("a run is named twice", param_hint="'RUN...'")
+    depth = next(n for n in range(1, 1000) if len({p[-n:] for p in parts}) == len(parts))
+    return ["-".join(each[-depth:]).strip("/\\") for each in parts]
+
+
+def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
+    """Draw what there is to see of a run; say what there is not, and why."""
+    from fastnn import plots
+    from fastnn.checkpoint import ModelFileError, load
+
+    try:
+        model = load(run.folder / "model.safetensors")
+    except (OSError, ModelFileError) as error:
+        typer.echo(f"{run.name}: no pictures of its model: {error}", err=True)
+        return []
+    try:
+        data: Dataset | None = _data(run.record["settings"])
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        typer.echo(f"{run.name}: no pictures of its test rows: {error}", err=True)
+        data = None
+    shape = None if data is None else data.image_shape
+    features = model.schema.features if model.schema is not None else []
+    pictures: dict[str, Callable[[Path], Any]] = {
+        "weights": lambda path: plots.weights(model, shape, features, path)
+    }
+    if data is not None:
+        pictures |= _test_pictures(model, data, features)
+    written = []
+    for name, draw in pictures.items():
+        try:
+            draw(folder / f"{name}.{ending}")
+        except ValueError as error:  # nothing to show, or a file that has changed since
+            typer.echo(f"{run.name}: no {name}: {error}", err=True)
+        else:
+            written.append(folder / f"{name}.{ending}")
+    return written
+
+
+def _data(settings: dict[str, Any]) -> Dataset:
+    """Load the data of a run again."""
+    from fastnn import datasets
+
+    name = settings["dataset"]
+    options: dict[str, Any] = {"subset": settings.get("subset")}
+    if datasets.is_path(name):
+        own = ("target", "task", "impute", "drop", "categorical", "test", "dtype")
+        options |= {key: settings[key] for key in own if key in settings}
+    return datasets.load(name, **options)
+
+
+def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dict[str, Callable]:
+    """Pictures of a model's outputs for the test rows."""
+    import fastnn
+    from fastnn import plots
+    from fastnn.scores import probabilities
+
+    x, y = data.x_test, data.y_test
+    outputs = fastnn.predict(model, x)
+    pictures: dict[str, Callable[[Path], Any]] = {}
+    if data.classes:
+        link = "softmax" if model.schema is None else model.schema.link
+        shares = probabilities(outputs, link)
+        pictures["mistakes"] = lambda path: plots.mistakes(
+            x, y, shares, data.classes, data.image_shape, path
+        )
+        pictures["calibration"] = lambda path: plots.calibration(shares, y, path)
+    else:
+        assert data.schema is not None
+        assert data.schema.target is not None
+        name = data.schema.target.name
+        pictures["predictions"] = lambda path: plots.predictions(y, outputs[:, 0], name, path)
+    if x.shape[1] == 2:
+        names = features or ["x0", "x1"]
+        pictures["decision"] = lambda path: plots.decision(model, x, y, data.classes, names, path)
+    return pictures
+
+
+def _print_runs(runs: list[_RunFiles]) -> None:
+    """Print a line for each run: what it was, and how well it did."""
+    rows = []
+    for run in runs:
+        settings, history = run.record["settings"], run.record["history"]
+        test = run.record.get("test") or {}
+        seconds = sum(each or 0 for each in history.get("seconds", []))
+        rows.append([
+            run.name,
+            "-".join(map(str, settings.get("hidden", []))) or "none",
+            f"{settings.get('optimizer')} {settings.get('lr')}",
+            f"{len(next(iter(history.values())))}",
+            f"{seconds:.2f}",
+            _last(history, "val_loss"),
+            _score(test),
+        ])  # fmt: skip
+    print_table(
+        ["run", "hidden", "optimizer", "epochs", "seconds", "validation loss", "test"], rows
+    )
+
+
+def _last(history: dict[str, list], name: str) -> str:
+    values = [each for each in history.get(name, []) if each is not None]
+    return f"{values[-1]:.4g}" if values else ""
+
+
+def _score(test: dict[str, Any]) -> str:
+    if test.get("r2") is not None:
+        return f"r2 {test['r2']:.4f}"
+    return f"{test['accuracy']:.2%}" if test.get("accuracy") is not None else ""

@@ -1,0 +1,226 @@
+"""Image data sets in IDX files: which files, where they are, and how they are read."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import math
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DIGIT_CLASSES = tuple("0123456789")
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+IMAGE_SHAPE = (28, 28)
+
+_READ_BYTES = 1 << 20
+_MAX_DEFLATE_RATIO = 1032  # what a byte of deflate can expand to at most
+
+
+class DownloadError(OSError):
+    """No mirror of a data set could be read."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an image data set comes from, and how to know its files."""
+
+    mirrors: tuple[str, ...]
+    classes: tuple[str, ...]
+    train_labels_crc32: int
+    sha256: Mapping[str, str]
+
+
+_TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+_TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+_FILES = (*_TRAIN, *_TEST)
+
+_SOURCES = {
+    "mnist": _Source(
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        classes=DIGIT_CLASSES,
+        train_labels_crc32=0xBA07E8EF,
+        sha256={
+            _TRAIN[0]: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            _TRAIN[1]: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            _TEST[0]: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            _TEST[1]: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ),
+    "fashion-mnist": _Source(
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        classes=FASHION_CLASSES,
+        train_labels_crc32=0x2ED6E46A,
+        sha256={
+            _TRAIN[0]: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            _TRAIN[1]: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            _TEST[0]: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            _TEST[1]: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+    ),
+}
+
+
+def read(
+    name: str, folder: str | os.PathLike[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images, their labels, test images and their labels of the data set `name`.
+
+    Images are uint8 (n, 784), labels int64 (n,). The four files are those of `folder` or of the
+    folder that FASTNN_DATA names, in its `name/` or directly in it, else downloaded. Raises
+    FileNotFoundError where the folder lacks files, ValueError for a damaged one, and
+    `DownloadError` (an OSError) when no mirror answers.
+    """
+    paths = _find_files(name, folder)
+    train = _read_split(name, *(paths[file] for file in _TRAIN))
+    return (*train, *_read_split(name, *(paths[file] for file in _TEST)))
+
+
+def _find_files(name: str, folder: str | os.PathLike[str] | None) -> dict[str, Path]:
+    """Return the path of each of the four files; download them if no folder is named."""
+    folder = folder or os.environ.get("FASTNN_DATA")
+    if not folder:
+        downloaded = _download(name)
+        return {file: downloaded / file for file in _FILES}
+    root = Path(folder).expanduser()
+    # The files of every data set have the same names, so a folder of its own goes first.
+    if (root / name).is_dir():
+        root = root / name
+    found = {file: _packed_or_plain(root / file) for file in _FILES}
+    missing = [file for file, path in found.items() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"data set {name!r}: the folder {root} lacks {', '.join(missing)} (gzipped or plain)"
+        )
+    return found
+
+
+def _packed_or_plain(path: Path) -> Path:
+    return path if path.is_file() else path.with_suffix("")
+
+
+def _download(name: str) -> Path:
+    """Return the cache folder that holds the four files, fetched from the first good mirror."""
+    import platformdirs
+
+    source = _SOURCES[name]
+    folder = Path(platformdirs.user_cache_dir("fastnn")) / name
+    if all(_has_sha256(folder / file, sha256) for file, sha256 in source.sha256.items()):
+        return folder
+
+    import pooch
+
+    failures = []
+    for mirror in source.mirrors:
+        try:
+            for file, sha256 in source.sha256.items():
+                pooch.retrieve(mirror + file, f"sha256:{sha256}", fname=file, path=folder)
+        except (OSError, ValueError) as error:  # no answer, or the wrong bytes
+            failures.append(f"  {mirror}{file}: {error}")
+        else:
+            return folder
+    raise DownloadError(
+        f"data set {name!r} could not be downloaded into {folder}; mirrors tried:\n"
+        + "\n".join(failures)
+        + f"\nSet FASTNN_DATA to a folder that holds the four files: {', '.join(_FILES)}"
+    )
+
+
+def _has_sha256(path: Path, sha256: str) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
+def _read_split(name: str, images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as uint8 (n, 784) and their labels as int64 (n,)."""
+    y = _read_idx(labels, ndim=1)
+    n_classes = len(_SOURCES[name].classes)
+    if y.max() >= n_classes:
+        raise ValueError(f"{labels}: found label {y.max()}, expected 0 to {n_classes - 1}")
+    for other, source in _SOURCES.items():
+        if other != name and zlib.crc32(y.data) == source.train_labels_crc32:
+            raise ValueError(f"{labels}: found the labels of {other!r}, expected those of {name!r}")
+    x = _read_idx(images, ndim=3)
+    if x.shape[1:] != IMAGE_SHAPE:
+        raise ValueError(f"{images}: found images of {x.shape[1:]}, expected {IMAGE_SHAPE}")
+    if len(x) != len(y):
+        raise ValueError(f"{images}: found {len(x)} images, expected {len(y)}, as in {labels}")
+    return x.reshape(len(x), -1), y.astype(np.int64)
+
+
+def _read_idx(path: Path, ndim: int) -> np.ndarray:
+    """Read an IDX file of bytes, gzipped or not, as uint8 of `ndim` dimensions.
+
+    Raises ValueError, naming the file, unless it is whole and of that kind.
+    """
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        limit = path.stat().st_size * (_MAX_DEFLATE_RATIO if gzipped else 1)
+        try:
+            with gzip.GzipFile(fileobj=file) if gzipped else file as stream:
+                return _parse_idx(path, stream, ndim, limit)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path}: found a damaged gzip stream ({error}), expected a whole file"
+            ) from error
+
+
+def _parse_idx(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> np.ndarray:
+    header = stream.read(4 + 4 * ndim)
+    magic = bytes((0, 0, 8, ndim))  # 8: the elements are unsigned bytes
+    if header[:4] != magic:
+        raise ValueError(f"{path}: found magic {header[:4].hex()!r}, expected {magic.hex()!r}")
+    if len(header) < 4 + 4 * ndim:
+        raise ValueError(f"{path}: found a header of {len(header)} bytes, expected {4 + 4 * ndim}")
+    shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
+    expected = math.prod(shape)
+    if expected == 0:
+        raise ValueError(f"{path}: found a header for no data, shape {shape}, expected some")
+    if expected > limit:  # before a broken header asks for all the memory there is
+        raise ValueError(
+            f"{path}: found a file of at most {limit} bytes, expected {expected} for shape {shape}"
+        )
+    array = np.empty(shape, np.uint8)
+    filled = _fill(stream, array.data.cast("B"))
+    if filled < expected:
+        raise ValueError(f"{path}: found {filled} bytes of data, expected {expected}: truncated")
+    if stream.read(1):  # reading on to the end also has gzip check its checksum
+        raise ValueError(f"{path}: found more than the expected {expected} bytes of data")
+    return array
+
+
+def _fill(stream: io.BufferedIOBase, buffer: memoryview) -> int:
+    """Fill `buffer` from `stream` and return the number of bytes read."""
+    filled = 0
+    while filled < len(buffer):
+        # In pieces: GzipFile.readinto makes a bytes object as long as what it is to fill.
+        count = stream.readinto(buffer[filled : filled + _READ_BYTES])
+        if not count:
+            break
+        filled += count
+    return filled

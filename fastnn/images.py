@@ -1,0 +1,160 @@
+"""Pictures of any size, made into the rows of pixels that a network was trained on."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_LEAST_CONTRAST = 16  # grey levels; less is a picture of nothing
+_FAINTEST = 0.1  # share of the full ink below which a pixel is paper: noise, and JPEG's traces
+_CENTRES = ("mass", "middle")
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a picture becomes inputs: light ink on a dark ground, of a given size and place.
+
+    `shape` is (height, width) of the result. What is drawn is cut out, scaled until its longer
+    side is `box` pixels, and put where its centre of mass (`centre` "mass") or the middle of the
+    cut ("middle") is the middle of the result, `top` being full ink. A picture that has the shape
+    already is only inverted, where it is dark on light, and scaled to `top`.
+
+    MNIST's digits were fitted in 20x20 and centred by mass in 28x28 (LeCun, Cortes and Burges,
+    "The MNIST database of handwritten digits").
+
+    Raises ValueError for sizes that are not positive, a box larger than the shape, or an unknown
+    centre.
+    """
+
+    shape: tuple[int, int] = (28, 28)
+    box: int = 20
+    top: float = 255.0
+    centre: str = "mass"
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        if not (
+            isinstance(shape, tuple)
+            and len(shape) == 2
+            and all(type(side) is int and side >= 1 for side in shape)
+            and type(self.box) is int
+            and 1 <= self.box <= min(shape)
+        ):
+            raise ValueError(
+                f"shape is {shape!r} and box {self.box!r}; expected two positive integers, and "
+                "one that is not above them"
+            )
+        if not (isinstance(self.top, (int, float)) and 0 < self.top < float("inf")):
+            raise ValueError(f"top is {self.top!r}; expected a positive number")
+        if self.centre not in _CENTRES:
+            raise ValueError(f"centre is {self.centre!r}; expected one of {', '.join(_CENTRES)}")
+
+    def __call__(self, source: str | os.PathLike[str] | bytes) -> np.ndarray:
+        """Pixels of a picture, float32 (1, height * width) from 0 to `top`.
+
+        `source` is a path, or the bytes of a file. Raises ValueError for what is no picture, or
+        one with nothing on it, and OSError where it cannot be read.
+        """
+        name = "the picture" if isinstance(source, bytes) else os.fspath(source)
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        grey = _light_on_dark(_opened(content, name))
+        if grey.shape != self.shape:
+            grey = self._placed(_cut_out(grey, name))
+        return (grey * (self.top / 255)).astype(np.float32).reshape(1, -1)
+
+    def _placed(self, ink: np.ndarray) -> np.ndarray:
+        """Scale a drawing to the box, and centre it on a dark ground."""
+        drawing = _scaled(ink, self.box)
+        if self.centre == "mass":
+            rows, columns = np.indices(drawing.shape)
+            middle = [float((each * drawing).sum() / drawing.sum()) for each in (rows, columns)]
+            # MNIST's centres of mass lie about pixel 14 of 0 to 27.
+            corner = [round(s // 2 - m) for s, m in zip(self.shape, middle, strict=True)]
+        else:
+            corner = [(s - d) // 2 for s, d in zip(self.shape, drawing.shape, strict=True)]
+        top, left = (
+            int(np.clip(c, 0, s - d))
+            for c, s, d in zip(corner, self.shape, drawing.shape, strict=True)
+        )
+        result = np.zeros(self.shape)
+        result[top : top + drawing.shape[0], left : left + drawing.shape[1]] = drawing
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` makes the same conversion of."""
+        return {
+            "shape": list(self.shape), "box": self.box, "top": self.top, "centre": self.centre,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Conversion:
+        """Make a conversion from plain values; raises ValueError for others."""
+        if not isinstance(plain, dict) or plain.keys() != {"shape", "box", "top", "centre"}:
+            raise ValueError(f"found {plain!r}; expected shape, box, top and centre of a picture")
+        shape = tuple(plain["shape"]) if isinstance(plain["shape"], list) else plain["shape"]
+        return cls(shape, plain["box"], plain["top"], plain["centre"])
+
+
+def _opened(content: bytes, name: str) -> np.ndarray:
+    """Grey levels of a picture, float64 (height, width) from 0 to 255."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            return _grey(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError:
+        raise ValueError(f"{name}: found no picture; expected PNG, JPEG or the like") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: found a damaged picture: {error}") from error
+
+
+def _grey(image: Image) -> np.ndarray:
+    if image.mode == "F" or image.mode.startswith("I"):  # more than 8 bits
+        levels = np.asarray(image, np.float64)
+        return levels * (255 / max(levels.max(), 1))
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("L"), np.float64)
+    grey, alpha = (np.asarray(each, np.float64) for each in image.convert("LA").split())
+    # What is transparent is paper: white below dark ink, black below light ink.
+    light = (grey * alpha).sum() > 127.5 * alpha.sum()
+    return (grey * alpha + (0 if light else 255) * (255 - alpha)) / 255
+
+
+def _light_on_dark(grey: np.ndarray) -> np.ndarray:
+    """Invert a picture whose edge is light."""
+    return 255 - grey if _edge(grey) > 127.5 else grey
+
+
+def _edge(grey: np.ndarray) -> float:
+    """Grey level of the ground: the median along the edge."""
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+
+
+def _cut_out(grey: np.ndarray, name: str) -> np.ndarray:
+    """Cut out what is lighter than the ground, as ink from 0 to 1."""
+    ink = np.clip(grey - _edge(grey), 0, None)
+    if ink.max() < _LEAST_CONTRAST:
+        raise ValueError(f"{name}: found a picture of one shade; expected something drawn on it")
+    ink /= ink.max()
+    ink[ink < _FAINTEST] = 0
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _scaled(ink: np.ndarray, box: int) -> np.ndarray:
+    """Scale ink until its longer side is `box` pixels and its fullest 255."""
+    from PIL import Image
+
+    height, width = (max(1, round(side * box / max(ink.shape))) for side in ink.shape)
+    image = Image.fromarray(ink.astype(np.float32))  # floats, so that thin lines keep their shades
+    scaled = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float64)
+    scaled = np.clip(scaled, 0, None)
+    return scaled * (255 / scaled.max())

@@ -1,0 +1,171 @@
+"""Learning curves: those of one run, and those of several together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.plots.style import DASHES, INKS, MARKERS, new_figure, plain, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_STYLES = {"training": (INKS[0], DASHES[0]), "validation": (INKS[1], DASHES[1])}
+_LOG_DECADES = 2
+
+Series = tuple[np.ndarray, np.ndarray]
+
+
+def curves(
+    history: Mapping[str, Sequence[float | None] | None],
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot loss and accuracy against the epoch; return the figure, written to `path` as PNG.
+
+    `history` holds `loss`, `accuracy`, `val_loss` and `val_accuracy`, one number an epoch,
+    accuracies as fractions. A key may be missing or None, and so may single entries; those, and
+    numbers that are not finite, are left out. Without accuracies there is one panel. The loss axis
+    is logarithmic where the losses span more than two decades.
+
+    Raises ValueError when there is nothing to plot, and OSError when `path` cannot be written; no
+    partial file is left.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    panels = {key: series for key in ("loss", "accuracy") if (series := _series(history, key))}
+    if not panels:
+        raise ValueError(f"history holds no finite loss or accuracy: its keys are {list(history)}")
+    layout = ConstrainedLayoutEngine(w_pad=0.1)
+    figure = new_figure(4.8 * len(panels), 3.4, layout)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (key, series) in zip(all_axes, panels.items(), strict=True):
+        _panel(axes, key, series)
+    return save(figure, path)
+
+
+def comparison(
+    histories: Mapping[str, Mapping[str, Sequence[float | None] | None]],
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot the learning curves of several runs together; return the figure, written to `path`.
+
+    `histories` holds one as in `curves` for each name of a run. A run's validation is drawn with
+    its own ink, dashes and marker, its training as a thin line of the same ink; where there is no
+    validation, training takes its place.
+
+    Raises ValueError when there is nothing to plot, and OSError when `path` cannot be written.
+    """
+    panels = {
+        key: {name: each for name, one in histories.items() if (each := _series(one, key))}
+        for key in ("loss", "accuracy")
+    }
+    panels = {key: runs for key, runs in panels.items() if runs}
+    if not panels:
+        raise ValueError(f"no finite loss or accuracy in the histories of {list(histories)}")
+    figure = new_figure(4.8 * len(panels), 3.6 + 0.22 * -(-len(histories) // 2))
+    styles = {name: _cycled(place) for place, name in enumerate(histories)}
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (key, runs) in zip(all_axes, panels.items(), strict=True):
+        for name, series in runs.items():
+            _draw_run(axes, name, series, *styles[name])
+        _frame(axes, key, [each for series in runs.values() for each in series.values()])
+        best = "validation" if any("validation" in each for each in runs.values()) else "training"
+        axes.set_title(f"{best} {key}" + (", thin: training" if best == "validation" else ""))
+    handles = {
+        label: line
+        for axes in all_axes
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=2, frameon=False,
+        handlelength=5,
+    )  # fmt: skip
+    return save(figure, path)
+
+
+def _cycled(place: int):
+    """Ink, dashes and marker of a run: no two alike in the first seventy."""
+    return INKS[place % len(INKS)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)]
+
+
+def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, marker) -> None:
+    epochs, values = series["validation" if "validation" in series else "training"]
+    axes.plot(epochs, values, color=ink, linestyle=dashes, linewidth=1.8, marker=marker,
+              markersize=5.5, markevery=max(1, len(values) // 6), label=name)  # fmt: skip
+    if len(series) == 2:
+        axes.plot(*series["training"], color=ink, linestyle=dashes, linewidth=0.8)
+
+
+def _series(history: Mapping[str, Sequence[float | None] | None], key: str) -> dict[str, Series]:
+    """Return the epochs and values of `key`, for training and validation, where there are any."""
+    found = {}
+    for name, full_key in (("training", key), ("validation", f"val_{key}")):
+        entries = history.get(full_key)
+        values = np.array([] if entries is None else entries, dtype=np.float64)  # None is NaN
+        finite = np.isfinite(values)
+        if finite.any():
+            found[name] = (np.flatnonzero(finite) + 1, values[finite])
+    return found
+
+
+def _panel(axes: Axes, key: str, series: dict[str, Series]) -> None:
+    for name, (epochs, values) in series.items():
+        color, dashes = _STYLES[name]
+        axes.plot(epochs, values, dashes, color=color, linewidth=1.8, marker="o", markersize=5,
+                  markevery=[len(values) - 1], label=name)  # fmt: skip
+    _frame(axes, key, list(series.values()))
+    _label_ends(axes, key, series)
+
+
+def _frame(axes: Axes, key: str, series: Sequence[Series]) -> None:
+    """Set the axes of loss or accuracy against the epoch."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    last = max(epochs[-1] for epochs, _ in series)
+    margin = max(0.02 * (last - 1), 0.2)
+    axes.set_xlim(1 - min(margin, 0.9), last + margin)  # there is no epoch 0
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.set(xlabel="epoch", ylabel=key)
+    if key == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    elif _spans_decades(np.concatenate([values for _, values in series])):
+        axes.set_yscale("log")
+    plain(axes)
+
+
+def _spans_decades(values: np.ndarray) -> bool:
+    return bool(values.min() > 0 and values.max() / values.min() > 10**_LOG_DECADES)
+
+
+def _label_ends(axes: Axes, key: str, series: dict[str, Series]) -> None:
+    """Write each curve's name and final value to the right of the panel, at its height."""
+    number = "{:.2%}" if key == "accuracy" else "{:.4g}"
+    axes.autoscale_view()  # the heights are those of the final limits
+    heights = {}
+    for name, (epochs, values) in series.items():
+        point = axes.transData.transform((epochs[-1], values[-1]))
+        heights[name] = axes.transAxes.inverted().transform(point)[1]
+    for name, height in _spread(heights, gap=0.14).items():
+        axes.annotate(
+            f"{name}\n{number.format(series[name][1][-1])}",
+            xy=(1, height),
+            xytext=(6, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=_STYLES[name][0],
+            verticalalignment="center",
+            fontsize="small",
+        )
+
+
+def _spread(heights: dict[str, float], gap: float) -> dict[str, float]:
+    """Move up to two heights apart to at least `gap` and half that from 0 and 1, in order."""
+    names = sorted(heights, key=lambda name: heights[name])
+    low, high = np.clip([heights[names[0]], heights[names[-1]]], gap / 2, 1 - gap / 2)
+    half = max(high - low, gap * (len(names) - 1)) / 2
+    middle = np.clip((low + high) / 2, half + gap / 2, 1 - half - gap / 2)
+    return dict(zip(names, np.linspace(middle - half, middle + half, len(names)), strict=True))

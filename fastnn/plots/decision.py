@@ -1,0 +1,110 @@
+"""What a network makes of the plane: its decision surface for data of two features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.plots.style import MARKERS, SEQUENTIAL, new_figure, save
+from fastnn.scores import probabilities
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fastnn.sequential import Sequential
+
+_GRID = 240
+_MOST_POINTS = 600
+
+
+def decision(
+    model: Sequential,
+    x: np.ndarray,
+    y_true: np.ndarray,
+    classes: Sequence[str] = (),
+    features: Sequence[str] = ("x0", "x1"),
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot what a model of two inputs predicts over the plane; return it, written to `path`.
+
+    With `classes`, areas are shaded by the most probable class, the lighter the less sure, with
+    lines between; points are the rows of `x` (n, 2), a marker for each class of `y_true` (n,).
+    Without, shades and lines are the numbers that a regression predicts. Of more than 600 rows
+    the first are drawn.
+
+    Raises ValueError for rows that are not of two features, and OSError when `path` cannot be
+    written.
+    """
+    from fastnn.evaluation import predict
+
+    x, y_true = np.asarray(x), np.asarray(y_true)
+    if x.ndim != 2 or x.shape[1] != 2 or y_true.shape != x.shape[:1] or len(x) == 0:
+        raise ValueError(f"x must be (n, 2) and y_true (n,), got {x.shape} and {y_true.shape}")
+    figure = new_figure(5.6, 4.6)
+    axes = figure.subplots()
+    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+    margin = 0.05 * np.where(high > low, high - low, 1)
+    sides = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
+    plane = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2)
+    outputs = predict(model, plane).reshape(_GRID, _GRID, -1)
+    x, y_true = x[:_MOST_POINTS], y_true[:_MOST_POINTS]
+    if classes:
+        link = "softmax" if model.schema is None else model.schema.link
+        _shade_classes(axes, sides, outputs, classes, link)
+        for place, name in enumerate(classes):
+            own = x[y_true == place]
+            axes.plot(
+                own[:, 0], own[:, 1], MARKERS[place % len(MARKERS)], color=_ink(place, classes),
+                markersize=5, markeredgecolor=_edge(place, classes), markeredgewidth=0.7,
+                linestyle="none", label=name,
+            )  # fmt: skip
+        figure.legend(loc="outside right center", frameon=False)
+    else:
+        _shade_numbers(axes, sides, outputs[..., 0], x, y_true)
+    axes.set(xlabel=features[0], ylabel=features[1])
+    axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, path)
+
+
+def _ink(place: int, classes: Sequence[str]):
+    """Colour of a class: the first dark, the last light, in shades of grey too."""
+    from matplotlib import colormaps
+
+    return colormaps[SEQUENTIAL](place / max(len(classes) - 1, 1))
+
+
+def _edge(place: int, classes: Sequence[str]) -> str:
+    return "white" if place < len(classes) / 2 else "black"
+
+
+def _shade_classes(
+    axes: Axes, sides, outputs: np.ndarray, classes: Sequence[str], link: str
+) -> None:
+    shares = probabilities(outputs.reshape(-1, outputs.shape[-1]), link)
+    best = shares.argmax(axis=1)
+    least = 1 / len(classes)
+    sure = (shares.max(axis=1) - least) / (1 - least)
+    inks = np.array([_ink(place, classes)[:3] for place in range(len(classes))])
+    shade = 1 - 0.6 * sure[:, None] * (1 - inks[best])
+    extent = (sides[0][0], sides[0][-1], sides[1][0], sides[1][-1])
+    axes.imshow(shade.reshape(_GRID, _GRID, 3), extent=extent, origin="lower", aspect="auto")
+    for place in range(len(classes)):
+        inside = (best == place).reshape(_GRID, _GRID).astype(float)
+        if 0 < inside.mean() < 1:
+            axes.contour(*sides, inside, levels=[0.5], colors="black", linewidths=1.2)
+
+
+def _shade_numbers(axes: Axes, sides, numbers: np.ndarray, x, y_true) -> None:
+    low, high = min(numbers.min(), y_true.min()), max(numbers.max(), y_true.max())
+    levels = np.linspace(low, high, 11) if high > low else [low - 1, low + 1]
+    areas = axes.contourf(*sides, numbers, levels=levels, cmap=SEQUENTIAL)
+    axes.contour(*sides, numbers, levels=levels, colors="white", linewidths=0.6)
+    axes.scatter(
+        x[:, 0], x[:, 1], c=y_true, cmap=SEQUENTIAL, vmin=low, vmax=high, s=22, edgecolors="black",
+        linewidths=0.6,
+    )  # fmt: skip
+    axes.figure.colorbar(areas, ax=axes, aspect=30, pad=0.02).set_label("prediction; points: true")

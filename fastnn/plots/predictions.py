@@ -1,0 +1,51 @@
+"""What a regression predicts beside what was true."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.plots.style import INKS, new_figure, plain, save
+from fastnn.scores import regression_scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_POINTS = 5000
+
+
+def predictions(
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    name: str = "target",
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot predicted against true numbers, both (n,); return the figure, written to `path`.
+
+    On the dashed line the prediction is right. Of more than 5,000 points every so many-th is drawn.
+    Raises ValueError for arrays that differ in shape or are empty, and OSError when `path` cannot
+    be written.
+    """
+    y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+    if y_true.ndim != 1 or y_true.shape != y_pred.shape or y_true.size == 0:
+        raise ValueError(
+            f"y_true and y_pred must be of one shape (n,), n at least 1, "
+            f"got {y_true.shape} and {y_pred.shape}"
+        )
+    figure = new_figure(4.8, 4.6)
+    axes = figure.subplots()
+    ends = [min(y_true.min(), y_pred.min()), max(y_true.max(), y_pred.max())]
+    axes.plot(ends, ends, "--", color="0.4", linewidth=1.2)
+    step = -(-len(y_true) // _MOST_POINTS)
+    axes.plot(
+        y_true[::step], y_pred[::step], "o", color=INKS[0], markersize=4, alpha=0.6,
+        markeredgewidth=0,
+    )  # fmt: skip
+    scores = regression_scores(y_true, y_pred)
+    axes.set_title(f"R² {scores['r2']:.3f}, RMSE {scores['rmse']:.4g}", pad=10)
+    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+    axes.set_aspect("equal", adjustable="datalim")
+    plain(axes)
+    return save(figure, path)

@@ -1,0 +1,97 @@
+"""What the first layer of a network looks at."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.plots.style import SIGNED, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastnn.sequential import Sequential
+
+_MOST_UNITS = 64
+_MOST_FEATURES = 60
+
+
+def weights(
+    model: Sequential,
+    image_shape: tuple[int, int] | None = None,
+    features: Sequence[str] = (),
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Plot the weights of a model's first Linear layer; return the figure, written to `path`.
+
+    With `image_shape` (height, width) each unit is an image of what it looks for; else there is a
+    row for each unit and a column for each input, named by `features`. Grey is 0, white is
+    positive, black negative. Of many, the units (64) and inputs (60) with the largest weights
+    (Euclidean norm) are shown, in order.
+
+    Raises ValueError for a model without a Linear layer, or an image of another size, and OSError
+    when `path` cannot be written.
+    """
+    from fastnn.layers import Linear
+    from fastnn.stages import flat_layers
+
+    layer = next((each for each in flat_layers(model) if isinstance(each, Linear)), None)
+    if layer is None:
+        raise ValueError("the model has no Linear layer whose weights could be shown")
+    w = np.array(layer.weight.data)
+    if image_shape is not None and math.prod(image_shape) != w.shape[1]:
+        raise ValueError(f"image_shape is {image_shape}; the layer has {w.shape[1]} inputs")
+    units = _largest(w, 1, _MOST_UNITS)
+    shown = w[units]
+    limit = max(float(np.quantile(np.abs(shown), 0.995)), 1e-12)
+    if image_shape is None:
+        figure = _heat_map(shown, units, features, limit)
+    else:
+        figure = _images(shown.reshape(-1, *image_shape), limit)
+    if len(units) < len(w):
+        figure.suptitle(f"the {len(units)} of {len(w)} units with the largest weights")
+    return save(figure, path)
+
+
+def _largest(w: np.ndarray, axis: int, most: int) -> np.ndarray:
+    """Indices of the rows, or columns, of the largest norm, in order."""
+    return np.sort(np.argsort(-np.linalg.norm(w, axis=axis), kind="stable")[:most])
+
+
+def _images(images: np.ndarray, limit: float) -> Figure:
+    columns = min(len(images), max(1, math.ceil(math.sqrt(len(images)))))
+    rows = -(-len(images) // columns)
+    figure = new_figure(0.75 * columns + 1.2, 0.75 * rows + 0.5)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        axes.set_axis_off()
+        if place < len(images):
+            drawn = axes.imshow(images[place], cmap=SIGNED, vmin=-limit, vmax=limit)
+    bar = figure.colorbar(drawn, ax=grid, aspect=30, shrink=0.8, pad=0.02)
+    bar.set_label("weight")
+    return figure
+
+
+def _heat_map(w: np.ndarray, units: np.ndarray, features: Sequence[str], limit: float) -> Figure:
+    inputs = _largest(w, 0, _MOST_FEATURES)
+    names = [features[place] if features else str(place) for place in inputs]
+    figure = new_figure(max(4.0, 0.3 * len(inputs) + 1.8), max(2.5, min(9.0, 0.16 * len(w))) + 1.2)
+    axes = figure.subplots()
+    drawn = axes.imshow(
+        w[:, inputs], cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+    )
+    axes.set_xticks(range(len(names)), [name[:24] for name in names], fontsize=8)
+    if max(map(len, names)) > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, horizontalalignment="right", rotation_mode="anchor")
+    step = max(1, len(units) // 16)
+    axes.set_yticks(range(0, len(units), step), [str(each) for each in units[::step]], fontsize=8)
+    axes.set(xlabel="input", ylabel="unit")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(drawn, ax=axes, aspect=30, pad=0.02).set_label("weight")
+    return figure

@@ -1,0 +1,291 @@
+"""Tables from files: columns by name, read from CSV, .npy, .npz or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet")
+"""Endings of the names of files that hold tables; which kind, the contents tell."""
+
+MISSING = frozenset(
+    ("", "?", "#N/A", "<NA>", "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan", "null")
+)
+"""What stands in a text for a value that is not there."""
+
+_NPY, _ZIP, _PARQUET = b"\x93NUMPY", b"PK", b"PAR1"
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+_DELIMITERS = ",;\t|"
+
+
+class TableError(ValueError):
+    """A file is no table; the message names it and says what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of one length, by name, in order.
+
+    A column is (rows,): numbers, NaN where one is missing, or objects that are str, None where
+    one is missing; a column of a CSV file is texts until `as_numbers` reads it. `named` tells
+    whether the names came with the data, or only say the places: "0", "1", ...
+    """
+
+    name: str
+    columns: Mapping[str, np.ndarray]
+    named: bool = True
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+def read_table(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Table:
+    """Read a table from a file, or from the bytes of one; the contents tell its kind.
+
+    A .npy file is mapped, not loaded; pickled objects are never read. `name` is what errors call
+    it, by default the path. Raises `TableError` for what is no table, OSError where a file cannot
+    be read, and ImportError where reading Parquet needs a package that is not there.
+    """
+    name = name or ("the data" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        table = _read(source, name)
+    except TableError as error:
+        raise TableError(f"{name}: {error}") from error.__cause__
+    if not table.columns or len(table) == 0:
+        raise TableError(f"{name}: found no rows; expected at least one")
+    return table
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins so is a picture."""
+    return head.startswith(_PICTURES)
+
+
+def as_numbers(column: np.ndarray) -> np.ndarray | None:
+    """Give a column as numbers, NaN where one is missing, or None where a text is no number."""
+    if column.dtype != object:
+        return column
+    try:
+        return np.array([np.nan if each is None else float(each) for each in column], np.float64)
+    except ValueError:
+        return None
+
+
+def as_texts(column: np.ndarray) -> np.ndarray:
+    """Give a column as texts, None where one is missing; whole numbers without a point."""
+    if column.dtype == object:
+        return column
+    return np.array([number_text(each) for each in column.tolist()], object)
+
+
+def number_text(value: float) -> str | None:
+    """A number as text: None for NaN, "3" for 3.0."""
+    if value != value:
+        return None
+    return str(int(value)) if not isinstance(value, bool) and value % 1 == 0 else str(value)
+
+
+def missing_values(column: np.ndarray) -> np.ndarray:
+    """Where a column of numbers or texts has none."""
+    if column.dtype == object:
+        return np.equal(column, None).astype(bool)  # type: ignore[call-overload]
+    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+
+
+def _read(source: str | os.PathLike[str] | bytes, name: str) -> Table:
+    head = source[:8] if isinstance(source, bytes) else _head(Path(source))
+    if head.startswith(_NPY):
+        return _read_npy(source, name)
+    if head.startswith(_ZIP):
+        return _read_npz(source, name)
+    if head.startswith(_PARQUET):
+        return _read_parquet(source, name)
+    return _read_csv(source if isinstance(source, bytes) else Path(source).read_bytes(), name)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(8)
+
+
+# ------------------------------------------------------------------------- NumPy's files
+
+
+def _load(source: str | os.PathLike[str] | bytes):
+    """What np.load gives, arrays mapped where they can be."""
+    try:
+        if isinstance(source, bytes):
+            return np.load(io.BytesIO(source), allow_pickle=False)
+        return np.load(source, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise TableError(f"found a file that NumPy cannot read: {error}") from error
+
+
+def _read_npy(source: str | os.PathLike[str] | bytes, name: str) -> Table:
+    array = _load(source)
+    if array.dtype.names:
+        return Table(name, {key: _column(key, array[key]) for key in array.dtype.names})
+    if array.ndim < 2:
+        raise TableError(f"found an array of shape {array.shape}; expected (rows, columns)")
+    return Table(name, _matrix_columns(array), named=False)
+
+
+def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
+    """Arrays of one length: those of one dimension are columns, another one is many."""
+    try:
+        with _load(source) as file:
+            arrays = {key: file[key] for key in file.files}
+    except TableError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy's have nothing in common
+        raise TableError(f"found a file that NumPy cannot read: {error}") from error
+    shapes = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
+    if len({array.shape[:1] for array in arrays.values()} - {()}) != 1 or any(
+        array.ndim == 0 for array in arrays.values()
+    ):
+        raise TableError(f"found arrays {shapes or 'of no name'}; expected arrays of one length")
+    matrices = [key for key, array in arrays.items() if array.ndim > 1]
+    columns: dict[str, np.ndarray] = {}
+    for key, array in arrays.items():
+        if array.ndim == 1:
+            columns[key] = _column(key, array)
+        else:
+            columns |= _matrix_columns(array, "" if len(matrices) == 1 else f"{key}.")
+    return Table(name, columns, named=not matrices)
+
+
+def _matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
+    """Columns of an array (rows, ...), views of it where it is contiguous."""
+    if array.dtype.kind not in "biuf":
+        raise TableError(f"found an array of {array.dtype}; expected numbers")
+    if array.size == 0:
+        raise TableError(f"found an array of shape {array.shape}; expected rows and columns")
+    rows = array.reshape(len(array), -1)
+    return {f"{prefix}{place}": column for place, column in enumerate(rows.T)}
+
+
+def _column(name: str, values: np.ndarray) -> np.ndarray:
+    """Give an array as a column: numbers, or texts with None where one is missing."""
+    if values.ndim != 1:
+        raise TableError(f"column {name!r} has shape {values.shape}; expected one dimension")
+    if values.dtype.kind in "biuf":
+        return values
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind not in "UO":
+        raise TableError(f"column {name!r} holds {values.dtype}; expected numbers or texts")
+    cells = values.tolist()
+    if all(isinstance(each, (bool, int, float)) or each is None for each in cells):
+        return np.array([np.nan if each is None else each for each in cells], np.float64)
+    odd = next((each for each in cells if not isinstance(each, str) and each == each and each), 0)
+    if odd:
+        raise TableError(
+            f"column {name!r} holds {odd!r}, a {type(odd).__name__}; expected numbers or texts"
+        )
+    return _texts(each if isinstance(each, str) else "" for each in cells)
+
+
+def _texts(cells) -> np.ndarray:
+    stripped = (each.strip() for each in cells)
+    return np.array([None if each in MISSING else each for each in stripped], object)
+
+
+# ------------------------------------------------------------------------------- Parquet
+
+
+def _read_parquet(source: str | os.PathLike[str] | bytes, name: str) -> Table:
+    file = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        columns = _read_by_pandas(file, name)
+    else:
+        try:
+            table = parquet.read_table(file)
+        except Exception as error:  # pyarrow's errors are of many kinds
+            raise TableError(f"found a Parquet file that cannot be read: {error}") from error
+        _check_unique(table.column_names)
+        columns = {
+            key: table.column(key).to_numpy(zero_copy_only=False) for key in table.column_names
+        }
+    return Table(name, {key: _column(key, values) for key, values in columns.items()})
+
+
+def _read_by_pandas(file, name: str) -> dict[str, np.ndarray]:
+    try:
+        import pandas
+
+        frame = pandas.read_parquet(file)
+    except ImportError:
+        raise ImportError(
+            f'{name}: reading Parquet needs pyarrow; pip install "fastnn[data]"'
+        ) from None
+    return {str(key): frame[key].astype(object).to_numpy() for key in frame}
+
+
+# ----------------------------------------------------------------------------------- CSV
+
+
+def _read_csv(content: bytes, name: str) -> Table:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"found neither a table nor text in UTF-8 (byte {error.start} is "
+            f"{content[error.start]:#04x}); expected CSV, .npy, .npz or Parquet"
+        ) from error
+    if "\0" in text:
+        raise TableError("found bytes of 0; expected CSV, .npy, .npz or Parquet")
+    rows, lines = _split_rows(text)
+    if not rows:
+        raise TableError("found nothing; expected a line of names, and rows")
+    named = not all(_is_number(cell) for cell in rows[0])
+    width = len(rows[0])
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != width:
+            raise TableError(f"line {line} has {len(row)} fields; expected {width}, as in line 1")
+    names = [str(place) for place in range(width)]
+    if named:
+        header = rows.pop(0)
+        names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(header)]
+        _check_unique(names)
+    columns = zip(*rows, strict=True) if rows else ((),) * width
+    return Table(name, dict(zip(names, map(_texts, columns), strict=True)), named)
+
+
+def _split_rows(text: str) -> tuple[list[list[str]], list[int]]:
+    """Rows of cells, and the lines they end in; empty lines are left out."""
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    outside = "".join(first.split('"')[::2])
+    delimiter = max(_DELIMITERS, key=outside.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise TableError(f"line {reader.line_num} cannot be read: {error}") from error
+    return rows, lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.strip() in MISSING - {""}
+    return True
+
+
+def _check_unique(names: list[str]) -> None:
+    twice = [each for each, count in Counter(names).items() if count > 1]
+    if twice:
+        raise TableError(f"found {', '.join(map(repr, twice))} twice among the columns' names")
