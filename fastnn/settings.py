@@ -177,6 +177,7 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
 
     Raises SettingError for values that are not allowed, TypeError for names that are none.
     """
-    return Settings(**{
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-    })  # fmt: skip
+    }
+    return Settings(**given)
