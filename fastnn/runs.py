@@ -131,6 +131,11 @@ class Run(Callback):
             training.optimizer.lr = self.settings.lr * (1 - training.epoch / self.settings.epochs)
 
     @property
+    def data(self):
+        """Rows and targets to train on, and those to validate on, until they have been used."""
+        return self._training, self._validation
+
+    @property
     def parameters(self) -> int:
         """Number of parameters."""
         return sum(parameter.size for parameter in self.model.parameters())

@@ -11,13 +11,13 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
 
-from fastnn import checkpoint, files
+from fastnn import checkpoint, datasets, files
 from fastnn.datasets import Dataset
 from fastnn.runs import Run
 from fastnn.search import key_of
@@ -77,13 +77,18 @@ class Sweep:
         self.folder = folder
         self.results = {key_of(each.settings): each for each in read_results(folder / RESULTS)}
         self.points = [dataclasses.replace(each, threads=1) for each in points]
-        self.seconds = 0.0
+        self.trained, self.seconds = 0, 0.0
         files.remove_partials(folder / BEST)
 
     @property
     def best(self) -> Result | None:
         """The run whose model is kept: the best on its validation rows."""
         return max(self.results.values(), key=lambda result: result.rank, default=None)
+
+    @property
+    def rate(self) -> float:
+        """Models trained a second by `run`; 0 where there was none to train."""
+        return self.trained / self.seconds if self.trained else 0.0
 
     @property
     def left(self) -> list[Settings]:
@@ -96,15 +101,17 @@ class Sweep:
     def run(self, dataset: Dataset, jobs: int) -> Iterator[Result]:
         """Train all that are left, in so many processes, and give their results as they come.
 
-        `seconds` is then the time that it took, without that for the processes to start.
+        `trained` counts them, and `seconds` is the time that it took, without that for the
+        processes to start.
         """
         left = self.left
-        with processes(jobs, {each.dtype for each in left}) as parallel:
+        dtypes = sorted({each.dtype for each in left})
+        with _processes(jobs, [delayed(_get_ready)(dtype) for dtype in dtypes]) as parallel:
             started = time.perf_counter()
             tasks = (delayed(_train)(settings, dataset) for settings in left)
             for result, model in parallel(tasks):
                 self._keep(result, model)
-                self.seconds = time.perf_counter() - started
+                self.trained, self.seconds = self.trained + 1, time.perf_counter() - started
                 yield result
 
     def _keep(self, result: Result, model: bytes) -> None:
@@ -116,14 +123,31 @@ class Sweep:
         self.results[key_of(result.settings)] = result
 
 
+def run_in_torch(
+    points: Sequence[Settings], dataset: Dataset, jobs: int
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Train the same networks by PyTorch, in so many processes of one thread each.
+
+    Gives for each the seconds from the first's beginning, without those for the processes to
+    start, and what `fastnn.torch_training.train` gives. Raises ImportError where there is no torch.
+    """
+    from fastnn import torch_training
+
+    with _processes(jobs, [delayed(_get_torch_ready)()]) as parallel:
+        started = time.perf_counter()
+        tasks = (delayed(torch_training.train)(settings, dataset) for settings in points)
+        for result in parallel(tasks):
+            yield time.perf_counter() - started, result
+
+
 @contextmanager
-def processes(jobs: int, dtypes: set[str]) -> Iterator[Parallel]:
-    """Processes of one thread each that have imported and compiled what training takes."""
+def _processes(jobs: int, preparations: list) -> Iterator[Parallel]:
+    """Processes of one thread each, which have done some calls to be prepared."""
     with Parallel(
         jobs, backend="loky", return_as="generator_unordered", max_nbytes=_SHARED_FROM,
         inner_max_num_threads=1,
     ) as parallel:  # fmt: skip
-        list(parallel(delayed(_get_ready)(dtype) for dtype in sorted(dtypes) for _ in range(jobs)))
+        list(parallel(preparations * jobs))
         yield parallel
 
 
@@ -150,20 +174,24 @@ def read_results(path: Path) -> list[Result]:
 
 def _get_ready(dtype: str) -> None:
     """Import and compile what training takes, by a training."""
-    from fastnn import datasets
+    Run(*_smallest(dtype)).train()
 
-    Run(
-        Settings("disk", hidden=(1,), epochs=1, dtype=dtype, threads=1), datasets.disk(9, 9)
-    ).train()
+
+def _get_torch_ready() -> None:
+    from fastnn import torch_training
+
+    torch_training.train(*_smallest("float32"))
+
+
+def _smallest(dtype: str) -> tuple[Settings, Dataset]:
+    return Settings("disk", hidden=(1,), epochs=1, dtype=dtype, threads=1), datasets.disk(9, 9)
 
 
 def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
     """Train a model: what came of it, and its file's bytes."""
     run = Run(dataclasses.replace(settings), dataset)  # a copy: a run fills in what is left open
-    try:
+    with suppress(NonFiniteLossError):  # the outcome says so
         run.train()
-    except NonFiniteLossError:
-        pass
     last = {
         name: values[-1] if values and _is_number(values[-1]) else None
         for name, values in vars(run.history).items()

@@ -14,6 +14,7 @@ from fastnn.cli.evaluate import evaluate
 from fastnn.cli.info import info
 from fastnn.cli.plot import plot
 from fastnn.cli.predict import predict
+from fastnn.cli.sweep import sweep
 from fastnn.cli.train import train
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info):
+for command in (train, evaluate, predict, plot, info, sweep):
     app.command()(command)
 
 
