@@ -101,7 +101,7 @@ def sample(
         return every
     rng = random.Random(seed)
     # Of a range of few whole numbers, all may have been drawn: then the end is out of luck.
-    draws = (_settings(fixed, _drawn(choices, rng)) for _ in range(1000 * count))
+    draws = (_settings(fixed, _drawn(choices, rng)) for _ in range(100 * count))
     return list(itertools.islice(_distinct(draws), count))
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from fastnn.steps import NonFiniteLossError
 RESULTS, BEST = "results.jsonl", "best.safetensors"
 """Names of the files in a sweep's folder."""
 
+_START = 0.02  # seconds of a first call, so that each process gets one
+_WATCH = 0.5  # seconds from one look for the parent to the next
 _SHARED_FROM = 4096  # bytes of an array from which on processes map it rather than get it sent
 
 
@@ -106,7 +110,7 @@ class Sweep:
         """
         left = self.left
         dtypes = sorted({each.dtype for each in left})
-        with _processes(jobs, [delayed(_get_ready)(dtype) for dtype in dtypes]) as parallel:
+        with _processes(jobs, _get_ready, dtypes) as parallel:
             started = time.perf_counter()
             tasks = (delayed(_train)(settings, dataset) for settings in left)
             for result, model in parallel(tasks):
@@ -133,7 +137,7 @@ def run_in_torch(
     """
     from fastnn import torch_training
 
-    with _processes(jobs, [delayed(_get_torch_ready)()]) as parallel:
+    with _processes(jobs, _get_torch_ready) as parallel:
         started = time.perf_counter()
         tasks = (delayed(torch_training.train)(settings, dataset) for settings in points)
         for result in parallel(tasks):
@@ -141,14 +145,28 @@ def run_in_torch(
 
 
 @contextmanager
-def _processes(jobs: int, preparations: list) -> Iterator[Parallel]:
-    """Processes of one thread each, which have done some calls to be prepared."""
+def _processes(jobs: int, prepare: Callable, *arguments) -> Iterator[Parallel]:
+    """Processes of one thread each, in which a function that prepares for work has been called."""
     with Parallel(
         jobs, backend="loky", return_as="generator_unordered", max_nbytes=_SHARED_FROM,
-        inner_max_num_threads=1,
+        inner_max_num_threads=1, initializer=_begin, initargs=(os.getpid(), prepare, *arguments),
     ) as parallel:  # fmt: skip
-        list(parallel(preparations * jobs))
+        if jobs == 1:  # it is this process that works
+            prepare(*arguments)
+        list(parallel(delayed(time.sleep)(_START) for _ in range(jobs)))
         yield parallel
+
+
+def _begin(parent: int, prepare: Callable, *arguments) -> None:
+    """Begin a process, which ends when its parent does, be that by a kill."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    prepare(*arguments)
 
 
 def read_results(path: Path) -> list[Result]:
@@ -172,9 +190,10 @@ def read_results(path: Path) -> list[Result]:
     return results
 
 
-def _get_ready(dtype: str) -> None:
+def _get_ready(dtypes: list[str]) -> None:
     """Import and compile what training takes, by a training."""
-    Run(*_smallest(dtype)).train()
+    for dtype in dtypes:
+        Run(*_smallest(dtype)).train()
 
 
 def _get_torch_ready() -> None:
