@@ -57,7 +57,7 @@ class Run(Callback):
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
-        self.settings = settings
+        self.settings = settings = dataclasses.replace(settings)  # what is left open is filled in
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))

@@ -208,7 +208,7 @@ def _smallest(dtype: str) -> tuple[Settings, Dataset]:
 
 def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
     """Train a model: what came of it, and its file's bytes."""
-    run = Run(dataclasses.replace(settings), dataset)  # a copy: a run fills in what is left open
+    run = Run(settings, dataset)
     with suppress(NonFiniteLossError):  # the outcome says so
         run.train()
     last = {

@@ -135,7 +135,7 @@ def _check_points(points: list[Settings], data: Dataset) -> None:
     """See that all settings fit the data, before any is trained."""
     from fastnn.runs import Run
 
-    Run(dataclasses.replace(points[0]), data)
+    Run(points[0], data)
     for loss in {each.loss for each in points}:
         dataclasses.replace(points[0], loss=loss).choose_loss(data.task)
 

@@ -51,9 +51,7 @@ def sweep(
     figure = new_figure(0.8 + 3.4 * columns, 0.4 + 2.8 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axes, (name, column) in zip(panels.flat, settings.items(), strict=False):
-        _panel(
-            axes, name, [column[i] for i in finite], values[finite], int(list(finite).index(best))
-        )
+        _panel(axes, name, [column[i] for i in finite], values, best)
     for axes in panels.flat[len(settings) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:

@@ -51,7 +51,7 @@ def test_every_point_is_trained_as_by_itself(whole, disk):
     assert sweep.trained == 8
     assert sweep.rate == 8 / sweep.seconds
     for result in results:
-        run = Run(dataclasses.replace(result.settings), disk)
+        run = Run(result.settings, disk)
         run.train()
         assert result.settings.threads == 1
         assert result.outcome == "finished"
@@ -64,7 +64,7 @@ def test_the_best_model_is_kept(whole, disk):
     sweep, results = whole
     best = max(results, key=lambda each: (each.val_accuracy, -each.val_loss))
     assert plain(sweep.best) == plain(best)
-    run = Run(dataclasses.replace(best.settings), disk)
+    run = Run(best.settings, disk)
     run.train()
     kept = fastnn.load(sweep.folder / BEST)
     for name, array in run.model.state_dict().items():
@@ -86,7 +86,7 @@ def test_a_sweep_goes_on_with_what_has_no_line(lines, torn, whole, disk, tmp_pat
     (tmp_path / RESULTS).write_text("".join(done) + torn)
     if done:
         best = max(map(Result.from_line, done), key=lambda each: each.rank)
-        run = Run(dataclasses.replace(best.settings), disk)
+        run = Run(best.settings, disk)
         run.train()
         fastnn.save(run.model, tmp_path / BEST)
     again = Sweep(points(), tmp_path)
