@@ -15,7 +15,7 @@ from kernels.jit import array, entry, real_type
 from kernels.simd import data, fma, load, store, width
 
 _CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
-_REPEATS = 2000
+_REPEATS = 50_000
 
 COPIED_BYTES = 1 << 26
 """Bytes that `copy` reads, and writes: more than caches hold."""

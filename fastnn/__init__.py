@@ -29,7 +29,14 @@ if TYPE_CHECKING:
         Softmax,
         Tanh,
     )
-    from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
+    from fastnn.losses import (
+        BCEWithLogitsLoss,
+        CrossEntropyLoss,
+        HuberLoss,
+        L1Loss,
+        MSELoss,
+        NLLLoss,
+    )
     from fastnn.optimizers import SGD, Adam, AdamW
     from fastnn.parameters import Parameter
     from fastnn.sequential import Sequential
@@ -45,7 +52,9 @@ _HOMES = {
         "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
         "Softmax", "Tanh",
     ),
-    "losses": ("BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss"),
+    "losses": (
+        "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
+    ),
     "optimizers": ("SGD", "Adam", "AdamW"),
     "parameters": ("Parameter",),
     "sequential": ("Sequential",),

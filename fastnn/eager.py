@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.layers import Dropout
-from fastnn.losses import Loss, averages_elements
+from fastnn.losses import Loss, averages_elements, masses_of
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
@@ -82,13 +82,13 @@ class EagerRunner:
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
-        mass, targets = float(len(rows)), self.source.y[rows]
+        targets, weights = self.source.y[rows], None
         if self.source.weights is None:
             loss = self.loss(output, targets)
         else:
             weights = self.source.weights[rows]
-            mass = total_weight(weights, len(rows))
             loss = self.loss(output, targets, weights)
+        mass = total_weight(masses_of(self.loss, targets, weights), len(rows))
         if mass == 0.0:  # a mean of nothing
             loss = 0.0
         if self.optimizer is not None:

@@ -17,7 +17,7 @@ from fastnn.inputs import (
     read_targets,
 )
 from fastnn.layers import Linear
-from fastnn.losses import Loss, averages_elements
+from fastnn.losses import Loss, averages_elements, masses_of
 from fastnn.program import (
     EvaluationProgram,
     PredictionProgram,
@@ -86,7 +86,7 @@ def means(totals, source: Source, loss, classifies) -> tuple[float, float | None
     """Mean loss and accuracy from sums over a data set."""
     assert source.y is not None
     samples = len(source.x)
-    elements = total_weight(source.weights, samples)
+    elements = total_weight(masses_of(loss, source.y, source.weights), samples)
     elements *= source.y.shape[1] if averages_elements(loss) else 1
     total, right = map(float, totals)
     return total / elements, right / samples if classifies else None

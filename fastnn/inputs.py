@@ -7,7 +7,13 @@ import numpy as np
 import kernels
 from fastnn.eager import predict_eagerly
 from fastnn.layers import Linear, Normalize
-from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, regression_targets
+from fastnn.losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Loss,
+    NLLLoss,
+    regression_targets,
+)
 from fastnn.optimizers import Optimizer
 from fastnn.program import flat_layers
 from fastnn.sequential import Sequential
@@ -68,7 +74,9 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
     or numbers that are not finite.
     """
     array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss) and array.ndim == 1:
+    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
+        loss.factors(columns)  # as many as there are classes
+    if isinstance(loss, NLLLoss) or (isinstance(loss, CrossEntropyLoss) and array.ndim == 1):
         return kernels.arrays.class_indices(name, array, samples, columns)
     array = regression_targets(array, columns, dtype)
     array = kernels.arrays.floating(name, array)
@@ -89,7 +97,7 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
 def classifies_by(loss: Loss, y, columns: int) -> bool:
     """Whether accuracy means something: the targets are classes, or rows with one largest."""
     array = np.asarray(y)
-    if isinstance(loss, CrossEntropyLoss):
+    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
         return True
     if isinstance(loss, BCEWithLogitsLoss):
         return bool(np.isin(array, (0, 1)).all()) or (array.ndim == 1 and columns > 1)

@@ -23,6 +23,13 @@ class Loss:
         """Loss of a batch, with its gradient kept for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
+    def masses(self, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """What the mean is divided by, a number for each row; None where each counts 1.
+
+        `targets` and `weights`, of the model's dtype, are arrays of rows.
+        """
+        return weights
+
     def _keep(self, result) -> float:
         """Keep what a kernel found, and give the loss."""
         self._gradient, self.correct = result.gradient, result.correct
@@ -38,26 +45,103 @@ class Loss:
         return f"{type(self).__name__}()"
 
 
-class CrossEntropyLoss(Loss):
+def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
+    """A list of weights, or None; raises ValueError for numbers that are not finite, or below 0."""
+    if value is None:
+        return None
+    array = np.atleast_1d(kernels.arrays.floating(name, value)).astype(np.float64)
+    if array.ndim != 1 or not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"{loss}: {name} is {array.tolist()}; expected finite numbers of 0 or more, one a {of}"
+        )
+    return array
+
+
+class _ClassLoss(Loss):
+    """A loss of classes, which may have weights: torch's `weight`."""
+
+    def __init__(self, weight=None):
+        self.weight = _weights_of(type(self).__name__, "weight", weight, "class")
+
+    def factors(self, classes: int) -> np.ndarray:
+        """`weight` of so many classes; raises ValueError if it has another number of them."""
+        if self.weight is None:
+            return np.ones(classes)
+        if self.weight.size != classes:
+            raise ValueError(
+                f"{type(self).__name__}: weight has {self.weight.size} numbers; expected "
+                f"{classes}, one a class"
+            )
+        return self.weight
+
+    def masses(self, targets, weights):
+        """Weights of rows, times those of their classes where the targets are class indices."""
+        if self.weight is None or targets.ndim != 1:
+            return weights
+        # As the kernels multiply them, in the dtype of the weights of rows.
+        dtype = np.float64 if weights is None else weights.dtype
+        of_classes = self.weight.astype(dtype)[targets]
+        return of_classes if weights is None else weights * of_classes
+
+
+class CrossEntropyLoss(_ClassLoss):
     """Mean of -sum_j t_ij log softmax(z)_ij over the rows.
 
-    Targets are class indices (rows,), one-hot or probabilities (rows, classes);
-    `weights` (rows,) weigh the mean. Raises TypeError or ValueError for other shapes,
-    dtypes, or indices out of range.
+    Targets are class indices (rows,), one-hot or probabilities (rows, classes). With
+    `label_smoothing` e (C. Szegedy et al., 2016) they become (1 - e) t + e / classes, and
+    `weight` c (classes,) makes that c_j t_ij. `weights` (rows,) weigh the rows. The sum is
+    divided by that of the weights of rows, for class indices times those of their classes.
+    Raises TypeError or ValueError for other shapes, dtypes, or indices out of range.
     """
+
+    def __init__(self, weight=None, label_smoothing: float = 0.0):
+        super().__init__(weight)
+        try:
+            kernels.arrays.number("label_smoothing", label_smoothing, 0.0, 1.0)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"CrossEntropyLoss: {error}") from None
+        self.label_smoothing = float(label_smoothing)
 
     def __call__(self, logits, targets, weights=None) -> float:
         """Loss of a batch of logits (rows, classes)."""
-        return self._keep(kernels.softmax_cross_entropy(logits, targets, weights))
+        classes = None
+        if self.weight is not None:
+            classes = self.factors(np.shape(logits)[-1])
+        return self._keep(
+            kernels.softmax_cross_entropy(logits, targets, weights, classes, self.label_smoothing)
+        )
+
+    def __repr__(self) -> str:
+        given = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
+        if self.label_smoothing:
+            given.append(f"label_smoothing={self.label_smoothing}")
+        return f"CrossEntropyLoss({', '.join(given)})"
 
 
-class MSELoss(Loss):
-    """Mean of (y - t)^2 over all elements.
+class NLLLoss(_ClassLoss):
+    """Mean of -x_i[t_i] over the rows, for logarithms of probabilities, as `LogSoftmax` gives.
 
-    Targets have the shape of the predictions; class indices (rows,) stand for their
-    one-hot rows where there is more than one column, and numbers (rows,) for one column.
-    `weights` (rows,) weigh the mean. Raises TypeError or ValueError for others.
+    Targets are class indices (rows,); `weight` (classes,) and `weights` (rows,) are as in
+    `CrossEntropyLoss`. Raises TypeError or ValueError for other shapes, dtypes, or indices
+    out of range.
     """
+
+    def __call__(self, log_probabilities, targets, weights=None) -> float:
+        """Loss of a batch (rows, classes)."""
+        x = kernels.arrays.matrix("log_probabilities", log_probabilities)
+        if self.weight is not None:
+            labels = kernels.arrays.class_indices("targets", targets, *x.shape)
+            weights, _ = kernels.arrays.row_weights(weights, len(x), x.dtype)
+            self.factors(x.shape[1])
+            weights = self.masses(labels, weights)
+        return self._keep(kernels.negative_log_likelihood(x, targets, weights))
+
+    def __repr__(self) -> str:
+        return f"NLLLoss({'' if self.weight is None else f'weight={self.weight.tolist()}'})"
+
+
+class _ErrorLoss(Loss):
+    """A mean over all elements of what a prediction misses its target by."""
 
     by_element = True
 
@@ -65,7 +149,47 @@ class MSELoss(Loss):
         """Loss of a batch of predictions (rows, columns)."""
         predictions = kernels.arrays.matrix("predictions", predictions)
         targets = regression_targets(targets, predictions.shape[-1], predictions.dtype)
-        return self._keep(kernels.mean_squared_error(predictions, targets, weights))
+        return self._keep(self._compare(predictions, targets, weights))
+
+    def _compare(self, predictions, targets, weights):
+        raise NotImplementedError
+
+
+class MSELoss(_ErrorLoss):
+    """Mean of (y - t)^2 over all elements.
+
+    Targets have the shape of the predictions; class indices (rows,) stand for their
+    one-hot rows where there is more than one column, and numbers (rows,) for one column.
+    `weights` (rows,) weigh the mean. Raises TypeError or ValueError for others.
+    """
+
+    def _compare(self, predictions, targets, weights):
+        return kernels.mean_squared_error(predictions, targets, weights)
+
+
+class L1Loss(_ErrorLoss):
+    """Mean of |y - t| over all elements, whose slope at 0 is 0; targets as for `MSELoss`."""
+
+    def _compare(self, predictions, targets, weights):
+        return kernels.mean_absolute_error(predictions, targets, weights)
+
+
+class HuberLoss(_ErrorLoss):
+    """Mean of h(y - t): h(e) = e^2 / 2 up to `delta`, beyond it delta (|e| - delta / 2).
+
+    Targets are as for `MSELoss`. Raises ValueError unless `delta` is a positive number.
+    """
+
+    def __init__(self, delta: float = 1.0):
+        if not 0 < delta < np.inf:
+            raise ValueError(f"HuberLoss: delta is {delta!r}; expected a number above 0")
+        self.delta = float(delta)
+
+    def _compare(self, predictions, targets, weights):
+        return kernels.huber(predictions, targets, weights, self.delta)
+
+    def __repr__(self) -> str:
+        return f"HuberLoss(delta={self.delta})"
 
 
 class BCEWithLogitsLoss(Loss):
@@ -81,14 +205,7 @@ class BCEWithLogitsLoss(Loss):
     by_element = True
 
     def __init__(self, pos_weight=None):
-        if pos_weight is not None:
-            pos_weight = np.atleast_1d(kernels.arrays.floating("pos_weight", pos_weight))
-            if pos_weight.ndim != 1 or not (np.isfinite(pos_weight) & (pos_weight >= 0)).all():
-                raise ValueError(
-                    "BCEWithLogitsLoss: pos_weight is not a list of numbers of 0 or more, one a "
-                    "column"
-                )
-        self.pos_weight = pos_weight
+        self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")
 
     def __call__(self, logits, targets, weights=None) -> float:
         """Loss of a batch of logits (rows, columns)."""
@@ -114,6 +231,12 @@ class BCEWithLogitsLoss(Loss):
         return f"BCEWithLogitsLoss({given})"
 
 
+def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    """What the mean of a loss, which may be the user's own, is divided by; None for ones."""
+    own = getattr(loss, "masses", None)
+    return weights if own is None else own(targets, weights)
+
+
 def averages_elements(loss) -> bool:
     """Whether a loss, which may be the user's own, is a mean over all elements."""
     return bool(getattr(loss, "by_element", False))
@@ -133,6 +256,4 @@ def regression_targets(targets, columns: int, dtype) -> np.ndarray:
     if targets.dtype.kind not in "iub":
         return targets
     labels = kernels.arrays.class_indices("targets", targets, len(targets), columns)
-    rows = np.zeros((len(targets), columns), dtype)
-    rows[np.arange(len(targets)), labels] = 1
-    return rows
+    return kernels.arrays.one_hot(labels, columns, dtype)

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn.layers import Flatten, Identity, Normalize
-from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss
+from fastnn.losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    NLLLoss,
+    masses_of,
+)
 from fastnn.sequential import Sequential
 from fastnn.stages import (
     Block,
@@ -20,9 +29,11 @@ from fastnn.stages import (
     LinearStage,
     UnsupportedError,
     flat_layers,
+    float_bits,
     stages_of,
 )
 from kernels import epoch, instructions, updates
+from kernels.jit import Routine
 from kernels.memory import address, aligned_zeros
 
 # -------------------------------------------------------------------------- samples
@@ -72,39 +83,90 @@ def _emit_targets(build: Builder, source: Source) -> tuple[int, ...]:
     return t.place
 
 
-def _emit_weights(build: Builder, source: Source) -> tuple[int, int]:
-    """Gather the weights of a batch; gives them and whether there are any but ones."""
-    if source.weights is None:
-        return build.keep(np.ones(build.batch, build.dtype)), 0
-    weights = build.take(build.batch)
-    build.emit(instructions.gather_weights, address(source.weights), address(source.order), weights)
-    return weights, 1
+def _emit_weights(build: Builder, loss: Loss, source: Source) -> tuple[int, int, int]:
+    """Gather weights of a batch, and the masses that the mean is divided by.
+
+    Gives the weights, 1 where there are none; the masses, also 1 where there are none; and
+    the masses again, or 0 where they need not be added.
+    """
+    assert source.y is not None
+    ones = build.keep(np.ones(build.batch, build.dtype))
+    masses = masses_of(loss, source.y, source.weights)
+    if masses is None:
+        return ones, ones, 0
+    place = _emit_rows(build, masses.astype(build.dtype), source)
+    if masses is source.weights:
+        return place, place, place
+    weights = ones if source.weights is None else _emit_rows(build, source.weights, source)
+    return weights, place, place
 
 
-def _emit_loss(build: Builder, loss: Loss, y: Block, truth, totals, training: bool) -> Block:
+def _emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
+    """Gather targets, weights and masses of a batch."""
+    return Truth(_emit_targets(build, source), *_emit_weights(build, loss, source))
+
+
+def _emit_rows(build: Builder, numbers: np.ndarray, source: Source) -> int:
+    """Gather a number for each row of a batch."""
+    place = build.take(build.batch)
+    build.emit(instructions.gather_weights, build.keep(numbers), address(source.order), place)
+    return place
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Targets of a batch as the loss takes them, weights and masses of its rows."""
+
+    targets: tuple[int, ...]
+    weights: int
+    masses: int
+    divisor: int
+    """The masses, or 0 where they are all 1."""
+
+    @property
+    def by_label(self) -> bool:
+        """Whether the targets are class indices."""
+        return len(self.targets) == 1
+
+
+def _emit_loss(build: Builder, loss: Loss, y: Block, truth: Truth, totals,
+               training: bool) -> Block:  # fmt: skip
     """Emit the loss and the tally; give the gradient before the output's activation."""
-    targets, weights = truth
     losses, hits = build.take(build.batch), build.take(build.batch, np.uint8)
     gradient = build.block(y.columns)
-    kind, tables = _loss_instruction(build, loss, y.columns, len(targets) == 1)
-    build.emit(
-        kind, y.columns, *y.place, *targets, *tables, *weights, *gradient.place, losses, hits
-    )
+    kind, *operands = _loss_instruction(build, loss, y.columns, truth)
+    build.emit(kind, y.columns, *y.place, *operands, truth.divisor, *gradient.place, losses, hits)
     build.emit(instructions.tally, losses, hits, build.keep(totals), training, wait=False)
     return gradient
 
 
-def _loss_instruction(build: Builder, loss: Loss, columns: int, by_index: bool):
-    """The instruction that computes a loss, and addresses of the tables it reads."""
+def _loss_instruction(build: Builder, loss: Loss, columns: int, truth: Truth):
+    """The instruction that computes a loss, and what it reads: targets, tables, weights."""
+    targets = truth.targets
+    if type(loss) is NLLLoss:
+        loss.factors(columns)
+        return instructions.log_likelihood, *targets, truth.masses
     if type(loss) is CrossEntropyLoss:
-        if by_index:
-            return instructions.cross_entropy, ()
-        return instructions.cross_entropy_probability, ()
-    if type(loss) is MSELoss:
-        return instructions.squared_error, ()
+        factors = build.keep(loss.factors(columns).astype(build.dtype))
+        if truth.by_label and not loss.label_smoothing:
+            return instructions.cross_entropy, *targets, truth.masses
+        if truth.by_label:
+            t = build.block(columns)
+            build.emit(instructions.one_hot, columns, *targets, *t.place)
+            targets = t.place
+        smoothing = float_bits(loss.label_smoothing)
+        return instructions.cross_entropy_probability, *targets, factors, smoothing, truth.weights
     if type(loss) is BCEWithLogitsLoss:
         factors = build.keep(loss.factors(columns).astype(build.dtype))
-        return instructions.binary_cross_entropy, (factors,)
+        return instructions.binary_cross_entropy, *targets, factors, truth.weights
+    errors: dict[type, Routine] = {
+        MSELoss: instructions.squared_error,
+        L1Loss: instructions.absolute_error,
+        HuberLoss: instructions.huber_error,
+    }
+    if type(loss) in errors:
+        delta = float_bits(getattr(loss, "delta", 0.0))
+        return errors[type(loss)], *targets, delta, truth.weights
     raise UnsupportedError(f"{type(loss).__name__} is not a loss that fastnn compiles")
 
 
@@ -143,15 +205,14 @@ class Program:
     def _lower(self, build: Builder) -> None:
         raise NotImplementedError
 
-    def _forward(self, build: Builder, model: Sequential, source: Source, training: bool):
-        """Emit samples, targets with weights if there are any, and all stages' forward pass."""
+    def _forward(self, build: Builder, model: Sequential, source: Source, training: bool,
+                 loss: Loss | None = None):  # fmt: skip
+        """Emit samples, what the loss compares them with, and all stages' forward pass."""
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers)
         x = _emit_samples(build, source, normalize)
-        truth: tuple[tuple[int, ...], tuple[int, int]] = (), (0, 0)
-        if source.y is not None:
-            truth = _emit_targets(build, source), _emit_weights(build, source)
+        truth = None if loss is None else _emit_truth(build, loss, source)
         for stage in stages:
             x = stage.forward(build, x, training)
         return stages, x, truth
@@ -173,7 +234,7 @@ class TrainingProgram(Program):
                 instructions.follow, self.batch, len(places), address(values),
                 address(self.optimizer.settings), *places,
             )  # fmt: skip
-        stages, y, truth = self._forward(build, self.model, self.source, True)
+        stages, y, truth = self._forward(build, self.model, self.source, True, self.loss)
         gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
         learning = [i for i, stage in enumerate(stages) if isinstance(stage, LinearStage)]
         if learning:
@@ -211,7 +272,7 @@ class EvaluationProgram(Program):
         super().__init__(batch, dtype)
 
     def _lower(self, build):
-        _, y, truth = self._forward(build, self.model, self.source, False)
+        _, y, truth = self._forward(build, self.model, self.source, False, self.loss)
         _emit_loss(build, self.loss, y, truth, self.totals, False)
 
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from fastnn.program import Program
 from kernels import epoch, host, instructions, linear, threads
+from kernels.jit import real_type
 from kernels.memory import aligned_zeros
+from kernels.softmax import cross_entropy_scratch
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
 _WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
@@ -45,8 +47,8 @@ class Runner:
         self._states = [np.zeros(instructions.STATE, np.int64) for _ in range(thread_count)]
         for number, state in enumerate(self._states):
             state[instructions.THREAD], state[instructions.THREADS] = number, thread_count
-        # The losses' scratch memory is an element for each row.
-        size = max(linear.scratch_size(program.dtype), program.batch)
+        lanes = host.lanes(real_type(program.dtype))
+        size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
         self._scratch = [aligned_zeros(size, program.dtype) for _ in self._states]
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)
         self._pool = ThreadPoolExecutor(thread_count - 1) if thread_count > 1 else None

@@ -237,7 +237,12 @@ class DropoutStage(Stage):
         return build.through_activation(gradient, self.input)
 
     def _scale(self) -> int:
-        return int(np.float64(keep_scale(self.layer.p)).view(np.int64))
+        return float_bits(keep_scale(self.layer.p))
+
+
+def float_bits(number: float) -> int:
+    """The bits of a number as an operand, which is an integer."""
+    return int(np.float64(number).view(np.int64))
 
 
 def flat_layers(model: Sequential) -> list:

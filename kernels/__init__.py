@@ -20,7 +20,14 @@ from kernels.activations import (
 )
 from kernels.dropout import dropout, dropout_gradient
 from kernels.linear import matmul_update
-from kernels.losses import ElementLoss, binary_cross_entropy, mean_squared_error
+from kernels.losses import (
+    LossResult,
+    binary_cross_entropy,
+    huber,
+    mean_absolute_error,
+    mean_squared_error,
+    negative_log_likelihood,
+)
 from kernels.matmul import add_column_sums, matmul, matmul_gradient
 from kernels.samples import normalize
 from kernels.softmax import (
@@ -35,7 +42,7 @@ from kernels.updates import gradient_norm
 __all__ = [
     "ACTIVATIONS",
     "CrossEntropy",
-    "ElementLoss",
+    "LossResult",
     "add_column_sums",
     "arrays",
     "binary_cross_entropy",
@@ -44,11 +51,14 @@ __all__ = [
     "exp",
     "exp_gradient",
     "gradient_norm",
+    "huber",
     "log_softmax",
     "matmul",
     "matmul_gradient",
     "matmul_update",
+    "mean_absolute_error",
     "mean_squared_error",
+    "negative_log_likelihood",
     "normalize",
     "relu",
     "relu_gradient",

@@ -96,6 +96,13 @@ def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray)
         )
 
 
+def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
+    """Rows with a 1 at the class index and 0 elsewhere."""
+    rows = np.zeros((len(labels), classes), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
+
+
 def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
     """Give labels as a contiguous int64 array of `rows` numbers below `classes`.
 

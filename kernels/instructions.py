@@ -18,10 +18,27 @@ from kernels import updates
 from kernels.activations import IDENTITY, activate, activate_gradient
 from kernels.dropout import dropout_gradient_rows, dropout_rows
 from kernels.jit import inline, routine
-from kernels.losses import binary_cross_entropy_rows, squared_error_rows
+from kernels.losses import (
+    absolute_error_rows,
+    binary_cross_entropy_rows,
+    huber_error_rows,
+    log_likelihood_rows,
+    squared_error_rows,
+)
 from kernels.samples import gather_bytes as gather_byte_rows
 from kernels.samples import gather_rows
-from kernels.simd import advance, as_bits, as_float, peek, pointer, pointer_to, poke
+from kernels.simd import (
+    advance,
+    as_bits,
+    as_float,
+    peek,
+    pointer,
+    pointer_to,
+    poke,
+    store_first,
+    width,
+    zeros,
+)
 from kernels.softmax import (
     cross_entropy_probability_rows,
     cross_entropy_rows,
@@ -245,16 +262,17 @@ def dropout_gradient(at, state, scratch):
 
 
 @inline
-def _share_of_mean(state, weighted, weights, columns=1):
-    """1 / (columns times the sum of the batch's weights), or 0 where that is 0.
+def _share_of_mean(state, masses, scratch, columns=1):
+    """1 / (columns times the sum of the batch's masses), or 0 where that is 0.
 
-    Every thread adds all weights, so that none waits for another; unweighted rows have 1.
+    Every thread adds all of them, so that none waits for another; with the address 0 each
+    row has 1.
     """
     total = float(state[ROWS])
-    if weighted:
+    if masses != 0:
         total = 0.0
         for i in range(state[ROWS]):
-            total += peek(weights, i)
+            total += peek(pointer(masses, scratch), i)
     return 1.0 / (total * columns) if total else 0.0
 
 
@@ -262,12 +280,12 @@ def _share_of_mean(state, weighted, weights, columns=1):
 def cross_entropy(at, state, scratch):
     """Loss and gradient for class indices.
 
-    Operands: classes, x, ldx, labels, weights, weighted, g, ldg, losses, hits.
+    Operands: classes, x, ldx, labels, weights, masses, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     cross_entropy_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _words(at[3], i),
-        _at(at[4], i, scratch), _share_of_mean(state, at[5], pointer(at[4], scratch)),
+        _at(at[4], i, scratch), _share_of_mean(state, at[5], scratch),
         _at(at[6], i * at[7], scratch), at[7], _at(at[8], i, scratch), scratch, _bytes(at[9], i),
     )  # fmt: skip
 
@@ -276,13 +294,15 @@ def cross_entropy(at, state, scratch):
 def cross_entropy_probability(at, state, scratch):
     """Loss and gradient for probabilities.
 
-    Operands: classes, x, ldx, t, ldt, weights, weighted, g, ldg, losses, hits.
+    Operands: classes, x, ldx, t, ldt, factors, bits of the smoothing, weights, masses, g, ldg,
+    losses, hits.
     """
     i, rows = _rows(state)
     cross_entropy_probability_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
-        _at(at[5], i, scratch), _share_of_mean(state, at[6], pointer(at[5], scratch)),
-        _at(at[7], i * at[8], scratch), at[8], _at(at[9], i, scratch), _bytes(at[10], i),
+        pointer(at[5], scratch), as_float(at[6]), _at(at[7], i, scratch),
+        _share_of_mean(state, at[8], scratch), _at(at[9], i * at[10], scratch), at[10],
+        _at(at[11], i, scratch), _bytes(at[12], i),
     )  # fmt: skip
 
 
@@ -290,27 +310,81 @@ def cross_entropy_probability(at, state, scratch):
 def squared_error(at, state, scratch):
     """Loss and gradient of mean squared error.
 
-    Operands: columns, x, ldx, t, ldt, weights, weighted, g, ldg, losses, hits.
+    Operands: columns, x, ldx, t, ldt, bits of delta, weights, masses, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     squared_error_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
-        _at(at[5], i, scratch), _share_of_mean(state, at[6], pointer(at[5], scratch), at[0]),
-        _at(at[7], i * at[8], scratch), at[8], _at(at[9], i, scratch), _bytes(at[10], i),
+        as_float(at[5]), _at(at[6], i, scratch), _share_of_mean(state, at[7], scratch, at[0]),
+        _at(at[8], i * at[9], scratch), at[9], _at(at[10], i, scratch), _bytes(at[11], i),
     )  # fmt: skip
+
+
+@instruction
+def absolute_error(at, state, scratch):
+    """Loss and gradient of mean absolute error.
+
+    Operands: columns, x, ldx, t, ldt, bits of delta, weights, masses, g, ldg, losses, hits.
+    """
+    i, rows = _rows(state)
+    absolute_error_rows(
+        rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
+        as_float(at[5]), _at(at[6], i, scratch), _share_of_mean(state, at[7], scratch, at[0]),
+        _at(at[8], i * at[9], scratch), at[9], _at(at[10], i, scratch), _bytes(at[11], i),
+    )  # fmt: skip
+
+
+@instruction
+def huber_error(at, state, scratch):
+    """Loss and gradient of the mean of Huber's function of errors.
+
+    Operands: columns, x, ldx, t, ldt, bits of delta, weights, masses, g, ldg, losses, hits.
+    """
+    i, rows = _rows(state)
+    huber_error_rows(
+        rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
+        as_float(at[5]), _at(at[6], i, scratch), _share_of_mean(state, at[7], scratch, at[0]),
+        _at(at[8], i * at[9], scratch), at[9], _at(at[10], i, scratch), _bytes(at[11], i),
+    )  # fmt: skip
+
+
+@instruction
+def log_likelihood(at, state, scratch):
+    """Loss and gradient of logarithms of probabilities, for class indices.
+
+    Operands: classes, x, ldx, labels, weights, masses, g, ldg, losses, hits.
+    """
+    i, rows = _rows(state)
+    log_likelihood_rows(
+        rows, at[0], _at(at[1], i * at[2], scratch), at[2], _words(at[3], i),
+        _at(at[4], i, scratch), _share_of_mean(state, at[5], scratch),
+        _at(at[6], i * at[7], scratch), at[7], _at(at[8], i, scratch), _bytes(at[9], i),
+    )  # fmt: skip
+
+
+@instruction
+def one_hot(at, state, scratch):
+    """Rows of class indices: 1 at the class, 0 elsewhere. Operands: classes, labels, t, ldt."""
+    first, rows = _rows(state)
+    labels = _words(at[1], 0)
+    for i in range(first, first + rows):
+        row = _at(at[2], i * at[3], scratch)
+        for j in range(0, at[0], width(row)):
+            store_first(row, j, zeros(row), at[0] - j)
+        poke(row, labels[i], 1.0)
 
 
 @instruction
 def binary_cross_entropy(at, state, scratch):
     """Loss and gradient of columns that are each a yes or no.
 
-    Operands: columns, x, ldx, t, ldt, factors, weights, weighted, g, ldg, losses, hits.
+    Operands: columns, x, ldx, t, ldt, factors, weights, masses, g, ldg, losses, hits.
     """
     i, rows = _rows(state)
     binary_cross_entropy_rows(
         rows, at[0], _at(at[1], i * at[2], scratch), at[2], _at(at[3], i * at[4], scratch), at[4],
         pointer(at[5], scratch), _at(at[6], i, scratch),
-        _share_of_mean(state, at[7], pointer(at[6], scratch), at[0]),
+        _share_of_mean(state, at[7], scratch, at[0]),
         _at(at[8], i * at[9], scratch), at[9], _at(at[10], i, scratch), _bytes(at[11], i),
     )  # fmt: skip
 

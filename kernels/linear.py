@@ -28,8 +28,10 @@ from kernels.gemm import (
 from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
+from kernels.rows import sum_columns
 from kernels.simd import advance, data, load_first, store, store_first, width, zeros
 from kernels.threads import share
+from kernels.tile import transpose
 from kernels.updates import update
 
 _INTEGER = types.int64
@@ -39,6 +41,7 @@ _SHARE = (_INTEGER, _INTEGER)
 _BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 2
+_FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
 @inline
@@ -56,7 +59,8 @@ def scratch_size(dtype) -> int:
     span = TILE_VECTORS * lanes
     block = _BLOCK_TILES * TILE_ROWS * span
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
-    return 2 * span + max(scratch_elements.py_func(lanes), update)
+    few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
+    return 2 * span + max(scratch_elements.py_func(lanes), update, few)
 
 
 @inline
@@ -129,17 +133,6 @@ def linear_input_gradient(
 
 
 @inline
-def _sum_columns(rows, columns, x, ldx, out):
-    """Sums over the rows, for at most a tile's columns."""
-    for j in range(0, columns, width(x)):
-        count = columns - j
-        total = zeros(x)
-        for i in range(rows):
-            total = total + load_first(x, i * ldx + j, count)
-        store(out, j, total)
-
-
-@inline
 def _weight_block(depth, inputs, panels, threads, stride):
     """Row tiles of a weight gradient's block, 0 where even one is too deep to pack."""
     fitting = _PACKED // max((depth + stride) * stride, 1)
@@ -168,15 +161,45 @@ def linear_update(
     The gradient is never written: each block of it is used as it is made. With
     `rule` below 0 it is written instead, to `w` and `bias`.
     """
+    memory = _zero_row(scratch)
+    if outputs <= min(TILE_ROWS, width(x)):
+        _update_few_outputs(
+            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+            first_w, second_w, thread, threads, scratch, memory,
+        )  # fmt: skip
+    else:
+        _update_blocks(
+            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+            first_w, second_w, thread, threads, scratch, memory,
+        )  # fmt: skip
+    span = tile_columns(x)
+    begin, end = share((outputs + span - 1) // span, thread, threads)
+    for panel in range(begin, end):
+        j = panel * span
+        columns = min(span, outputs - j)
+        if rule < 0:
+            sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
+            continue
+        sum_columns(rows, columns, advance(g, j), ldg, memory)
+        update(
+            rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
+            advance(first_bias, j), advance(second_bias, j),
+        )  # fmt: skip
+
+
+@inline
+def _update_blocks(
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+    first_w, second_w, thread, threads, zero, memory,
+):  # fmt: skip
+    """The weights' part of `linear_update`: blocks a tile wide, x packed for each of them."""
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
     tiles = _weight_block(rows, inputs, panels, threads, stride)
     packing = tiles > 0
     block = max(tiles, 1) * TILE_ROWS
     blocks = (inputs + block - 1) // block
-    zero = scratch
-    sums = _zero_row(scratch)
-    gradient = advance(sums, span)
+    gradient = memory
     packed_b = advance(gradient, block * span)
     packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
     a_tile = (rows + width(x)) * stride
@@ -208,15 +231,51 @@ def linear_update(
                 rule, step, settings, height, columns, advance(w, place), ldw, gradient, span,
                 advance(first_w, place), advance(second_w, place),
             )  # fmt: skip
-        if i == 0:
-            _sum_columns(rows, columns, advance(g, j), ldg, sums)
-            if rule >= 0:
-                update(
-                    rule, step, settings, 1, columns, advance(bias, j), span, sums, span,
-                    advance(first_bias, j), advance(second_bias, j),
-                )  # fmt: skip
-            else:
-                _copy(columns, sums, advance(bias, j))
+
+
+@inline
+def _update_few_outputs(
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+    first_w, second_w, thread, threads, zero, memory,
+):  # fmt: skip
+    """The weights' part of `linear_update` where the outputs fit a tile's rows, and a vector.
+
+    The gradient's transpose g^T x fills whole vectors with inputs, and is turned then.
+    """
+    span, lanes = tile_columns(x), width(x)
+    wide = _FEW_PANELS * span
+    packed = advance(memory, wide * TILE_ROWS)
+    gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
+    begin, end = share((inputs + wide - 1) // wide, thread, threads)
+    for unit in range(begin, end):
+        i = unit * wide
+        here = min(wide, inputs - i)
+        k, deep = 0, even_part(rows, PANEL_DEPTH)
+        while True:
+            steps = min(deep, rows - k)
+            tiles_of(
+                outputs, here, steps, advance(g, k * ldg), 1, ldg, 0,
+                advance(x, k * ldx + i), ldx, span, packed, 0,
+                memory if k > 0 else zero, wide if k > 0 else 0, 1 if k > 0 else 0,
+                memory, wide, -np.inf,
+            )  # fmt: skip
+            k += steps
+            if k >= rows:
+                break
+        place = i * ldw
+        for j in range(0, here, lanes):
+            transpose(
+                outputs, min(lanes, here - j), advance(memory, j), wide,
+                advance(gradient, j * lanes), lanes,
+            )  # fmt: skip
+        if rule >= 0:
+            update(
+                rule, step, settings, here, outputs, advance(w, place), ldw, gradient, lanes,
+                advance(first_w, place), advance(second_w, place),
+            )  # fmt: skip
+        else:
+            for j in range(here):
+                _copy(outputs, advance(gradient, j * lanes), advance(w, place + j * ldw))
 
 
 @inline

@@ -1,6 +1,6 @@
-"""Losses that compare number by number, with their gradients: means over all elements.
+"""Losses and their gradients; cross-entropy of logits is in `kernels.softmax`.
 
-Rows may be weighted, and then the mean is. Cross-entropy is in `kernels.softmax`.
+Rows may be weighted, and then the mean is: the sum is divided by that of the weights.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import numpy as np
 from numba import types
 
 from kernels import vectormath
-from kernels.arrays import matrix, row_weights, same_shape, vector
-from kernels.jit import array, const, entry, routine
+from kernels.arrays import class_indices, matrix, row_weights, same_shape, vector
+from kernels.jit import array, const, entry, inline, routine
 from kernels.rows import largest_place
 from kernels.simd import (
     advance,
     data,
     fabs,
     first,
-    fma,
     load_first,
     maximum,
+    minimum,
     peek,
     poke,
     reduce_add,
     select,
+    splat,
     store_first,
     width,
     zeros,
@@ -35,31 +36,111 @@ _INTEGER = types.int64
 _POINTER = types.CPointer
 
 
-@routine(
-    lambda real: (
+# ----------------------------------------------------------------- errors, one a number
+
+
+def _on_errors(measure):
+    """Compiled loop over rows for a cost of errors and its slope, which `measure` gives."""
+
+    @inline
+    def on_errors(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
+        for i in range(rows):
+            row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
+            hits[i] = largest_place(row, columns) == largest_place(target, columns)
+            weight = peek(weights, i)
+            total = zeros(x)
+            for j in range(0, columns, width(x)):
+                count = columns - j
+                error = load_first(row, j, count) - load_first(target, j, count)
+                cost, slope = measure(error, delta)
+                total = total + cost
+                store_first(gradient, j, slope * (scale * weight), count)
+            poke(losses, i, weight * reduce_add(total))
+
+    return on_errors
+
+
+@inline
+def _squared(error, delta):
+    return error * error, error + error
+
+
+@inline
+def _absolute(error, delta):
+    slope = select(error > 0.0, splat(1.0, error), select(error < 0.0, -1.0, error))
+    return fabs(error), slope
+
+
+@inline
+def _huber(error, delta):
+    size = fabs(error)
+    near = size <= delta
+    cost = select(near, error * error * 0.5, (size - 0.5 * delta) * delta)
+    return cost, maximum(minimum(error, delta), 0.0 - delta)
+
+
+_squared_rows, _absolute_rows = _on_errors(_squared), _on_errors(_absolute)
+_huber_rows = _on_errors(_huber)
+
+
+def _error_arguments(real):
+    return (
         (_INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), types.float64, _POINTER(real), _INTEGER)
+        + (types.float64, _POINTER(real), types.float64, _POINTER(real), _INTEGER)
         + (_POINTER(real), _POINTER(types.uint8))
     )
-)
-def squared_error_rows(rows, columns, x, ldx, t, ldt, weights, scale, g, ldg, losses, hits):
+
+
+@routine(_error_arguments)
+def squared_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
     """losses = w sum (x - t)^2, one a row, and g = 2 scale w (x - t); g may be x.
 
     `hits` says where the largest of x and of t are at the same place, for targets
-    that are one-hot classes.
+    that are one-hot classes. `delta` is not used.
+    """
+    _squared_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
+
+
+@routine(_error_arguments)
+def absolute_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
+    """losses = w sum |x - t|, one a row, and g = scale w sign(x - t), otherwise as squares."""
+    _absolute_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
+
+
+@routine(_error_arguments)
+def huber_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
+    """losses = w sum h(x - t), one a row: h(e) = e^2 / 2 up to `delta`, then a line.
+
+    g = scale w (x - t), of at most `delta` either way; otherwise as squares.
+    """
+    _huber_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
+
+
+# ---------------------------------------------------------------------- classes, yes or no
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
+        + (_POINTER(types.int64), _POINTER(real), types.float64)
+        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(types.uint8))
+    )
+)
+def log_likelihood_rows(rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, hits):
+    """losses = -w x[label], one a row, for x that are logarithms of probabilities.
+
+    g is -scale w at the label and 0 elsewhere; it may be x. `hits` says where the first of
+    the largest x is the label's.
     """
     for i in range(rows):
-        row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
-        hits[i] = largest_place(row, columns) == largest_place(target, columns)
-        weight = peek(weights, i)
-        total = zeros(x)
-        for j in range(0, columns, width(x)):
-            count = columns - j
-            error = load_first(row, j, count) - load_first(target, j, count)
-            total = fma(error, error, total)
-            store_first(gradient, j, error * (2.0 * scale * weight), count)
-        poke(losses, i, weight * reduce_add(total))
+        row, gradient = advance(x, i * ldx), advance(g, i * ldg)
+        label, weight = labels[i], peek(weights, i)
+        hits[i] = largest_place(row, classes) == label
+        poke(losses, i, 0.0 - weight * peek(row, label))
+        for j in range(0, classes, width(x)):
+            store_first(gradient, j, zeros(x), classes - j)
+        poke(gradient, label, 0.0 - scale * weight)
 
 
 @routine(
@@ -105,18 +186,28 @@ def binary_cross_entropy_rows(
 # ------------------------------------------------------------------ for use from Python
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), const(real, 2), const(real, 1), types.float64)
-        + (array(real, 2), array(real, 1), array(types.uint8, 1))
-    )
-)
-def _squared_error(x, t, weights, scale, g, losses, hits):
-    columns = x.shape[1]
-    squared_error_rows(
-        x.shape[0], columns, data(x), columns, data(t), columns, data(weights), scale,
-        data(g), columns, data(losses), data(hits),
-    )  # fmt: skip
+def _error_entry(rows_of):
+    """Python's way to a routine that compares rows."""
+
+    def compare(x, t, delta, weights, scale, g, losses, hits):
+        columns = x.shape[1]
+        rows_of(
+            x.shape[0], columns, data(x), columns, data(t), columns, delta, data(weights), scale,
+            data(g), columns, data(losses), data(hits),
+        )  # fmt: skip
+
+    compare.__qualname__ = f"_{rows_of.function.__name__}"  # entries are cached by their names
+    return entry(
+        lambda real: (
+            (const(real, 2), const(real, 2), types.float64, const(real, 1), types.float64)
+            + (array(real, 2), array(real, 1), array(types.uint8, 1))
+        )
+    )(compare)
+
+
+_squared_error = _error_entry(squared_error_rows)
+_absolute_error = _error_entry(absolute_error_rows)
+_huber_error = _error_entry(huber_error_rows)
 
 
 @entry(
@@ -133,11 +224,25 @@ def _binary_cross_entropy(x, t, factors, weights, scale, g, losses, hits):
     )  # fmt: skip
 
 
-class ElementLoss(NamedTuple):
-    """Result of a loss that compares number by number."""
+@entry(
+    lambda real: (
+        (const(real, 2), const(types.int64, 1), const(real, 1), types.float64)
+        + (array(real, 2), array(real, 1), array(types.uint8, 1))
+    )
+)
+def _log_likelihood(x, labels, weights, scale, g, losses, hits):
+    columns = x.shape[1]
+    log_likelihood_rows(
+        x.shape[0], columns, data(x), columns, data(labels), data(weights), scale,
+        data(g), columns, data(losses), data(hits),
+    )  # fmt: skip
+
+
+class LossResult(NamedTuple):
+    """What a loss gives."""
 
     loss: float
-    """Mean over all elements, weighted by rows."""
+    """Mean, weighted by rows."""
     gradient: np.ndarray
     """Gradient of the loss with respect to the predictions; their shape and dtype."""
     losses: np.ndarray
@@ -146,32 +251,58 @@ class ElementLoss(NamedTuple):
     """Rows that are right: largest at the same place, or on the right side in each column."""
 
 
-def _element_loss(kernel, name: str, predictions, targets, weights, tables=()) -> ElementLoss:
-    """Have a kernel compare predictions and targets; `tables` are columns' numbers by name."""
+def _mean(kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: float) -> LossResult:
+    """Have a kernel compute the losses of rows, to be divided by `mass`, and the gradient."""
+    rows = y.shape[0]
+    gradient, losses, hits = np.empty_like(y), np.empty(rows, y.dtype), np.empty(rows, np.uint8)
+    scale = 1.0 / mass if mass else 0.0
+    kernel[y.dtype](y, *arguments, weights, scale, gradient, losses, hits)
+    loss = float(losses.sum(dtype=np.float64)) * scale if mass else np.nan
+    return LossResult(loss, gradient, losses, int(hits.sum()))
+
+
+def _compared(kernel, name: str, predictions, targets, weights, extra=lambda y: 0.0) -> LossResult:
+    """Mean over all elements of what a kernel finds between predictions and targets."""
     y = matrix(name, predictions)
     t = matrix("targets", targets, y.dtype)
     same_shape("targets", t, name, y)
-    rows, columns = y.shape
-    numbers = [vector(each, table, columns, y.dtype) for each, table in tables]
-    w, total = row_weights(weights, rows, y.dtype)
-    gradient, losses, hits = np.empty_like(y), np.empty(rows, y.dtype), np.empty(rows, np.uint8)
-    mass = total * columns
-    kernel[y.dtype](y, t, *numbers, w, 1.0 / mass if mass else 0.0, gradient, losses, hits)
-    loss = float(losses.sum(dtype=np.float64)) / mass if mass else np.nan
-    return ElementLoss(loss, gradient, losses, int(hits.sum()))
+    w, total = row_weights(weights, y.shape[0], y.dtype)
+    return _mean(kernel, y, (t, extra(y)), w, total * y.shape[1])
 
 
-def mean_squared_error(predictions, targets, weights=None) -> ElementLoss:
+def mean_squared_error(predictions, targets, weights=None) -> LossResult:
     """Mean of (y - t)^2 over all elements, with its gradient 2 (y - t) / n.
 
     `predictions` y and `targets` t are arrays (rows, columns) of one shape; `weights`
     (rows,) default to 1, and the mean is weighted by them. Raises TypeError or ValueError
     for other dtypes or shapes.
     """
-    return _element_loss(_squared_error, "predictions", predictions, targets, weights)
+    return _compared(_squared_error, "predictions", predictions, targets, weights)
 
 
-def binary_cross_entropy(logits, targets, weights=None, positive=None) -> ElementLoss:
+def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
+    """Mean of |y - t| over all elements, with its gradient sign(y - t) / n.
+
+    Arguments and errors are those of `mean_squared_error`.
+    """
+    return _compared(_absolute_error, "predictions", predictions, targets, weights)
+
+
+def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
+    """Mean of h(y - t) over all elements: h(e) = e^2 / 2 up to `delta`, delta (|e| - delta / 2).
+
+    The second form is that beyond (P. J. Huber, "Robust estimation of a location parameter",
+    1964). Other arguments and errors are those of `mean_squared_error`; raises ValueError
+    unless `delta` is positive.
+    """
+    if not delta > 0:
+        raise ValueError(f"delta is {delta!r}; expected a number above 0")
+    return _compared(
+        _huber_error, "predictions", predictions, targets, weights, lambda y: float(delta)
+    )
+
+
+def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossResult:
     """Mean of -(p t log s(z) + (1 - t) log s(-z)), s the sigmoid, with its gradient.
 
     `logits` z and `targets` t, from 0 to 1, are arrays (rows, columns) of one shape, each
@@ -179,8 +310,22 @@ def binary_cross_entropy(logits, targets, weights=None, positive=None) -> Elemen
     weighs what should be 1, torch's `pos_weight`. Both default to 1. Raises TypeError or
     ValueError for other dtypes or shapes.
     """
-    if positive is None:
-        positive = np.ones(np.shape(logits)[-1:])
-    return _element_loss(
-        _binary_cross_entropy, "logits", logits, targets, weights, [("positive", positive)]
-    )
+
+    def factors(z):
+        columns = z.shape[1]
+        given = np.ones(columns) if positive is None else positive
+        return vector("positive", given, columns, z.dtype)
+
+    return _compared(_binary_cross_entropy, "logits", logits, targets, weights, factors)
+
+
+def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossResult:
+    """Mean of -x_i[t_i] over the rows, weighted, with its gradient.
+
+    `log_probabilities` x are (rows, classes), `targets` t class indices (rows,), `weights`
+    (rows,). Raises TypeError or ValueError for other dtypes, shapes, or indices out of range.
+    """
+    x = matrix("log_probabilities", log_probabilities)
+    labels = class_indices("targets", targets, *x.shape)
+    w, total = row_weights(weights, x.shape[0], x.dtype)
+    return _mean(_log_likelihood, x, (labels,), w, total)

@@ -13,6 +13,7 @@ from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, gemm, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
+from kernels.rows import sum_columns
 from kernels.simd import advance, data, element_bytes, pointer, store, width, zeros
 
 _INTEGER = types.int64
@@ -257,19 +258,19 @@ def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
     return out
 
 
-@entry(lambda real: (const(real, 2, "A"), array(real, 1)))
-def _add_column_sums(x, out):
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            out[j] += x[i, j]
+@entry(lambda real: (const(real, 2), array(real, 1)))
+def _column_sums(x, out):
+    sum_columns(x.shape[0], x.shape[1], data(x), x.shape[1], data(out))
 
 
 def add_column_sums(x, out) -> None:
-    """out += the sum of the rows of a matrix, in order of the rows.
+    """out += the sum of the rows of a matrix.
 
     `x` is (rows, columns), `out` (columns,), of one dtype. Raises TypeError or ValueError
     for others.
     """
     given = matrix("x", x)
     result = output("out", out, given.shape[1:], given.dtype)
-    _add_column_sums[given.dtype](given, result)
+    sums = np.empty_like(result)
+    _column_sums[given.dtype](given, sums)
+    result += sums

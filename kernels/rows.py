@@ -1,15 +1,27 @@
-"""Questions about one row: its largest element, and where that is."""
+"""Reductions: the largest element of a row and where that is, sums over rows."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kernels.jit import inline
-from kernels.simd import first, load_first, maximum, peek, reduce_max, select, splat, width, zeros
+from kernels.simd import (
+    advance,
+    first,
+    load_first,
+    maximum,
+    peek,
+    reduce_max,
+    select,
+    splat,
+    store_first,
+    width,
+    zeros,
+)
 
 
 @inline
-def _with_nan(a, b):
+def larger(a, b):
     """Lanewise maximum that is NaN when either is."""
     return select(b != b, b, maximum(a, b))
 
@@ -20,7 +32,7 @@ def largest(x, count):
     best = splat(-np.inf, zeros(x))
     for j in range(0, count, width(x)):
         here = load_first(x, j, count - j)
-        best = _with_nan(select(first(count - j, x), here, -np.inf), best)
+        best = larger(select(first(count - j, x), here, -np.inf), best)
     return reduce_max(best)
 
 
@@ -46,3 +58,20 @@ def place(x, count, value):
 def largest_place(x, count):
     """Number of the first of the largest elements; `count` where one is NaN."""
     return place(x, count, largest(x, count))
+
+
+@inline
+def sum_columns(rows, columns, x, ldx, out):
+    """The sums over the rows: every fourth row by itself, and those four then added in pairs."""
+    for j in range(0, columns, width(x)):
+        count, whole = columns - j, rows - rows % 4
+        a, b, c, d = zeros(x), zeros(x), zeros(x), zeros(x)
+        for i in range(0, whole, 4):
+            row = advance(x, i * ldx)
+            a = a + load_first(row, j, count)
+            b = b + load_first(row, ldx + j, count)
+            c = c + load_first(row, 2 * ldx + j, count)
+            d = d + load_first(row, 3 * ldx + j, count)
+        for i in range(whole, rows):
+            a = a + load_first(x, i * ldx + j, count)
+        store_first(out, j, (a + b) + (c + d), count)

@@ -185,10 +185,11 @@ def _keep(run: Run, folder: Path) -> str:
 
 
 def _announce_compilation(dtype: str) -> None:
-    from kernels import epoch, jit
+    from kernels import companion, epoch, jit
 
     if not epoch.run.is_compiled(dtype):
         typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")
+        companion.start(dtype)
 
 
 def _print_plan(run: Run) -> None:

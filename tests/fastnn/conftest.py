@@ -8,6 +8,8 @@ import torch
 from hypothesis import strategies as st
 
 import fastnn
+from fastnn.losses import averages_elements, masses_of
+from fastnn.weights import total_weight
 
 torch.set_num_threads(1)
 
@@ -132,7 +134,7 @@ def _dropouts(model):
 
 
 def _hand_loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True, seed=0,
-               steps=None):  # fmt: skip
+               steps=None, sample_weight=None):  # fmt: skip
     """Train as a torch user writes it, in `fit`'s order; give each epoch's loss and accuracy.
 
     Ends after so many `steps`, or at a loss that is not finite.
@@ -151,14 +153,16 @@ def _hand_loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True
                 return results
             rows = order[start : start + batch_size]
             predictions = model(x[rows])
-            value = loss(predictions, y[rows])
+            weights = None if sample_weight is None else (sample_weight[rows],)
+            value = loss(predictions, y[rows], *(weights or ()))
             if not np.isfinite(value):
                 return results
             optimizer.zero_grad()
             model.backward(loss.backward())
             optimizer.step()
             done += 1
-            count = predictions.size if isinstance(loss, fastnn.MSELoss) else len(rows)
+            count = total_weight(masses_of(loss, y[rows], (weights or [None])[0]), len(rows))
+            count *= predictions.shape[1] if averages_elements(loss) else 1
             total, elements = total + value * count, elements + count
             right += loss.correct
         results.append((total / elements, right / len(x)))
@@ -184,6 +188,26 @@ class Run:
     shuffle: bool = True
     epochs: int = 2
     seed: int = 0
+    loss: tuple[str, dict] = ()
+    weighted: bool = False
+
+    def how(self):
+        """The rest of what `fit` is told."""
+        weights = None
+        if self.weighted:
+            rng = np.random.default_rng(self.seed + 2)
+            weights = rng.uniform(0.1, 2, self.samples).astype(self.dtype)
+        return {"epochs": self.epochs, "batch_size": self.batch_size, "shuffle": self.shuffle,
+                "seed": self.seed, "sample_weight": weights}  # fmt: skip
+
+    def make_loss(self):
+        """The loss; where settings say True, it gets weights for its columns."""
+        plain = "MSELoss" if self.target.startswith("mse") else "CrossEntropyLoss"
+        name, settings = self.loss or (plain, {})
+        width = [layer[1] for layer in self.layers if layer[0] == "Linear"][-1]
+        weights = np.random.default_rng(self.seed + 3).uniform(0.1, 2, width)
+        made = {key: weights if value is True else value for key, value in settings.items()}
+        return getattr(fastnn, name)(**made)
 
     def model(self):
         columns, made = self.columns, []
@@ -206,8 +230,7 @@ class Run:
         parameters = list(model.parameters())
         chosen = [p for p, learns in zip(parameters, self.learns, strict=False) if learns]
         make = getattr(fastnn, self.optimizer_kind)
-        loss = fastnn.MSELoss() if self.target.startswith("mse") else fastnn.CrossEntropyLoss()
-        return model, loss, make(chosen or parameters, **self.settings)
+        return model, self.make_loss(), make(chosen or parameters, **self.settings)
 
     def data(self):
         rng = np.random.default_rng(self.seed + 1)
@@ -218,6 +241,8 @@ class Run:
             return x, labels
         if self.target == "one-hot":
             return x, np.eye(widths[-1], dtype=self.dtype)[labels]
+        if self.target == "yes or no":
+            return x, rng.integers(0, 2, (self.samples, widths[-1])).astype(self.dtype)
         y = rng.normal(size=(self.samples, widths[-1]))
         if self.target == "probabilities":
             y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
@@ -228,6 +253,27 @@ def _sizes(most):
     """Mostly small numbers, with vector widths, tile sizes and their neighbours among them."""
     special = [n for n in (1, 8, 15, 16, 17, 31, 32, 33, 64, 65, 129, 257) if n <= most]
     return st.integers(1, min(most, 12)) | st.sampled_from(special)
+
+
+_OF_CLASSES = ["CrossEntropyLoss", "BCEWithLogitsLoss"]
+_OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss"]
+LOSSES = {
+    "index": ["CrossEntropyLoss", "NLLLoss"],
+    "one-hot": [*_OF_CLASSES, "MSELoss"],
+    "probabilities": _OF_CLASSES,
+    "yes or no": ["BCEWithLogitsLoss"],
+    "mse": _OF_NUMBERS,
+    "mse index": [*_OF_NUMBERS, "BCEWithLogitsLoss"],
+}
+"""Losses for each kind of target."""
+
+LOSS_SETTINGS = {
+    "CrossEntropyLoss": {"weight": [True], "label_smoothing": [0.1, 1.0]},
+    "NLLLoss": {"weight": [True]},
+    "BCEWithLogitsLoss": {"pos_weight": [True]},
+    "MSELoss": {}, "L1Loss": {}, "HuberLoss": {"delta": [0.1, 1.5]},
+}  # fmt: skip
+"""Values of their settings; True stands for a number a column."""
 
 
 @st.composite
@@ -258,15 +304,17 @@ def _runs(draw):
     else:
         settings["betas"] = draw(st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)]))
     samples = draw(_sizes(65))
-    targets = ["index", "one-hot", "probabilities", "mse", "mse index"]
     widths = [layer[1] for layer in layers if layer[0] == "Linear"]
-    if widths[-1] == 1:
-        targets.remove("mse index")
+    target = draw(st.sampled_from([each for each in LOSSES if widths[-1] > 1 or "mse" not in each]))
+    loss = draw(st.sampled_from(LOSSES[target]))
+    allowed = {name: st.sampled_from(values) for name, values in LOSS_SETTINGS[loss].items()}
     return Run(
         columns=draw(_sizes(257)),
         layers=layers,
         dtype=dtype,
-        target=draw(st.sampled_from(targets)),
+        target=target,
+        loss=(loss, draw(st.fixed_dictionaries({}, optional=allowed))),
+        weighted=draw(st.booleans()),
         optimizer_kind=kind,
         settings=settings,
         samples=samples,

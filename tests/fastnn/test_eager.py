@@ -171,8 +171,7 @@ def test_eager_is_compiled(runs, bits, data):
             warnings.simplefilter("ignore")
             try:
                 history = fit(
-                    model, x, y, loss=loss, optimizer=optimizer, epochs=run.epochs,
-                    batch_size=run.batch_size, shuffle=run.shuffle, seed=run.seed,
+                    model, x, y, loss=loss, optimizer=optimizer, **run.how()
                 )  # fmt: skip
             except NonFiniteLossError:
                 reject()

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn import CrossEntropyLoss, MSELoss
+from fastnn import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
 from fastnn.losses import regression_targets
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -258,3 +258,99 @@ def test_losses_refuse_predictions():
         CrossEntropyLoss()(logits(3, 2), [0, 1, 0], [1.0, 2.0])
     with pytest.raises(ValueError, match=r"predictions has shape \(\); expected two dim"):
         MSELoss()(3.0, np.zeros((1, 1)))
+
+
+# ------------------------------------------------------------------- the other losses
+
+f = torch.nn.functional
+
+
+def wide(numbers, tensor):
+    """Numbers as a tensor of another one's dtype."""
+    return None if numbers is None else torch.tensor(numbers, dtype=tensor.dtype)
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans(), st.booleans(), st.sampled_from([0.0, 0.1, 1.0]))
+def test_cross_entropy_with_settings_is_torch(
+    same_loss_as_torch, rows, classes, dtype, by_label, weighted, smoothing
+):
+    weight = np.random.default_rng(4).uniform(0.1, 2, classes) if weighted else None
+    targets = labels(rows, classes) if by_label else probabilities(rows, classes, dtype)
+    same_loss_as_torch(
+        CrossEntropyLoss(weight, smoothing),
+        lambda z, t: cross_entropy(z, t, wide(weight, z), label_smoothing=smoothing),
+        logits(rows, classes, dtype),
+        targets,
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans())
+def test_negative_log_likelihood_is_torch(same_loss_as_torch, rows, classes, dtype, weighted):
+    weight = np.random.default_rng(4).uniform(0.1, 2, classes) if weighted else None
+    same_loss_as_torch(
+        NLLLoss(weight),
+        lambda x, t: f.nll_loss(x, t, wide(weight, x)),
+        logits(rows, classes, dtype),
+        labels(rows, classes),
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans(), st.sampled_from([0.1, 3.0, 100.0]))
+def test_binary_cross_entropy_is_torch(same_loss_as_torch, rows, columns, dtype, weighted, scale):
+    weight = np.random.default_rng(4).uniform(0.1, 2, columns) if weighted else None
+    same_loss_as_torch(
+        BCEWithLogitsLoss(weight),
+        lambda z, t: f.binary_cross_entropy_with_logits(z, t, pos_weight=wide(weight, z)),
+        logits(rows, columns, dtype, scale=scale),
+        np.random.default_rng(5).random((rows, columns)).astype(dtype),
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.sampled_from([0.1, 1.0, 10.0]))
+def test_absolute_and_huber_are_torch(same_loss_as_torch, rows, columns, dtype, delta):
+    y, t = logits(rows, columns, dtype), logits(rows, columns, dtype, seed=1)
+    same_loss_as_torch(L1Loss(), f.l1_loss, y, t)
+    same_loss_as_torch(HuberLoss(delta), lambda a, b: f.huber_loss(a, b, delta=delta), y, t)
+
+
+def test_yes_or_no_takes_labels_and_single_columns():
+    z, t = logits(7, 3), labels(7, 3)
+    by_label, by_row = BCEWithLogitsLoss(), BCEWithLogitsLoss()
+    assert by_label(z, t) == by_row(z, np.eye(3)[t])
+    assert BCEWithLogitsLoss()(z[:, :1], t > 1) == BCEWithLogitsLoss()(z[:, :1], (t > 1)[:, None])
+    assert BCEWithLogitsLoss(2.0)(z, np.ones((7, 3))) == pytest.approx(
+        2 * BCEWithLogitsLoss()(z, np.ones((7, 3)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CrossEntropyLoss([1, -1]), "CrossEntropyLoss: weight is .*expected finite"),
+        (lambda: CrossEntropyLoss([[1, 1]]), "one a class"),
+        (lambda: CrossEntropyLoss(label_smoothing=1.5), "CrossEntropyLoss: label_smoothing is 1.5"),
+        (lambda: NLLLoss([np.nan]), "NLLLoss: weight is"),
+        (lambda: BCEWithLogitsLoss([-1]), "BCEWithLogitsLoss: pos_weight is .*one a column"),
+        (lambda: HuberLoss(0), "HuberLoss: delta is 0; expected a number above 0"),
+        (lambda: CrossEntropyLoss([1, 2])(logits(2, 3), [0, 1]), "weight has 2 numbers; expected"),
+        (lambda: BCEWithLogitsLoss([1, 2])(logits(2, 3), logits(2, 3)), "pos_weight has 2"),
+    ],
+)
+def test_settings_of_losses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_repr_of_losses():
+    assert repr(CrossEntropyLoss([1, 2], 0.1)) == (
+        "CrossEntropyLoss(weight=[1.0, 2.0], label_smoothing=0.1)"
+    )
+    assert repr(CrossEntropyLoss()) == "CrossEntropyLoss()"
+    assert repr(NLLLoss()) == "NLLLoss()"
+    assert repr(HuberLoss(2)) == "HuberLoss(delta=2.0)"
+    assert repr(BCEWithLogitsLoss(3.0)) == "BCEWithLogitsLoss(pos_weight=[3.0])"
+    assert repr(L1Loss()) == "L1Loss()"

@@ -41,8 +41,7 @@ from fastnn.runner import Runner
 def check_same(run, hand_loop, bits, diverged=pytest.fail):
     """One run by hand and one by `fit` change the same things to the same bits."""
     x, y = run.data()
-    how = {"epochs": run.epochs, "batch_size": run.batch_size, "shuffle": run.shuffle,
-           "seed": run.seed}  # fmt: skip
+    how = run.how()
     model, loss, optimizer = run.parts()
     expected = hand_loop(model, x, y, loss=loss, optimizer=optimizer, **how)
     finite = all(np.isfinite(p.data).all() for p in model.parameters())

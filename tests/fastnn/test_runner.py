@@ -37,9 +37,7 @@ def trained(run, bits, threads):
     model, loss, optimizer = run.parts()
     x, y = run.data()
     try:
-        history = fit(model, x, y, loss=loss, optimizer=optimizer, epochs=run.epochs,
-                      batch_size=run.batch_size, shuffle=run.shuffle, seed=run.seed,
-                      threads=threads)  # fmt: skip
+        history = fit(model, x, y, loss=loss, optimizer=optimizer, threads=threads, **run.how())
     except NonFiniteLossError:
         reject()
     found = bits(model, optimizer), history.loss, history.accuracy
@@ -249,8 +247,8 @@ caught = 0
 for _ in range(ROUNDS):
     done.clear()
     sender = threading.Thread(target=interrupt, args=(0.005 + 0.01 * random.random(),))
-    sender.start()
     try:
+        sender.start()
         fit(model, x, y, **how)
     except KeyboardInterrupt:
         caught += 1

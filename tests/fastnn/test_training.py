@@ -298,7 +298,8 @@ def test_evaluate_and_predict_are_the_model_called_by_hand(runs, data):
     x, y = run.data()
     model, loss, _ = run.parts()
     found = predict(model, x, batch_size=batch_size)
-    result = evaluate(model, x, y, loss=loss, batch_size=batch_size)
+    weights = run.how()["sample_weight"]
+    result = evaluate(model, x, y, loss=loss, batch_size=batch_size, sample_weight=weights)
     assert all(layer.training for layer in model)  # left as they were
     assert [layer.drawn for layer in model if isinstance(layer, Dropout)] == [
         0 for layer in run.layers if layer[0] == "Dropout"
@@ -306,7 +307,7 @@ def test_evaluate_and_predict_are_the_model_called_by_hand(runs, data):
     expected = model.eval()(x)
     assert found.dtype == expected.dtype == run.dtype
     assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
-    value = loss(expected, y)
+    value = loss(expected, y, weights)
     if not math.isfinite(value):
         reject()
     # Sums of the losses of batches, in float64.

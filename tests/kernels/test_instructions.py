@@ -218,7 +218,10 @@ LOSSES = {
     "indices": (kernels.softmax_cross_entropy, instructions.cross_entropy),
     "probabilities": (kernels.softmax_cross_entropy, instructions.cross_entropy_probability),
     "squares": (kernels.mean_squared_error, instructions.squared_error),
+    "sizes": (kernels.mean_absolute_error, instructions.absolute_error),
+    "huber": (kernels.huber, instructions.huber_error),
     "yes or no": (kernels.binary_cross_entropy, instructions.binary_cross_entropy),
+    "likelihood": (kernels.negative_log_likelihood, instructions.log_likelihood),
 }
 
 
@@ -229,20 +232,25 @@ def test_losses(kind, weighted, dtype, threads):
     random = np.random.default_rng(0)
     z, labels = normal((9, 21), dtype), random.integers(0, 21, 9)
     t, weights = block(random.random((9, 21)), dtype), random.random(9).astype(dtype)
+    factors = random.random(21).astype(dtype)
     if not weighted:
         weights = np.ones(9, dtype)
     function, instruction = LOSSES[kind]
-    targets, tables = (labels,) if kind == "indices" else place(t), ()
-    arguments = [z[:8], (labels if kind == "indices" else t)[:8], weights[:8]]
-    if kind == "yes or no":
-        tables = (random.random(21).astype(dtype),)
-        arguments.append(tables[0])
+    by_label = kind in ("indices", "likelihood")
+    targets = (labels,) if by_label else place(t)
+    tables = {
+        "probabilities": (factors, bits(0.1)), "yes or no": (factors,), "huber": (bits(0.7),),
+        "squares": (0,), "sizes": (0,),
+    }.get(kind, ())  # fmt: skip
+    extra = {"probabilities": (factors, 0.1), "yes or no": (factors,), "huber": (0.7,)}
+    arguments = z[:8], (labels if by_label else t)[:8], weights[:8], *extra.get(kind, ())
     expected = function(*arguments)
+    masses = weights if weighted else 0
     for in_place in (False, True):
         x = block(z)
         g = x if in_place else nothing((9, 21), dtype)
         losses, hits = np.full(9, np.nan, dtype), np.full(9, 7, np.uint8)
-        operands = 21, *place(x), *targets, *tables, weights, weighted, *place(g), losses, hits
+        operands = 21, *place(x), *targets, *tables, weights, masses, *place(g), losses, hits
         carry_out(instruction, dtype, operands, 8, threads)
         assert_array_equal(losses[:8], expected.losses)
         assert hits[:8].sum() == expected.correct
@@ -253,10 +261,30 @@ def test_losses(kind, weighted, dtype, threads):
         assert only_inside(g)
 
 
+def test_one_hot(dtype, threads):
+    labels, t = np.random.default_rng(0).integers(0, 21, 9), nothing((9, 21), dtype)
+    carry_out(instructions.one_hot, dtype, (21, labels, *place(t)), 8, threads)
+    assert_array_equal(t[:8], np.eye(21)[labels[:8]])
+    assert np.isnan(t[8:]).all()
+    assert only_inside(t)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_follow(columns, dtype, threads):
+    table = np.arange(20.0).reshape(10, 2)[:, :columns].copy()
+    settings = np.full(updates.SETTINGS, -1.0)
+    places = [updates.LEARNING_RATE, updates.MOMENTUM][:columns]
+    for thread in reversed(range(threads)):
+        operands = 8, columns, table, settings, *places
+        carry_out(instructions.follow, dtype, operands, 8, threads, start=24, only=thread)
+        assert (settings[places] == (table[3] if thread == 0 else -1)).all()
+    assert (np.delete(settings, places) == -1).all()
+
+
 def test_weights_of_nothing(dtype, threads):
     x, g = block(normal((4, 5), dtype)), nothing((4, 5), dtype)
     losses, hits, weights = np.full(4, np.nan, dtype), np.zeros(4, np.uint8), np.zeros(4, dtype)
-    operands = 5, *place(x), np.zeros(4, int), weights, True, *place(g), losses, hits
+    operands = 5, *place(x), np.zeros(4, int), weights, weights, *place(g), losses, hits
     carry_out(instructions.cross_entropy, dtype, operands, 4, threads)
     assert_array_equal(g, np.zeros((4, 5)))
     assert_array_equal(losses, np.zeros(4))

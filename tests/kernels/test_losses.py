@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from kernels import mean_squared_error
+from kernels import (
+    binary_cross_entropy,
+    huber,
+    mean_absolute_error,
+    mean_squared_error,
+    negative_log_likelihood,
+)
 
 FLOATS = (np.float32, np.float64)
 sizes = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
@@ -170,3 +176,164 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         own = mean_squared_error(y, t)
         assert own.loss == 4
         assert_array_equal(own.losses, np.full(shape[0], 4 * shape[1]))
+
+
+# -------------------------------------------------------------------- the other losses
+
+
+def torchs(name):
+    """torch's loss of each element, or row, and ours; both by name."""
+    f = torch.nn.functional
+    return {
+        "squares": (mean_squared_error, f.mse_loss),
+        "sizes": (mean_absolute_error, f.l1_loss),
+        "huber": (huber, f.huber_loss),
+        "yes or no": (binary_cross_entropy, f.binary_cross_entropy_with_logits),
+    }[name]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    name=st.sampled_from(["squares", "sizes", "huber", "yes or no"]),
+    rows=sizes,
+    columns=sizes,
+    dtype=st.sampled_from(FLOATS),
+    scale=st.sampled_from((1e-3, 1.0, 30.0)),
+    seed=st.integers(0, 2**32 - 1),
+    weighted=st.booleans(),
+)
+def test_losses_of_elements_are_torchs(name, rows, columns, dtype, scale, seed, weighted):
+    ours, theirs = torchs(name)
+    random = np.random.default_rng(seed)
+    y, t = normal((rows, columns), dtype, seed, scale), normal((rows, columns), dtype, seed + 1)
+    settings = {}
+    if name == "huber":
+        settings = {"delta": float(random.uniform(0.1, 3))}
+    if name == "yes or no":
+        t = random.random((rows, columns)).astype(dtype)
+        settings = {"positive": random.uniform(0.1, 3, columns).astype(dtype)}
+    weights = random.uniform(0.1, 2, rows).astype(dtype) if weighted else None
+    own = ours(y, t, weights, **settings)
+    wide = torch.tensor(np.float64(y), requires_grad=True)
+    if "positive" in settings:
+        settings = {"pos_weight": torch.tensor(np.float64(settings["positive"]))}
+    w = torch.ones(rows) if weights is None else torch.tensor(np.float64(weights))
+    each = theirs(wide, torch.tensor(np.float64(t)), reduction="none", **settings).sum(1) * w
+    loss = each.sum() / (w.sum() * columns)
+    loss.backward()
+    assert_close(np.array([own.loss], dtype), [loss.item()])
+    assert_close(own.gradient, wide.grad)
+    assert_close(own.losses, each.detach())
+    assert own.gradient.dtype == own.losses.dtype == dtype
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows=sizes, classes=sizes, dtype=st.sampled_from(FLOATS), seed=st.integers(0, 2**32 - 1))
+def test_negative_log_likelihood_is_torchs(rows, classes, dtype, seed):
+    random = np.random.default_rng(seed)
+    x, weights = normal((rows, classes), dtype, seed), random.random(rows).astype(dtype)
+    labels = random.integers(0, classes, rows)
+    own = negative_log_likelihood(x, labels, weights)
+    wide = torch.tensor(np.float64(x), requires_grad=True)
+    each = torch.nn.functional.nll_loss(wide, torch.tensor(labels), reduction="none")
+    w = torch.tensor(np.float64(weights))
+    ((each * w).sum() / w.sum()).backward()
+    assert_close(np.array([own.loss], dtype), [((each * w).sum() / w.sum()).item()])
+    assert_close(own.gradient, wide.grad)
+    assert own.correct == (x.argmax(1) == labels).sum()
+
+
+CASES = {
+    "squares": (mean_squared_error, {}),
+    "sizes": (mean_absolute_error, {}),
+    "huber": (huber, {"delta": 0.8}),
+    "yes or no": (binary_cross_entropy, {"positive": [0.5, 1.0, 2.0, 3.0, 0.0]}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_by_central_differences(name):
+    function, settings = CASES[name]
+    y, t, step = normal((3, 5), np.float64), normal((3, 5), np.float64, 1), 1e-6
+    t = np.abs(np.sin(t))
+    weights = np.array([0.5, 1.0, 2.5])
+    gradient = function(y, t, weights, **settings).gradient
+    for place in np.ndindex(y.shape):
+        above, below = y.copy(), y.copy()
+        above[place] += step
+        below[place] -= step
+        slope = function(above, t, weights, **settings).loss
+        slope -= function(below, t, weights, **settings).loss
+        assert abs(slope / (2 * step) - gradient[place]) < 1e-8
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 16, 40])
+def test_logits_of_any_size(columns, dtype):
+    for logit, target, loss, slope in (
+        (1e4, 1, 0, 0), (1e4, 0, 1e4, 1), (-1e4, 1, 1e4, -1), (-1e4, 0, 0, 0),
+        (np.inf, 1, 0, 0), (-np.inf, 0, 0, 0), (np.inf, 0, np.inf, 1), (-np.inf, 1, np.inf, -1),
+        (np.nan, 1, np.nan, np.nan),
+    ):  # fmt: skip
+        z, t = np.full((2, columns), logit, dtype), np.full((2, columns), target, dtype)
+        own = binary_cross_entropy(z, t)
+        assert_close(own.losses, np.full(2, loss * columns))
+        assert_close(own.gradient, np.full((2, columns), slope / (2 * columns)))
+        assert own.correct == (2 if loss == 0 else 0)
+
+
+def test_small_losses_keep_their_digits():
+    for dtype in FLOATS:
+        z = np.array([[-20.0, 10.0, -60.0]], dtype)
+        own = binary_cross_entropy(z, np.array([[0, 1, 0]], dtype))
+        exact = np.log1p(np.exp([-20.0, -10.0, -60.0])).sum()
+        assert own.losses[0] == pytest.approx(exact, rel=4 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_are_right_when_all_columns_are(dtype):
+    z = np.array([[1, -1, 2], [1, -1, -2], [-1, -1, -1], [0, 0, 0], [np.nan, -1, 1]], dtype)
+    t = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 0], [0, 0, 0], [0, 0, 1]], dtype)
+    assert binary_cross_entropy(z, t).correct == 3
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_slopes_at_corners(dtype):
+    y = np.array([[0.0, -0.0, 1.0, -1.0, 2.0, np.nan]], dtype)
+    t = np.zeros_like(y)
+    assert_close(mean_absolute_error(y, t).gradient * 6, [[0, 0, 1, -1, 1, np.nan]])
+    assert_close(huber(y, t, delta=1.0).gradient * 6, [[0, 0, 1, -1, 1, np.nan]])
+    own = huber(np.array([[np.inf, -np.inf]], dtype), np.zeros((1, 2), dtype), delta=2.0)
+    assert_array_equal(own.gradient, [[1, -1]])
+    assert own.loss == np.inf
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_of_rows(name):
+    function, settings = CASES[name]
+    y, t = normal((6, 5), np.float32), np.abs(np.sin(normal((6, 5), np.float32, 1)))
+    some, part = function(y, t, [1, 1, 1, 0, 0, 0], **settings), function(y[:3], t[:3], **settings)
+    assert some.loss == part.loss
+    assert_array_equal(some.gradient[:3], part.gradient)
+    assert_array_equal(some.gradient[3:], np.zeros((3, 5)))
+    nothing = function(y, t, np.zeros(6), **settings)
+    assert np.isnan(nothing.loss)
+    assert_array_equal(nothing.gradient, np.zeros((6, 5)))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda y: huber(y, y, delta=0), ValueError, "delta is 0; expected a number above 0"),
+        (lambda y: huber(y, y, delta=np.nan), ValueError, "delta is nan"),
+        (lambda y: mean_absolute_error(y, y[:1]), ValueError, "targets has shape"),
+        (lambda y: mean_absolute_error(y, y, [1.0]), ValueError, r"weights have shape \(1,\)"),
+        (lambda y: binary_cross_entropy(y, y, positive=[1.0]), ValueError, "positive has shape"),
+        (lambda y: binary_cross_entropy(y[0], y[0]), ValueError, "logits has shape"),
+        (lambda y: negative_log_likelihood(y, [0, 5]), ValueError, "targets ranges from 0 to 5"),
+        (lambda y: negative_log_likelihood(y, y), TypeError, "targets has dtype float32"),
+    ],
+)
+def test_bad_arguments_of_the_other_losses(call, error, message):
+    with pytest.raises(error, match=message):
+        call(np.zeros((2, 3), np.float32))

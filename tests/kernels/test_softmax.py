@@ -488,3 +488,36 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
             expected = softmax_cross_entropy(x, one_hot)
             own = softmax_cross_entropy(held(x), held(one_hot), held(weights))
             assert_array_equal(own.gradient, expected.gradient)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 40),
+    classes=st.integers(1, 40),
+    dtype=st.sampled_from((np.float32, np.float64)),
+    smoothing=st.sampled_from((0.0, 0.1, 1.0)),
+    kind=st.sampled_from(("indices", "probabilities")),
+    weighted=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_class_weights_and_label_smoothing_are_torchs(
+    rows, classes, dtype, smoothing, kind, weighted, seed
+):
+    random = np.random.default_rng(seed)
+    z = random.normal(size=(rows, classes)).astype(dtype)
+    labels = random.integers(0, classes, rows)
+    t = labels if kind == "indices" else random.dirichlet(np.ones(classes), rows).astype(dtype)
+    c = random.uniform(0.1, 2, classes).astype(dtype) if weighted else None
+    own = softmax_cross_entropy(z, t, None, c, smoothing)
+    wide = torch.tensor(np.float64(z), requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(
+        wide,
+        torch.tensor(t if kind == "indices" else np.float64(t)),
+        None if c is None else torch.tensor(np.float64(c)),
+        label_smoothing=smoothing,
+    )
+    loss.backward()
+    assert_close(np.array([own.loss], dtype), np.array([loss.item()]))
+    assert_close(own.gradient, wide.grad.numpy())
+    likely = labels if kind == "indices" else t.argmax(1)
+    assert own.correct == (z.argmax(1) == likely).sum()
