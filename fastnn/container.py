@@ -28,6 +28,7 @@ _DTYPES: dict[Any, np.dtype] = {
     "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"),
     "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
 }  # fmt: skip
+_LONGEST = 1000  # letters of a message
 _LENGTH = 8  # bytes before the header, which say how long it is
 _TENSOR, _NUMBER = "$tensor", "$number"
 
@@ -72,11 +73,14 @@ def read(
 
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have a ModelFileError of the block begin with the file's name."""
+    """Have a ModelFileError of the block begin with the file's name, and be a line."""
     try:
         yield
     except ModelFileError as error:
-        raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
+        line = " ".join(str(error).split())
+        if len(line) > _LONGEST:  # what is in a file may be of any length
+            line = f"{line[:_LONGEST]} ..."
+        raise ModelFileError(f"{os.fspath(path)}: {line}") from error.__cause__
 
 
 # -------------------------------------------------------------- trees of values and arrays

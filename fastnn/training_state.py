@@ -7,6 +7,7 @@ the history. Arrays among them are tensors whose names begin with `training.`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,11 @@ from fastnn.sequential import Sequential, every_layer
 
 if TYPE_CHECKING:
     from fastnn.training import Training
+
+
+_MOST = 2**63  # what a program's table holds
+_MADE_UP = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+"""What a state that no training wrote may lead to."""
 
 
 @dataclass
@@ -84,7 +90,7 @@ class TrainingState:
                 state = container.joined(description[TRAINING], tensors)
                 self._check(state)
                 self._take(weights, state)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except _MADE_UP as error:
                 self._take(*before)
                 if isinstance(error, ModelFileError):
                     raise
@@ -106,17 +112,19 @@ class TrainingState:
 
     def _check_architecture(self, found: Any) -> None:
         """Raise ModelFileError for layers that are not this model's, though their shapes are."""
-        for (place, ours), (_, theirs) in zip(
-            _layers(self._description["model"]), _layers(found), strict=False
-        ):
-            if ours != theirs:
-                raise ModelFileError(
-                    f"found {_named(theirs)} as {place}; expected {_named(ours)}: the checkpoint "
-                    "is of another model"
-                )
-        count, expected = len(_layers(found)), len(_layers(self._description["model"]))
-        if count != expected:
-            raise ModelFileError(f"found a model of {count} layers; expected {expected}")
+        expected = self._description["model"]
+        if found == expected:
+            return
+        try:
+            pairs = list(zip(_layers(expected), _layers(found), strict=False))
+            differing = [(place, a, b) for (place, a), (_, b) in pairs if a != b]
+            what = f"a model of {len(_layers(found))} layers; expected {len(_layers(expected))}"
+            if differing:
+                place, ours, theirs = differing[0]
+                what = f"{_named(theirs)} as {place}; expected {_named(ours)}"
+        except (AttributeError, LookupError, RecursionError, TypeError):
+            what = "an architecture that cannot be read"
+        raise ModelFileError(f"found {what}: the checkpoint is of another model")
 
     def _check(self, state: dict[str, Any]) -> None:
         """Raise ModelFileError for a state that is of another training."""
@@ -131,6 +139,10 @@ class TrainingState:
                     f"found a training with {what}{_differing(found, expected)}; "
                     f"expected {what}{_differing(expected, found)}"
                 )
+        steps = state["optimizer"]["state"]["steps"]
+        counts = [state["epoch"], steps, *itertools.chain(*state["dropout"])]
+        if not all(type(count) is int and 0 <= count < _MOST for count in counts):
+            raise ModelFileError(f"found counts {counts}; expected integers from 0 to {_MOST - 1}")
         epochs = self.training.epochs
         if not 0 < state["epoch"] <= epochs:
             raise ModelFileError(f"found {state['epoch']} epochs done; expected at most {epochs}")
@@ -201,7 +213,7 @@ def parts_in(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
                 {"class": part["class"], "state": container.joined(part["state"], tensors)}
                 for part in description[TRAINING]["parts"]
             ]
-        except (LookupError, TypeError) as error:
+        except _MADE_UP as error:
             raise ModelFileError(f"found parts that cannot be read: {error}") from error
 
 
