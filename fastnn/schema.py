@@ -106,8 +106,10 @@ class Target:
             if not np.isfinite(y).all():
                 raise TableError(f"{what} holds {y[~np.isfinite(y)][0]}; expected finite numbers")
             return y
-        texts = as_texts(values)
         place = {name: i for i, name in enumerate(classes)}
+        texts = as_texts(values)
+        if not place.keys() >= set(texts) and (numbers := as_numbers(values)) is not None:
+            texts = as_texts(numbers)  # 1.0 for 1
         if unknown := sorted({each for each in texts if each not in place}):
             raise TableError(f"{what} holds {few(unknown)}; expected one of {few(classes, 20)}")
         return np.array([place[each] for each in texts], np.int64)
@@ -272,7 +274,7 @@ class Schema:
 def check_finite(summaries: Sequence[ColumnSummary], table: str) -> None:
     """Raise TableError for a column that holds an infinite number."""
     for each in summaries:
-        if each.count and not each.counts and math.isinf(each.high - each.low):
+        if each.count and not each.counts and (math.isinf(each.low) or math.isinf(each.high)):
             raise TableError(
                 f"{table}: column {each.name!r} holds an infinite number; expected finite ones"
             )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnn.sequential import Sequential
 
 
 def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
@@ -46,6 +49,16 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 10) -> Cal
     )
     error = float((rows[held] * np.abs(accuracy - confidence)).sum() / len(y))
     return Calibration(confidence, accuracy, rows[held], error)
+
+
+def link_of(model: Sequential) -> str:
+    """How a classifier's outputs become probabilities: `link` of `probabilities`.
+
+    "identity" for a chain that ends in Softmax, else what the model's schema says.
+    """
+    if len(model) and type(model[-1]).__name__ == "Softmax":
+        return "identity"
+    return "softmax" if model.schema is None else model.schema.link
 
 
 def probabilities(outputs: np.ndarray, link: str = "softmax") -> np.ndarray:

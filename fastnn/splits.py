@@ -52,8 +52,8 @@ class Split:
 def mixed_order(y: np.ndarray, seed: int) -> np.ndarray:
     """An order of rows drawn by `seed`; class indices are spread evenly along it.
 
-    `y` is (rows,). Of integers, every stretch of the order holds each class in its proportion, to
-    within two rows (stratification), and a class's only row comes first; numbers are permuted.
+    `y` is (rows,). Of integers, every stretch of the order holds each class nearly in proportion
+    (stratification), and a class's only row comes first; numbers are permuted.
     """
     rng = np.random.default_rng(seed)
     if y.dtype.kind not in "iu":

@@ -40,14 +40,18 @@ class _Snapshot:
     """Copies of all that a step changes, to go back to."""
 
     def __init__(self, model: Sequential, optimizer: Optimizer):
-        blocks = {id(p.block): p.block for p in model.parameters()}
+        self.blocks = list({id(p.block): p.block for p in model.parameters()}.values())
         memory = [array for arrays in optimizer.memory.values() for array in arrays]
-        self._arrays = [*blocks.values(), *memory]
+        self._arrays = [*self.blocks, *memory]
         self._copies = [np.empty_like(array) for array in self._arrays]
 
     def take(self) -> None:
         for array, copy in zip(self._arrays, self._copies, strict=True):
             np.copyto(copy, array)
+
+    def finite(self) -> bool:
+        """Whether all parameters, as they are now, are finite."""
+        return all(np.isfinite(block).all() for block in self.blocks)
 
     def restore(self) -> None:
         for array, copy in zip(self._arrays, self._copies, strict=True):
@@ -131,7 +135,7 @@ class Steps:
         for done in runner.slices():
             tell(done)
         self.count()
-        finite = _finite(training.model)
+        finite = self._snapshot.finite()
         if finite and done == runner.batches:
             return runner.totals
         what, bad = f"the loss became {runner.last_loss}", done + 1
@@ -152,15 +156,10 @@ class Steps:
             self.runner.rewind(first_tick)
             for batch in range(done):
                 self.runner.run(batch, batch + 1)
-                if stop_at_first and not _finite(self._training.model):
+                if stop_at_first and not self._snapshot.finite():
                     done = batch
                     break
         return done
-
-
-def _finite(model: Sequential) -> bool:
-    blocks = {id(parameter.block): parameter.block for parameter in model.parameters()}
-    return all(np.isfinite(block).all() for block in blocks.values())
 
 
 def dropouts(model: Sequential) -> list[Dropout]:

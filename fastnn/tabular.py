@@ -293,7 +293,10 @@ def encoded_rows(
 
 
 def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """Memory for rows; where that is much, a mapped file that is gone with the array."""
+    """Memory for rows; where that is much, a mapped file that is gone with the array.
+
+    Raises OSError where the disk has no room for it.
+    """
     if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype)
     import platformdirs
@@ -301,6 +304,8 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     folder = Path(platformdirs.user_cache_dir("fastnn"))  # not /tmp, which may be memory
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, a crash in a mapped page
+            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
@@ -357,7 +362,7 @@ def _notes(
 ) -> list[str]:
     """What is odd about columns of numbers: constant ones, and those that rounding blurs."""
     constant = [each.name for each in summaries if not each.counts and each.low == each.high]
-    notes = [f"column {few(constant)} does not vary"] if constant else []
+    notes = [f"the same in all rows: {few(constant)}"] if constant else []
     if dtype.kind == "f":
         blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
         names = [name for name, each in zip(schema.features, blurred, strict=True) if each]

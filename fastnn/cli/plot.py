@@ -133,14 +133,13 @@ def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dic
     """Pictures of a model's outputs for the test rows."""
     import fastnn
     from fastnn import plots
-    from fastnn.scores import probabilities
+    from fastnn.scores import link_of, probabilities
 
     x, y = data.x_test, data.y_test
     outputs = fastnn.predict(model, x)
     pictures: dict[str, Callable[[Path], Any]] = {}
     if data.classes:
-        link = "softmax" if model.schema is None else model.schema.link
-        shares = probabilities(outputs, link)
+        shares = probabilities(outputs, link_of(model))
         pictures["mistakes"] = lambda path: plots.mistakes(
             x, y, shares, data.classes, data.image_shape, path
         )
@@ -168,13 +167,11 @@ def _print_runs(runs: list[_RunFiles]) -> None:
             "-".join(map(str, settings.get("hidden", []))) or "none",
             f"{settings.get('optimizer')} {settings.get('lr')}",
             f"{len(next(iter(history.values())))}",
-            f"{seconds:.2f}",
+            f"{seconds:.3g} s",
             _last(history, "val_loss"),
             _score(test),
         ])  # fmt: skip
-    print_table(
-        ["run", "hidden", "optimizer", "epochs", "seconds", "validation loss", "test"], rows
-    )
+    print_table(["run", "hidden", "optimizer", "epochs", "time", "val loss", "test"], rows)
 
 
 def _last(history: dict[str, list], name: str) -> str:

@@ -99,9 +99,9 @@ def _blocks(schema: Schema, columns: list[np.ndarray]) -> Iterator[np.ndarray]:
 def _predictions(model: Sequential, blocks: Iterator) -> Iterator[np.ndarray]:
     """Rows of probabilities, or of the number of a regression."""
     import fastnn
-    from fastnn.scores import probabilities
+    from fastnn.scores import link_of, probabilities
 
-    link = "softmax" if model.schema is None else model.schema.link
+    link = link_of(model)
     for x in blocks:
         outputs = fastnn.predict(model, x)
         yield from probabilities(outputs, link) if _classifies(model, outputs) else outputs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.plots.style import MARKERS, SEQUENTIAL, new_figure, save
-from fastnn.scores import probabilities
+from fastnn.scores import link_of, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,8 +53,7 @@ def decision(
     outputs = predict(model, plane).reshape(_GRID, _GRID, -1)
     x, y_true = x[:_MOST_POINTS], y_true[:_MOST_POINTS]
     if classes:
-        link = "softmax" if model.schema is None else model.schema.link
-        _shade_classes(axes, sides, outputs, classes, link)
+        _shade_classes(axes, sides, outputs, classes, link_of(model))
         for place, name in enumerate(classes):
             own = x[y_true == place]
             axes.plot(
@@ -93,14 +92,17 @@ def _shade_classes(
     extent = (sides[0][0], sides[0][-1], sides[1][0], sides[1][-1])
     axes.imshow(shade.reshape(_GRID, _GRID, 3), extent=extent, origin="lower", aspect="auto")
     for place in range(len(classes)):
-        inside = (best == place).reshape(_GRID, _GRID).astype(float)
-        if 0 < inside.mean() < 1:
-            axes.contour(*sides, inside, levels=[0.5], colors="black", linewidths=1.2)
+        others = np.delete(shares, place, axis=1).max(axis=1)
+        ahead = (shares[:, place] - others).reshape(_GRID, _GRID)
+        if ahead.min() < 0 < ahead.max():
+            axes.contour(*sides, ahead, levels=[0], colors="black", linewidths=1.2)
 
 
 def _shade_numbers(axes: Axes, sides, numbers: np.ndarray, x, y_true) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     low, high = min(numbers.min(), y_true.min()), max(numbers.max(), y_true.max())
-    levels = np.linspace(low, high, 11) if high > low else [low - 1, low + 1]
+    levels = MaxNLocator(10).tick_values(low, high)
     areas = axes.contourf(*sides, numbers, levels=levels, cmap=SEQUENTIAL)
     axes.contour(*sides, numbers, levels=levels, colors="white", linewidths=0.6)
     axes.scatter(

@@ -1,0 +1,337 @@
+"""The way of a table through `train`, `evaluate`, `predict`, `info` and `plot`."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+import fastnn
+from fastnn import datasets
+from fastnn.cli import app
+from fastnn.scores import regression_scores
+
+RNG = np.random.default_rng(0)
+N = 300
+LENGTH, WIDTH = RNG.normal(5, 1, N), RNG.normal(3, 1, N)
+PLACE = RNG.choice(["hill", "lake", "wood"], N)
+KIND = np.where(LENGTH + (PLACE == "lake") > WIDTH + 2, "cat", "dog")
+PRICE = 1e5 * LENGTH + 5e4 * (PLACE == "hill") + 1e6
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def trained(*arguments, out):
+    result = run("train", *arguments, "--out", out)
+    assert result.exit_code == 0, result.output
+    return result.stdout, json.loads((out / "history.json").read_text())
+
+
+def written(path, rows=slice(None), **columns):
+    whole = {"length": LENGTH, "width": WIDTH, "place": PLACE} | columns
+    rows = zip(*(np.asarray(each, object)[rows] for each in whole.values()), strict=True)
+    lines = [",".join(whole), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """A classification of a CSV file: the file, the run's folder, its output and record."""
+    folder = tmp_path_factory.mktemp("kinds")
+    width = [each if place else "" for place, each in enumerate(WIDTH)]
+    path = written(folder / "kinds.csv", width=width, kind=KIND)
+    return (
+        path,
+        folder / "run",
+        *trained(path, "--target", "kind", "--impute", "--epochs", 40, out=folder / "run"),
+    )
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prices")
+    path = written(folder / "prices.csv", price=PRICE)
+    return (
+        path,
+        folder / "run",
+        *trained(path, "--target", "price", "--epochs", 40, out=folder / "run"),
+    )
+
+
+def test_a_summary_comes_before_training(kinds):
+    _, _, output, _ = kinds
+    summary, _ = output.split("rows to train")
+    lines = [line.split() for line in summary.splitlines() if line.strip()]
+    assert lines[0] == ["column", "kind", "missing", "least", "mean", "greatest"]
+    known = WIDTH[1:]
+    assert [
+        "width",
+        "number",
+        "1",
+        *(f"{x:.4g}" for x in (known.min(), known.mean(), known.max())),
+    ] in lines
+    assert ["place", "category", "0", "3", "kinds"] in lines
+    counts = ", ".join(
+        f"{name} ({(name == KIND).sum()})"
+        for name in sorted(set(KIND), key=lambda k: -(k == KIND).sum())
+    )
+    assert f"target kind: 2 classes, {counts}" in output
+    assert max(map(len, summary.splitlines())) <= 80
+
+
+def test_a_classification_learns_and_tells_all(kinds):
+    _, folder, output, record = kinds
+    assert record["test"]["accuracy"] > 0.9
+    assert record["settings"]["target"] == "kind"
+    assert record["settings"]["loss"] == "cross-entropy"
+    assert record["rows"] == {"training": 216, "validation": 24, "test": 60}
+    assert {file.name for file in folder.iterdir()} == {
+        "model.safetensors", "history.json", "curves.png", "confusion.png",
+    }  # fmt: skip
+    assert "5-100-2 relu" in output
+
+
+def test_a_regression_learns_in_the_targets_own_units(prices):
+    path, folder, output, record = prices
+    assert record["settings"]["loss"] == "mse"
+    assert 0 < record["history"]["loss"][-1] < 0.1  # in units of the variance
+    assert record["test"]["r2"] > 0.95
+    assert record["test"]["accuracy"] is None
+    assert f"test r2 {record['test']['r2']:.4f}, test rmse {record['test']['rmse']:.4g}" in output
+    assert {file.name for file in folder.iterdir()} == {
+        "model.safetensors", "history.json", "curves.png", "predictions.png",
+    }  # fmt: skip
+    data = datasets.load(path, target="price")
+    model = fastnn.load(folder / "model.safetensors")
+    assert model.schema == data.schema
+    predicted = fastnn.predict(model, data.x_test)[:, 0]
+    assert regression_scores(data.y_test, predicted) == pytest.approx(
+        {"r2": record["test"]["r2"], "rmse": record["test"]["rmse"]}
+    )
+    np.testing.assert_array_equal(model[0].mean, data.mean)
+
+
+def test_both_tasks_of_whole_numbers(tmp_path):
+    path = written(tmp_path / "a.csv", stars=1 + (LENGTH > 5))
+    _, record = trained(path, "--target", "stars", "--epochs", 1, out=tmp_path / "c")
+    assert record["test"]["accuracy"] is not None
+    _, record = trained(
+        path, "--target", "stars", "--task", "regression", "--epochs", 1, out=tmp_path / "r"
+    )
+    assert record["test"]["r2"] is not None
+
+
+def test_a_regression_that_is_stopped_is_in_the_targets_own_units_too(tmp_path, monkeypatch):
+    path = written(tmp_path / "prices.csv", price=PRICE)
+    from fastnn.runs import Run
+
+    def press_after_three(run, training):
+        if training.epoch == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "on_epoch_end", press_after_three)
+    result = run("train", path, "--target", "price", "--out", tmp_path / "run")
+    assert result.exit_code == 130
+    data = datasets.load(path, target="price")
+    model = fastnn.load(tmp_path / "run" / "model.safetensors")
+    assert regression_scores(data.y_test, fastnn.predict(model, data.x_test)[:, 0])["r2"] > 0.5
+
+
+def test_the_default_folder_is_named_by_the_file(tmp_path, monkeypatch):
+    path = written(tmp_path / "prices.csv", price=PRICE)
+    monkeypatch.chdir(tmp_path)
+    assert run("train", path, "--target", "price", "--epochs", 1).exit_code == 0
+    assert (tmp_path / "runs" / "prices" / "model.safetensors").is_file()
+
+
+def test_a_parquet_file_trains_to_the_same_bits(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    texts = written(tmp_path / "a.csv", price=PRICE)
+    columns = {"length": LENGTH, "width": WIDTH, "place": PLACE, "price": PRICE}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    options = ("--target", "price", "--epochs", 2)
+    trained(texts, *options, out=tmp_path / "t")
+    trained(tmp_path / "a.parquet", *options, out=tmp_path / "p")
+    first, second = (tmp_path / name / "model.safetensors" for name in "tp")
+    assert first.read_bytes() == second.read_bytes()
+
+
+# evaluate
+
+
+def test_the_file_of_the_training_is_evaluated_on_what_was_held_out(kinds, prices):
+    path, folder, _, record = kinds
+    result = run("evaluate", folder / "model.safetensors", path)
+    assert result.stdout == (
+        f"accuracy {record['test']['accuracy']:.2%}, loss {record['test']['loss']:.4g} "
+        f"on the 60 rows of {path} that training held out\n"
+    )
+    path, folder, _, record = prices
+    result = run("evaluate", folder / "model.safetensors", path)
+    assert result.stdout.startswith(
+        f"r2 {record['test']['r2']:.4f}, rmse {record['test']['rmse']:.4g}, loss "
+    )
+
+
+def test_another_file_is_evaluated_in_full(kinds, tmp_path):
+    _, folder, _, _ = kinds
+    other = written(tmp_path / "new.csv", slice(50), kind=KIND)
+    result = run("evaluate", folder / "model.safetensors", other)
+    assert f"on the 50 rows of {other}" in result.stdout
+    assert "held out" not in result.stdout
+    renamed = written(tmp_path / "new.csv", slice(50), what=KIND)
+    assert "no target 'kind'" in run("evaluate", folder / "model.safetensors", renamed).stderr
+    result = run("evaluate", folder / "model.safetensors", renamed, "--target", "what")
+    assert "on the 50 rows" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"kind": ["owl"] * N}, "target 'kind' holds owl; expected one of cat, dog"),
+        ({}, "no target 'kind' among the columns length, width, place"),
+        ({"kind": KIND, "length": ["long"] * N}, "'length' holds 'long' in row 1"),
+    ],
+)
+def test_a_file_that_does_not_fit(columns, message, kinds, tmp_path):
+    result = run("evaluate", kinds[1] / "model.safetensors", written(tmp_path / "x.csv", **columns))
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_a_model_of_a_named_data_set_knows_no_target(tmp_path):
+    run("train", "--epochs", 1, "--out", tmp_path)
+    path = written(tmp_path / "x.csv", kind=KIND)
+    assert "knows no target" in run("evaluate", tmp_path / "model.safetensors", path).stderr
+
+
+def test_info_tells_the_columns(kinds, prices):
+    output = run("info", kinds[1] / "model.safetensors").stdout
+    assert "classification of kind" in output
+    assert "columns: length, width, place (hill, lake, wood)" in output
+    assert "Normalize(5 columns)" in output
+    assert "regression of price" in run("info", prices[1] / "model.safetensors").stdout
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["digits", "--target", "y"],
+            "'--target': data set digits has a target and columns of its",
+        ),
+        (["digits", "--impute"], "'--impute': data set digits has"),
+        (["none.csv", "--target", "y"], "'DATASET': there is no file none.csv"),
+        (["FILE"], "'--target': FILE: no target is named; expected one of its columns: length"),
+        (["FILE", "--target", "Kind"], "'--target': FILE: there is no target 'Kind'"),
+        (["FILE", "--target", "kind", "--task", "guess"], "'--task': unknown name 'guess'"),
+        (["FILE", "--target", "kind", "--test", "1"], "'--test': 1.0; expected a number above 0"),
+        (
+            ["FILE", "--target", "width", "--loss", "cross-entropy"],
+            "'--loss': cross-entropy is for",
+        ),
+        (
+            ["FILE", "--target", "kind", "--subset", "500"],
+            "'--subset': subset must be from 1 to 240",
+        ),
+        (["FILE", "--target", "kind", "--drop", "x"], "no column to drop 'x'"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "FILE", kind=KIND)
+    result = run("train", *arguments)
+    assert isinstance(result.exception, SystemExit)
+    assert message in result.stderr.splitlines()[-1]
+    assert "epoch" not in result.stdout
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_missing_values_are_one_clear_line(tmp_path):
+    path = written(tmp_path / "a.csv", width=["", *WIDTH[1:]], kind=KIND)
+    result = run("train", path, "--target", "kind", "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "values are missing in width (1) of 300 rows; --impute fills them" in line
+
+
+# plot
+
+
+def test_runs_are_compared_and_each_is_shown(kinds, prices, tmp_path):
+    result = run("plot", kinds[1], prices[1], "--out", tmp_path / "plots")
+    assert result.exit_code == 0, result.output
+    assert not result.stderr
+    names = [path.parent.parent.name for path in (kinds[1] / "x", prices[1] / "x")]
+    pictures = {
+        "comparison.png", f"{names[0]}-run/weights.png", f"{names[0]}-run/mistakes.png",
+        f"{names[0]}-run/calibration.png", f"{names[1]}-run/weights.png",
+        f"{names[1]}-run/predictions.png",
+    }  # fmt: skip
+    written = [path for path in (tmp_path / "plots").rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path / "plots").as_posix() for path in written} == pictures
+    for path in written:
+        assert min(imread(path).shape[:2]) > 250
+        assert str(path) in result.stdout
+    assert f"{kinds[3]['test']['accuracy']:.2%}" in result.stdout
+    assert f"r2 {prices[3]['test']['r2']:.4f}" in result.stdout
+
+
+def test_two_features_have_a_decision_surface_and_images_weights(tmp_path):
+    trained("disk", "--hidden", 8, "--epochs", 3, out=tmp_path / "disk")
+    trained("digits", "--hidden", 8, "--epochs", 3, out=tmp_path / "digits")
+    out = tmp_path / "plots"
+    assert run("plot", tmp_path / "disk", tmp_path / "digits", "--out", out).exit_code == 0
+    assert (out / "disk" / "decision.png").is_file()
+    assert (out / "digits" / "weights.png").is_file()
+    assert not (out / "digits" / "decision.png").exists()
+
+
+def test_another_format(prices, tmp_path):
+    result = run("plot", prices[1], "--out", tmp_path / "plots", "--format", "svg")
+    assert result.exit_code == 0, result.output
+    written = [path for path in (tmp_path / "plots").rglob("*") if path.is_file()]
+    assert len(written) == 3
+    assert all(path.read_bytes().startswith(b"<?xml") for path in written)
+
+
+def test_what_is_gone_is_said_and_the_rest_is_drawn(tmp_path):
+    path = written(tmp_path / "prices.csv", price=PRICE)
+    trained(path, "--target", "price", "--epochs", 1, out=tmp_path / "run")
+    path.unlink()
+    result = run("plot", tmp_path / "run", "--out", tmp_path / "plots")
+    assert result.exit_code == 0
+    assert "run: no pictures of its test rows: " in result.stderr
+    assert (tmp_path / "plots" / "run" / "weights.png").is_file()
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"")
+    result = run("plot", tmp_path / "run", "--out", tmp_path / "plots")
+    assert result.exit_code == 0
+    assert "run: no pictures of its model: " in result.stderr
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"settings": {}, "history": {}}'])
+def test_a_folder_that_is_no_run(content, tmp_path):
+    if content is not None:
+        (tmp_path / "history.json").write_text(content)
+    result = run("plot", tmp_path, "--out", tmp_path / "plots")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "history.json" in line
+    assert not (tmp_path / "plots").exists()
+
+
+def test_a_run_named_twice_and_an_unknown_format(prices, tmp_path):
+    result = run("plot", prices[1], prices[1], "--out", tmp_path)
+    assert "a run is named twice" in result.stderr
+    result = run("plot", prices[1], "--format", "bmp", "--out", tmp_path)
+    assert "'--format': unknown name 'bmp'; known: png, svg, pdf" in result.stderr
+    assert not list(tmp_path.iterdir())
