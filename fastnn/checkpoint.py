@@ -10,6 +10,7 @@ layer, and so is kept with the others.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ __all__ = ["FORMAT_VERSION", "ModelFileError", "description_of", "dumps", "load"
 TRAINING = "training"
 """Entry of a description, and beginning of the names of tensors, that tell how to train on."""
 
+_FEW = 1_000_000  # numbers for which any file may ask
 _KINDS: dict[str, Callable[..., Layer]] = {
     name: kind
     for name, kind in vars(layers).items()
@@ -153,9 +155,10 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
             f"found a {name!r} as {place}; expected one of Sequential, {', '.join(_KINDS)}"
         )
     if name == "Linear":
-        _check_size(described, place, tensors)
+        _check_weight(described, place, tensors)
     try:
         arguments = dict(described["arguments"])
+        _check_size(arguments, tensors)
         if "dtype" in described:
             arguments["dtype"] = described["dtype"]
         return _KINDS[name](**arguments)
@@ -165,7 +168,17 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
         ) from error
 
 
-def _check_size(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> None:
+def _check_size(arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse a layer that asks for far more numbers than there are in the file."""
+    most = max(_FEW, sum(array.size for array in tensors.values()))
+    for name, value in arguments.items():
+        widths = value if isinstance(value, list) else [value]
+        counts = name.endswith(("features", "shape")) and all(type(n) is int for n in widths)
+        if counts and math.prod(widths) > most:
+            raise ValueError(f"{name} is {value}, far more than the file holds numbers")
+
+
+def _check_weight(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> None:
     """Refuse a Linear whose weight is not in the file, before there is memory taken for it."""
     name = ".".join([*re.findall(r"\d+", place), "weight"])
     shape = tuple(described["arguments"][key] for key in ("out_features", "in_features"))
