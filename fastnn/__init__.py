@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _kernels_check
 
 if TYPE_CHECKING:
+    from fastnn.activations import ELU, GELU, LeakyReLU, LogSoftmax, SiLU, Softplus
     from fastnn.callbacks import Callback
     from fastnn.checkpoint import load, save
     from fastnn.evaluation import Evaluation, evaluate, predict
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         MSELoss,
         NLLLoss,
     )
+    from fastnn.norms import BatchNorm1d, LayerNorm
     from fastnn.optimizers import SGD, Adam, AdamW
     from fastnn.parameters import Parameter
     from fastnn.sequential import Sequential
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from fastnn.training import Training, fit
 
 _HOMES = {
+    "activations": ("ELU", "GELU", "LeakyReLU", "LogSoftmax", "SiLU", "Softplus"),
     "callbacks": ("Callback",),
     "checkpoint": ("load", "save"),
     "evaluation": ("Evaluation", "evaluate", "predict"),
@@ -55,6 +58,7 @@ _HOMES = {
     "losses": (
         "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
     ),
+    "norms": ("BatchNorm1d", "LayerNorm"),
     "optimizers": ("SGD", "Adam", "AdamW"),
     "parameters": ("Parameter",),
     "sequential": ("Sequential",),

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import container, layers
+from fastnn import container
 from fastnn.container import FORMAT_VERSION, ModelFileError
 from fastnn.files import replacing
-from fastnn.layers import Activation, Layer
+from fastnn.kinds import LAYERS
+from fastnn.layers import Layer
 from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
@@ -31,11 +32,7 @@ TRAINING = "training"
 """Entry of a description, and beginning of the names of tensors, that tell how to train on."""
 
 _FEW = 1_000_000  # numbers for which any file may ask
-_KINDS: dict[str, Callable[..., Layer]] = {
-    name: kind
-    for name, kind in vars(layers).items()
-    if isinstance(kind, type) and issubclass(kind, Layer) and kind not in (Layer, Activation)
-}
+_KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
 
 
 class UnknownLayerError(TypeError):
@@ -212,7 +209,7 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
 
 
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy tensors into a model's parameters, of which they must be all."""
+    """Copy tensors into a model's parameters and buffers, of which they must be all."""
     check_tensors(model, tensors)
     model.load_state_dict(tensors)
 

@@ -45,6 +45,7 @@ class EagerRunner:
         self._timetable = timetable
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
+        self._buffers = list(model.named_buffers())
         self._first_step = optimizer.steps if optimizer is not None else 0
         self._dropouts = [
             (layer, layer.drawn)
@@ -81,6 +82,7 @@ class EagerRunner:
 
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
+        before = [buffer.copy() for _, buffer in self._buffers]
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
         targets, weights = self.source.y[rows], None
         if self.source.weights is None:
@@ -88,12 +90,14 @@ class EagerRunner:
         else:
             weights = self.source.weights[rows]
             loss = self.loss(output, targets, weights)
-        mass = total_weight(masses_of(self.loss, targets, weights), len(rows))
+        mass = total_weight(masses_of(self.loss, targets, weights, output.dtype), len(rows))
         if mass == 0.0:  # a mean of nothing
             loss = 0.0
         if self.optimizer is not None:
             if not math.isfinite(loss):
                 self.last_loss = loss
+                for (_, buffer), values in zip(self._buffers, before, strict=True):
+                    buffer[...] = values
                 return False
             self.optimizer.zero_grad()
             self.model.backward(self.loss.backward())

@@ -79,14 +79,14 @@ def evaluate_source(model, source: Source, loss, classifies, batch_size, threads
     with runner:
         for _ in runner.slices():
             pass
-    return Evaluation(*means(runner.totals, source, loss, classifies))
+    return Evaluation(*means(runner.totals, source, loss, classifies, model_dtype(model)))
 
 
-def means(totals, source: Source, loss, classifies) -> tuple[float, float | None]:
+def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float | None]:
     """Mean loss and accuracy from sums over a data set."""
     assert source.y is not None
     samples = len(source.x)
-    elements = total_weight(masses_of(loss, source.y, source.weights), samples)
+    elements = total_weight(masses_of(loss, source.y, source.weights, dtype), samples)
     elements *= source.y.shape[1] if averages_elements(loss) else 1
     total, right = map(float, totals)
     return total / elements, right / samples if classifies else None

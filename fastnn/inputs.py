@@ -6,6 +6,7 @@ import numpy as np
 
 import kernels
 from fastnn.eager import predict_eagerly
+from fastnn.kinds import LAYERS
 from fastnn.layers import Linear, Normalize
 from fastnn.losses import (
     BCEWithLogitsLoss,
@@ -14,6 +15,7 @@ from fastnn.losses import (
     NLLLoss,
     regression_targets,
 )
+from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.program import flat_layers
 from fastnn.sequential import Sequential
@@ -22,7 +24,8 @@ from fastnn.sequential import Sequential
 def model_dtype(model: Sequential) -> np.dtype:
     """Dtype that a model computes in, float32 where nothing tells; raise ValueError for two."""
     dtypes = {parameter.dtype for parameter in model.parameters()}
-    dtypes |= {layer.dtype for layer in flat_layers(model) if isinstance(layer, Normalize)}
+    known = Normalize, LayerNorm, BatchNorm1d
+    dtypes |= {layer.dtype for layer in flat_layers(model) if isinstance(layer, known)}
     if len(dtypes) > 1:
         raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
     return dtypes.pop() if dtypes else np.dtype(np.float32)
@@ -55,8 +58,13 @@ def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
     """Columns of a model's output for such samples; raise ValueError if it cannot take them."""
     columns = samples.shape[1]
     for layer in flat_layers(model):
-        if type(layer).__module__ != Linear.__module__:  # only the layer itself can tell
+        if type(layer) not in LAYERS.values():  # only the layer itself can tell
             return predict_eagerly(model, samples[:1], 1).shape[1]
+        if isinstance(layer, (LayerNorm, BatchNorm1d)) and columns != layer.columns:
+            raise ValueError(
+                f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
+                f"expected {layer.columns}"
+            )
         if isinstance(layer, Linear):
             if columns != layer.in_features:
                 raise ValueError(

@@ -48,6 +48,10 @@ class Layer:
         """Give the parameters in order."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and arrays that are kept but do not learn, in order; to be written in place."""
+        return iter(())
+
     def train(self, mode: bool = True) -> Layer:
         """Behave as in training, or with `mode=False` as in use; gives the layer itself."""
         self.training = mode
@@ -66,7 +70,7 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
-def _batch(layer: Layer, x, dtype=None) -> np.ndarray:
+def batch_of(layer: Layer, x, dtype=None) -> np.ndarray:
     """Give `x` as a floating batch of two dimensions; name the layer if it cannot be."""
     try:
         return kernels.arrays.matrix("x", x, dtype)
@@ -152,7 +156,7 @@ class Linear(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """x W^T + b for a batch (rows, in_features)."""
-        x = _batch(self, x, self.dtype)
+        x = batch_of(self, x, self.dtype)
         if x.shape[1] != self.in_features:
             raise ValueError(f"Linear: x has shape {x.shape}; expected (rows, {self.in_features})")
         self._input = x
@@ -160,7 +164,7 @@ class Linear(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """dL/dW += g^T x, dL/db += the sum of g over the rows; gives dL/dx = g W."""
-        g = _batch(self, gradient, self.dtype)
+        g = batch_of(self, gradient, self.dtype)
         expected = (self._input.shape[0], self.out_features)
         if g.shape != expected:
             raise ValueError(f"Linear: gradient has shape {g.shape}; expected {expected}")
@@ -224,7 +228,7 @@ class Softmax(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Probabilities, of the shape and dtype of `x`."""
-        self._output = kernels.softmax(_batch(self, x))
+        self._output = kernels.softmax(batch_of(self, x))
         return self._output
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
@@ -258,7 +262,7 @@ class Dropout(Layer):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Drop elements of a batch, or give it as it is when not training."""
-        x = _batch(self, x)
+        x = batch_of(self, x)
         if not self.drops:
             self._mask = None
             return x

@@ -23,10 +23,10 @@ class Loss:
         """Loss of a batch, with its gradient kept for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
-    def masses(self, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    def masses(self, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
         """What the mean is divided by, a number for each row; None where each counts 1.
 
-        `targets` and `weights`, of the model's dtype, are arrays of rows.
+        `targets` and `weights` are arrays of rows, `dtype` is that of the predictions.
         """
         return weights
 
@@ -74,13 +74,11 @@ class _ClassLoss(Loss):
             )
         return self.weight
 
-    def masses(self, targets, weights):
+    def masses(self, targets, weights, dtype):
         """Weights of rows, times those of their classes where the targets are class indices."""
         if self.weight is None or targets.ndim != 1:
             return weights
-        # As the kernels multiply them, in the dtype of the weights of rows.
-        dtype = np.float64 if weights is None else weights.dtype
-        of_classes = self.weight.astype(dtype)[targets]
+        of_classes = self.weight.astype(dtype)[targets]  # as kernels multiply them, in that dtype
         return of_classes if weights is None else weights * of_classes
 
 
@@ -133,7 +131,7 @@ class NLLLoss(_ClassLoss):
             labels = kernels.arrays.class_indices("targets", targets, *x.shape)
             weights, _ = kernels.arrays.row_weights(weights, len(x), x.dtype)
             self.factors(x.shape[1])
-            weights = self.masses(labels, weights)
+            weights = self.masses(labels, weights, x.dtype)
         return self._keep(kernels.negative_log_likelihood(x, targets, weights))
 
     def __repr__(self) -> str:
@@ -231,10 +229,10 @@ class BCEWithLogitsLoss(Loss):
         return f"BCEWithLogitsLoss({given})"
 
 
-def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
     """What the mean of a loss, which may be the user's own, is divided by; None for ones."""
     own = getattr(loss, "masses", None)
-    return weights if own is None else own(targets, weights)
+    return weights if own is None else own(targets, weights, dtype)
 
 
 def averages_elements(loss) -> bool:

@@ -91,6 +91,10 @@ class Optimizer:
             for dtype, size in totals.items()
         }
 
+    def knows(self, parameter: Parameter) -> bool:
+        """Whether a parameter is one of those to update."""
+        return any(each is parameter for each in self.parameters)
+
     def runs(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
         """Flat parameters, gradients, and what is remembered of them.
 

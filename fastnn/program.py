@@ -26,13 +26,12 @@ from fastnn.sequential import Sequential
 from fastnn.stages import (
     Block,
     Builder,
-    LinearStage,
     UnsupportedError,
     flat_layers,
     float_bits,
     stages_of,
 )
-from kernels import epoch, instructions, updates
+from kernels import epoch, instructions, loss_instructions, updates
 from kernels.jit import Routine
 from kernels.memory import address, aligned_zeros
 
@@ -91,10 +90,10 @@ def _emit_weights(build: Builder, loss: Loss, source: Source) -> tuple[int, int,
     """
     assert source.y is not None
     ones = build.keep(np.ones(build.batch, build.dtype))
-    masses = masses_of(loss, source.y, source.weights)
+    masses = masses_of(loss, source.y, source.weights, build.dtype)
     if masses is None:
         return ones, ones, 0
-    place = _emit_rows(build, masses.astype(build.dtype), source)
+    place = _emit_rows(build, masses, source)
     if masses is source.weights:
         return place, place, place
     weights = ones if source.weights is None else _emit_rows(build, source.weights, source)
@@ -136,7 +135,7 @@ def _emit_loss(build: Builder, loss: Loss, y: Block, truth: Truth, totals,
     gradient = build.block(y.columns)
     kind, *operands = _loss_instruction(build, loss, y.columns, truth)
     build.emit(kind, y.columns, *y.place, *operands, truth.divisor, *gradient.place, losses, hits)
-    build.emit(instructions.tally, losses, hits, build.keep(totals), training, wait=False)
+    build.emit(loss_instructions.tally, losses, hits, build.keep(totals), training, wait=False)
     return gradient
 
 
@@ -145,24 +144,30 @@ def _loss_instruction(build: Builder, loss: Loss, columns: int, truth: Truth):
     targets = truth.targets
     if type(loss) is NLLLoss:
         loss.factors(columns)
-        return instructions.log_likelihood, *targets, truth.masses
+        return loss_instructions.log_likelihood, *targets, truth.masses
     if type(loss) is CrossEntropyLoss:
         factors = build.keep(loss.factors(columns).astype(build.dtype))
         if truth.by_label and not loss.label_smoothing:
-            return instructions.cross_entropy, *targets, truth.masses
+            return loss_instructions.cross_entropy, *targets, truth.masses
         if truth.by_label:
             t = build.block(columns)
-            build.emit(instructions.one_hot, columns, *targets, *t.place)
+            build.emit(loss_instructions.one_hot, columns, *targets, *t.place)
             targets = t.place
         smoothing = float_bits(loss.label_smoothing)
-        return instructions.cross_entropy_probability, *targets, factors, smoothing, truth.weights
+        return (
+            loss_instructions.cross_entropy_probability,
+            *targets,
+            factors,
+            smoothing,
+            truth.weights,
+        )
     if type(loss) is BCEWithLogitsLoss:
         factors = build.keep(loss.factors(columns).astype(build.dtype))
-        return instructions.binary_cross_entropy, *targets, factors, truth.weights
+        return loss_instructions.binary_cross_entropy, *targets, factors, truth.weights
     errors: dict[type, Routine] = {
-        MSELoss: instructions.squared_error,
-        L1Loss: instructions.absolute_error,
-        HuberLoss: instructions.huber_error,
+        MSELoss: loss_instructions.squared_error,
+        L1Loss: loss_instructions.absolute_error,
+        HuberLoss: loss_instructions.huber_error,
     }
     if type(loss) in errors:
         delta = float_bits(getattr(loss, "delta", 0.0))
@@ -236,7 +241,9 @@ class TrainingProgram(Program):
             )  # fmt: skip
         stages, y, truth = self._forward(build, self.model, self.source, True, self.loss)
         gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
-        learning = [i for i, stage in enumerate(stages) if isinstance(stage, LinearStage)]
+        for stage in stages:
+            stage.track(build)
+        learning = [i for i, stage in enumerate(stages) if stage.learns]
         if learning:
             gradient = build.through_activation(gradient, y)
             for stage in reversed(stages[learning[0] :]):

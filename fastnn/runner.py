@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.program import Program
-from kernels import epoch, host, instructions, linear, threads
+from kernels import epoch, host, linear, threads
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
+from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
 _WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
@@ -44,9 +45,9 @@ class Runner:
         self.program, self.samples, self.threads = program, samples, thread_count
         self.batches = -(-samples // program.batch)
         self._run: Any = epoch.run[program.dtype]
-        self._states = [np.zeros(instructions.STATE, np.int64) for _ in range(thread_count)]
+        self._states = [np.zeros(STATE, np.int64) for _ in range(thread_count)]
         for number, state in enumerate(self._states):
-            state[instructions.THREAD], state[instructions.THREADS] = number, thread_count
+            state[THREAD], state[THREADS] = number, thread_count
         lanes = host.lanes(real_type(program.dtype))
         size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
         self._scratch = [aligned_zeros(size, program.dtype) for _ in self._states]
@@ -69,7 +70,7 @@ class Runner:
     @property
     def ticks(self) -> int:
         """Steps done so far."""
-        return int(self._states[0][instructions.TICK])
+        return int(self._states[0][TICK])
 
     @property
     def totals(self) -> np.ndarray:
@@ -79,7 +80,7 @@ class Runner:
     @property
     def last_loss(self) -> float:
         """Sum of the losses of the last batch that was not finite."""
-        return float(self._states[0][instructions.LOSS : instructions.LOSS + 1].view(np.float64)[0])
+        return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
 
     def slices(self, begin: int = 0, end: int | None = None):
         """Run batches, yielding the number of the next one after each slice.
@@ -118,7 +119,7 @@ class Runner:
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps, and clear the sign to stop."""
         for state in self._states:
-            state[instructions.TICK], state[instructions.HALT] = ticks, 0
+            state[TICK], state[HALT] = ticks, 0
         self._barrier[:] = 0
 
 

@@ -69,6 +69,12 @@ class Sequential(Layer):
             for name, parameter in _own_parameters(layer):
                 yield f"{place}.{name}", parameter
 
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and arrays that are kept but do not learn, of all layers, in order."""
+        for place, layer in enumerate(self.layers):
+            for name, buffer in getattr(layer, "named_buffers", lambda: ())():
+                yield f"{place}.{name}", buffer
+
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
         for parameter in self.parameters():
@@ -82,17 +88,22 @@ class Sequential(Layer):
                 layer.train(mode)
         return self
 
+    def _state(self) -> dict[str, np.ndarray]:
+        """Parameters and buffers by name, as they are."""
+        found: dict[str, np.ndarray] = {name: p.data for name, p in self.named_parameters()}
+        return found | dict(self.named_buffers())
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters by name, weights as (out, in)."""
-        return {name: np.array(p.data, order="C") for name, p in self.named_parameters()}
+        """Copies of all parameters and buffers by name, weights as (out, in)."""
+        return {name: np.array(array, order="C") for name, array in self._state().items()}
 
     def load_state_dict(self, state: Mapping, strict: bool = True) -> None:
-        """Copy parameters from arrays (or torch tensors) by name.
+        """Copy parameters and buffers from arrays (or torch tensors) by name.
 
         Raises KeyError, unless `strict` is false, when names are missing or unknown,
         and ValueError when a shape differs; then nothing has been copied.
         """
-        own = dict(self.named_parameters())
+        own = self._state()
         missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
         if strict and (missing or unknown):
             raise KeyError(
@@ -106,7 +117,7 @@ class Sequential(Layer):
             if value.shape != own[name].shape:
                 raise ValueError(f"{name} has shape {own[name].shape}; the state has {value.shape}")
         for name, value in values.items():
-            own[name].assign(value, name)
+            own[name][...] = value
 
     def __len__(self) -> int:
         return len(self.layers)

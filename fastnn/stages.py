@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import kernels
+from fastnn.activations import LogSoftmax, Rectifier
+from fastnn.kinds import LAYERS
 from fastnn.layers import Activation, Dropout, Flatten, Identity, Linear, Softmax
+from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
-from kernels import epoch, instructions
+from kernels import epoch, instructions, layer_instructions
 from kernels.dropout import keep_scale, keep_words, mask_columns
 from kernels.jit import Routine, real_type
 from kernels.memory import address, leading_dimension, padded
@@ -96,6 +99,8 @@ class Stage:
     """A layer, or a few together, in a program."""
 
     input: Block
+    learns = False
+    """Whether there are parameters, so that a gradient has to come this far."""
 
     def forward(self, build: Builder, x: Block, training: bool) -> Block:
         """Emit the forward pass and give the output."""
@@ -108,9 +113,14 @@ class Stage:
         """
         raise NotImplementedError
 
+    def track(self, build: Builder) -> None:
+        """Emit what is to be noted of a batch whose loss is finite."""
+
 
 class LinearStage(Stage):
     """y = f(x W^T + b)."""
+
+    learns = True
 
     def __init__(self, layer: Linear, activation: int = _IDENTITY):
         self.layer, self.activation = layer, activation
@@ -143,8 +153,7 @@ class LinearStage(Stage):
     def _emit_update(self, build, gradient, optimizer):
         """Update the parameters at once, or only write gradients that have to be clipped first."""
         layer, x = self.layer, self.input
-        known = {id(parameter) for parameter in optimizer.parameters}
-        learns = [id(parameter) in known for parameter in (layer._weight, layer._bias)]
+        learns = optimizer.knows(layer._weight), optimizer.knows(layer._bias)
         if not any(learns):
             return
         spare = build.take(max(layer._weight.span, layer._bias.span))
@@ -190,19 +199,42 @@ class ActivationStage(Stage):
         return build.through_activation(gradient, self.input)
 
 
+class RectifierStage(Stage):
+    """y = f(x), whose gradient needs x."""
+
+    def __init__(self, layer: Rectifier):
+        self.name = layer.name
+        self.parameters = [float_bits(each) for each in layer.parameters_of_function]
+
+    def forward(self, build, x, training):
+        self.input, y = x, build.block(x.columns)
+        kind = layer_instructions.RECTIFY[self.name]
+        build.emit(kind, x.columns, *self.parameters, *x.place, *y.place)
+        return y
+
+    def backward(self, build, gradient, optimizer, first):
+        x, kind = self.input, layer_instructions.RECTIFY_GRADIENT[self.name]
+        build.emit(kind, x.columns, *self.parameters, *x.place, *gradient.place, *gradient.place)
+        return build.through_activation(gradient, x)
+
+
 class SoftmaxStage(Stage):
-    """y = softmax(x)."""
+    """y = softmax(x), or its logarithm."""
+
+    def __init__(self, logarithm: bool):
+        self.logarithm = logarithm
 
     def forward(self, build, x, training):
         self.input, self.output = x, build.block(x.columns)
-        build.emit(instructions.softmax_layer, x.columns, *x.place, *self.output.place)
+        plain, logarithm = layer_instructions.softmax_layer, layer_instructions.log_softmax_layer
+        kind = logarithm if self.logarithm else plain
+        build.emit(kind, x.columns, *x.place, *self.output.place)
         return self.output
 
     def backward(self, build, gradient, optimizer, first):
-        y = self.output
-        build.emit(
-            instructions.softmax_gradient, y.columns, *y.place, *gradient.place, *gradient.place
-        )
+        y, plain = self.output, layer_instructions.softmax_gradient
+        kind = layer_instructions.log_softmax_gradient if self.logarithm else plain
+        build.emit(kind, y.columns, *y.place, *gradient.place, *gradient.place)
         return build.through_activation(gradient, self.input)
 
 
@@ -222,7 +254,7 @@ class DropoutStage(Stage):
         ld_mask = mask_columns(x.columns)
         self.mask = build.take(build.batch * ld_mask, np.uint8), ld_mask
         build.emit(
-            instructions.dropout_layer, x.columns, *x.place, *y.place, *self.mask, layer.seed,
+            layer_instructions.dropout_layer, x.columns, *x.place, *y.place, *self.mask, layer.seed,
             layer.drawn, layer.stream, keep_words(layer.p), self._scale(),
         )  # fmt: skip
         return y
@@ -231,7 +263,7 @@ class DropoutStage(Stage):
         if not self.drops:
             return gradient
         build.emit(
-            instructions.dropout_gradient, gradient.columns, *gradient.place, *self.mask,
+            layer_instructions.dropout_gradient, gradient.columns, *gradient.place, *self.mask,
             self._scale(), *gradient.place,
         )  # fmt: skip
         return build.through_activation(gradient, self.input)
@@ -243,6 +275,111 @@ class DropoutStage(Stage):
 def float_bits(number: float) -> int:
     """The bits of a number as an operand, which is an integer."""
     return int(np.float64(number).view(np.int64))
+
+
+class NormStage(Stage):
+    """y = w z + b with z = (x - mean) / sqrt(var + eps)."""
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.learns = layer.has_weight or layer.has_bias
+        self.eps = float_bits(layer.eps)
+
+    def _begin(self, build, x) -> Block:
+        """Note the input; gives memory for the output."""
+        if x.columns != self.layer.columns:
+            raise ValueError(
+                f"{self.layer!r} gets {x.columns} columns; expected {self.layer.columns}"
+            )
+        self.input = x
+        return build.block(x.columns)
+
+    @property
+    def _tables(self) -> tuple[int, int]:
+        return address(self.layer._weight.memory), address(self.layer._bias.memory)
+
+    def _gradients(self, build, optimizer) -> list[int]:
+        """Where the gradients of w and b go: for those that do not learn, to where nobody looks."""
+        return [
+            address(each.gradient_memory) if optimizer.knows(each) else build.take(each.span)
+            for each in (self.layer._weight, self.layer._bias)
+        ]
+
+    def _emit_updates(self, build, optimizer) -> None:
+        """Update the parameters, unless all gradients have to be clipped first."""
+        if optimizer.clip_norm is None:
+            for each in (self.layer._weight, self.layer._bias):
+                if optimizer.knows(each):
+                    build.emit(
+                        instructions.update, each.span, address(each.memory),
+                        address(each.gradient_memory), optimizer.rule, optimizer.steps,
+                        address(optimizer.settings), *optimizer.memory_addresses(each), wait=False,
+                    )  # fmt: skip
+
+
+class LayerNormStage(NormStage):
+    """Mean and variance are those of a row."""
+
+    def forward(self, build, x, training):
+        y = self._begin(build, x)
+        self.moments = build.take(build.batch), build.take(build.batch)
+        build.emit(
+            layer_instructions.layer_norm, x.columns, self.eps, *x.place, *self._tables, *y.place,
+            *self.moments,
+        )  # fmt: skip
+        return y
+
+    def backward(self, build, gradient, optimizer, first):
+        x, below = self.input, gradient
+        if not first:
+            below = build.block(x.columns)
+            build.emit(
+                layer_instructions.layer_norm_gradient, x.columns, *x.place, *self.moments,
+                self._tables[0], *gradient.place, *below.place, wait=False,
+            )  # fmt: skip
+        build.emit(
+            layer_instructions.layer_norm_parameters, x.columns, *x.place, *self.moments,
+            *gradient.place, *self._gradients(build, optimizer),
+        )  # fmt: skip
+        self._emit_updates(build, optimizer)
+        return below if first else build.through_activation(below, x)
+
+
+class BatchNormStage(NormStage):
+    """Mean and variance are those of a column: the batch's, or running ones."""
+
+    def forward(self, build, x, training):
+        y, layer = self._begin(build, x), self.layer
+        if training or not layer.track_running_stats:
+            self.moments = build.take(x.columns), build.take(x.columns)
+            # A thread's columns are the same ones in the next instruction.
+            build.emit(layer_instructions.moments, x.columns, *x.place, *self.moments, wait=False)
+        else:
+            self.moments = address(layer.running_mean), address(layer.running_var)
+        build.emit(
+            layer_instructions.batch_norm, x.columns, self.eps, *x.place, *self.moments,
+            *self._tables, *y.place,
+        )  # fmt: skip
+        return y
+
+    def track(self, build):
+        layer = self.layer
+        if layer.track_running_stats:
+            momentum = -1.0 if layer.momentum is None else layer.momentum
+            build.emit(
+                layer_instructions.track_moments, layer.columns, float_bits(momentum),
+                layer.num_batches_tracked, *self.moments, address(layer.running_mean),
+                address(layer.running_var), wait=False,
+            )  # fmt: skip
+
+    def backward(self, build, gradient, optimizer, first):
+        x = self.input
+        build.emit(
+            layer_instructions.batch_norm_gradient, x.columns, self.eps, *x.place, *self.moments,
+            self._tables[0], *gradient.place, *gradient.place, *self._gradients(build, optimizer),
+        )  # fmt: skip
+        self._emit_updates(build, optimizer)
+        return gradient if first else build.through_activation(gradient, x)
 
 
 def flat_layers(model: Sequential) -> list:
@@ -262,15 +399,21 @@ def stages_of(layers: Sequence) -> list[Stage]:
             continue
         if kind is Linear:
             stages.append(LinearStage(layer))
-        elif isinstance(layer, Activation) and kind.__module__ == Activation.__module__:
+        elif isinstance(layer, Activation) and kind in LAYERS.values():
             code = kernels.ACTIVATIONS[layer.name]
             last = stages[-1] if stages else None
             if isinstance(last, LinearStage) and last.activation == _IDENTITY:
                 last.activation = code
             else:
                 stages.append(ActivationStage(code))
-        elif kind is Softmax:
-            stages.append(SoftmaxStage())
+        elif kind in (Softmax, LogSoftmax):
+            stages.append(SoftmaxStage(kind is LogSoftmax))
+        elif isinstance(layer, Rectifier) and kind in LAYERS.values():
+            stages.append(RectifierStage(layer))
+        elif kind is LayerNorm:
+            stages.append(LayerNormStage(layer))
+        elif kind is BatchNorm1d:
+            stages.append(BatchNormStage(layer))
         elif kind is Dropout:
             stages.append(DropoutStage(layer))
         else:

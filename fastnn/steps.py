@@ -12,6 +12,7 @@ from fastnn.eager import EagerRunner
 from fastnn.history import History
 from fastnn.inputs import model_dtype
 from fastnn.layers import Dropout
+from fastnn.norms import BatchNorm1d
 from fastnn.optimizers import Optimizer
 from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers
 from fastnn.runner import Runner
@@ -40,7 +41,7 @@ class _Snapshot:
     """Copies of all that a step changes, to go back to."""
 
     def __init__(self, model: Sequential, optimizer: Optimizer):
-        self.blocks = list({id(p.block): p.block for p in model.parameters()}.values())
+        self.blocks = _changing(model)
         memory = [array for arrays in optimizer.memory.values() for array in arrays]
         self._arrays = [*self.blocks, *memory]
         self._copies = [np.empty_like(array) for array in self._arrays]
@@ -92,6 +93,7 @@ class Steps:
         if self._schedule is not None:
             self._first_count = self._schedule.last_epoch
         self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
+        self._tracked = [(layer, layer.num_batches_tracked) for layer in _batch_norms(model)]
         self._snapshot = _Snapshot(model, optimizer)
         arguments = model, self._training.loss, optimizer, self._source, self._batch
         try:
@@ -114,6 +116,8 @@ class Steps:
             self._schedule.move_to(self._first_count + self.runner.ticks)
         for layer, drawn in self._drawn:
             layer.drawn = drawn + self.runner.ticks
+        for norm, tracked in self._tracked:
+            norm.num_batches_tracked = tracked + self.runner.ticks
 
     def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
         """Train one epoch and give its totals; `tell` hears how many batches are done.
@@ -160,6 +164,17 @@ class Steps:
                     done = batch
                     break
         return done
+
+
+def _changing(model: Sequential) -> list[np.ndarray]:
+    """All numbers of a model that training changes: its parameters' memory, and buffers."""
+    blocks = {id(parameter.block): parameter.block for parameter in model.parameters()}
+    return [*blocks.values(), *(buffer for _, buffer in model.named_buffers())]
+
+
+def _batch_norms(model: Sequential) -> list[BatchNorm1d]:
+    layers = flat_layers(model)
+    return [each for each in layers if isinstance(each, BatchNorm1d) and each.track_running_stats]
 
 
 def dropouts(model: Sequential) -> list[Dropout]:

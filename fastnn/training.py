@@ -23,8 +23,9 @@ from fastnn.inputs import (
     read_targets,
 )
 from fastnn.losses import Loss
+from fastnn.norms import BatchNorm1d
 from fastnn.optimizers import Optimizer
-from fastnn.program import Source
+from fastnn.program import Source, flat_layers
 from fastnn.runner import threads_for
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
@@ -106,6 +107,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     if validation_data is not None:
         validation = _validation(validation_data, samples, columns, loss, dtype)
     batch = min(batch_size, len(samples))
+    _check_batches(model, len(samples), batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
     count = threads_for(step_work(model, batch), threads)
@@ -146,7 +148,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                         rng.shuffle(source.order)
                     totals = steps.run_epoch(tell)
                     seconds = time.perf_counter() - started
-                    mean, accuracy = means(totals, source, loss, classifies)
+                    mean, accuracy = means(totals, source, loss, classifies, dtype)
                     val = Evaluation(None, None)  # type: ignore[arg-type]
                     if validation is not None:
                         val = evaluate_source(
@@ -201,6 +203,17 @@ def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
         raise TypeError(f"schedule is {schedule!r}; expected one of fastnn.schedules")
     if schedule.optimizer is not optimizer:
         raise ValueError("the schedule was made for another optimizer than fit is given")
+
+
+def _check_batches(model: Sequential, samples: int, batch: int) -> None:
+    """Raise ValueError where a BatchNorm1d would be trained with a batch of one row."""
+    if samples % batch == 1 or batch == 1:
+        for layer in flat_layers(model):
+            if isinstance(layer, BatchNorm1d):
+                raise ValueError(
+                    f"batches of {batch} of {samples} samples leave one of a single row, of which "
+                    "BatchNorm1d can learn nothing; take another batch_size"
+                )
 
 
 def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:

@@ -29,10 +29,12 @@ from kernels.losses import (
     negative_log_likelihood,
 )
 from kernels.matmul import add_column_sums, matmul, matmul_gradient
+from kernels.rectifiers import elu, gelu, leaky_relu, silu, softplus
 from kernels.samples import normalize
 from kernels.softmax import (
     CrossEntropy,
     log_softmax,
+    log_softmax_gradient,
     softmax,
     softmax_cross_entropy,
     softmax_gradient,
@@ -48,11 +50,15 @@ __all__ = [
     "binary_cross_entropy",
     "dropout",
     "dropout_gradient",
+    "elu",
     "exp",
     "exp_gradient",
+    "gelu",
     "gradient_norm",
     "huber",
+    "leaky_relu",
     "log_softmax",
+    "log_softmax_gradient",
     "matmul",
     "matmul_gradient",
     "matmul_update",
@@ -64,9 +70,11 @@ __all__ = [
     "relu_gradient",
     "sigmoid",
     "sigmoid_gradient",
+    "silu",
     "softmax",
     "softmax_cross_entropy",
     "softmax_gradient",
+    "softplus",
     "tanh",
     "tanh_gradient",
 ]

@@ -26,11 +26,11 @@ def start(dtype) -> None:
 
 def compile_second_half(dtype: str) -> None:
     """Compile loss, updates and gradients, those first that are needed first."""
-    from kernels import instructions
+    from kernels import instructions, loss_instructions
     from kernels.jit import real_type
 
     for kind in (
-        instructions.cross_entropy,
+        loss_instructions.cross_entropy,
         instructions.linear_update,
         instructions.linear_input_gradient,
     ):

@@ -12,9 +12,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from kernels.instructions import HALT, ROWS, START, THREADS, TICK
 from kernels.jit import array, const, entry
 from kernels.simd import advance, data
+from kernels.state import HALT, ROWS, START, THREADS, TICK
 from kernels.threads import wait
 
 FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 18

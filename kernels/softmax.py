@@ -111,6 +111,22 @@ def softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
             store_first(out, i * ldo + j, load_first(probability, j, count) * change, count)
 
 
+@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 3)
+def log_softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
+    """out = g - exp(y) sum g: log-softmax's gradient in terms of its output; out may be g."""
+    lanes = width(y)
+    for i in range(rows):
+        logarithm, gradient = advance(y, i * ldy), advance(g, i * ldg)
+        total = zeros(y)
+        for j in range(0, columns, lanes):
+            total = total + load_first(gradient, j, columns - j)
+        whole = reduce_add(total)
+        for j in range(0, columns, lanes):
+            count = columns - j
+            share = vectormath.exp(load_first(logarithm, j, count)) * whole
+            store_first(out, i * ldo + j, load_first(gradient, j, count) - share, count)
+
+
 @routine(
     lambda real: (
         (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
@@ -303,6 +319,14 @@ def _cross_entropy_probability(x, t, factors, smoothing, weights, scale, g, loss
     )  # fmt: skip
 
 
+@entry(lambda real: (const(real, 2), const(real, 2), array(real, 2)))
+def _log_softmax_gradient(y, g, out):
+    columns = y.shape[1]
+    log_softmax_gradient_rows(
+        y.shape[0], columns, data(y), columns, data(g), columns, data(out), columns
+    )
+
+
 def _rowwise(kernel, x, out):
     given = floating("x", x)
     if given.ndim == 0 or given.shape[-1] == 0:
@@ -338,12 +362,24 @@ def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
     `output_` and `gradient` are 2-d arrays of one shape and dtype. Raises ValueError
     for other shapes.
     """
+    return _gradient(_softmax_gradient, output_, gradient, out)
+
+
+def log_softmax_gradient(output_, gradient, out=None) -> np.ndarray:
+    """g - exp(y) sum_j g_j over the last axis: log-softmax's gradient in terms of its output y.
+
+    Arrays and errors are those of `softmax_gradient`.
+    """
+    return _gradient(_log_softmax_gradient, output_, gradient, out)
+
+
+def _gradient(kernel, output_, gradient, out) -> np.ndarray:
     y = matrix("output", output_)
     g = matrix("gradient", gradient, y.dtype)
     same_shape("gradient", g, "output", y)
     result = output("out", out, y.shape, y.dtype)
     written = result if result.flags.carray and not _collide(result, y, g) else np.empty_like(y)
-    _softmax_gradient[y.dtype](y, g, written)
+    kernel[y.dtype](y, g, written)
     if written is not result:
         result[...] = written
     return result

@@ -1,4 +1,4 @@
-"""exp, log, log1p, tanh and sigmoid of each lane of a vector, without a branch.
+"""exp, expm1, log, log1p, tanh, sigmoid and normal tails of each lane, without a branch.
 
 The method is the classic one (W. J. Cody and W. Waite, *Software Manual for the
 Elementary Functions*, 1980; J.-M. Muller, *Elementary Functions*, 3rd ed. 2016,
@@ -190,6 +190,14 @@ def exp(x):
     return _scale(simd.fma(_EXP_SLOPE(r), r, 1.0), n)
 
 
+@inline
+def expm1(x):
+    """e^x - 1 within 1.5 ulp, for x of at most 0."""
+    n, r = _reduce(simd.maximum(x, _EXP_LEAST(x)))
+    power = _scale(simd.splat(1.0, x), n)
+    return simd.fma(power, _EXP_SLOPE(r) * r, power - 1.0)
+
+
 # ----------------------------------------------------------------------------- sigmoid
 
 
@@ -358,3 +366,71 @@ def log1p(x):
     f = simd.select(far, (x - 1.0) * 0.5, x)
     tail = _log_reduced(f)
     return simd.select(far, _LN2_HIGH(x) + (f + (tail + _LN2_LOW(x))), f + tail)
+
+
+# -------------------------------------------------------------- the normal distribution
+
+_TAIL_GREATEST = _constant(14.5, 38.7)  # beyond it the tail is 0
+_TAIL_MIDDLE = _constant(3.0, 5.0)
+_HIGH_HALF = _constant((1 << 32) - (1 << 12), (1 << 64) - (1 << 27))
+
+# (a + k) e^(a^2 / 2) Phi(-a) in powers of (a - k) / (a + k), k being `_TAIL_MIDDLE`, for a up to
+# `_TAIL_GREATEST`, leaving 2^-30.0 and 2^-57.3 of it.
+_TAIL = _polynomial(
+    (
+        0.7290837168693542,
+        -0.509332001209259,
+        0.23001770675182343,
+        -0.04726268723607063,
+        -0.010462520644068718,
+        0.006969301961362362,
+        0.0010247837053611875,
+        -0.001032523694448173,
+        -0.00024475419195368886,
+        0.00013125358964316547,
+        5.44547765457537e-05,
+    ),
+    (
+        0.769193049750063,
+        -0.6653825028900567,
+        0.49530561596997724,
+        -0.3135331566712963,
+        0.16502036617033972,
+        -0.06911863870656701,
+        0.020795066800788926,
+        -0.002993376766761612,
+        -0.0007978694074895102,
+        0.0005448990339826112,
+        -5.937567794519885e-05,
+        -4.9762658694283026e-05,
+        1.6681052637433154e-05,
+        3.980399759669318e-06,
+        -2.7689771042379977e-06,
+        -3.355746027593885e-07,
+        4.329132881535752e-07,
+        4.093677770381401e-08,
+        -6.60245282314408e-08,
+        -8.341664639170223e-09,
+        7.935875475086037e-09,
+        1.4485165693785176e-09,
+        -2.9650955640911926e-10,
+    ),
+)
+
+
+@inline
+def normal_tail(x):
+    """a = |x| (at most where the tail is 0), m, and e = exp(-a^2 / 2) with Phi(-a) = m e.
+
+    Phi is the normal distribution. The product is within 6 ulp; it is left to the caller, who
+    may multiply m by something larger before, so that no digit is lost in a denormal number.
+    """
+    a = simd.minimum(simd.fabs(x), _TAIL_GREATEST(x))
+    inverse = 1.0 / (a + _TAIL_MIDDLE(x))
+    m = _TAIL((a - _TAIL_MIDDLE(x)) * inverse) * inverse
+    # a^2 in two parts: the square of its high half, which is exact, and the rest.
+    high = _from_bits(_bits(a) & _HIGH_HALF(x))
+    whole, rest = high * high * -0.5, (a - high) * (a + high) * -0.5
+    total = whole + rest
+    e = exp(total)
+    return a, m, simd.fma(e, (whole - total) + rest, e)

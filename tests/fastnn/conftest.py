@@ -161,7 +161,9 @@ def _hand_loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True
             model.backward(loss.backward())
             optimizer.step()
             done += 1
-            count = total_weight(masses_of(loss, y[rows], (weights or [None])[0]), len(rows))
+            count = total_weight(
+                masses_of(loss, y[rows], (weights or [None])[0], predictions.dtype), len(rows)
+            )
             count *= predictions.shape[1] if averages_elements(loss) else 1
             total, elements = total + value * count, elements + count
             right += loss.correct
@@ -220,6 +222,12 @@ class Run:
                 rng = np.random.default_rng(place)
                 mean, std = rng.normal(size=columns), rng.uniform(0.5, 2, columns)
                 made.append(fastnn.Normalize(mean, std, self.dtype))
+            elif kind in ("LayerNorm", "BatchNorm1d"):
+                norm = getattr(fastnn, kind)(columns, *arguments, dtype=self.dtype)
+                rng = np.random.default_rng(place)
+                for parameter in norm.parameters():
+                    parameter.assign(rng.uniform(0.5, 2, columns))
+                made.append(norm)
             else:
                 made.append(getattr(fastnn, kind)(*arguments))
         return fastnn.Sequential(*made)
@@ -255,6 +263,15 @@ def _sizes(most):
     return st.integers(1, min(most, 12)) | st.sampled_from(special)
 
 
+PLAIN = [
+    ("ReLU",), ("Tanh",), ("Sigmoid",), ("Softmax",), ("LogSoftmax",), ("Identity",),
+    ("Flatten",), ("LeakyReLU", 0.2), ("ELU", 0.7), ("GELU",), ("GELU", "tanh"), ("SiLU",),
+    ("Softplus", 2.0, 3.0), ("LayerNorm",), ("LayerNorm", 1e-3, True, False),
+    ("LayerNorm", 1e-5, False), ("BatchNorm1d",), ("BatchNorm1d", 1e-3, None),
+    ("BatchNorm1d", 1e-5, 0.3, False),
+]  # fmt: skip
+"""Layers as wide as what they are given, with their settings."""
+
 _OF_CLASSES = ["CrossEntropyLoss", "BCEWithLogitsLoss"]
 _OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss"]
 LOSSES = {
@@ -279,9 +296,7 @@ LOSS_SETTINGS = {
 @st.composite
 def _runs(draw):
     dtype = draw(st.sampled_from(DTYPES))
-    plain = st.sampled_from(
-        [("ReLU",), ("Tanh",), ("Sigmoid",), ("Softmax",), ("Identity",), ("Flatten",)]
-    )
+    plain = st.sampled_from(PLAIN)
     dropout = st.tuples(st.just("Dropout"), st.sampled_from([0.0, 0.1, 0.5, 0.9]))
     linear = st.tuples(st.just("Linear"), _sizes(129), st.booleans())
     layers = draw(st.lists(plain | dropout | linear, max_size=6))
@@ -308,6 +323,11 @@ def _runs(draw):
     target = draw(st.sampled_from([each for each in LOSSES if widths[-1] > 1 or "mse" not in each]))
     loss = draw(st.sampled_from(LOSSES[target]))
     allowed = {name: st.sampled_from(values) for name, values in LOSS_SETTINGS[loss].items()}
+    batch_size = draw(_sizes(samples) | st.just(samples + 3))
+    if any(layer[0] == "BatchNorm1d" for layer in layers):  # batches of one row are refused
+        samples = max(samples, 2)
+        if batch_size == 1 or samples % min(batch_size, samples) == 1:
+            batch_size = samples
     return Run(
         columns=draw(_sizes(257)),
         layers=layers,
@@ -318,7 +338,7 @@ def _runs(draw):
         optimizer_kind=kind,
         settings=settings,
         samples=samples,
-        batch_size=draw(_sizes(samples) | st.just(samples + 3)),
+        batch_size=batch_size,
         learns=draw(st.lists(st.booleans(), min_size=14, max_size=14) | st.just([])),
         shuffle=draw(st.booleans()),
         seed=draw(st.integers(0, 2**40)),

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import epoch, instructions, linear, updates
-from kernels.instructions import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels import epoch, instructions, linear, loss_instructions, updates
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
 from kernels.threads import BARRIER
 
 FLOATS = (np.float32, np.float64)
@@ -52,8 +52,8 @@ class Network:
         self._emit(
             instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
         )
-        self._emit(instructions.squared_error, OUTPUTS, *output, *target, *slope, losses, hits)
-        self._emit(instructions.tally, losses, hits, self.totals, 1, wait=False)
+        self._emit(loss_instructions.squared_error, OUTPUTS, *output, *target, *slope, losses, hits)
+        self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
             instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, *hidden,
             *hidden_slope,

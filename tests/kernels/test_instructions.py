@@ -6,11 +6,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import instructions, linear, updates
+from kernels import instructions, layer_instructions, linear, loss_instructions, updates
 from kernels.dropout import keep_scale, keep_words, mask_columns
-from kernels.instructions import HALT, LOSS, ROWS, START, STATE, THREAD, THREADS, TICK
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.state import HALT, LOSS, ROWS, START, STATE, THREAD, THREADS, TICK
 
 FLOATS = (np.float32, np.float64)
 TEAMS = (1, 2, 3, 5)
@@ -177,10 +177,10 @@ def test_activations(name, dtype, threads):
 def test_softmax_layer(dtype, threads):
     x, g = block(normal((9, 21), dtype)), block(normal((9, 21), dtype, 1))
     y, out = nothing((9, 21), dtype), nothing((9, 21), dtype)
-    carry_out(instructions.softmax_layer, dtype, (21, *place(x), *place(y)), 8, threads)
+    carry_out(layer_instructions.softmax_layer, dtype, (21, *place(x), *place(y)), 8, threads)
     assert_array_equal(y[:8], kernels.softmax(x[:8]))
     operands = 21, *place(y), *place(g), *place(out)
-    carry_out(instructions.softmax_gradient, dtype, operands, 8, threads)
+    carry_out(layer_instructions.softmax_gradient, dtype, operands, 8, threads)
     assert_array_equal(out[:8], kernels.softmax_gradient(y[:8], g[:8]))
     for view in (y, out):
         assert np.isnan(view[8:]).all()
@@ -197,7 +197,7 @@ def test_dropout_layer(dtype, threads):
             70, *place(x), *place(y), *place(mask), seed, done, stream, keep_words(p),
             bits(keep_scale(p)),
         )  # fmt: skip
-        carry_out(instructions.dropout_layer, dtype, operands, 8, threads, tick=tick)
+        carry_out(layer_instructions.dropout_layer, dtype, operands, 8, threads, tick=tick)
         expected, drawn = kernels.dropout(x[:8], p, seed=seed, step=done + tick, stream=stream)
         assert_array_equal(y[:8], expected)
         assert_array_equal(mask[:8], drawn)
@@ -205,7 +205,7 @@ def test_dropout_layer(dtype, threads):
         assert np.isnan(y[8:]).all()
         assert only_inside(y)
         operands = 70, *place(g), *place(mask), bits(keep_scale(p)), *place(out)
-        carry_out(instructions.dropout_gradient, dtype, operands, 8, threads)
+        carry_out(layer_instructions.dropout_gradient, dtype, operands, 8, threads)
         assert_array_equal(out[:8], kernels.dropout_gradient(g[:8], drawn, p))
         assert np.isnan(out[8:]).all()
         assert only_inside(out)
@@ -215,13 +215,13 @@ def test_dropout_layer(dtype, threads):
 
 
 LOSSES = {
-    "indices": (kernels.softmax_cross_entropy, instructions.cross_entropy),
-    "probabilities": (kernels.softmax_cross_entropy, instructions.cross_entropy_probability),
-    "squares": (kernels.mean_squared_error, instructions.squared_error),
-    "sizes": (kernels.mean_absolute_error, instructions.absolute_error),
-    "huber": (kernels.huber, instructions.huber_error),
-    "yes or no": (kernels.binary_cross_entropy, instructions.binary_cross_entropy),
-    "likelihood": (kernels.negative_log_likelihood, instructions.log_likelihood),
+    "indices": (kernels.softmax_cross_entropy, loss_instructions.cross_entropy),
+    "probabilities": (kernels.softmax_cross_entropy, loss_instructions.cross_entropy_probability),
+    "squares": (kernels.mean_squared_error, loss_instructions.squared_error),
+    "sizes": (kernels.mean_absolute_error, loss_instructions.absolute_error),
+    "huber": (kernels.huber, loss_instructions.huber_error),
+    "yes or no": (kernels.binary_cross_entropy, loss_instructions.binary_cross_entropy),
+    "likelihood": (kernels.negative_log_likelihood, loss_instructions.log_likelihood),
 }
 
 
@@ -263,7 +263,7 @@ def test_losses(kind, weighted, dtype, threads):
 
 def test_one_hot(dtype, threads):
     labels, t = np.random.default_rng(0).integers(0, 21, 9), nothing((9, 21), dtype)
-    carry_out(instructions.one_hot, dtype, (21, labels, *place(t)), 8, threads)
+    carry_out(loss_instructions.one_hot, dtype, (21, labels, *place(t)), 8, threads)
     assert_array_equal(t[:8], np.eye(21)[labels[:8]])
     assert np.isnan(t[8:]).all()
     assert only_inside(t)
@@ -285,7 +285,7 @@ def test_weights_of_nothing(dtype, threads):
     x, g = block(normal((4, 5), dtype)), nothing((4, 5), dtype)
     losses, hits, weights = np.full(4, np.nan, dtype), np.zeros(4, np.uint8), np.zeros(4, dtype)
     operands = 5, *place(x), np.zeros(4, int), weights, weights, *place(g), losses, hits
-    carry_out(instructions.cross_entropy, dtype, operands, 4, threads)
+    carry_out(loss_instructions.cross_entropy, dtype, operands, 4, threads)
     assert_array_equal(g, np.zeros((4, 5)))
     assert_array_equal(losses, np.zeros(4))
 
@@ -295,7 +295,9 @@ def test_tally(dtype, threads):
     totals = np.array([10.0, 20.0])
     for stops in (False, True):
         before = totals.copy()
-        states = carry_out(instructions.tally, dtype, (losses, hits, totals, stops), 8, threads)
+        states = carry_out(
+            loss_instructions.tally, dtype, (losses, hits, totals, stops), 8, threads
+        )
         assert totals[0] - before[0] == pytest.approx(losses[:8].sum(dtype=np.float64), rel=1e-12)
         assert totals[1] - before[1] == 5
         assert not any(state[HALT] for state in states)
@@ -305,16 +307,16 @@ def test_tally(dtype, threads):
 def test_tally_stops_every_thread_at_a_loss_that_is_not_finite(value, dtype, threads):
     losses, hits, totals = normal(9, dtype), np.ones(9, np.uint8), np.array([1.0, 2.0])
     losses[5] = value
-    states = carry_out(instructions.tally, dtype, (losses, hits, totals, True), 8, threads)
+    states = carry_out(loss_instructions.tally, dtype, (losses, hits, totals, True), 8, threads)
     for state in states:
         assert state[HALT] == 1
         assert_array_equal(state[LOSS : LOSS + 1].view(np.float64), [value])
     assert_array_equal(totals, [1, 2])
     # Where nothing is learned, what is not finite is only counted; and so are rows to come.
-    states = carry_out(instructions.tally, dtype, (losses, hits, totals, False), 8, threads)
+    states = carry_out(loss_instructions.tally, dtype, (losses, hits, totals, False), 8, threads)
     assert not any(state[HALT] for state in states)
     assert_array_equal(totals, [value, 10])
-    states = carry_out(instructions.tally, dtype, (losses, hits, totals, True), 5, threads)
+    states = carry_out(loss_instructions.tally, dtype, (losses, hits, totals, True), 5, threads)
     assert not any(state[HALT] for state in states)
 
 
@@ -393,6 +395,11 @@ def test_every_row_is_written_by_one_thread(dtype, threads):
                 "cross_entropy": (21, *place(x), labels, weights, 0, *place(y), losses, hits),
                 "collect": (21, *place(x), results),
             }[name]
-            carry_out(getattr(instructions, name), dtype, operands, 9, threads, only=thread)
+            kind = next(
+                getattr(home, name)
+                for home in (instructions, layer_instructions, loss_instructions)
+                if hasattr(home, name)
+            )
+            carry_out(kind, dtype, operands, 9, threads, only=thread)
             written += ~np.isnan((results if name == "collect" else y)[:, 0])
         assert_array_equal(written, np.ones(9), err_msg=name)

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from kernels import host, simd, vectormath
+from kernels.jit import inline
 
 FUSED = "fma" in host.FEATURES or not host.IS_X86
 # What the docstrings promise, in ulps.
 BOUNDS = {"exp": 1.0 if FUSED else 1.3, "log": 1.0, "tanh": 1.6, "sigmoid": 1.7}
 NAMES = sorted(BOUNDS)
+PARTIAL = {"expm1": 1.5, "log1p": 1.5, "tail": 6.0}
 DTYPES = [np.float32, np.float64]
 CHUNK = 1 << 14  # larger temporary arrays come from the system anew each time
 
@@ -39,7 +42,14 @@ def elementwise(function):
     return call
 
 
-FUNCTIONS = {name: elementwise(getattr(vectormath, name)) for name in NAMES}
+@inline
+def tail(x):
+    _, m, e = vectormath.normal_tail(x)
+    return m * e
+
+
+FUNCTIONS = {name: elementwise(getattr(vectormath, name)) for name in [*NAMES, "expm1", "log1p"]}
+FUNCTIONS["tail"] = elementwise(tail)
 
 
 def exact(name, x, wide):
@@ -172,6 +182,60 @@ def test_symmetries(dtype):
     np.testing.assert_array_equal(FUNCTIONS["tanh"](-x), -FUNCTIONS["tanh"](x))
     positive, negative = (FUNCTIONS["sigmoid"](sign * np.abs(x)) for sign in (1, -1))
     np.testing.assert_array_equal(positive, 1 - negative)
+
+
+# ------------------------------------------------------- functions of a part of the numbers
+
+
+def within(name, x):
+    """Numbers folded into the part where a function is good."""
+    if name == "expm1":
+        return -np.abs(x)
+    if name == "log1p":
+        return np.minimum(np.abs(x), 1 / np.maximum(np.abs(x), np.finfo(x.dtype).tiny))
+    return x
+
+
+def exact_part(name, x):
+    with np.errstate(all="ignore"):
+        return ndtr(-np.abs(x)) if name == "tail" else getattr(np, name)(x)
+
+
+@pytest.mark.parametrize("name", PARTIAL)
+def test_float32_of_a_part(name, ulps):
+    bits = np.arange(0, 1 << 32, 1021, dtype=np.uint32)
+    for i in range(0, bits.size, CHUNK):
+        x = bits[i : i + CHUNK].view(np.float32)
+        x = within(name, x[np.isfinite(x)])
+        error = ulps(FUNCTIONS[name](x), exact_part(name, x.astype(np.float64)))
+        assert error.max() <= PARTIAL[name], x[error.argmax()]
+
+
+@pytest.mark.parametrize("name", PARTIAL)
+@settings(deadline=None, max_examples=300)
+@given(x=st.floats(-760, 760) | st.floats(-3, 3) | st.floats(-1e-300, 1e-300))
+def test_float64_of_a_part_against_mpmath(name, x):
+    x = float(within(name, np.array([x]))[0])
+    got = float(FUNCTIONS[name](np.array([x]))[0])
+    with mpmath.workprec(2400):
+        functions = {
+            "expm1": mpmath.expm1, "log1p": mpmath.log1p,
+            "tail": lambda x: mpmath.erfc(abs(x) / mpmath.sqrt(2)) / 2,
+        }  # fmt: skip
+        value = functions[name](mpmath.mpf(x))
+        if value == 0:
+            assert got == 0
+            return
+        unit = mpmath.mpf(2) ** (max(mpmath.frexp(value)[1] - 1, -1022) - 52)
+        assert abs(got - value) / unit <= PARTIAL[name]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_special_values_of_a_part(dtype):
+    x = np.array([0.0, -np.inf, np.nan], dtype)
+    np.testing.assert_array_equal(FUNCTIONS["expm1"](x), [0, -1, np.nan])
+    np.testing.assert_array_equal(FUNCTIONS["log1p"](x[[0, 2]]), [0, np.nan])
+    np.testing.assert_array_equal(FUNCTIONS["tail"](x), [0.5, 0, np.nan])
 
 
 def processors():
