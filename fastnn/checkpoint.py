@@ -26,7 +26,10 @@ from fastnn.layers import Layer
 from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "description_of", "dumps", "load", "save"]
+__all__ = [
+    "FORMAT_VERSION", "TRAINING", "ModelFileError", "UnknownLayerError", "check", "check_tensors",
+    "description_of", "dumps", "load", "parameters_among", "save",
+]  # fmt: skip
 
 TRAINING = "training"
 """Entry of a description, and beginning of the names of tensors, that tell how to train on."""

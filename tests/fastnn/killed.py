@@ -47,7 +47,7 @@ def train(path, optimizer="Adam"):
     rng = np.random.default_rng(5)
     x, y = rng.normal(size=(150, 7)).astype("f4"), rng.integers(0, 3, 150)
     model = fastnn.Sequential(
-        fastnn.Linear(7, 16, seed=1), fastnn.ReLU(), fastnn.Dropout(0.3),
+        fastnn.Linear(7, 16, seed=1), fastnn.BatchNorm1d(16), fastnn.ReLU(), fastnn.Dropout(0.3),
         fastnn.Linear(16, 3, seed=2),
     )  # fmt: skip
     options = {"momentum": 0.9} if optimizer == "SGD" else {}
@@ -69,7 +69,7 @@ def train(path, optimizer="Adam"):
     state = made.state_dict()
     for array in [state["settings"], *(each for arrays in state["memory"] for each in arrays)]:
         digest.update(array.tobytes())
-    numbers = [state["steps"], model[2].drawn, best.loss, history.loss, history.accuracy,
+    numbers = [state["steps"], model[3].drawn, best.loss, history.loss, history.accuracy,
                history.val_loss, history.val_accuracy]  # fmt: skip
     digest.update(repr(numbers).encode())
     return digest.hexdigest()

@@ -154,6 +154,21 @@ def test_the_same_objects_go_on(schedule, path, bits):
     assert bits(*again) == bits(*expected)
 
 
+def test_running_statistics_go_on_to_the_same_bits(path, bits):
+    def attempt(epochs, **options):
+        made = Sequential(
+            Linear(5, 8, seed=1), fastnn.BatchNorm1d(8), fastnn.GELU(), fastnn.LayerNorm(8),
+            Linear(8, 3, seed=2),
+        )  # fmt: skip
+        optimizer = fastnn.AdamW(made.parameters())
+        history = train(made, optimizer, epochs, validation_data=data(), **options)
+        return bits(made, optimizer), numbers(history)
+
+    attempt(2, checkpoint=path)
+    assert attempt(5, checkpoint=path, resume=True) == attempt(5)
+    assert any("running_mean" in name for name in fastnn.load(path).state_dict())
+
+
 def test_a_layer_of_ones_own_goes_on_to_the_same_bits(path, bits):
     class Doubled(Layer):
         def forward(self, x):
