@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.measure import FULL, QUICK, Pace, Threads, fastest_count
+from bench.measure import FULL, QUICK, Pace, Threads, fastest_count, thread_counts
+from bench.peers import PEERS
 from bench.report import Figure, Report, figure
-from bench.worker import Side, Worker
+from bench.worker import Side, Worker, WorkerError
 
 _REPORT = pytest.StashKey[Report]()
 
@@ -20,9 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick", action="store_true", help="few sizes and rounds, to try the suite itself"
     )
     group.addoption(
+        "--peers", type=_peers, default=[name for name in PEERS if name != "fastnn"],
+        help=f"libraries to compare with, by commas (default: all of {', '.join(PEERS)})",
+    )  # fmt: skip
+    group.addoption(
         "--results", type=Path, default=Path(__file__).parent / "results",
         help="folder for the JSON and the table (default: bench/results)",
     )  # fmt: skip
+
+
+def _peers(text: str) -> list[str]:
+    """Names of peers, as given with commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown)} is none of the peers {', '.join(PEERS)}"
+        )
+    return [name for name in names if name != "fastnn"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,16 +78,28 @@ def pace(quick: bool) -> Pace:
     return QUICK if quick else FULL
 
 
-@pytest.fixture(scope="session")
-def workers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Worker]]:
-    """Function that gives the one worker of a library, started when there is none."""
-    started: dict[str, Worker] = {}
+@pytest.fixture
+def peers(request: pytest.FixtureRequest) -> list[str]:
+    """Libraries to compare with."""
+    return request.config.getoption("--peers")
 
-    def worker(library: str) -> Worker:
-        if library not in started or not started[library].alive:
-            started[library] = Worker(f"bench.peers.with_{library}")
-            request.config.stash[_REPORT].versions.update(started[library].ask("versions"))
-        return started[library]
+
+@pytest.fixture(scope="session")
+def workers(request: pytest.FixtureRequest) -> Iterator[Callable[..., Worker]]:
+    """Function that gives the one worker of a library, started when there is none.
+
+    A library whose threads are decided at its start has a worker for each number.
+    """
+    started: dict[tuple[str, int | None], Worker] = {}
+
+    def worker(library: str, threads: int | None = None) -> Worker:
+        key = library, threads
+        if key not in started or not started[key].alive:
+            variable = PEERS[library].threads_variable
+            environment = {variable: str(threads)} if variable and threads else {}
+            started[key] = Worker(f"bench.peers.with_{library}", environment)
+            request.config.stash[_REPORT].versions.update(started[key].ask("versions"))
+        return started[key]
 
     yield worker
     for each in started.values():
@@ -77,13 +107,31 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Worker]]
 
 
 @pytest.fixture
-def prepare(workers: Callable[[str], Worker], pace: Pace) -> Iterator[Callable[..., Side]]:
+def prepare(workers: Callable[..., Worker], pace: Pace) -> Iterator[Callable[..., Side]]:
     """Function that prepares an operation of a library, on so many threads or the best number."""
     prepared: list[Side] = []
 
-    def make(library: str, operation: str, *, threads: int | Threads, **arguments) -> Side:
-        side = workers(library).prepare(operation, **arguments)
+    def side_on(library: str, operation: str, count: int | None, arguments: dict) -> Side:
+        side = workers(library, count).prepare(operation, **arguments)
         prepared.append(side)
+        return side
+
+    def best_of_workers(library: str, operation: str, arguments: dict) -> Side:
+        """The one of several workers, each with its threads, that takes least."""
+        sides = {count: side_on(library, operation, count, arguments) for count in thread_counts()}
+        best = fastest_count(lambda count: sides[count].time(pace.seconds))
+        for count in sides.keys() - {best}:
+            sides[count].drop()
+            prepared.remove(sides[count])
+        sides[best].threads = best
+        return sides[best]
+
+    def make(library: str, operation: str, *, threads: int | Threads, **arguments) -> Side:
+        fixed = PEERS[library].threads_variable is not None
+        if fixed and threads is Threads.BEST:
+            return best_of_workers(library, operation, arguments)
+        given = threads if isinstance(threads, int) else None
+        side = side_on(library, operation, given if fixed else None, arguments)
         if threads is Threads.BEST:
             threads = _best(side, pace)
         side.use_threads(None if threads is Threads.OWN_CHOICE else threads)
@@ -93,6 +141,35 @@ def prepare(workers: Callable[[str], Worker], pace: Pace) -> Iterator[Callable[.
     for side in prepared:
         if side.worker.alive:
             side.drop()
+
+
+@pytest.fixture
+def prepare_peers(
+    request: pytest.FixtureRequest, prepare: Callable[..., Side], peers: list[str]
+) -> Callable[..., dict[str, Side]]:
+    """Function that prepares an operation of all peers that have it.
+
+    A peer that is missing, or fails, is left out; the report says why.
+    """
+    report = request.config.stash[_REPORT]
+
+    def make(operation: str, among=(), *, threads: int | Threads, **arguments) -> dict[str, Side]:
+        sides = {}
+        for library in (peer for peer in peers if peer in (among or PEERS)):
+            reason = PEERS[library].missing()
+            try:
+                if reason is None:
+                    sides[library] = prepare(library, operation, threads=threads, **arguments)
+            except WorkerError as error:
+                reason = str(error).strip().splitlines()[-1]
+                if "NotImplementedError" in reason:
+                    continue
+            if reason is not None:
+                report.left_out[f"{PEERS[library].title}: {request.node.name}"] = reason
+                warnings.warn(f"{PEERS[library].title} is left out: {reason}", stacklevel=2)
+        return sides
+
+    return make
 
 
 def _best(side: Side, pace: Pace) -> int:

@@ -74,15 +74,29 @@ class Samples(NamedTuple):
     y_test: np.ndarray
 
 
-def samples(workload: Workload) -> Samples:
+def clouds(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Normal clouds, one a class, that overlap so that no network gets all of them right."""
     rng = np.random.default_rng(0)
-    features, classes = workload.sizes[0], workload.sizes[-1]
-    size = workload.samples + _TEST_SAMPLES
     y = rng.integers(0, classes, size)
     distance = np.float32(_SEPARATION / np.sqrt(2 * features))
     x = rng.standard_normal((size, features), np.float32)
     x += (distance * rng.standard_normal((classes, features), np.float32))[y]
+    return x, y
+
+
+def disk(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points uniform in a square of side 2 about 0; class 1 lies in the disk of half its area."""
+    x = np.random.default_rng(0).uniform(-1, 1, (size, features)).astype(np.float32)
+    return x, ((x**2).sum(axis=1) < 2 / np.pi).astype(np.int64)
+
+
+_TASKS = {"clouds": clouds, "disk": disk}
+
+
+def samples(workload: Workload) -> Samples:
+    """Rows of a workload's task, in its storage."""
+    size = workload.samples + _TEST_SAMPLES
+    x, y = _TASKS[workload.task](size, workload.sizes[0], workload.sizes[-1])
     if workload.storage == "uint8":
         x = np.clip(np.rint(BYTE_MEAN + BYTE_STD * x), 0, 255).astype(np.uint8)
     n = workload.samples

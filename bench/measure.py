@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -66,14 +67,24 @@ class Spread:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many rounds a comparison takes, and seconds a turn."""
+    """How many rounds a comparison takes, and seconds a turn.
+
+    There are fewer rounds, but `fewest`, when all would take longer than the budget.
+    """
 
     rounds: int
     seconds: float
+    budget: float = math.inf
+    fewest: int = 1
+
+    def rounds_of(self, seconds: float) -> int:
+        """Rounds to take when one lasts so many seconds."""
+        within = self.rounds if seconds <= 0 else self.budget / seconds
+        return int(max(min(self.fewest, self.rounds), min(self.rounds, within)))
 
 
-FULL = Pace(rounds=41, seconds=0.005)
-QUICK = Pace(rounds=5, seconds=0.001)
+FULL = Pace(rounds=41, seconds=0.005, budget=15.0, fewest=9)
+QUICK = Pace(rounds=5, seconds=0.001, budget=2.0, fewest=3)
 
 
 class Rounds:
@@ -104,20 +115,31 @@ class Rounds:
 def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
     """Let each side take a turn in each round, every round beginning with another side.
 
-    The first side is what `benchmark` (pytest-benchmark's fixture, with `CLOCK` as its
-    timer) records.
+    A first round, which only warms up, tells how many the pace has time for. The
+    first side is what `benchmark` (pytest-benchmark's fixture, with `CLOCK` as its timer)
+    records.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     ours, order = next(iter(sides)), deque(sides)
 
-    def one_round() -> None:
+    def turns() -> None:
         for name in order:
             time.sleep(_REST)
             seconds[name].append(sides[name].time(pace.seconds))
+
+    def one_round() -> None:
+        turns()
         order.rotate(1)
         CLOCK.advance(seconds[ours][-1])
 
-    benchmark.pedantic(one_round, rounds=pace.rounds)
+    rounds = pace.rounds
+    if math.isfinite(pace.budget):
+        started = time.perf_counter()
+        turns()
+        rounds = pace.rounds_of(time.perf_counter() - started)
+        for each in seconds.values():
+            each.clear()
+    benchmark.pedantic(one_round, rounds=rounds)
     return Rounds(seconds)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +74,11 @@ def figure(
     return Figure(section, subject, quantity, value, target=target)
 
 
+def geometric_mean(ratios: Iterable[float]) -> float:
+    """The mean that ratios have: of the inverses it is the inverse."""
+    return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
+
+
 def _number(value: float) -> str:
     """Text with three digits, or all of a whole number."""
     if isinstance(value, int) or abs(value) >= 100:
@@ -87,6 +95,8 @@ class Report:
     quick: bool = False
     figures: list[Figure] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """What could not be measured, and why."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in JSON."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -116,13 +117,17 @@ def _main() -> None:
 
 
 class Worker:
-    """A process for the operations of one module, started at once."""
+    """A process for the operations of one module, started at once.
 
-    def __init__(self, module_name: str):
+    The environment is added to this process's.
+    """
+
+    def __init__(self, module_name: str, environment: Mapping[str, str] | None = None):
         self.module_name = module_name
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, module_name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | dict(environment or {}),
         )  # fmt: skip
 
     def ask(self, request: str, **arguments) -> Any:

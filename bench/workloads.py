@@ -2,54 +2,157 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, what it is trained on and how; all settings are plain values."""
+    """A network, what it is trained on and how; all settings are plain values.
+
+    Dropout is applied to what each hidden layer gives, or to the samples where there is
+    no hidden layer.
+    """
 
     sizes: tuple[int, ...]
     """Columns of the samples, and outputs of each linear layer; activations between them."""
     activation: str
     batch: int
-    lr: float
-    momentum: float
     samples: int
-    storage: str
+    lr: float
+    optimizer: str = "SGD"
+    """SGD or Adam."""
+    momentum: float = 0.0
+    clip_value: float | None = None
+    """Bound on each element of the gradient."""
+    dropout: float = 0.0
+    output: str = ""
+    """Activation behind the last layer, if there is one."""
+    loss: str = "cross-entropy"
+    """cross-entropy, or mse: of one-hot rows."""
+    storage: str = "float32"
     """Dtype of the samples: float32 or uint8."""
-    epochs: int
+    task: str = "clouds"
+    """What is learned, a function of `bench.data`: clouds or disk."""
+    epochs: int = 1
     """Epochs in one timed call."""
-    target: float
+    epochs_to_learn: int = 1
+    """Epochs before loss and accuracy are taken."""
+    seeds: int = 1
+    """Trainings whose mean loss and accuracy are compared: several where chance drops."""
+    torch: float | None = None
     """Times as fast as PyTorch eager."""
+    jax: float | None = None
+    """Times as fast as JAX."""
 
     @property
     def name(self) -> str:
         """The network, its batch and its optimizer, in a few words."""
-        optimizer = f"SGD momentum {self.momentum:g}" if self.momentum else "SGD"
-        network = "-".join(map(str, self.sizes))
-        return f"{network} {self.activation}, {self.batch}, {optimizer}, {self.storage}"
+        words = ["-".join(map(str, self.sizes))]
+        if len(self.sizes) > 2:
+            words.append(self.activation)
+        if self.output:
+            words.append(f"{self.output} out")
+        parts = [" ".join(words)]
+        if self.loss == "mse":
+            parts.append("MSE")
+        if self.dropout:
+            parts.append(f"dropout {self.dropout:g}")
+        parts += [str(self.batch), self.optimizer + (" momentum" if self.momentum else "")]
+        if self.clip_value is not None:
+            parts[-1] += ", clipped"
+        if self.storage != "float32":
+            parts.append(self.storage)
+        return ", ".join(parts)
 
     @property
     def steps(self) -> int:
         """Training steps in one timed call."""
-        return self.epochs * -(-self.samples // self.batch)
+        return self.epochs * self.steps_an_epoch
 
+    @property
+    def steps_an_epoch(self) -> int:
+        """Batches that the samples make; the last may be smaller."""
+        return -(-self.samples // self.batch)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the products of one step.
+
+        Forward and the gradient of the weights for each layer, the gradient of the input
+        for all but the first.
+        """
+        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
+        return 2 * self.batch * (3 * sum(i * o for i, o in pairs) - pairs[0][0] * pairs[0][1])
+
+    def smaller(self, samples: int) -> Workload:
+        """Give the same with fewer samples, one epoch and one seed."""
+        return dataclasses.replace(
+            self, samples=min(samples, self.samples), epochs=1, epochs_to_learn=1, seeds=1
+        )
+
+
+TWO_CLASS = Workload(
+    sizes=(10, 100, 2), activation="relu", batch=64, samples=6_400, lr=0.1, epochs=5,
+    epochs_to_learn=5, torch=20, jax=2,
+)  # fmt: skip
+"""So little arithmetic that what counts is how it is called."""
+
+TWO_CLASS_DEEP = dataclasses.replace(TWO_CLASS, sizes=(10, 100, 100, 2), torch=8, jax=1.6)
+
+DIGITS = Workload(
+    sizes=(64, 100, 10), activation="tanh", batch=20, samples=1_437, lr=0.02, momentum=0.9,
+    epochs=10, epochs_to_learn=10, torch=20, jax=2,
+)  # fmt: skip
+
+DIGITS_WIDE = dataclasses.replace(DIGITS, sizes=(64, 500, 10), epochs=5, torch=8, jax=1.7)
+
+DIGITS_FULL_BATCH = dataclasses.replace(
+    DIGITS_WIDE, batch=1_437, lr=0.1, clip_value=1.0, epochs=10, epochs_to_learn=40,
+    torch=2.2, jax=1.3,
+)  # fmt: skip
+
+DISK = Workload(
+    sizes=(2, 25, 25, 25, 2), activation="relu", batch=100, samples=10_000, lr=0.1, output="tanh",
+    loss="mse", task="disk", epochs=5, epochs_to_learn=20, torch=15, jax=2,
+)  # fmt: skip
+
+PICTURES_LINEAR = Workload(
+    sizes=(784, 10), activation="relu", batch=32, samples=20_000, lr=0.01, output="relu",
+    dropout=0.25, seeds=8, torch=12, jax=2.5,
+)  # fmt: skip
 
 PICTURES = Workload(
-    sizes=(784, 128, 10), activation="relu", batch=64, lr=0.02, momentum=0.9,
-    samples=20_000, storage="float32", epochs=1, target=3.0,
+    sizes=(784, 128, 10), activation="relu", batch=64, samples=20_000, lr=0.02, momentum=0.9,
+    torch=3.2, jax=1.3,
 )  # fmt: skip
 """As wide as MNIST; a third of its rows are already more than caches hold."""
 
-PICTURES_AS_BYTES = Workload(
-    sizes=(784, 128, 10), activation="relu", batch=64, lr=0.02, momentum=0.9,
-    samples=20_000, storage="uint8", epochs=1, target=3.0,
-)  # fmt: skip
-"""The same kept as bytes, which both libraries convert batch by batch."""
+PICTURES_ADAM = dataclasses.replace(
+    PICTURES, optimizer="Adam", momentum=0.0, lr=1e-3, torch=3.5, jax=1.3
+)
 
-TINY = Workload(
-    sizes=(10, 100, 2), activation="relu", batch=64, lr=0.1, momentum=0.0,
-    samples=32_000, storage="float32", epochs=2, target=15.0,
+PICTURES_LARGE = Workload(
+    sizes=(784, 512, 512, 10), activation="relu", batch=128, samples=12_800, lr=1e-4,
+    optimizer="Adam", dropout=0.2, epochs_to_learn=3, seeds=3, torch=2.3, jax=1.2,
 )  # fmt: skip
-"""So little arithmetic that what counts is how it is called."""
+
+PICTURES_AS_BYTES = dataclasses.replace(PICTURES, storage="uint8", torch=None, jax=None)
+"""Converted batch by batch."""
+
+TABLE = {
+    "10-100-2": TWO_CLASS,
+    "10-100-100-2": TWO_CLASS_DEEP,
+    "64-100-10": DIGITS,
+    "64-500-10": DIGITS_WIDE,
+    "64-500-10-full-batch": DIGITS_FULL_BATCH,
+    "2-25-25-25-2": DISK,
+    "784-10": PICTURES_LINEAR,
+    "784-128-10": PICTURES,
+    "784-128-10-adam": PICTURES_ADAM,
+    "784-512-512-10": PICTURES_LARGE,
+}
+"""The networks that the project's claim is about, by a short name."""
+
+ALL_OVER_TORCH, ALL_OVER_JAX = 8.0, 1.8
+"""Targets of the geometric means over the table."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastnn.checkpoint import load, save
     from fastnn.evaluation import Evaluation, evaluate, predict
     from fastnn.history import History
+    from fastnn.interop import from_torch, to_onnx
     from fastnn.layers import (
         Dropout,
         Flatten,
@@ -51,6 +52,7 @@ _HOMES = {
     "checkpoint": ("load", "save"),
     "evaluation": ("Evaluation", "evaluate", "predict"),
     "history": ("History",),
+    "interop": ("from_torch", "to_onnx"),
     "layers": (
         "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
         "Softmax", "Tanh",

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 import kernels
-from fastnn.layers import Layer, batch_of
+from fastnn.layers import Layer, batch_of, kept_by
 from kernels import rectifiers
 
 
@@ -30,7 +30,7 @@ class Rectifier(Layer):
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """g f'(x)."""
         return rectifiers.rectify_gradient(
-            self.name, self._input, gradient, *self.parameters_of_function
+            self.name, kept_by(self, "_input"), gradient, *self.parameters_of_function
         )
 
     def _number(self, name: str, value) -> float:
@@ -130,4 +130,4 @@ class LogSoftmax(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """g - exp(y) sum_j g_j."""
-        return kernels.log_softmax_gradient(self._output, gradient)
+        return kernels.log_softmax_gradient(kept_by(self, "_output"), gradient)

@@ -321,6 +321,8 @@ def _tensorboard_writer() -> Callable[[str], Any]:
 
 def listeners(callbacks: Iterable[Callback | Callable[[Training], object]]) -> list[Callback]:
     """Callbacks as objects; raises TypeError for things that are neither objects nor functions."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {callbacks!r}; expected a list of them")
     found = []
     for each in callbacks:
         if isinstance(each, type) or not (isinstance(each, Callback) or callable(each)):

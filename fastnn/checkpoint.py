@@ -9,10 +9,12 @@ layer, and so is kept with the others.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +24,7 @@ from fastnn import container
 from fastnn.container import FORMAT_VERSION, ModelFileError
 from fastnn.files import replacing
 from fastnn.kinds import LAYERS
-from fastnn.layers import Layer
+from fastnn.layers import Layer, Linear
 from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
@@ -63,25 +65,40 @@ def check(model: Sequential) -> None:
     description_of(model)
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
+def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
     """Read a model that `save` wrote; it gives the same outputs, to the bit.
 
-    It is ready for use: dropout is off until `train()` or `fit` is called. Raises
-    FileNotFoundError (and other OSErrors) where there is no file to read, and `ModelFileError`, a
-    ValueError, for a file that is damaged or is not a model that this version knows.
+    It is ready for use: dropout is off until `train()` or `fit` is called.
+
+    With `into`, copies the tensors into that chain instead, and gives it: tensors that `save`
+    wrote, or those of any safetensors file with the same names, such as torch's of a state dict,
+    converted to the chain's dtype. Without, a file of torch's gives a model where its tensors are
+    those of linear layers one after another, with a warning, for it does not tell what else there
+    was.
+
+    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
+    `ModelFileError`, a ValueError, for a file that is damaged or is not a model that this version
+    knows, or whose tensors are not those of `into`, which then stays as it was.
     """
-    description, tensors = container.read(path)
+    if into is not None and not isinstance(into, Sequential):
+        raise TypeError(f"load: into is {into!r}; expected a fastnn.Sequential")
+    description, tensors, metadata, _ = container.read(path)
     with container.named(path):
-        if description["model"] is None:
-            raise ModelFileError(
-                "found the checkpoint of a model with layers of somebody's own, which only "
-                "fit(..., resume=True) can read; expected a model saved by fastnn"
-            )
-        if TRAINING in description:
+        if TRAINING in (description or {}):
             tensors = parameters_among(tensors)
-        model = _made(description["model"], "model", tensors)
-        model.schema = _schema(description.get("schema"))
-        _fill(model, tensors)
+        if into is not None:
+            _pour(into, tensors)
+            return into
+        if description is None:
+            model = _linear_chain(tensors, metadata)
+            _pour(model, tensors)
+        else:
+            model = _model(description, tensors)
+    if description is None:
+        warnings.warn(
+            f"{os.fspath(path)} holds no architecture: made a chain of its linear layers alone",
+            stacklevel=2,
+        )
     model.eval()
     return model
 
@@ -128,6 +145,19 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
 def parameters_among(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint that are the model's."""
     return {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
+
+
+def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Sequential:
+    """Make the model that a file describes, and fill it."""
+    if description["model"] is None:
+        raise ModelFileError(
+            "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
+            "and fit(..., resume=True) can read it, with such a model"
+        )
+    model = _made(description["model"], "model", tensors)
+    model.schema = _schema(description.get("schema"))
+    _fill(model, tensors)
+    return model
 
 
 def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
@@ -211,6 +241,30 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:
+    """A chain for tensors that are those of linear layers one after another, and nothing else."""
+    parts: list[Linear] = []
+    names: set[str] = set()
+    while (weight := tensors.get(f"{len(parts)}.weight")) is not None and weight.ndim == 2:
+        own = {f"{len(parts)}.weight", f"{len(parts)}.bias"} & tensors.keys()
+        columns, width, dtype = *weight.T.shape, np.result_type(weight, np.float32)
+        try:
+            parts.append(Linear(columns, width, len(own) == 2, dtype, init="zeros"))
+        except ValueError as error:
+            raise ModelFileError(f"found tensors of no linear layer: {error}") from error
+        names |= own
+    fitting = all(a.out_features == b.in_features for a, b in itertools.pairwise(parts))
+    whole = bool(parts) and names == tensors.keys() and fitting
+    if not whole or not metadata.keys() <= {"format"}:  # other metadata may be fastnn's, damaged
+        few = ", ".join([*sorted(tensors)[:8], *(["..."] if len(tensors) > 8 else [])])
+        raise ModelFileError(
+            f"found {len(tensors)} tensors ({few}) and metadata {sorted(metadata)}; expected "
+            f"{container.METADATA_KEY!r} among them, which holds the architecture, or a chain with "
+            "tensors of these names and shapes to load them into: load(path, into=chain)"
+        )
+    return Sequential(*parts)
+
+
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
     """Copy tensors into a model's parameters and buffers, of which they must be all."""
     check_tensors(model, tensors)
@@ -229,3 +283,11 @@ def check_tensors(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
     for name, own in expected.items():
         if (tensors[name].shape, tensors[name].dtype) != (own.shape, own.dtype):
             raise _differs(name, tensors[name], own.shape, own.dtype)
+
+
+def _pour(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Copy tensors of any dtype into a model that they are to fit by name and shape."""
+    try:
+        model.load_state_dict(tensors)
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"found a {error.args[0]}") from None

@@ -14,7 +14,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -23,9 +23,11 @@ import safetensors.numpy
 FORMAT_VERSION = 1
 """Version of the format that is written; those before are read, too."""
 
-_METADATA_KEY = "fastnn"
+METADATA_KEY = "fastnn"
+"""Entry of safetensors' metadata that is ours."""
+
 _DTYPES: dict[Any, np.dtype] = {
-    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"),
     "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
 }  # fmt: skip
 _LONGEST = 1000  # letters of a message
@@ -49,26 +51,33 @@ def packed(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
     # safetensors writes the memory of an array as it lies, whatever its strides.
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     description["checksum"] = _checksum(description, tensors)
-    metadata = {_METADATA_KEY: json.dumps(description, allow_nan=False)}
+    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     return safetensors.numpy.save(tensors, metadata)
 
 
-def read(
-    path: str | os.PathLike[str], checked: bool = False
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Description and tensors of a file, which must have its checksum if that is to be `checked`.
+class Content(NamedTuple):
+    """What is in a file: `description` is None in another's, `checked` says if by a checksum."""
+
+    description: dict[str, Any] | None
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    checked: bool
+
+
+def read(path: str | os.PathLike[str]) -> Content:
+    """Read a safetensors file, fastnn's or another's.
 
     Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
     ModelFileError, which names the file, for one that is damaged or of another kind.
     """
     with named(path):
         content = _content(path)
-        tensors = _tensors(content)
-        description = _description(content)
-        if checked and "checksum" not in description:
-            raise ModelFileError("found no checksum; expected the one that fastnn wrote")
-        _check_checksum(description, tensors)
-    return description, tensors
+        tensors, metadata = _tensors(content), _metadata(content)
+        description, checked = None, False
+        if METADATA_KEY in metadata:
+            description = _description(metadata[METADATA_KEY])
+            checked = _check_checksum(description, tensors)
+    return Content(description, tensors, metadata, checked)
 
 
 @contextmanager
@@ -161,28 +170,31 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
     except safetensors.SafetensorError as error:
         reason = str(error).removeprefix("Error while deserializing: ")
         raise _not_whole(len(content), reason) from error
-    return {name: _array(name, entry) for name, entry in entries}
+    by_name = dict(entries)  # in no order that is told
+    return {name: _array(name, by_name[name]) for name in sorted(by_name)}
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
+        return upper.view("<f4").reshape(entry["shape"])
     if entry["dtype"] not in _DTYPES:
         raise ModelFileError(
-            f"found tensor {name!r} of {entry['dtype']}; expected one of {', '.join(_DTYPES)}"
+            f"found tensor {name!r} of {entry['dtype']}; expected one of BF16, {', '.join(_DTYPES)}"
         )
     return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
-def _description(content: bytes) -> dict[str, Any]:
-    """Read the metadata of a safetensors file that is known to be whole; check its version."""
+def _metadata(content: bytes) -> dict[str, str]:
+    """Metadata of a safetensors file that is known to be whole."""
     length = int.from_bytes(content[:_LENGTH], "little")
-    metadata = json.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
-    if _METADATA_KEY not in metadata:
-        raise ModelFileError(
-            f"found a safetensors file with metadata {sorted(metadata)}; expected "
-            f"{_METADATA_KEY!r} among them, which holds the architecture"
-        )
+    return json.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
+
+
+def _description(text: str) -> dict[str, Any]:
+    """Read what a file says of itself; check its version."""
     try:
-        description = json.loads(metadata[_METADATA_KEY], parse_constant=_refuse_constant)
+        description = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"found an architecture that cannot be read: {error}") from error
     _check_version(description)
@@ -206,12 +218,14 @@ def _check_version(description: Any) -> None:
         )
 
 
-def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> bool:
+    """Take the checksum out of a description, and see that it is right; say if there was one."""
     expected = description.pop("checksum", None)
     if expected is not None and (found := _checksum(description, tensors)) != expected:
         raise ModelFileError(
             f"found contents with checksum {found}; expected {expected}: the file is damaged"
         )
+    return expected is not None
 
 
 def _checksum(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:

@@ -7,6 +7,7 @@ that are compiled the same bits.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -19,18 +20,24 @@ from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
 from fastnn.weights import total_weight
 
+_USE = threading.RLock()
+
 
 @contextmanager
 def in_use(model: Sequential) -> Iterator[None]:
-    """Have all layers behave as in use, then again each as it did before."""
-    layers = [layer for layer in every_layer([model]) if hasattr(layer, "training")]
-    before = [layer.training for layer in layers]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in zip(layers, before, strict=True):
-            layer.training = training
+    """Have all layers behave as in use, then again each as it did before.
+
+    One thread at a time: another one would see layers that this has set back too soon.
+    """
+    with _USE:
+        layers = [layer for layer in every_layer([model]) if hasattr(layer, "training")]
+        before = [layer.training for layer in layers]
+        model.eval()
+        try:
+            yield
+        finally:
+            for layer, training in zip(layers, before, strict=True):
+                layer.training = training
 
 
 class EagerRunner:

@@ -9,12 +9,14 @@ import numpy as np
 from fastnn.eager import EagerRunner, predict_eagerly
 from fastnn.inputs import (
     check_kinds,
+    check_model,
     check_positive,
     classifies_by,
     model_dtype,
     output_columns,
     read_samples,
     read_targets,
+    takes_rows,
 )
 from fastnn.layers import Linear
 from fastnn.losses import Loss, averages_elements, masses_of
@@ -57,7 +59,7 @@ def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATIO
     check_kinds(model, loss)
     check_positive(batch_size=batch_size)
     dtype = model_dtype(model)
-    samples = read_samples("x", x, dtype)
+    samples = read_samples("x", x, dtype, takes_rows(model))
     columns = output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
@@ -99,10 +101,10 @@ def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
     For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
     Raises TypeError or ValueError as `fit` does.
     """
-    check_kinds(model, None)
+    check_model(model)
     check_positive(batch_size=batch_size)
     dtype = model_dtype(model)
-    samples = read_samples("x", x, dtype)
+    samples = read_samples("x", x, dtype, takes_rows(model))
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))

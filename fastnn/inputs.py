@@ -7,7 +7,7 @@ import numpy as np
 import kernels
 from fastnn.eager import predict_eagerly
 from fastnn.kinds import LAYERS
-from fastnn.layers import Linear, Normalize
+from fastnn.layers import Layer, Linear, Normalize
 from fastnn.losses import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -31,13 +31,23 @@ def model_dtype(model: Sequential) -> np.dtype:
     return dtypes.pop() if dtypes else np.dtype(np.float32)
 
 
-def read_samples(name: str, x, dtype: np.dtype) -> np.ndarray:
-    """Samples as contiguous rows of the model's dtype, or of bytes as they are.
+def takes_rows(model: Sequential) -> bool:
+    """Whether a model's first layer is one of fastnn's, or derived from one.
+
+    A layer of a user's own gets samples in the shape they have.
+    """
+    kinds = [kind for layer in flat_layers(model)[:1] for kind in type(layer).__mro__]
+    ours = [kind for kind in kinds if kind.__module__.partition(".")[0] == "fastnn"]
+    return not kinds or bool(set(ours) - {Layer})
+
+
+def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray:
+    """Samples, contiguous, of the model's dtype, or of bytes as they are; as `rows` or as given.
 
     Raises TypeError or ValueError for other dtypes, no samples, or numbers that are not
     finite.
     """
-    array = np.asarray(x)
+    array = _read_array(name, x)
     if array.ndim < 2:
         raise ValueError(f"{name} has shape {array.shape}; expected (samples, columns)")
     if array.size == 0:
@@ -51,7 +61,24 @@ def read_samples(name: str, x, dtype: np.dtype) -> np.ndarray:
                     f"{name} holds {array[place]} at {place}; expected finite numbers of {dtype}"
                 )
         array = array.astype(dtype, copy=False)
-    return np.ascontiguousarray(array).reshape(len(array), -1)
+    array = np.ascontiguousarray(array)
+    return array.reshape(len(array), -1) if rows else array
+
+
+def _read_array(name: str, value) -> np.ndarray:
+    """An array of what was given; raise TypeError or ValueError, with its name, for what is none.
+
+    NumPy would drop the mask of a masked array, and make one object of a sparse one.
+    """
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked elements; expected numbers everywhere")
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{name} is sparse; expected an ordinary array, as {name}.toarray() gives")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{name} cannot be read as an array: {error}") from None
 
 
 def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
@@ -59,7 +86,13 @@ def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
     columns = samples.shape[1]
     for layer in flat_layers(model):
         if type(layer) not in LAYERS.values():  # only the layer itself can tell
-            return predict_eagerly(model, samples[:1], 1).shape[1]
+            output = predict_eagerly(model, samples[:1], 1)
+            if output.ndim != 2 or len(output) != 1:
+                raise ValueError(
+                    f"the model's output for one sample has shape {output.shape}; expected (1, "
+                    "columns)"
+                )
+            return output.shape[1]
         if isinstance(layer, (LayerNorm, BatchNorm1d)) and columns != layer.columns:
             raise ValueError(
                 f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
@@ -81,7 +114,7 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
     Raises TypeError or ValueError for other shapes, dtypes, class indices out of range,
     or numbers that are not finite.
     """
-    array = np.asarray(y)
+    array = _read_array(name, y)
     if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
         loss.factors(columns)  # as many as there are classes
     if isinstance(loss, NLLLoss) or (isinstance(loss, CrossEntropyLoss) and array.ndim == 1):
@@ -94,6 +127,8 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
         rows = np.ascontiguousarray(array, dtype)
     if not np.isfinite(rows).all():
         raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
+    if isinstance(loss, CrossEntropyLoss) and rows.min() < 0:
+        raise ValueError(f"{name} holds {rows.min():g}; CrossEntropyLoss expects probabilities")
     if isinstance(loss, BCEWithLogitsLoss) and not (0 <= rows.min() <= rows.max() <= 1):
         raise ValueError(
             f"{name} ranges from {rows.min():g} to {rows.max():g}; BCEWithLogitsLoss expects "
@@ -132,13 +167,23 @@ def check_bound(**numbers) -> None:
             raise ValueError(f"{name} is {value!r}; expected a number of 0 or more, or None")
 
 
-def check_kinds(model, loss, optimizer=None) -> None:
-    """Raise TypeError for things that are not a model, a loss, or an optimizer."""
+def check_seed(seed) -> None:
+    """Raise ValueError for a seed that is neither None nor an integer of 0 or more."""
+    integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if seed is not None and not (integer and seed >= 0):
+        raise ValueError(f"seed is {seed!r}; expected an integer of 0 or more, or None")
+
+
+def check_model(model) -> None:
+    """Raise TypeError for what is not a model."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {model!r}; expected a Sequential")
-    if loss is not None and (
-        isinstance(loss, type) or not callable(loss) or not hasattr(loss, "backward")
-    ):
+
+
+def check_kinds(model, loss, optimizer=None) -> None:
+    """Raise TypeError for things that are not a model, a loss, or an optimizer."""
+    check_model(model)
+    if isinstance(loss, type) or not callable(loss) or not hasattr(loss, "backward"):
         raise TypeError(f"loss is {loss!r}; expected one such as CrossEntropyLoss()")
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer is {optimizer!r}; expected one such as SGD(model.parameters())")

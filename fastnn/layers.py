@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,24 @@ class Layer:
         return f"{type(self).__name__}({arguments})"
 
 
+def kept_by(layer: Layer, name: str) -> Any:
+    """What the last `forward` has kept; raise RuntimeError where there was none."""
+    try:
+        return vars(layer)[name]
+    except KeyError:
+        raise RuntimeError(f"{type(layer).__name__}: backward() before forward()") from None
+
+
+def gradient_of(layer: Layer, gradient, shape: tuple[int, ...]) -> np.ndarray:
+    """Give a gradient as an array of a shape; name the layer if it is of another."""
+    array = np.asarray(gradient)
+    if array.shape != shape:
+        raise ValueError(
+            f"{type(layer).__name__}: gradient has shape {array.shape}; expected {shape}"
+        )
+    return array
+
+
 def batch_of(layer: Layer, x, dtype=None) -> np.ndarray:
     """Give `x` as a floating batch of two dimensions; name the layer if it cannot be."""
     try:
@@ -103,7 +122,8 @@ class Linear(Layer):
         seed: int | np.random.Generator | None = None,
     ):
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
+            integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not integer or value < 1:
                 raise ValueError(f"Linear: {name} is {value!r}; expected a positive integer")
         dtype = np.dtype(dtype)
         if dtype not in kernels.arrays.FLOATING:
@@ -111,7 +131,10 @@ class Linear(Layer):
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.has_bias = bool(bias)
         rng = np.random.default_rng(seed)
-        weight = initializer(init)((self.out_features, self.in_features), rng)
+        shape = self.out_features, self.in_features
+        weight = np.asarray(initializer(init)(shape, rng))
+        if weight.shape != shape:
+            raise ValueError(f"Linear: init gave shape {weight.shape}; expected {shape}")
         bound = 1.0 / math.sqrt(in_features)
         default = init == "default"
         offset = rng.uniform(-bound, bound, out_features) if default else np.zeros(out_features)
@@ -164,11 +187,9 @@ class Linear(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """dL/dW += g^T x, dL/db += the sum of g over the rows; gives dL/dx = g W."""
-        g = batch_of(self, gradient, self.dtype)
-        expected = (self._input.shape[0], self.out_features)
-        if g.shape != expected:
-            raise ValueError(f"Linear: gradient has shape {g.shape}; expected {expected}")
-        kernels.matmul(self._input.T, g, self._weight.grad.T, accumulate=True)
+        x = kept_by(self, "_input")
+        g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
+        kernels.matmul(x.T, g, self._weight.grad.T, accumulate=True)
         kernels.add_column_sums(g, self._bias.grad)
         return kernels.matmul(g, self._weight.data)
 
@@ -196,7 +217,7 @@ class Activation(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """g f'(x)."""
-        return self.gradient(self._output, gradient)
+        return self.gradient(kept_by(self, "_output"), gradient)
 
 
 class ReLU(Activation):
@@ -233,7 +254,7 @@ class Softmax(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """y (g - sum_j g_j y_j)."""
-        return kernels.softmax_gradient(self._output, gradient)
+        return kernels.softmax_gradient(kept_by(self, "_output"), gradient)
 
 
 class Dropout(Layer):
@@ -246,8 +267,10 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None, stream: int = 0):
-        if not 0.0 <= p <= 1.0:
-            raise ValueError(f"Dropout: p is {p!r}; expected a probability from 0 to 1")
+        number = isinstance(p, (int, float, np.integer, np.floating))
+        if not number or not 0.0 <= p <= 1.0:
+            error = ValueError if number else TypeError
+            raise error(f"Dropout: p is {p!r}; expected a probability from 0 to 1")
         self.p = float(p)
         self.reseed(fresh_seed() if seed is None else seed, stream)
 
@@ -266,6 +289,7 @@ class Dropout(Layer):
         if not self.drops:
             self._mask = None
             return x
+        self._shape = x.shape
         y, self._mask = kernels.dropout(
             x, self.p, seed=self.seed, step=self.drawn, stream=self.stream
         )
@@ -274,9 +298,10 @@ class Dropout(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """g / (1 - p) where kept, 0 where dropped."""
-        if self._mask is None:
+        mask = kept_by(self, "_mask")
+        if mask is None:
             return gradient
-        return kernels.dropout_gradient(gradient, self._mask, self.p)
+        return kernels.dropout_gradient(gradient_of(self, gradient, self._shape), mask, self.p)
 
     def describe(self) -> dict:
         """p."""
@@ -301,7 +326,8 @@ class Flatten(Layer):
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Reshape back."""
-        return np.asarray(gradient).reshape(self._shape)
+        rows, *columns = kept_by(self, "_shape")
+        return gradient_of(self, gradient, (rows, math.prod(columns))).reshape(self._shape)
 
 
 class Identity(Layer):
@@ -332,6 +358,10 @@ class Normalize(Layer):
         self.dtype = np.dtype(dtype)
         if self.dtype not in kernels.arrays.FLOATING:
             raise ValueError(f"Normalize: dtype is {self.dtype}; expected float32 or float64")
+        with np.errstate(over="ignore"):
+            used = [each.astype(self.dtype) for each in (self.mean, 1.0 / self.std)]
+        if not all(np.isfinite(each).all() for each in used):
+            raise ValueError(f"Normalize: mean and 1 / std must be finite in {self.dtype}")
 
     def tables(self, columns: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and 1 / std for each of so many columns, in `dtype`."""
@@ -352,12 +382,13 @@ class Normalize(Layer):
         x = np.asarray(x)
         if x.ndim != 2:
             raise ValueError(f"Normalize: x has shape {x.shape}; expected two dimensions")
-        self._mean, self._factor = self.tables(x.shape[1])
-        return kernels.normalize(x, self._mean, self._factor)
+        self._shape = x.shape
+        return kernels.normalize(x, *self.tables(x.shape[1]))
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """g / std."""
-        return np.asarray(gradient) * self._factor
+        _, columns = shape = kept_by(self, "_shape")
+        return gradient_of(self, gradient, shape) * self.tables(columns)[1]
 
     def describe(self) -> dict:
         """Mean and std."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import kernels
-from fastnn.layers import Layer, batch_of
+from fastnn.layers import Layer, batch_of, gradient_of, kept_by
 from fastnn.parameters import Parameter
 from kernels import normalization
 
@@ -18,7 +18,7 @@ class _Norm(Layer):
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
         if not isinstance(columns, (int, np.integer)) or isinstance(columns, bool) or columns < 1:
             raise ValueError(f"{self._name}: got {columns!r} columns; expected a positive integer")
-        if not 0 <= eps < np.inf:
+        if not _is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
         dtype = np.dtype(dtype)
         if dtype not in kernels.arrays.FLOATING:
@@ -81,16 +81,16 @@ class _Norm(Layer):
         return x
 
     def _read_gradient(self, gradient) -> np.ndarray:
-        g = batch_of(self, gradient, self.dtype)
-        if g.shape != self._input.shape:
-            raise ValueError(
-                f"{self._name}: gradient has shape {g.shape}; expected {self._input.shape}"
-            )
-        return g
+        shape = kept_by(self, "_input").shape
+        return batch_of(self, gradient_of(self, gradient, shape), self.dtype)
 
     def _learn(self, of_weight: np.ndarray, of_bias: np.ndarray) -> None:
         self._weight.grad[...] += of_weight
         self._bias.grad[...] += of_bias
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
 
 
 class LayerNorm(_Norm):
@@ -157,7 +157,7 @@ class BatchNorm1d(_Norm):
                  affine: bool = True, track_running_stats: bool = True,
                  dtype=np.float32):  # fmt: skip
         super().__init__(num_features, eps, affine, affine, dtype)
-        if momentum is not None and not 0 <= momentum <= 1:
+        if momentum is not None and not (_is_number(momentum) and 0 <= momentum <= 1):
             raise ValueError(
                 f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1, or None"
             )

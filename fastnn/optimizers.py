@@ -29,14 +29,17 @@ class _Setting:
         return self if optimizer is None else float(optimizer.settings[self.place])
 
     def __set__(self, optimizer, value: float) -> None:
-        if not self.low <= value <= self.high:
+        number = isinstance(value, (int, float, np.integer, np.floating))
+        if not number or not self.low <= value <= self.high:
             kind = type(optimizer).__name__
             name = self.name.removeprefix("_")
-            raise ValueError(f"{kind}: {name} is {value!r}; expected {self.description}")
+            error = ValueError if number else TypeError
+            raise error(f"{kind}: {name} is {value!r}; expected {self.description}")
         optimizer.settings[self.place] = value
 
 
 _BELOW_ONE = float(np.nextafter(1.0, 0.0))
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 class Optimizer:
@@ -51,8 +54,8 @@ class Optimizer:
     memories: int
     """Numbers remembered for each parameter."""
 
-    _lr = _Setting(updates.LEARNING_RATE, 0.0, np.inf, "a number of 0 or more")
-    weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, np.inf, "a number of 0 or more")
+    _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
+    weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
     _clip_value = _Setting(updates.CLIP_VALUE, 0.0, np.inf, "a number of 0 or more, or None")
     _clip_norm = _Setting(updates.CLIP_NORM, 0.0, np.inf, "a number of 0 or more, or None")
 

@@ -90,8 +90,13 @@ class Parameter:
         return self._seen(memory)
 
     def assign(self, value, name: str = "parameter") -> None:
-        """Copy values into this parameter; raise ValueError for another shape."""
+        """Copy values into this parameter.
+
+        Raises ValueError for another shape, TypeError for what holds no real numbers.
+        """
         value = np.asarray(value)
+        if value.dtype.kind not in "fiub":
+            raise TypeError(f"{name} was given {value.dtype}; expected numbers")
         if value.shape != self.shape:
             raise ValueError(f"{name} has shape {self.shape}; it was given {value.shape}")
         self.data[...] = value

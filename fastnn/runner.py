@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.program import Program
+from fastnn.settings import MOST_THREADS
 from kernels import epoch, host, linear, threads
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
@@ -29,12 +30,15 @@ _WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thre
 def threads_for(work: float, threads: int | None) -> int:
     """Threads for a step of so many floating-point operations, or as many as are asked for.
 
-    Raises ValueError unless `threads` is None or a positive integer.
+    Raises ValueError unless `threads` is None or an integer from 1 to `MOST_THREADS`.
     """
     if threads is None:
         return int(max(1, min(host.cores(), work // _WORK_PER_THREAD)))
-    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"threads is {threads!r}; expected a positive integer or None")
+    integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not integer or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(
+            f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
+        )
     return int(threads)
 
 

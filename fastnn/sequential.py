@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ import numpy as np
 
 from fastnn.layers import Layer
 from fastnn.parameters import Parameter, place_together
+from fastnn.states import IncompatibleKeys, compare
+
+if TYPE_CHECKING:
+    import torch
 
 if TYPE_CHECKING:
     from fastnn.schema import Schema
@@ -72,7 +77,7 @@ class Sequential(Layer):
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
         """Names and arrays that are kept but do not learn, of all layers, in order."""
         for place, layer in enumerate(self.layers):
-            for name, buffer in getattr(layer, "named_buffers", lambda: ())():
+            for name, buffer in _own_buffers(layer):
                 yield f"{place}.{name}", buffer
 
     def zero_grad(self) -> None:
@@ -89,35 +94,40 @@ class Sequential(Layer):
         return self
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Parameters and buffers by name, as they are."""
-        found: dict[str, np.ndarray] = {name: p.data for name, p in self.named_parameters()}
-        return found | dict(self.named_buffers())
+        """Parameters and buffers by name, in torch's order, as they are."""
+        found: dict[str, np.ndarray] = {}
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, Sequential):
+                inner = layer._state()
+            else:
+                inner = {name: p.data for name, p in _own_parameters(layer)}
+                inner |= dict(_own_buffers(layer))
+            found |= {f"{place}.{name}": array for name, array in inner.items()}
+        return found
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers by name, weights as (out, in)."""
         return {name: np.array(array, order="C") for name, array in self._state().items()}
 
-    def load_state_dict(self, state: Mapping, strict: bool = True) -> None:
-        """Copy parameters and buffers from arrays (or torch tensors) by name.
+    def load_state_dict(self, state: Mapping, strict: bool = True) -> IncompatibleKeys:
+        """Copy parameters and buffers by name from arrays, or from torch's state dict as it is.
 
-        Raises KeyError, unless `strict` is false, when names are missing or unknown,
-        and ValueError when a shape differs; then nothing has been copied.
+        Numbers of another dtype are converted. With `strict=False` only the names that both
+        have are copied; gives the others. Raises KeyError when names are missing or unknown,
+        ValueError when shapes differ, with every mismatch in the message, and TypeError for what
+        holds no numbers; then nothing has been copied.
         """
         own = self._state()
-        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
-        if strict and (missing or unknown):
-            raise KeyError(
-                f"state does not fit the model: missing {sorted(missing)}, "
-                f"unknown {sorted(unknown)}"
-            )
-        values = {
-            name: np.asarray(state[name], own[name].dtype) for name in own.keys() & state.keys()
-        }
-        for name, value in values.items():
-            if value.shape != own[name].shape:
-                raise ValueError(f"{name} has shape {own[name].shape}; the state has {value.shape}")
-        for name, value in values.items():
-            own[name][...] = value
+        arrays, keys = compare(own, state, strict)
+        for name, array in arrays.items():
+            own[name][...] = array
+        return keys
+
+    def to_torch(self) -> torch.nn.Sequential:
+        """Make a `torch.nn.Sequential` with the same weights: see `fastnn.interop.to_torch`."""
+        from fastnn.interop import to_torch
+
+        return to_torch(self)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -129,7 +139,8 @@ class Sequential(Layer):
         return self.layers[place]
 
     def __repr__(self) -> str:
-        lines = [f"  ({place}): {layer!r}" for place, layer in enumerate(self.layers)]
+        inner = (f"({place}): {layer!r}" for place, layer in enumerate(self.layers))
+        lines = [textwrap.indent(each, "  ") for each in inner]
         count = sum(parameter.size for parameter in self.parameters())
         return "\n".join(["Sequential(", *lines, f")  # {count:,} parameters"])
 
@@ -148,3 +159,8 @@ def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:
         yield from layer.named_parameters()
     elif hasattr(layer, "parameters"):
         yield from ((str(place), each) for place, each in enumerate(layer.parameters()))
+
+
+def _own_buffers(layer) -> Iterator[tuple[str, np.ndarray]]:
+    if hasattr(layer, "named_buffers"):
+        yield from layer.named_buffers()

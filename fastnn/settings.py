@@ -27,7 +27,9 @@ LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
 
 _DEFAULT_MOMENTUM = 0.9
 _DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
-_MOST_THREADS = 256
+MOST_THREADS = 256
+"""More are a mistake: the threads of a step wait for each other by spinning."""
+
 _WIDEST = 1_000_000
 _SEEDS = 2**32
 
@@ -38,6 +40,10 @@ class SettingError(ValueError):
     def __init__(self, setting: str, message: str):
         super().__init__(message)
         self.setting = setting
+
+    def __reduce__(self):
+        """Let it pass from a process to another, which an error of two arguments cannot."""
+        return type(self), (self.setting, str(self))
 
 
 @dataclass
@@ -144,8 +150,8 @@ class Settings:
             number = getattr(self, name)
             self._expect(name, "a positive integer", number is None or number >= 1)
         self._expect(
-            "threads", f"an integer from 1 to {_MOST_THREADS}",
-            self.threads is None or 1 <= self.threads <= _MOST_THREADS,
+            "threads", f"an integer from 1 to {MOST_THREADS}",
+            self.threads is None or 1 <= self.threads <= MOST_THREADS,
         )  # fmt: skip
 
     def _expect(self, setting: str, description: str, allowed: bool) -> None:

@@ -34,16 +34,21 @@ class NonFiniteLossError(FloatingPointError):
             f"{what} in epoch {epoch}, batch {batch} of {batches}; the model holds the last finite "
             "weights. A smaller learning rate or gradient clipping may help"
         )
+        self._arguments = what, epoch, batch, batches, history
         self.epoch, self.batch, self.history = epoch, batch, history
+
+    def __reduce__(self):
+        """Let it pass from a process to another, which an error of several arguments cannot."""
+        return type(self), self._arguments
 
 
 class _Snapshot:
     """Copies of all that a step changes, to go back to."""
 
     def __init__(self, model: Sequential, optimizer: Optimizer):
-        self.blocks = _changing(model)
         memory = [array for arrays in optimizer.memory.values() for array in arrays]
-        self._arrays = [*self.blocks, *memory]
+        self._changing = _changing(model)
+        self._arrays = [*self._changing, *memory]
         self._copies = [np.empty_like(array) for array in self._arrays]
 
     def take(self) -> None:
@@ -51,8 +56,8 @@ class _Snapshot:
             np.copyto(copy, array)
 
     def finite(self) -> bool:
-        """Whether all parameters, as they are now, are finite."""
-        return all(np.isfinite(block).all() for block in self.blocks)
+        """Whether all numbers of the model, as they are now, are finite."""
+        return all(np.isfinite(array).all() for array in self._changing)
 
     def restore(self) -> None:
         for array, copy in zip(self._arrays, self._copies, strict=True):
@@ -62,9 +67,9 @@ class _Snapshot:
 class Steps:
     """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
 
-    A program is made for the memory in which the parameters lie, and for gradients that
-    are or are not clipped by their norm. A callback may change both, so programs are
-    made anew when they have.
+    A program is made for the layers, how much each drops, the memory in which the parameters
+    lie, and for gradients that are or are not clipped by their norm. A callback may change
+    all of these, so programs are made anew when they have.
     """
 
     def __init__(self, training: Training, source: Source, batch: int, threads: int):
@@ -106,8 +111,10 @@ class Steps:
             self.runner = EagerRunner(*arguments, self._timetable)
 
     def _find_basis(self) -> list:
-        places = [(id(p.block), p.start) for p in self._training.model.parameters()]
-        return [self._training.optimizer.clip_norm is None, *places]
+        model = self._training.model
+        layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
+        places = [(id(p.block), p.start) for p in model.parameters()]
+        return [self._training.optimizer.clip_norm is None, *layers, *places]
 
     def count(self) -> None:
         """Bring the counts of layers, optimizer and schedule up to date with the runner's."""

@@ -16,11 +16,13 @@ from fastnn.inputs import (
     check_bound,
     check_kinds,
     check_positive,
+    check_seed,
     classifies_by,
     model_dtype,
     output_columns,
     read_samples,
     read_targets,
+    takes_rows,
 )
 from fastnn.losses import Loss
 from fastnn.norms import BatchNorm1d
@@ -61,7 +63,8 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
 
     `x` is (samples, ...) of float32, float64, integers or bytes (uint8 is kept as it is:
     let a `Normalize` layer scale it), of any contiguity, read-only or mapped from a file;
-    contiguous samples of the model's dtype or of bytes are not copied. `y` is class
+    contiguous samples of the model's dtype or of bytes are not copied. Layers get them as rows;
+    a first layer of your own, in the shape they have. `y` is class
     indices (samples,), one-hot or probabilities (samples, classes), or for `MSELoss`
     numbers (samples,) or (samples, columns). `validation_data` is a pair like (x, y), or
     (x, y, weights).
@@ -94,11 +97,12 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     """
     check_kinds(model, loss, optimizer)
     check_positive(epochs=epochs, batch_size=batch_size, every=every)
+    check_seed(seed)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
     told = listeners([Progress(), *callbacks] if progress else callbacks)
     dtype = model_dtype(model)
     _check_learnable(model, optimizer)
-    samples = read_samples("x", x, dtype)
+    samples = read_samples("x", x, dtype, takes_rows(model))
     columns = output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
@@ -189,12 +193,17 @@ def _validation(data, samples, columns, loss, dtype) -> Source:
     """Validation data as `fit` works on it; raises as `fit` does for data that do not fit."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise TypeError("validation_data is not a pair (x, y), or (x, y, weights)")
-    x = read_samples("validation x", data[0], dtype)
-    if x.shape[1] != samples.shape[1]:
-        raise ValueError(f"validation x has {x.shape[1]} columns; x has {samples.shape[1]}")
+    x = read_samples("validation x", data[0], dtype, samples.ndim == 2)
+    if x.shape[1:] != samples.shape[1:]:
+        raise ValueError(f"validation x has samples of {_size(x)}; x has some of {_size(samples)}")
     y = read_targets("validation y", data[1], len(x), columns, loss, dtype)
     weights = read_weights(loss, y, *data[2:], classes=columns, dtype=dtype)
     return Source(x, y, np.arange(len(x)), weights)
+
+
+def _size(samples: np.ndarray) -> str:
+    columns = samples.shape[1:]
+    return f"{columns[0]} columns" if len(columns) == 1 else f"shape {columns}"
 
 
 def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:

@@ -79,9 +79,8 @@ class TrainingState:
         Raises ModelFileError, with everything as it was, for a file that is damaged or of another
         training than this one, and says what differs; and OSError where it cannot be read.
         """
-        description, tensors = container.read(path, checked=True)
+        description, tensors = _read(path)
         with container.named(path):
-            _check_training(description)
             weights = parameters_among(tensors)
             check_tensors(self._model, weights)
             self._check_architecture(description["model"])
@@ -205,9 +204,8 @@ def parts_in(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
     Raises ModelFileError for a file that is no whole checkpoint, OSError where it cannot be read.
     """
-    description, tensors = container.read(path, checked=True)
+    description, tensors = _read(path)
     with container.named(path):
-        _check_training(description)
         try:
             return [
                 {"class": part["class"], "state": container.joined(part["state"], tensors)}
@@ -217,9 +215,15 @@ def parts_in(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
             raise ModelFileError(f"found parts that cannot be read: {error}") from error
 
 
-def _check_training(description: Mapping[str, Any]) -> None:
-    if TRAINING not in description:
-        raise ModelFileError("found a model alone; expected the checkpoint of a training")
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Description and tensors of a file that is a whole checkpoint."""
+    found = container.read(path)
+    with container.named(path):
+        if found.description is None or TRAINING not in found.description:
+            raise ModelFileError("found a model alone; expected the checkpoint of a training")
+        if not found.checked:
+            raise ModelFileError("found no checksum; expected the one that fastnn wrote")
+    return found.description, found.tensors
 
 
 def _description(model: Sequential) -> dict[str, Any]:

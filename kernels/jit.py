@@ -38,6 +38,9 @@ from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, typeof_impl
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
+
 _OPTIONS = {"error_model": "numpy", "_nrt": False}
 """Division by zero as in NumPy; no allocation, which would need numba's run-time library."""
 

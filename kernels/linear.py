@@ -133,12 +133,11 @@ def linear_input_gradient(
 
 
 @inline
-def _weight_block(depth, inputs, panels, threads, stride):
-    """Row tiles of a weight gradient's block, 0 where even one is too deep to pack."""
-    fitting = _PACKED // max((depth + stride) * stride, 1)
+def _weight_block(inputs, panels, threads):
+    """Row tiles of a weight gradient's block."""
     blocks = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
     tiles = (inputs + TILE_ROWS - 1) // TILE_ROWS
-    return min(fitting, _BLOCK_TILES, max((tiles + blocks - 1) // blocks, 1))
+    return min(_BLOCK_TILES, max((tiles + blocks - 1) // blocks, 1))
 
 
 @routine(
@@ -195,9 +194,9 @@ def _update_blocks(
     """The weights' part of `linear_update`: blocks a tile wide, x packed for each of them."""
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    tiles = _weight_block(rows, inputs, panels, threads, stride)
-    packing = tiles > 0
-    block = max(tiles, 1) * TILE_ROWS
+    tiles = _weight_block(inputs, panels, threads)
+    packing = tiles * (rows + stride) * stride <= _PACKED
+    block = tiles * TILE_ROWS
     blocks = (inputs + block - 1) // block
     gradient = memory
     packed_b = advance(gradient, block * span)

@@ -47,36 +47,58 @@ def activation(function: str, size: int) -> Case:
 _ACTIVATIONS = {"relu": fastnn.ReLU, "tanh": fastnn.Tanh, "sigmoid": fastnn.Sigmoid}
 
 
-def _model(workload: Workload) -> fastnn.Sequential:
+def network(workload: Workload) -> fastnn.Sequential:
+    """The network of a workload, with the weights that all begin with."""
     layers: list[fastnn.Layer] = []
-    for weight, bias in data.parameters(workload):
+    if workload.storage == "uint8":
+        layers.append(fastnn.Normalize(data.BYTE_MEAN, data.BYTE_STD))
+    linears = list(data.parameters(workload))
+    if workload.dropout and len(linears) == 1:
+        layers.append(fastnn.Dropout(workload.dropout))
+    for place, (weight, bias) in enumerate(linears, 1):
         linear = fastnn.Linear(weight.shape[1], weight.shape[0])
         linear.weight, linear.bias = weight, bias
-        layers += [linear, _ACTIVATIONS[workload.activation]()]
-    if workload.storage == "uint8":
-        layers.insert(0, fastnn.Normalize(data.BYTE_MEAN, data.BYTE_STD))
-    return fastnn.Sequential(*layers[:-1])
+        layers.append(linear)
+        if place < len(linears):
+            layers.append(_ACTIVATIONS[workload.activation]())
+            if workload.dropout:
+                layers.append(fastnn.Dropout(workload.dropout))
+        elif workload.output:
+            layers.append(_ACTIVATIONS[workload.output]())
+    return fastnn.Sequential(*layers)
+
+
+def optimizer_of(workload: Workload, model: fastnn.Sequential) -> fastnn.SGD | fastnn.Adam:
+    """The optimizer of a workload."""
+    parameters, clip = model.parameters(), workload.clip_value
+    if workload.optimizer == "Adam":
+        return fastnn.Adam(parameters, lr=workload.lr, clip_value=clip)
+    return fastnn.SGD(parameters, lr=workload.lr, momentum=workload.momentum, clip_value=clip)
 
 
 def training(**settings) -> Case:
     """Epochs of training a workload, shuffling included."""
     workload = Workload(**settings)
     x, y, x_test, y_test = data.samples(workload)
-    model, loss = _model(workload), fastnn.CrossEntropyLoss()
-    optimizer = fastnn.SGD(model.parameters(), lr=workload.lr, momentum=workload.momentum)
+    loss = fastnn.MSELoss() if workload.loss == "mse" else fastnn.CrossEntropyLoss()
 
-    def train(seed: int | None = None) -> None:
+    def train(model, optimizer, epochs: int, seed: int | None = None) -> None:
         fastnn.fit(
-            model, x, y, loss=loss, optimizer=optimizer, epochs=workload.epochs,
+            model, x, y, loss=loss, optimizer=optimizer, epochs=epochs,
             batch_size=workload.batch, seed=seed, threads=_threads,
         )  # fmt: skip
 
     def check() -> dict[str, float]:
-        train(seed=0)
-        found = fastnn.evaluate(model, x_test, y_test, loss=loss)
-        return {"loss": found.loss, "accuracy": 100 * (found.accuracy or 0.0)}
+        scores = []
+        for seed in range(workload.seeds):
+            model = network(workload)
+            train(model, optimizer_of(workload, model), workload.epochs_to_learn, seed)
+            found = fastnn.evaluate(model, x_test, y_test, loss=loss)
+            scores.append((found.loss, 100 * (found.accuracy or 0.0)))
+        return dict(zip(("loss", "accuracy"), np.mean(scores, axis=0), strict=True))
 
-    return Case(train, check)
+    model = network(workload)
+    return Case(partial(train, model, optimizer_of(workload, model), workload.epochs), check)
 
 
 OPERATIONS = {

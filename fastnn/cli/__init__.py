@@ -11,6 +11,7 @@ import typer
 
 import fastnn
 from fastnn.cli.evaluate import evaluate
+from fastnn.cli.export import export
 from fastnn.cli.info import info
 from fastnn.cli.plot import plot
 from fastnn.cli.predict import predict
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info, sweep):
+for command in (train, evaluate, predict, plot, info, sweep, export):
     app.command()(command)
 
 

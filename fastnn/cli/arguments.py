@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,10 +123,15 @@ def input_schema(model: Sequential) -> Schema:
 
 
 def read_model(path: Path) -> Sequential:
-    """Read a model; a file that is none ends the command."""
+    """Read a model; a file that is none ends the command. What the file leaves open is said."""
     from fastnn.checkpoint import ModelFileError, load
 
-    try:
-        return load(path)
-    except (OSError, ModelFileError) as error:
-        raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            model = load(path)
+        except (OSError, ModelFileError) as error:
+            raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
+    for doubt in doubts:
+        typer.echo(f"fastnn: {doubt.message}", err=True)
+    return model

@@ -165,7 +165,8 @@ def _train(run: Run, folder: Path, **checkpoints) -> None:
     from fastnn.steps import NonFiniteLossError
 
     try:
-        run.train(progress=sys.stdout.isatty(), **checkpoints)
+        shown = sys.stdout is not None and sys.stdout.isatty()
+        run.train(progress=shown, **checkpoints)
     except ModelFileError as error:
         raise SettingError("checkpoint", str(error)) from None
     except KeyboardInterrupt:

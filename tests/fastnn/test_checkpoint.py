@@ -449,7 +449,7 @@ def test_tensors_missing_and_extra(saved):
         (np.zeros((5, 3), np.float64), "of shape (5, 3) and float64"),
         (np.zeros((0, 3), np.float32), "of shape (0, 3) and float32"),
         (np.zeros((5, 3), np.int32), "of I32"),
-        (np.zeros((5, 3), np.float16), "of F16"),
+        (np.zeros((5, 3), np.float16), "of shape (5, 3) and float16"),
     ],
 )
 def test_a_tensor_of_another_shape_or_dtype(tensor, found, saved):
@@ -464,10 +464,128 @@ def test_a_layer_far_larger_than_the_file_is_refused_before_memory_is_taken(save
     assert found in refused(saved)
 
 
-def test_bfloat16_is_refused(saved):
+# files that torch wrote
+
+
+def torch_chain(*modules, dtype=None):
     torch = pytest.importorskip("torch")
-    safetensors.torch.save_file({"0.weight": torch.zeros(2, dtype=torch.bfloat16)}, saved)
-    assert "of BF16; expected one of F32, F64" in refused(saved)
+    return torch.nn.Sequential(*modules).to(dtype or torch.float32).eval()
+
+
+def test_a_file_of_torch_s_goes_into_a_chain(path):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    theirs = torch_chain(
+        nn.Identity(), nn.Linear(3, 5), nn.Tanh(), nn.Dropout(0.25), nn.Linear(5, 2)
+    )
+    safetensors.torch.save_model(theirs, path)
+    model = small_model()
+    model.train()
+    assert fastnn.load(path, into=model) is model
+    assert model.training
+    for name, tensor in theirs.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name], tensor.numpy(), strict=True)
+    x = torch.from_numpy(batch(3, "float32"))
+    expected = theirs(torch.from_numpy(model[0](x.numpy()))).detach().numpy()
+    np.testing.assert_allclose(model.eval()(x.numpy()), expected, rtol=1.3e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_of_any_width_go_into_a_chain(kind, dtype, path):
+    torch = pytest.importorskip("torch")
+    tensors = {
+        name: torch.from_numpy(array).to(getattr(torch, kind))
+        for name, array in small_model(dtype).state_dict().items()
+    }
+    safetensors.torch.save_file(tensors, path, {"anything": "else"})
+    model = fastnn.load(path, into=small_model(dtype))
+    for name, tensor in tensors.items():
+        expected = tensor.to(getattr(torch, dtype)).numpy()
+        np.testing.assert_array_equal(model.state_dict()[name], expected, strict=True)
+
+
+def test_a_saved_model_goes_into_a_chain(saved):
+    model = small_model(dtype="float64")
+    model[1].weight = np.zeros((5, 3))
+    fastnn.load(saved, into=model)
+    assert model[1].weight.dtype == np.float64
+    np.testing.assert_array_equal(model[1].weight, small_model()[1].weight.data)
+
+
+def test_a_damaged_model_goes_into_no_chain(saved):
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    saved.write_bytes(content)
+    model = small_model()
+    with pytest.raises(ModelFileError, match="checksum"):
+        fastnn.load(saved, into=model)
+
+
+def test_tensors_that_do_not_fit_the_chain_change_nothing(saved):
+    model = Sequential(Identity(), Linear(4, 5, seed=0), Linear(5, 2, bias=False, seed=0))
+    before = model.state_dict()
+    with pytest.raises(ModelFileError) as caught:
+        fastnn.load(saved, into=model)
+    message = str(caught.value)
+    assert message.startswith(f"{saved}: found a state does not fit the model: ")
+    for part in (
+        "missing 2.weight", "unknown 4.bias, 4.weight", "1.weight has shape (5, 4)", "(5, 3)",
+    ):  # fmt: skip
+        assert part in message
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("wrong", [Linear(2, 2), "model", Sequential])
+def test_into_something_that_is_no_chain(wrong, saved):
+    with pytest.raises(TypeError, match=r"into is .*; expected a fastnn.Sequential"):
+        fastnn.load(saved, into=wrong)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_linear_layers_of_torch_s_are_a_model(dtype, path):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    theirs = torch_chain(nn.Linear(3, 4), nn.Linear(4, 5, bias=False), dtype=getattr(torch, dtype))
+    safetensors.torch.save_model(theirs, path)
+    with pytest.warns(UserWarning, match=f"{path} holds no architecture"):
+        model = fastnn.load(path)
+    assert repr(model) == repr(Sequential(Linear(3, 4), Linear(4, 5, bias=False)))
+    assert model[0].dtype == dtype
+    x = batch(3, dtype)
+    expected = theirs(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(model(x), expected, rtol=1.3e-6, atol=1e-5)
+
+
+NO_MODEL = {
+    "nothing": {},
+    "a gap": {"0.weight": (4, 3), "2.weight": (2, 4)},
+    "not the first": {"1.weight": (4, 3)},
+    "another name": {"0.weight": (4, 3), "0.scale": (4,)},
+    "a name of no number": {"fc.weight": (4, 3)},
+    "a convolution": {"0.weight": (4, 3, 3, 3)},
+    "a vector": {"0.weight": (4,)},
+    "other widths": {"0.weight": (4, 3), "1.weight": (2, 5)},
+    "another bias": {"0.weight": (4, 3), "0.bias": (3,)},
+    "no columns": {"0.weight": (4, 0)},
+    "a scalar": {"0.weight": ()},
+    "many": {f"{i}.{i}": (1,) for i in range(1000)},
+}
+
+
+@pytest.mark.parametrize("shapes", NO_MODEL.values(), ids=NO_MODEL)
+@pytest.mark.filterwarnings("error")
+def test_tensors_of_torch_s_that_tell_no_model(shapes, path):
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    safetensors.numpy.save_file(tensors, path, {"format": "pt"})
+    assert len(refused(path)) < 600
+
+
+def test_a_model_whose_key_is_damaged_is_not_taken_for_torch_s(path):
+    fastnn.save(Sequential(Linear(3, 2), Tanh()), path)
+    path.write_bytes(path.read_bytes().replace(b'"fastnn"', b'"fastno"'))
+    assert "metadata ['fastno']; expected 'fastnn'" in refused(path)
 
 
 # whole or not at all

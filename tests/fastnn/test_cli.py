@@ -568,6 +568,13 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's redirection")
+def test_training_without_an_output(tmp_path):
+    command = f"{sys.executable} -m fastnn train --epochs 1 --out '{tmp_path}' >&-"
+    subprocess.run(["sh", "-c", command], check=True, timeout=300)
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+
+
 def test_it_runs_as_a_module():
     answer = subprocess.run(
         [sys.executable, "-m", "fastnn", "--version"], capture_output=True, text=True, check=True

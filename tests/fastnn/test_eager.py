@@ -197,6 +197,57 @@ def test_own_layers_get_numbers_where_samples_are_bytes(bits, dtype):
     assert results[0] == results[1]
 
 
+class Grid(Layer):
+    """Means over the columns of images, by a layer that wants images."""
+
+    def forward(self, x):
+        assert x.ndim == 3
+        self._shape = x.shape
+        return x.mean(axis=1)
+
+    def backward(self, gradient):
+        rows, height, width = self._shape
+        return np.broadcast_to(gradient[:, None] / height, (rows, height, width))
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8])
+def test_an_own_first_layer_gets_samples_in_their_shape(kind, nested):
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 5)).astype(kind)
+    head = [Grid(), Linear(5, 3, seed=0)]
+    model = Sequential(Sequential(*head)) if nested else Sequential(*head)
+    how = {"loss": CrossEntropyLoss(), "batch_size": 16}
+    before = evaluate(model, images, Y, **how)
+    history = fit(model, images, Y, optimizer=SGD(model.parameters(), lr=1e-5), epochs=3,
+                  validation_data=(images[:9], Y[:9]), **how)  # fmt: skip
+    assert history.loss[-1] < before.loss
+    model.eval()
+    expected = model(images.astype(np.float32))
+    np.testing.assert_array_equal(predict(model, images), expected)
+    with pytest.raises(ValueError, match=r"validation x has samples of shape \(5, 4\)"):
+        fit(model, images, Y, optimizer=SGD(model.parameters()), epochs=1, **how,
+            validation_data=(images.reshape(60, 5, 4), Y))  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [Own(), Doubled(6, 6), Linear(6, 6), Sequential(), Tanh()])
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+def test_other_first_layers_get_rows(first):
+    model = Sequential(first, Linear(6, 3))
+    np.testing.assert_array_equal(predict(model, X.reshape(60, 2, 3)), predict(model, X))
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+@pytest.mark.parametrize("index", [np.s_[:, 0], np.s_[:, :, None], np.s_[:0]])
+def test_outputs_that_are_no_rows(index):
+    class Cut(Duck):
+        def forward(self, x):
+            return x[index]
+
+    with pytest.raises(ValueError, match=r"the model's output for one sample has shape .*; expec"):
+        predict(Sequential(Cut(6)), X)
+
+
 # ------------------------------------------------------------------------- own losses
 
 

@@ -267,6 +267,34 @@ def test_gradients_add_up_until_they_are_set_to_zero():
     np.testing.assert_allclose(layer.bias.grad, 2 * once[1], rtol=1e-6)
 
 
+KINDS = [
+    lambda: Linear(8, 8), ReLU, Tanh, Sigmoid, Softmax, Dropout, Flatten, lambda: Normalize(1, 2),
+    fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus, fastnn.LogSoftmax,
+    lambda: fastnn.LayerNorm(8), lambda: fastnn.BatchNorm1d(8),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_backward_before_forward(make):
+    layer = make()
+    message = rf"{type(layer).__name__}: backward\(\) before forward\(\)"
+    with pytest.raises(RuntimeError, match=message):
+        layer.backward(np.zeros((3, 8), np.float32))
+    with pytest.raises(RuntimeError, match=message):
+        Sequential(Identity(), layer).backward(np.zeros((3, 8), np.float32))
+
+
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("shape", [(2, 8), (3, 7), (3, 1), (8,), (), (8, 3)])
+def test_gradients_of_another_shape(make, shape):
+    layer = make()
+    layer(batch(3, 8, np.float32))
+    with pytest.raises(
+        ValueError, match=r"gradient has shape .*; expected|gradient has shape .*out"
+    ):
+        layer.backward(np.zeros(shape, np.float32))
+
+
 def test_backward_is_of_the_last_forward():
     layer, g = Linear(5, 3, seed=0), batch(4, 3, np.float32, 1)
     layer(batch(7, 5, np.float32))
@@ -357,6 +385,18 @@ def test_dropout_refuses(p):
         Dropout(p)
 
 
+@pytest.mark.parametrize("p", ["0.5", None, [0.5]])
+def test_what_is_no_probability(p):
+    with pytest.raises(TypeError, match=r"Dropout: p is .*; expected a probability from 0 to 1"):
+        Dropout(p)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (1, 3), ()])
+def test_initial_weights_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"Linear: init gave shape .*; expected \(2, 3\)"):
+        Linear(3, 2, init=lambda _, rng: np.zeros(shape))
+
+
 # -------------------------------------------------------------------------- Normalize
 
 
@@ -375,6 +415,8 @@ def test_normalize_takes_bytes():
         ((0, [1, -1]), "std must be positive"),
         ((np.nan, 1), "mean and std must be finite"),
         ((0, np.inf), "mean and std must be finite"),
+        ((0, 1e-300), "mean and 1 / std must be finite in float32"),
+        ((1e300, 1), "mean and 1 / std must be finite in float32"),
     ],
 )
 def test_normalize_refuses(arguments, message):
@@ -445,3 +487,16 @@ def test_empty_batches_pass(name):
     empty = np.zeros((0, 4), np.float32)
     assert layer(empty).shape == (0, 4)
     assert layer.backward(empty).shape == (0, 4)
+
+
+@pytest.mark.parametrize("kind", [fastnn.LayerNorm, fastnn.BatchNorm1d])
+@pytest.mark.parametrize("eps", ["a", None, -1, math.nan, math.inf])
+def test_norms_refuse_what_is_no_eps(kind, eps):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: eps is .*; expected a number of 0 or"):
+        kind(3, eps=eps)
+
+
+@pytest.mark.parametrize("momentum", ["a", -0.1, 2, math.nan])
+def test_batch_norm_refuses_what_is_no_momentum(momentum):
+    with pytest.raises(ValueError, match=r"momentum is .*; expected a number from 0 to 1, or None"):
+        fastnn.BatchNorm1d(3, momentum=momentum)

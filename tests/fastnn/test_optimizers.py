@@ -320,6 +320,8 @@ def test_model_and_optimizer_are_copied_together(copied):
     [
         (SGD, {"lr": -0.1}, "SGD: lr is -0.1; expected a number of 0 or more"),
         (SGD, {"lr": math.nan}, "SGD: lr is nan"),
+        (SGD, {"lr": math.inf}, "SGD: lr is inf"),
+        (SGD, {"weight_decay": math.inf}, "SGD: weight_decay is inf"),
         (SGD, {"momentum": -1}, "SGD: momentum is -1; expected a number of 0 or more"),
         (SGD, {"dampening": math.nan}, "SGD: dampening is nan; expected a number"),
         (SGD, {"weight_decay": -1}, "SGD: weight_decay is -1"),
@@ -336,6 +338,12 @@ def test_model_and_optimizer_are_copied_together(copied):
 def test_settings_out_of_range(ours, settings, message):
     with pytest.raises(ValueError, match=message):
         ours(parameters("float32"), **settings)
+
+
+@pytest.mark.parametrize("value", ["0.1", None, [0.1], 1j])
+def test_settings_that_are_no_numbers(value):
+    with pytest.raises(TypeError, match=r"SGD: lr is .*; expected a number of 0 or more"):
+        SGD(parameters("float32"), lr=value)
 
 
 def test_settings_are_checked_when_changed():

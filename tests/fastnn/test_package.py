@@ -56,7 +56,7 @@ def test_the_promised_names_are_there():
         "Linear", "ReLU", "Tanh", "Sigmoid", "Softmax", "Dropout", "Flatten", "Identity",
         "Sequential", "CrossEntropyLoss", "MSELoss", "SGD", "Adam", "AdamW", "fit", "evaluate",
         "predict", "History", "datasets", "save", "load", "Parameter", "Layer", "Normalize",
-        "Callback", "NonFiniteLossError", "initializers", "plots",
+        "Callback", "NonFiniteLossError", "initializers", "plots", "from_torch", "to_onnx",
     }  # fmt: skip
     assert promised <= set(fastnn.__all__)
 

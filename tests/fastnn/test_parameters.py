@@ -72,6 +72,9 @@ def test_assign_copies_or_refuses(padded_parameter):
     assert (padded_parameter.data == 1).all()
     with pytest.raises(ValueError, match=r"mine has shape \(3, 5\); it was given \(5, 3\)"):
         padded_parameter.assign(np.zeros((5, 3)), "mine")
+    for wrong in (np.ones((3, 5), complex), [["a"] * 5] * 3, None):
+        with pytest.raises(TypeError, match=r"mine was given .*; expected numbers"):
+            padded_parameter.assign(wrong, "mine")
     with pytest.raises(ValueError, match=r"parameter has shape \(3, 5\); it was given \(\)"):
         padded_parameter.assign(0)
     assert (padded_parameter.data == 1).all()

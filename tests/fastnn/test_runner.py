@@ -76,9 +76,9 @@ def test_as_many_threads_as_the_work_pays_for():
     assert threads_for(0, np.int64(3)) == 3
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 257, 10**9])
 def test_a_wrong_number_of_threads(threads):
-    message = f"threads is {threads!r}; expected a positive integer or None"
+    message = f"threads is {threads!r}; expected a positive integer up to 256, or None"
     with pytest.raises(ValueError, match=message):
         threads_for(1e6, threads)
 

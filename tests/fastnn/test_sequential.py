@@ -147,15 +147,15 @@ def broken(**changes):
 @pytest.mark.parametrize(
     ("state", "error", "message"),
     [
-        (broken(**{"2.bias": None}), KeyError, r"missing \['2.bias'\], unknown \[\]"),
-        (broken(extra=np.zeros(3)), KeyError, r"missing \[\], unknown \['extra'\]"),
+        (broken(**{"2.bias": None}), KeyError, "missing 2.bias"),
+        (broken(extra=np.zeros(3)), KeyError, "model: unknown extra"),
         (
             broken(**{"2.weight": np.zeros((6, 3))}),
             ValueError,
-            r"2.weight has shape \(3, 6\); the state has \(6, 3\)",
+            r"2.weight has shape \(3, 6\), in the state \(6, 3\)",
         ),
-        (broken(**{"2.bias": 0.0}), ValueError, r"2.bias has shape \(3,\); the state has \(\)"),
-        (broken(**{"2.bias": ["a", "b", "c"]}), ValueError, "could not convert"),
+        (broken(**{"2.bias": 0.0}), ValueError, r"2.bias has shape \(3,\), in the state \(\)"),
+        (broken(**{"2.bias": ["a", "b", "c"]}), TypeError, "2.bias holds <U1; expected numbers"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(bits, state, error, message):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
@@ -457,6 +458,10 @@ BAD_SAMPLES = [
     (X.astype(str), TypeError, "x has dtype <U.*; expected float32, float64 or integers"),
     (X.astype(object), TypeError, "x has dtype object; expected float32, float64 or integers"),
     (None, (TypeError, ValueError), r"x has (dtype object|shape \(\)); expected"),
+    ([[1.0, 2.0], [3.0]], ValueError, "x cannot be read as an array"),
+    (np.ma.array(X, mask=np.arange(6) == 3 + 0 * X), ValueError, "x has masked elements; expected"),
+    (torch.from_numpy(X).requires_grad_(), TypeError, "x cannot be read as an array: .*detach"),
+    (scipy.sparse.csr_array(X), TypeError, r"x is sparse; .* as x.toarray\(\) gives"),
 ]
 BAD_TARGETS = [
     (CrossEntropyLoss, Y[:19], ValueError, r"y has shape \(19,\); expected \(20,\)"),
@@ -474,6 +479,9 @@ BAD_TARGETS = [
     (CrossEntropyLoss, Y[:, None], ValueError, r"y has shape \(20, 1\); expected \(20, 3\)"),
     (CrossEntropyLoss, ROWS[:, :2], ValueError, r"y has shape \(20, 2\); expected \(20, 3\)"),
     (CrossEntropyLoss, ROWS[:9], ValueError, r"y has shape \(9, 3\); expected \(20, 3\)"),
+    (CrossEntropyLoss, -ROWS, ValueError, "y holds -1; CrossEntropyLoss expects probabilities"),
+    (CrossEntropyLoss, np.ma.array(Y, mask=Y == 1), ValueError, "y has masked elements"),
+    (CrossEntropyLoss, [[0, 1], [2]], ValueError, "y cannot be read as an array"),
     (CrossEntropyLoss, ROWS * np.nan, ValueError, "y holds .* not finite|y holds nan"),
     (CrossEntropyLoss, None, (TypeError, ValueError), r"y has (dtype object|shape \(\)); expected"),
     (MSELoss, ROWS[:9], ValueError, r"y has shape \(9, 3\); expected \(20, 3\)"),
@@ -486,6 +494,9 @@ BAD_TARGETS = [
     (MSELoss, Y[:19], ValueError, r"y has shape \(19,\)|y has shape \(19, 3\)"),
 ]
 BAD_SETTINGS = [
+    ({"seed": value}, ValueError, f"seed is {value!r}; expected an integer of 0 or more, or None")
+    for value in (-1, 1.5, True, "a")
+] + [
     ({name: value}, ValueError, f"{name} is {value!r}; expected a positive integer")
     for name, values in {
         "batch_size": (0, -1, 2.5, True, "8", None), "epochs": (0, -1, 2.5, True, None),
@@ -620,6 +631,8 @@ def test_two_dtypes_are_refused(layers):
         ({"loss": "mse"}, "loss is 'mse'; expected"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected"),
         ({"callbacks": [3]}, "callback"),
+        ({"callbacks": lambda training: None}, "callbacks is .*; expected a list"),
+        ({"callbacks": None}, "callbacks is None; expected a list"),
     ],
 )
 def test_fit_refuses_other_things(changes, message):
@@ -903,6 +916,32 @@ def test_settings_changed_by_callbacks_take_effect(bits, hand_loop, own):
         sgd.lr, sgd.momentum = 0.1 / (epoch + 1), 0.5
         sgd.weight_decay, sgd.clip_value = 0.01 * epoch, 0.01
     assert bits(model, optimizer) == bits(expected, sgd)
+
+
+@ignore_own
+@both
+def test_layers_changed_by_a_callback_take_effect(own):
+    """What is dropped from the second epoch on, and a layer that is put in after it."""
+
+    def change(training):
+        if training.epoch == 1:
+            dropout = next(layer for layer in training.model if isinstance(layer, Dropout))
+            dropout.p = 0.9
+        if training.epoch == 2:
+            training.model.layers.insert(1, Tanh())
+
+    def train(model, epochs, **how):
+        fit(model, X / 100, Y, loss=CrossEntropyLoss(), epochs=epochs, batch_size=8, shuffle=False,
+            optimizer=SGD(model.parameters(), lr=0.5), **how)  # fmt: skip
+
+    model, expected = network(*own), network(*own)
+    train(model, 3, callbacks=[change], seed=3)
+    train(expected, 1, seed=3)
+    next(layer for layer in expected if isinstance(layer, Dropout)).p = 0.9
+    train(expected, 1)
+    expected.layers.insert(1, Tanh())
+    train(expected, 1)
+    assert weights(model) == weights(expected)
 
 
 @ignore_own

@@ -52,7 +52,11 @@ class Network:
         self._emit(
             instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
         )
-        self._emit(loss_instructions.squared_error, OUTPUTS, *output, *target, *slope, losses, hits)
+        ones = np.ones(BATCH, dtype)
+        self._emit(
+            loss_instructions.squared_error, OUTPUTS, *output, *target, 0, ones, 0, *slope,
+            losses, hits,
+        )  # fmt: skip
         self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
             instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, *hidden,
@@ -66,7 +70,7 @@ class Network:
                 self.bias_speeds[layer],
             )  # fmt: skip
         self.table = np.array(self.rows, np.int64)
-        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits
+        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits, ones
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
             state[THREAD], state[THREADS] = thread, threads

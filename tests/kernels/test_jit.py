@@ -289,6 +289,15 @@ def test_a_folder_in_place_of_a_file_is_no_obstacle(folder):
     assert_doubles(doubling())
 
 
+def test_numba_that_is_told_not_to_compile():
+    done = subprocess.run(
+        [sys.executable, "-c", "import kernels"], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: NUMBA_DISABLE_JIT is set: ")
+
+
 def test_compiled_before(folder, tmp_path, monkeypatch):
     double = doubling()
     assert not double.is_compiled(np.float32)

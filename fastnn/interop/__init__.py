@@ -1,0 +1,71 @@
+"""fastnn among its neighbours: chains from and to PyTorch, and to ONNX.
+
+PyTorch and onnx are extras: they are imported when a function here is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import DTypeLike
+
+    from fastnn.sequential import Sequential
+
+
+def from_torch(module: torch.nn.Sequential) -> Sequential:
+    """Make the chain that a `torch.nn.Sequential` is, nested ones too, with copies of its weights.
+
+    Weights, running statistics, dtypes (float32, float64) and whether each layer is in training
+    are taken over; names of children become their numbers. Raises TypeError that names every
+    module for which fastnn has no layer, ValueError that names every setting that its layer does
+    not have, and ImportError where PyTorch is not installed.
+    """
+    return _part("from_torch", "torch").from_torch(module)
+
+
+def to_torch(model: Sequential) -> torch.nn.Sequential:
+    """Make a `torch.nn.Sequential` of a chain, nested ones too, with copies of its weights.
+
+    Its state dict has the names of the chain's, so that `fastnn.save`'s files load into it.
+    `Normalize` becomes `fastnn.interop.torch.Normalize`, which is not part of the state dict.
+    Raises TypeError that names every layer of a user's own, and ImportError where PyTorch is not
+    installed.
+    """
+    return _part("to_torch", "torch").to_torch(model)
+
+
+def to_onnx(
+    model: Sequential, path: str | os.PathLike[str], *, input_dtype: DTypeLike | None = None
+) -> None:
+    """Write a chain to an ONNX file, whole or not at all, as it is in use (dropout off).
+
+    The file's one input is `x`, (batch, columns) for any batch; its one output is `y`, (batch,
+    columns), of the model's dtype, as from `fastnn.predict`. `input_dtype` is that of `x`:
+    "uint8", "float32" or "float64", by default the model's. `Normalize` layers are part of the
+    file, and so are the names of the classes, as JSON under the key `classes` of its metadata.
+
+    The opset and the format's version are `fastnn.interop.onnx.OPSET` and `IR_VERSION`. Raises
+    TypeError that names every layer of a user's own, ValueError for layers that do not fit each
+    other, an unknown `input_dtype`, or weights of 2 GB and more, which the format cannot hold;
+    OSError where `path` cannot be written, and ImportError where onnx is not installed.
+    """
+    _part("to_onnx", "onnx").to_onnx(model, path, input_dtype=input_dtype)
+
+
+def _part(function: str, package: str) -> ModuleType:
+    """Import the part of fastnn that needs an optional package."""
+    try:
+        return importlib.import_module(f"fastnn.interop.{package}")
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ImportError(
+            f"fastnn.{function} needs {package}, which is not installed: "
+            f"pip install 'fastnn[{package}]'",
+            name=package,
+        ) from None

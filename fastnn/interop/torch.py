@@ -1,0 +1,251 @@
+"""Chains from and to `torch.nn.Sequential`: a table of layers and torch's modules, and its use.
+
+The weights pass through the state dicts, whose names are the same on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import fastnn
+from fastnn.layers import Layer
+from fastnn.sequential import Sequential
+
+
+class Normalize(nn.Module):
+    """y = (x - mean) / std, column by column: `fastnn.Normalize` for torch.
+
+    Takes bytes as well. Its numbers are no part of the state dict: they are preprocessing.
+    """
+
+    def __init__(self, mean, std, dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+        for name, values in (("shift", self.mean), ("factor", 1.0 / self.std)):
+            self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(x - mean) / std, of the module's dtype."""
+        return (x.to(self.shift.dtype) - self.shift) * self.factor
+
+    def extra_repr(self) -> str:
+        """Mean and std, as torch's modules show their settings."""
+        return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """A layer and torch's module that does the same."""
+
+    layer: type[Layer]
+    module: type[nn.Module]
+    arguments: tuple[str, ...] = ()
+    """What both are made with; as attributes of the module they have the same names."""
+    fixed: Mapping[str, tuple] = field(default_factory=dict)
+    """What torch's module may say besides that the layer is: attributes and their values."""
+    typed: bool = False
+    """Whether both are made with a `dtype`."""
+
+
+_TWINS = (
+    _Twin(fastnn.Linear, nn.Linear, ("in_features", "out_features", "bias"), typed=True),
+    _Twin(fastnn.ReLU, nn.ReLU),
+    _Twin(fastnn.LeakyReLU, nn.LeakyReLU, ("negative_slope",)),
+    _Twin(fastnn.ELU, nn.ELU, ("alpha",)),
+    _Twin(fastnn.GELU, nn.GELU, ("approximate",)),
+    _Twin(fastnn.SiLU, nn.SiLU),
+    _Twin(fastnn.Softplus, nn.Softplus, ("beta", "threshold")),
+    _Twin(fastnn.Tanh, nn.Tanh),
+    _Twin(fastnn.Sigmoid, nn.Sigmoid),
+    _Twin(fastnn.Softmax, nn.Softmax, fixed={"dim": (1, -1, None)}),
+    _Twin(fastnn.LogSoftmax, nn.LogSoftmax, fixed={"dim": (1, -1, None)}),
+    _Twin(
+        fastnn.LayerNorm, nn.LayerNorm,
+        ("normalized_shape", "eps", "elementwise_affine", "bias"), typed=True,
+    ),
+    _Twin(
+        fastnn.BatchNorm1d, nn.BatchNorm1d,
+        ("num_features", "eps", "momentum", "affine", "track_running_stats"), typed=True,
+    ),
+    _Twin(fastnn.Dropout, nn.Dropout, ("p",)),
+    _Twin(fastnn.Flatten, nn.Flatten, fixed={"start_dim": (1,), "end_dim": (-1,)}),
+    _Twin(fastnn.Identity, nn.Identity),
+    _Twin(fastnn.Normalize, Normalize, ("mean", "std"), typed=True),
+)  # fmt: skip
+_BY_LAYER = {twin.layer: twin for twin in _TWINS}
+_BY_MODULE = {twin.module: twin for twin in _TWINS}
+_DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+# ---------------------------------------------------------------------------- from torch
+
+
+def from_torch(module: nn.Sequential) -> Sequential:
+    """See `fastnn.from_torch`."""
+    if not _is_chain(module, nn.Sequential):
+        raise TypeError(
+            f"from_torch: got a {type(module).__name__}; expected a torch.nn.Sequential"
+        )
+    reading = _Reading(_dtype(module))
+    parts = reading.parts(module, (), "")
+    reading.refuse()
+    model = Sequential(*parts)
+    model.load_state_dict(reading.state)
+    model.training = module.training
+    return model
+
+
+class _Reading:
+    """Reads modules into layers, and notes all that cannot be read."""
+
+    def __init__(self, dtype: type) -> None:
+        self._dtype = dtype
+        self.state: dict[str, torch.Tensor] = {}
+        self._unknown: list[str] = []
+        self._unfit: list[str] = []
+        self._names: dict[int, str] = {}
+
+    def parts(self, chain: nn.Sequential, place: tuple[int, ...], name: str) -> list[Layer]:
+        """Layers of a chain's modules; `place` is its place, `name` its name in torch."""
+        self._check_hooks(chain, name or "the chain")
+        # named_children() would leave out a module that is there again.
+        return [
+            self._part(module, (*place, number), f"{name}.{key}" if name else key)
+            for number, (key, module) in enumerate(chain._modules.items())
+        ]
+
+    def _part(self, module: nn.Module, place: tuple[int, ...], name: str) -> Layer:
+        if _is_chain(module, nn.Sequential):
+            chain = Sequential(*self.parts(module, place, name))
+            chain.training = module.training
+            return chain
+        twin = _BY_MODULE.get(type(module))
+        if twin is None:
+            self._unknown.append(f"{name} ({type(module).__name__})")
+            return Layer()
+        self._check_hooks(module, name)
+        arguments, problems = _arguments(module, twin)
+        if twin.typed:
+            arguments.setdefault("dtype", self._dtype)
+        if not problems:
+            try:
+                layer = twin.layer(**arguments).train(module.training)
+            except (TypeError, ValueError) as error:
+                problems = [str(error)]
+        if problems:
+            self._unfit += [f"{name} ({type(module).__name__}): {each}" for each in problems]
+            return Layer()
+        self._take_state(module, ".".join(map(str, place)), name)
+        return layer
+
+    def _take_state(self, module: nn.Module, place: str, name: str) -> None:
+        for key, tensor in module.state_dict(keep_vars=True).items():
+            first = self._names.setdefault(id(tensor), f"{name}.{key}")
+            if first != f"{name}.{key}":
+                self._unfit.append(f"{name}.{key} is {first}, and layers share no weights")
+            self.state[f"{place}.{key}"] = tensor
+
+    def _check_hooks(self, module: nn.Module, name: str) -> None:
+        if module._forward_hooks or module._forward_pre_hooks:
+            self._unfit.append(f"{name} ({type(module).__name__}): it has hooks on forward")
+
+    def refuse(self) -> None:
+        """Raise an error with everything that cannot be read, if there is anything."""
+        problems = list(self._unfit)
+        if self._unknown:
+            known = ", ".join(["Sequential", *(twin.module.__name__ for twin in _TWINS)])
+            problems.insert(
+                0, f"no layer for {', '.join(self._unknown)}; there are some for {known}"
+            )
+        if problems:
+            kind = TypeError if self._unknown else ValueError
+            raise kind(f"from_torch: {'; '.join(problems)}")
+
+
+def _arguments(module: nn.Module, twin: _Twin) -> tuple[dict[str, Any], list[str]]:
+    """What makes a module's layer, and what it is that no layer can be."""
+    problems = [
+        f"{name} is {getattr(module, name)!r}; expected {allowed[0]!r}"
+        for name, allowed in twin.fixed.items()
+        if getattr(module, name) not in allowed
+    ]
+    arguments = {name: getattr(module, name) for name in twin.arguments}
+    if "bias" in arguments:
+        arguments["bias"] = arguments["bias"] is not None
+    tensors = _floating(module)
+    for tensor in tensors:
+        if tensor.dtype not in _DTYPES:
+            problems.append(f"its numbers are {tensor.dtype}; expected float32 or float64")
+        elif tensor.is_meta:
+            problems.append("it has no numbers: it lies on the device meta")
+        elif tensor.dtype is not tensors[0].dtype:
+            problems.append("it mixes float32 and float64")
+        else:
+            arguments["dtype"] = _DTYPES[tensor.dtype]
+    return arguments, list(dict.fromkeys(problems))
+
+
+def _floating(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *(each for each in module.buffers() if each.is_floating_point())]
+
+
+def _dtype(chain: nn.Module) -> type:
+    """Dtype of a chain's numbers, for those of its layers that have none."""
+    return next(
+        (_DTYPES[each.dtype] for each in _floating(chain) if each.dtype in _DTYPES), np.float32
+    )
+
+
+def _is_chain(part: Any, kind: Any) -> bool:
+    """Whether a module or layer is a chain, or one of a kind derived from it that does the same."""
+    return isinstance(part, kind) and type(part).forward is kind.forward
+
+
+# ------------------------------------------------------------------------------ to torch
+
+
+def to_torch(model: Sequential) -> nn.Sequential:
+    """See `fastnn.interop.to_torch`."""
+    if not _is_chain(model, Sequential):
+        raise TypeError(f"to_torch: got a {type(model).__name__}; expected a fastnn.Sequential")
+    if unknown := list(_unknown(model, "")):
+        raise TypeError(
+            f"to_torch: no module of torch for {', '.join(unknown)}; there are some for "
+            f"{', '.join(['Sequential', *(twin.layer.__name__ for twin in _TWINS)])}"
+        )
+    with torch.random.fork_rng(devices=[]):  # what torch draws for new modules is written over
+        chain = _module(model)
+    chain.load_state_dict({n: torch.from_numpy(array) for n, array in model.state_dict().items()})
+    return chain
+
+
+def _unknown(chain: Any, name: str) -> Iterator[str]:
+    """Places and kinds of the layers that torch does not have."""
+    for number, layer in enumerate(chain):
+        place = f"{name}.{number}" if name else str(number)
+        if _is_chain(layer, Sequential):
+            yield from _unknown(layer, place)
+        elif type(layer) not in _BY_LAYER:
+            yield f"{place} ({type(layer).__name__})"
+
+
+def _module(layer: Any) -> Any:
+    """Make a layer's module, its weights not yet set."""
+    if isinstance(layer, Sequential):
+        module = nn.Sequential(*map(_module, layer))
+    else:
+        twin = _BY_LAYER[type(layer)]
+        described = layer.describe()
+        arguments = {name: described[name] for name in twin.arguments}
+        arguments |= {name: allowed[0] for name, allowed in twin.fixed.items()}
+        if twin.typed:
+            arguments["dtype"] = getattr(torch, layer.dtype.name)
+        module = twin.module(**arguments)
+    module.training = layer.training
+    return module

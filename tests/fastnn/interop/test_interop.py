@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+import fastnn
+from fastnn import Linear, Sequential
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Have Python find no such package."""
+
+    def hide(package):
+        for name in [*sys.modules]:
+            if name == f"fastnn.interop.{package}":
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    return hide
+
+
+@pytest.mark.parametrize(
+    ("package", "function", "call"),
+    [
+        ("torch", "from_torch", lambda path: fastnn.from_torch(None)),
+        ("torch", "to_torch", lambda path: Sequential(Linear(2, 2)).to_torch()),
+        ("onnx", "to_onnx", lambda path: fastnn.to_onnx(Sequential(Linear(2, 2)), path)),
+    ],
+)
+def test_a_missing_package_is_named_and_how_to_install_it(
+    without, package, function, call, tmp_path
+):
+    without(package)
+    expected = (
+        rf"fastnn.{function} needs {package}, which is not installed: "
+        rf"pip install 'fastnn\[{package}\]'"
+    )
+    with pytest.raises(ImportError, match=expected):
+        call(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def python(code, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+
+
+def test_a_package_that_lacks_something_itself_is_not_called_missing(tmp_path):
+    (tmp_path / "torch.py").write_text("import something_else")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    result = python("import fastnn; fastnn.from_torch(None)", PYTHONPATH=path)
+    assert result.stderr.endswith("ModuleNotFoundError: No module named 'something_else'\n")
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx"])
+def test_nothing_else_needs_the_package(package):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; import fastnn; from fastnn import *; "
+        "from fastnn.cli import app; from fastnn import checkpoint, runs; "
+        "print(len(fastnn.__all__), fastnn.from_torch.__name__)"
+    )
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split()[1] == "from_torch"
