@@ -6,6 +6,7 @@ fastnn.fit(..., callbacks=[EarlyStopping(patience=5), CSVLogger("log.csv")])
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from fastnn import checkpoint
+from fastnn.files import replacing
 from fastnn.history import MONITORS, check_monitor, last_of
 from fastnn.progress import ProgressBar
 
@@ -69,7 +71,7 @@ class Progress(Callback):
 
     def on_train_begin(self, training: Training) -> None:
         """Show the bar."""
-        self._bar = ProgressBar(training.epochs, training.batches)
+        self._bar = ProgressBar(training.epochs, training.batches, finished=training.epoch)
         self._bar.__enter__()
 
     def on_batches_end(self, training: Training) -> None:
@@ -174,13 +176,16 @@ class EarlyStopping(_Watch):
             training.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best number, its epoch and its weights."""
-        return super().state_dict() | {"weights": dict(self._weights or {})}
+        """The best number, its epoch and its weights, and the epoch that was the last."""
+        return super().state_dict() | {
+            "weights": dict(self._weights or {}), "stopped_epoch": self.stopped_epoch,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state."""
         super().load_state_dict(state)
         self._weights = dict(state["weights"]) or None
+        self.stopped_epoch = state["stopped_epoch"]
 
 
 class ModelCheckpoint(_Watch):
@@ -227,11 +232,14 @@ class CSVLogger(Callback):
         if training.epoch and self.path.exists():
             with self.path.open(newline="") as file:
                 lines = list(csv.reader(file))[1:]
-            done = [line for line in lines if line and int(line[0]) <= training.epoch]
+            whole = (line for line in lines if len(line) == len(self.COLUMNS))
+            done = [line for line in whole if int(line[0]) <= training.epoch]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("w", newline="")
-        csv.writer(self._file).writerows([self.COLUMNS, *done])
-        self._file.flush()
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([self.COLUMNS, *done])
+        with replacing(self.path) as file:
+            file.write(text.getvalue().encode())
+        self._file = self.path.open("a", newline="", encoding="utf-8")
 
     def on_epoch_begin(self, training: Training) -> None:
         """Note the learning rate."""

@@ -11,35 +11,37 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
+import re
 import warnings
-import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from fastnn import container
+from fastnn.container import FORMAT_VERSION, ModelFileError
 from fastnn.files import replacing
 from fastnn.kinds import LAYERS
 from fastnn.layers import Layer, Linear
 from fastnn.schema import Schema
 from fastnn.sequential import Sequential
 
-FORMAT_VERSION = 1
-"""Version of the format that `save` writes; `load` reads it and those before."""
+__all__ = [
+    "FORMAT_VERSION", "TRAINING", "ModelFileError", "UnknownLayerError", "check", "check_tensors",
+    "description_of", "dumps", "load", "parameters_among", "save",
+]  # fmt: skip
 
-_METADATA_KEY = "fastnn"
-_DTYPES: dict[Any, np.dtype] = {
-    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"),
-}  # fmt: skip
+TRAINING = "training"
+"""Entry of a description, and beginning of the names of tensors, that tell how to train on."""
+
+_FEW = 1_000_000  # numbers for which any file may ask
 _KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
 
 
-class ModelFileError(ValueError):
-    """A file is no whole model of fastnn's; the message says what was found in it."""
+class UnknownLayerError(TypeError):
+    """A layer is not one of fastnn's, so no file can tell how to make it again."""
 
 
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:
@@ -48,18 +50,19 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     Raises TypeError for a layer that is not one of fastnn's, ValueError for one whose arguments
     are not finite, and OSError where `path` cannot be written.
     """
-    description = _description(model)
-    state = model.state_dict()
-    description["checksum"] = _checksum(description, state)
-    metadata = {_METADATA_KEY: json.dumps(description, allow_nan=False)}
-    content = safetensors.numpy.save(state, metadata)
+    content = dumps(model)
     with replacing(path) as file:
         file.write(content)
 
 
+def dumps(model: Sequential) -> bytes:
+    """The bytes that `save` writes; raises what it does, OSError apart."""
+    return container.packed(description_of(model), model.state_dict())
+
+
 def check(model: Sequential) -> None:
     """Raise TypeError or ValueError, as `save` does, for a model that cannot be saved."""
-    _description(model)
+    description_of(model)
 
 
 def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
@@ -79,12 +82,10 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
     """
     if into is not None and not isinstance(into, Sequential):
         raise TypeError(f"load: into is {into!r}; expected a fastnn.Sequential")
-    content = Path(path).read_bytes()
-    try:
-        tensors, metadata = _tensors(content), _metadata(content)
-        description = _read_description(metadata) if _METADATA_KEY in metadata else None
-        if description is not None:
-            _check_checksum(description, tensors)
+    description, tensors, metadata, _ = container.read(path)
+    with container.named(path):
+        if TRAINING in (description or {}):
+            tensors = parameters_among(tensors)
         if into is not None:
             _pour(into, tensors)
             return into
@@ -92,11 +93,7 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
             model = _linear_chain(tensors, metadata)
             _pour(model, tensors)
         else:
-            model = _made(description["model"], "model")
-            model.schema = _schema(description.get("schema"))
-            _fill(model, tensors)
-    except ModelFileError as error:
-        raise ModelFileError(f"{os.fspath(path)}: {error}") from error.__cause__
+            model = _model(description, tensors)
     if description is None:
         warnings.warn(
             f"{os.fspath(path)} holds no architecture: made a chain of its linear layers alone",
@@ -109,10 +106,11 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
 # -------------------------------------------------------------- from layers to a description
 
 
-def _description(model: Sequential) -> dict[str, Any]:
+def description_of(model: Sequential) -> dict[str, Any]:
+    """What a file says of a model; raises TypeError and ValueError as `save` does."""
     if type(model) is not Sequential:
-        raise TypeError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
-    description = {"format_version": FORMAT_VERSION, "model": _described(model, "model")}
+        raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
+    description = {"model": _described(model, "model")}
     if model.schema is not None:
         description["schema"] = model.schema.to_dict()
     return description
@@ -127,7 +125,7 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
         inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
         return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
     if kind not in _KINDS.values():
-        raise TypeError(
+        raise UnknownLayerError(
             f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
             f"could load it; known: {', '.join(_KINDS)}"
         )
@@ -141,90 +139,35 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
     return described
 
 
-def _checksum(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:
-    """CRC-32 of all that makes the model."""
-    checksum = zlib.crc32(json.dumps(description, sort_keys=True).encode())
-    for name, array in sorted(tensors.items()):
-        checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
-        little_endian = array.astype(array.dtype.newbyteorder("<"), "C", copy=False)
-        checksum = zlib.crc32(little_endian.data, checksum)
-    return checksum
+# -------------------------------------------------------------- from a description to layers
 
 
-# -------------------------------------------------------------- from a file's bytes to layers
+def parameters_among(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint that are the model's."""
+    return {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
 
 
-def _tensors(content: bytes) -> dict[str, np.ndarray]:
-    try:
-        entries = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        reason = str(error).removeprefix("Error while deserializing: ")
+def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Sequential:
+    """Make the model that a file describes, and fill it."""
+    if description["model"] is None:
         raise ModelFileError(
-            f"found {len(content):,} bytes that are no whole safetensors file ({reason}); "
-            "expected a model saved by fastnn"
-        ) from error
-    by_name = dict(entries)  # in no order that is told
-    return {name: _array(name, by_name[name]) for name in sorted(by_name)}
-
-
-def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
-    if entry["dtype"] == "BF16":  # the upper half of a float32
-        upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
-        return upper.view("<f4").reshape(entry["shape"])
-    if entry["dtype"] not in _DTYPES:
-        raise ModelFileError(
-            f"found tensor {name!r} of {entry['dtype']}; expected one of BF16, {', '.join(_DTYPES)}"
+            "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
+            "and fit(..., resume=True) can read it, with such a model"
         )
-    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    model = _made(description["model"], "model", tensors)
+    model.schema = _schema(description.get("schema"))
+    _fill(model, tensors)
+    return model
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """Metadata of a safetensors file that is known to be whole."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-
-
-def _read_description(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Read the architecture; check its version."""
-    try:
-        description = json.loads(metadata[_METADATA_KEY], parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"found an architecture that cannot be read: {error}") from error
-    _check_version(description)
-    return description
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds the number {name}, expected finite ones")
-
-
-def _check_version(description: Any) -> None:
-    version = description.get("format_version") if isinstance(description, dict) else None
-    if type(version) is not int or version < 1 or "model" not in description:
-        raise ModelFileError(
-            f"found an architecture of format version {version!r}; expected 1 to {FORMAT_VERSION}"
-        )
-    if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"found format version {version}; expected at most {FORMAT_VERSION}: a newer fastnn "
-            "wrote this file, and is needed to read it"
-        )
-
-
-def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    expected = description.pop("checksum", None)
-    if expected is not None and (found := _checksum(description, tensors)) != expected:
-        raise ModelFileError(
-            f"found contents with checksum {found}; expected {expected}: the file is damaged"
-        )
-
-
-def _made(described: Any, place: str) -> Sequential:
-    """Make a chain from its description."""
+def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
+    """Make a chain from its description, for the tensors that are to fill it."""
     try:
         if (name := described["class"]) != "Sequential":
             raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
-        parts = [_layer(each, f"{place}[{i}]") for i, each in enumerate(described["layers"])]
+        parts = [
+            _layer(each, f"{place}[{i}]", tensors) for i, each in enumerate(described["layers"])
+        ]
         chain = Sequential(*parts)
         chain.classes = _class_names(described.get("classes", ()), place)
     except (LookupError, TypeError, RecursionError) as error:
@@ -232,17 +175,20 @@ def _made(described: Any, place: str) -> Sequential:
     return chain
 
 
-def _layer(described: Any, place: str) -> Layer:
+def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Layer:
     """Make a layer, or a chain, from its description."""
     name = described["class"]
     if name == "Sequential":
-        return _made(described, place)
+        return _made(described, place, tensors)
     if name not in _KINDS:
         raise ModelFileError(
             f"found a {name!r} as {place}; expected one of Sequential, {', '.join(_KINDS)}"
         )
+    if name == "Linear":
+        _check_weight(described, place, tensors)
     try:
         arguments = dict(described["arguments"])
+        _check_size(arguments, tensors)
         if "dtype" in described:
             arguments["dtype"] = described["dtype"]
         return _KINDS[name](**arguments)
@@ -250,6 +196,33 @@ def _layer(described: Any, place: str) -> Layer:
         raise ModelFileError(
             f"found a {name} as {place} with arguments that it does not take: {error}"
         ) from error
+
+
+def _check_size(arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse a layer that asks for far more numbers than there are in the file."""
+    most = max(_FEW, sum(array.size for array in tensors.values()))
+    for name, value in arguments.items():
+        widths = value if isinstance(value, list) else [value]
+        counts = name.endswith(("features", "shape")) and all(type(n) is int for n in widths)
+        if counts and math.prod(widths) > most:
+            raise ValueError(f"{name} is {value}, far more than the file holds numbers")
+
+
+def _check_weight(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse a Linear whose weight is not in the file, before there is memory taken for it."""
+    name = ".".join([*re.findall(r"\d+", place), "weight"])
+    shape = tuple(described["arguments"][key] for key in ("out_features", "in_features"))
+    if name not in tensors:
+        raise ModelFileError(f"found no tensor {name!r}; expected one of shape {shape}")
+    if tensors[name].shape != shape:
+        raise _differs(name, tensors[name], shape, described.get("dtype"))
+
+
+def _differs(name: str, found: np.ndarray, shape: Any, dtype: Any) -> ModelFileError:
+    return ModelFileError(
+        f"found tensor {name!r} of shape {found.shape} and {found.dtype}; "
+        f"expected {shape} and {dtype}"
+    )
 
 
 def _schema(plain: Any) -> Schema | None:
@@ -286,29 +259,30 @@ def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
         few = ", ".join([*sorted(tensors)[:8], *(["..."] if len(tensors) > 8 else [])])
         raise ModelFileError(
             f"found {len(tensors)} tensors ({few}) and metadata {sorted(metadata)}; expected "
-            f"{_METADATA_KEY!r} among them, which holds the architecture, or a chain with tensors "
-            "of these names and shapes to load them into: load(path, into=chain)"
+            f"{container.METADATA_KEY!r} among them, which holds the architecture, or a chain with "
+            "tensors of these names and shapes to load them into: load(path, into=chain)"
         )
     return Sequential(*parts)
 
 
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
     """Copy tensors into a model's parameters and buffers, of which they must be all."""
-    expected = {name: (array.shape, array.dtype) for name, array in model.state_dict().items()}
+    check_tensors(model, tensors)
+    model.load_state_dict(tensors)
+
+
+def check_tensors(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise ModelFileError, with the name and both shapes, unless tensors are a model's."""
+    expected = model.state_dict()
     missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
     if missing or extra:
         raise ModelFileError(
             f"found {len(tensors)} tensors; expected {len(expected)}: "
             f"missing {missing}, not expected {extra}"
         )
-    for name, (shape, dtype) in expected.items():
-        found = tensors[name]
-        if (found.shape, found.dtype) != (shape, dtype):
-            raise ModelFileError(
-                f"found tensor {name!r} of shape {found.shape} and {found.dtype}; "
-                f"expected {shape} and {dtype}"
-            )
-    model.load_state_dict(tensors)
+    for name, own in expected.items():
+        if (tensors[name].shape, tensors[name].dtype) != (own.shape, own.dtype):
+            raise _differs(name, tensors[name], own.shape, own.dtype)
 
 
 def _pour(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:

@@ -8,11 +8,14 @@ from fastnn.history import History
 
 
 class ProgressBar:
-    """Shows epoch, speed, loss and accuracy while training runs; shows nothing unless `visible`."""
+    """Shows epoch, speed, loss and accuracy while training runs; shows nothing unless `visible`.
 
-    def __init__(self, epochs: int, batches: int, visible: bool = True):
+    `finished` epochs are done already.
+    """
+
+    def __init__(self, epochs: int, batches: int, visible: bool = True, finished: int = 0):
         self._epochs, self._batches, self._visible = epochs, batches, visible
-        self._finished = 0
+        self._finished = finished
         self._bar: Any = None
 
     def __enter__(self) -> ProgressBar:
@@ -30,7 +33,8 @@ class ProgressBar:
             self._task = self._bar.add_task(
                 "training",
                 total=self._epochs * self._batches,
-                epoch=1,
+                completed=self._finished * self._batches,
+                epoch=min(self._finished + 1, self._epochs),
                 epochs=self._epochs,
                 note="",
             )

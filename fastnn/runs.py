@@ -14,8 +14,9 @@ import numba
 import numpy as np
 
 import fastnn
-from fastnn import checkpoint, plots, schedules
+from fastnn import checkpoint, container, plots, schedules, training_state
 from fastnn.callbacks import Callback, EarlyStopping
+from fastnn.container import ModelFileError
 from fastnn.datasets import Dataset
 from fastnn.evaluation import Evaluation, evaluate, predict
 from fastnn.files import replacing
@@ -27,7 +28,15 @@ from fastnn.schedules import Schedule
 from fastnn.schema import Schema
 from fastnn.scores import regression_scores
 from fastnn.sequential import Sequential
-from fastnn.settings import ACTIVATIONS, LOSSES, NORMS, OPTIMIZERS, SettingError, Settings
+from fastnn.settings import (
+    ACTIVATIONS,
+    LOSSES,
+    NORMS,
+    OPTIMIZERS,
+    SettingError,
+    Settings,
+    from_plain,
+)
 from fastnn.training import Training, fit
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
@@ -38,6 +47,10 @@ PREDICTIONS = "predictions.png"
 """In the place of the confusions, for a regression."""
 
 _NUMBERS = ("mse", "l1", "huber")  # losses by which outputs come to be numbers, not logits
+
+
+MAY_CHANGE = ("epochs", "threads")
+"""Settings that a run that is resumed may be given anew."""
 
 
 class Run(Callback):
@@ -55,7 +68,7 @@ class Run(Callback):
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
-        self.settings = settings
+        self.settings = settings = dataclasses.replace(settings)  # what is left open is filled in
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
@@ -82,11 +95,13 @@ class Run(Callback):
         self.test: Evaluation | None = None
         self.scores: dict[str, float] = {}
 
-    def train(self, progress: bool = False) -> None:
+    def train(self, progress: bool = False, checkpoint: Path | None = None, every: int = 1,
+              resume: bool = False) -> None:  # fmt: skip
         """Fit the model, and let go of the training rows: this can be done once.
 
-        Raises NonFiniteLossError, and KeyboardInterrupt; `history` and `model` are then those of
-        the epochs and steps done.
+        `checkpoint`, `every` and `resume` are those of `fit`. Raises NonFiniteLossError, and
+        KeyboardInterrupt; `history` and `model` are then those of the epochs and steps done; and
+        for a checkpoint, what `fit` does.
         """
         (x, y), validation = self._training, self._validation
         del self._training, self._validation
@@ -100,6 +115,7 @@ class Run(Callback):
                 clip_norm=settings.clip_norm, clip_value=settings.clip_value,
                 callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
                 progress=progress, threads=settings.threads,
+                checkpoint=checkpoint, every=every, resume=resume,
             )  # fmt: skip
         except fastnn.NonFiniteLossError:
             self.outcome = "loss not finite"
@@ -108,9 +124,27 @@ class Run(Callback):
             _scale_back(self.model)
         self.outcome = "finished"
 
+    def state_dict(self) -> dict[str, Any]:
+        """The settings, which a checkpoint keeps."""
+        return {"settings": dataclasses.asdict(self.settings)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raise ValueError unless a checkpoint's settings are this run's, where they matter."""
+        found, own = _read_settings(state), self.settings
+        for name in set(vars(own)) - set(MAY_CHANGE):
+            if getattr(found, name) != getattr(own, name):
+                raise ValueError(
+                    f"{name} is {getattr(found, name)}; this run's is {getattr(own, name)}"
+                )
+
     def on_train_begin(self, training: Training) -> None:
         """Keep the history, which `fit` does not return when it is interrupted."""
         self.history = training.history
+
+    @property
+    def data(self):
+        """Rows and targets to train on, and those to validate on, until they have been used."""
+        return self._training, self._validation
 
     @property
     def parameters(self) -> int:
@@ -173,6 +207,26 @@ class Run(Callback):
                 "numba": numba.__version__,
             },
         }
+
+
+def settings_in(path: Path) -> Settings:
+    """Settings of the run that wrote a checkpoint.
+
+    Raises ModelFileError for a file that is none of a run's, OSError where it cannot be read.
+    """
+    for part in training_state.parts_in(path):
+        if part["class"] == Run.__name__:
+            with container.named(path):
+                return _read_settings(part["state"])
+    raise ModelFileError(f"{path}: found a checkpoint that `fastnn train` did not write")
+
+
+def _read_settings(state: dict[str, Any]) -> Settings:
+    """Settings of a checkpoint; raises ModelFileError for what are none."""
+    try:
+        return from_plain(state["settings"])
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelFileError(f"found settings that cannot be read: {error}") from error
 
 
 def _seeds(seed: int) -> tuple[int, int]:

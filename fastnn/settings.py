@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ACTIVATIONS = {
     "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "leaky-relu": "LeakyReLU", "elu": "ELU",
@@ -234,3 +235,14 @@ def one_of(setting: str, name: str, known: Iterable[str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise SettingError(setting, f"unknown name {name!r}; known: {', '.join(known)}{hint}")
+
+
+def from_plain(plain: Mapping[str, Any]) -> Settings:
+    """Settings from JSON, which has lists for tuples.
+
+    Raises SettingError for values that are not allowed, TypeError for names that are none.
+    """
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
+    return Settings(**given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from fastnn.runner import threads_for
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
 from fastnn.steps import Steps, dropouts
+from fastnn.training_state import Checkpoints, TrainingState
 from fastnn.weights import read_weights
 
 
@@ -55,7 +57,8 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
         sample_weight=None, class_weight=None, clip_norm: float | None = None,
         clip_value: float | None = None, schedule: Schedule | None = None,
         callbacks: Iterable[Callback | Callable[[Training], object]] = (), progress: bool = False,
-        threads: int | None = None) -> History:  # fmt: skip
+        threads: int | None = None, checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1, resume: bool = False) -> History:  # fmt: skip
     """Train a model, each epoch one pass over the data in batches, and give its history.
 
     `x` is (samples, ...) of float32, float64, integers or bytes (uint8 is kept as it is:
@@ -80,13 +83,20 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     one. `threads` None takes as many as the work in a step pays for. The last batch may
     be smaller. `callbacks` are `Callback` objects or functions of a `Training`.
 
+    `checkpoint` names a file that is written after `every` so many epochs, and after the
+    last. `resume` goes on from there, with the same call and the same data, to the bits of a
+    run that was never stopped, and begins where there is no file yet; more `epochs` than before
+    train on. What the model and the optimizer are before does not matter then. A checkpoint
+    is a model file, too, for `load`.
+
     Raises TypeError or ValueError, before anything is changed, for data that do not fit
-    the model, and `NonFiniteLossError` when the loss of a batch is not finite. After
-    that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the model
-    holds whole steps only.
+    the model, OSError for a checkpoint that cannot be written, ModelFileError for one that is
+    damaged or of another training, and `NonFiniteLossError` when the loss of a batch is not
+    finite. After that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the
+    model holds whole steps only.
     """
     check_kinds(model, loss, optimizer)
-    check_positive(epochs=epochs, batch_size=batch_size)
+    check_positive(epochs=epochs, batch_size=batch_size, every=every)
     check_seed(seed)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
     told = listeners([Progress(), *callbacks] if progress else callbacks)
@@ -104,18 +114,26 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     _check_batches(model, len(samples), batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
-        schedule.begin(epochs, -(-len(samples) // batch), validation is not None)
     count = threads_for(step_work(model, batch), threads)
     rng = np.random.default_rng(seed)
     source = Source(samples, targets, np.arange(len(samples)), weights)
 
-    if seed is not None:
-        for stream, layer in enumerate(dropouts(model)):
-            layer.reseed(seed, stream)
-    model.train()
     training = Training(model, loss, optimizer, History(), schedule)
     training.epochs, training.validating = epochs, validation is not None
+    conditions = {
+        "samples": len(samples), "batch_size": batch, "shuffle": shuffle, "seed": seed,
+        "loss": type(loss).__name__,
+    }  # fmt: skip
+    state = TrainingState(training, source.order, rng, [schedule, *told], conditions)
     with _clipping(optimizer, clip_norm, clip_value):
+        checkpoints = Checkpoints(state, checkpoint, every, resume)
+        if schedule is not None:
+            left = epochs - training.epoch
+            schedule.begin(left, -(-len(samples) // batch), validation is not None)
+        if seed is not None and training.epoch == 0:
+            for stream, layer in enumerate(dropouts(model)):
+                layer.reseed(seed, stream)
+        model.train()
         steps = Steps(training, source, batch, count)
         training.batches = steps.runner.batches
 
@@ -126,8 +144,8 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
         with steps:
             try:
                 notify(told, "on_train_begin", training)
-                for epoch in range(1, epochs + 1):
-                    training.epoch = epoch
+                while training.epoch < epochs and not training.stop:
+                    training.epoch += 1
                     notify(told, "on_epoch_begin", training)
                     started = time.perf_counter()
                     if shuffle:
@@ -147,8 +165,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                     if schedule is not None:
                         schedule.epoch_done(training.history)
                     notify(told, "on_epoch_end", training)
-                    if training.stop:
-                        break
+                    checkpoints.save_if_due()
             finally:
                 steps.count()
                 notify(told, "on_train_end", training)

@@ -15,6 +15,7 @@ from fastnn.cli.export import export
 from fastnn.cli.info import info
 from fastnn.cli.plot import plot
 from fastnn.cli.predict import predict
+from fastnn.cli.sweep import sweep
 from fastnn.cli.train import train
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info, export):
+for command in (train, evaluate, predict, plot, info, sweep, export):
     app.command()(command)
 
 

@@ -50,6 +50,13 @@ def is_path(dataset: str) -> bool:
     return datasets.is_path(dataset)
 
 
+def read_settled(settings: Settings) -> Dataset:
+    """Read the data set, or the table, that settings name."""
+    if is_path(settings.dataset):
+        return read_own(settings)
+    return read_dataset(settings.dataset, settings.subset)
+
+
 def read_own(settings: Settings) -> Dataset:
     """Read the table that settings name; one that cannot be learned from ends the command."""
     from fastnn import datasets

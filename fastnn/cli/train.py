@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, is_path, read_dataset, read_own
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
 from fastnn.settings import (
@@ -19,6 +20,7 @@ from fastnn.settings import (
     LOSSES,
     NORMS,
     SCHEDULES,
+    SettingError,
     Settings,
 )
 
@@ -44,6 +46,7 @@ def _choice(names: Iterable[str]) -> str:
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
     hidden: Annotated[
         list[int] | None,
@@ -167,6 +170,18 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Epochs that plateau waits. [default: 5]")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="File to keep the state of the run in, for --resume."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Epochs from one checkpoint to the next.")] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from --checkpoint, where there is one, with its settings.",
+        ),
+    ] = False,
 ) -> None:
     """Train a network; write the model, its history and pictures."""
     with reported_errors():
@@ -179,17 +194,21 @@ def train(
             clip_value=clip_value, early_stopping=early_stopping, step_size=step_size, gamma=gamma,
             milestones=tuple(milestones or ()), warmup=warmup, patience=patience,
         )  # fmt: skip
-        folder = out or Path("runs", Path(dataset).stem)
+        check_checkpoint(checkpoint, every, resume)
+        if checkpoint is not None and resume:
+            settings = resumed(checkpoint, settings, is_told(context))
+        folder = out or Path("runs", Path(settings.dataset).stem)
         check_folder(folder)
+        check_apart(checkpoint, folder)
 
         from fastnn.runs import Run
 
-        data = read_own(settings) if is_path(dataset) else read_dataset(dataset, subset)
+        data = read_settled(settings)
         run = Run(settings, data)
         print_summary(data)
         _print_plan(run)
-        _announce_compilation(dtype)
-        _train(run, folder)
+        _announce_compilation(settings.dtype)
+        _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)
         run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
@@ -207,12 +226,16 @@ def _test_result(run: Run) -> str:
     return f"test accuracy {run.test.accuracy:.2%}, test loss {run.test.loss:.4g}"
 
 
-def _train(run: Run, folder: Path) -> None:
+def _train(run: Run, folder: Path, **checkpoints) -> None:
     """Train; when that ends early, keep what there is."""
+    from fastnn.container import ModelFileError
     from fastnn.steps import NonFiniteLossError
 
     try:
-        run.train(progress=sys.stdout is not None and sys.stdout.isatty())
+        shown = sys.stdout is not None and sys.stdout.isatty()
+        run.train(progress=shown, **checkpoints)
+    except ModelFileError as error:
+        raise SettingError("checkpoint", str(error)) from None
     except KeyboardInterrupt:
         if run.optimizer.steps == 0:
             fail("interrupted before the first step; nothing is written", _INTERRUPTED)

@@ -10,9 +10,10 @@ from fastnn.plots.curves import comparison, curves
 from fastnn.plots.decision import decision
 from fastnn.plots.mistakes import mistakes
 from fastnn.plots.predictions import predictions
+from fastnn.plots.sweep import sweep
 from fastnn.plots.weights import weights
 
 __all__ = [
     "calibration", "comparison", "confusion", "curves", "decision", "mistakes", "predictions",
-    "weights",
+    "sweep", "weights",
 ]  # fmt: skip

@@ -458,6 +458,12 @@ def test_a_tensor_of_another_shape_or_dtype(tensor, found, saved):
     assert f"found tensor '1.weight' {found}; expected" in message
 
 
+def test_a_layer_far_larger_than_the_file_is_refused_before_memory_is_taken(saved):
+    rewrite(saved, in_layer(1, arguments={"in_features": 10**6, "out_features": 10**9}))
+    found = "found tensor '1.weight' of shape (5, 3) and float32; expected (1000000000, 1000000)"
+    assert found in refused(saved)
+
+
 # files that torch wrote
 
 

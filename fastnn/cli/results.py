@@ -1,0 +1,163 @@
+"""What came of a sweep: a table of the best settings, the best model, a picture."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fastnn.cli.tables import print_table
+from fastnn.search import READERS, key_of
+from fastnn.settings import Settings
+
+if TYPE_CHECKING:
+    from fastnn.datasets import Dataset
+    from fastnn.sweeps import Result, Sweep
+
+PICTURE = "sweep.png"
+_TABLE_ROWS = 10
+
+
+def _varied(results: Collection[Result]) -> list[str]:
+    """Settings that were chosen: of more than one value, and not all an optimizer's default."""
+    names = [
+        name
+        for name in READERS
+        if len({getattr(each.settings, name) for each in results}) > 1
+        and not all(_is_default(each.settings, name) for each in results)
+    ]
+    return names or ["hidden"]
+
+
+def _is_default(settings: Settings, name: str) -> bool:
+    """Whether a setting is what the optimizer brings with it."""
+    usual = Settings(optimizer=settings.optimizer)
+    return name != "optimizer" and getattr(settings, name) == getattr(usual, name)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def score_of(result: Result | None) -> str:
+    """A run's score on the validation rows, for people."""
+    if result is None or result.outcome != "finished":
+        return "-"
+    if result.val_accuracy is not None:
+        return f"{result.val_accuracy:.2%}"
+    return f"loss {result.val_loss:.4g}"
+
+
+def print_results(found: Sweep) -> None:
+    """Print the best settings, those that differ by the seed alone in one row."""
+    results = list(found.results.values())
+    names = [name for name in _varied(results) if name != "seed"] or ["hidden"]
+    groups: dict[tuple, list[Result]] = defaultdict(list)
+    for each in results:
+        groups[tuple(getattr(each.settings, name) for name in names)].append(each)
+    ranked = sorted(groups.items(), key=lambda group: _mean_rank(group[1]), reverse=True)
+    seeds = max(map(len, groups.values())) > 1
+    classifies = found.best is not None and found.best.val_accuracy is not None
+    titles = [name.replace("_", " ") for name in names]
+    titles += ["runs"] * seeds + ["accuracy" if classifies else "loss"]
+    rows = [
+        [
+            *map(_text, values),
+            *[str(len(group))] * seeds,
+            _spread(group, classifies),
+        ]
+        for values, group in ranked[:_TABLE_ROWS]
+    ]
+    typer.echo("on the rows that validate" + (", mean ± deviation over the seeds" if seeds else ""))
+    print_table(titles, rows)
+    if len(ranked) > _TABLE_ROWS:
+        typer.echo(f"and {len(ranked) - _TABLE_ROWS:,} more, in results.jsonl")
+
+
+def _mean_rank(group: list[Result]) -> tuple:
+    """What is greater for better settings: by the mean over the seeds."""
+    finished = [each for each in group if each.outcome == "finished"]
+    accuracy = [each.val_accuracy for each in finished if each.val_accuracy is not None]
+    loss = [each.val_loss for each in finished if each.val_loss is not None]
+    return (
+        len(finished) == len(group),
+        statistics.mean(accuracy) if accuracy else 0.0,
+        -statistics.mean(loss) if loss else float("-inf"),
+    )
+
+
+def _spread(group: list[Result], classifies: bool) -> str:
+    """Mean score over the seeds, and how far they are from it."""
+    name, form, factor = (
+        ("val_accuracy", "{:.2f}", 100) if classifies else ("val_loss", "{:.4g}", 1)
+    )
+    scores = [score for each in group if (score := getattr(each, name)) is not None]
+    if len(scores) < len(group) or any(each.outcome != "finished" for each in group):
+        return "not finite"
+    text = form.format(factor * statistics.mean(scores))
+    if len(scores) > 1:
+        text += f" ± {factor * statistics.stdev(scores):.2g}"
+    return text + "%" * classifies
+
+
+def print_best(found: Sweep, data: Dataset) -> None:
+    """Say which model is kept, and how it does on the test rows."""
+    import fastnn
+    from fastnn.scores import regression_scores
+    from fastnn.sweeps import BEST
+
+    assert found.best is not None
+    best, model = found.best, fastnn.load(found.folder / BEST)
+    chosen = _varied(found.results.values())
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {_text(getattr(best.settings, name))}" for name in chosen
+    )
+    if data.classes:
+        loss = fastnn.CrossEntropyLoss()
+        result = fastnn.evaluate(model, data.x_test, data.y_test, loss=loss)
+        test = f"test accuracy {result.accuracy:.2%}"
+    else:
+        scores = regression_scores(data.y_test, fastnn.predict(model, data.x_test)[:, 0])
+        test = f"test r2 {scores['r2']:.4f}"
+    typer.echo(f"best: {told}: validation {score_of(best)}, {test}")
+
+
+def print_comparison(found: Sweep, torch_rate: float, torch_scores: list[float]) -> None:
+    """Say how many models a second PyTorch trains beside fastnn, and how good they are."""
+    import torch
+
+    results = [found.results[key_of(each)] for each in found.points]
+    classifies = found.best is not None and found.best.val_accuracy is not None
+    name, form = ("val_accuracy", "{:.2%}") if classifies else ("val_loss", "{:.4g}")
+    scores = [score for each in results if (score := getattr(each, name)) is not None]
+    mean, theirs = (form.format(statistics.mean(some)) for some in (scores, torch_scores))
+    what = "accuracy" if classifies else "loss"
+    typer.echo(
+        f"PyTorch {torch.__version__}: {torch_rate:.3g} models a second; mean validation {what} "
+        f"{theirs}, fastnn's {mean}"
+    )
+    if found.rate:
+        typer.echo(f"fastnn trains {found.rate / torch_rate:.3g} times as many models a second")
+
+
+def write_picture(found: Sweep) -> list[str]:
+    """Draw scores against settings; give the names of all files of the sweep."""
+    from fastnn import plots
+    from fastnn.sweeps import BEST, RESULTS
+
+    results = list(found.results.values())
+    classifies = found.best is not None and found.best.val_accuracy is not None
+    name = "val_accuracy" if classifies else "val_loss"
+    scores = [getattr(each, name) if each.outcome == "finished" else None for each in results]
+    settings = {
+        name.replace("_", " "): [getattr(each.settings, name) for each in results]
+        for name in _varied(results)
+    }
+    label = "validation accuracy" if classifies else "validation loss"
+    plots.sweep(settings, scores, label, found.folder / PICTURE, higher_is_better=classifies)
+    return [RESULTS, BEST, PICTURE]

@@ -1,0 +1,69 @@
+"""Checkpoints on the command line: where they are, and the settings of the run that wrote one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fastnn.settings import SettingError, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
+    """See that options of checkpoints make sense, and that one can be written there."""
+    from fastnn.files import check_writable
+
+    if path is None and resume:
+        raise SettingError("resume", "give the file with --checkpoint")
+    if path is None and every != 1:
+        raise SettingError("every", "give a file with --checkpoint")
+    if every < 1:
+        raise SettingError("every", f"{every}; expected a positive integer")
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(path)
+    except OSError as error:
+        raise SettingError("checkpoint", f"cannot write {path}: {error.strerror}") from None
+
+
+def check_apart(path: Path | None, folder: Path) -> None:
+    """See that the files of a run do not take the place of its checkpoint."""
+    from fastnn.runs import FILES
+
+    if path is not None and path.resolve() in {(folder / name).resolve() for name in FILES}:
+        raise SettingError("checkpoint", f"{path} is a file that the run writes; name another")
+
+
+def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Settings:
+    """Settings of the run that wrote a checkpoint, with those told anew that may change.
+
+    Another that is told and differs is refused. Where there is no file yet, the settings given.
+    """
+    from fastnn.container import ModelFileError
+    from fastnn.runs import MAY_CHANGE, settings_in
+
+    if not path.exists():
+        typer.echo(f"there is no {path} yet: beginning with the first epoch")
+        return given
+    try:
+        settings = settings_in(path)
+    except ModelFileError as error:
+        raise SettingError("checkpoint", str(error)) from None
+    for name in filter(is_told, vars(given)):
+        told, before = getattr(given, name), getattr(settings, name)
+        if name in MAY_CHANGE:
+            setattr(settings, name, told)
+        elif told != before:
+            raise SettingError(name, f"{told}; the run that wrote {path} has {before}")
+    return settings
+
+
+def is_told(context: typer.Context) -> Callable[[str], bool]:
+    """Whether an option is on the command line, by its name."""
+    return lambda name: getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"

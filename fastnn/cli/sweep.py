@@ -1,0 +1,222 @@
+"""`fastnn sweep`: many networks on one data set, over processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled
+from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
+from fastnn.cli.summary import print_summary
+from fastnn.search import grid, read_choices, sample
+from fastnn.settings import SettingError, Settings
+
+if TYPE_CHECKING:
+    from fastnn.datasets import Dataset
+    from fastnn.sweeps import Sweep
+
+_INTERRUPTED = 130
+
+
+def _choice(description: str):
+    return typer.Option(metavar="A,B,...", help=description)
+
+
+Texts = list[str] | None
+
+
+def sweep(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
+    hidden: Annotated[
+        Texts, _choice("Widths: 32,64,128; 64-32 for two layers, 0 for none. [default: 100]")
+    ] = None,
+    activation: Annotated[Texts, _choice("As in train, and so below.")] = None,
+    dropout: Annotated[Texts, _choice("Shares dropped behind each activation.")] = None,
+    loss: Annotated[Texts, _choice("Losses.")] = None,
+    optimizer: Annotated[Texts, _choice("Optimizers.")] = None,
+    lr: Annotated[Texts, _choice("Learning rates, or with --random a range 0.001:0.1.")] = None,
+    momentum: Annotated[Texts, _choice("Momenta, for those with sgd alone.")] = None,
+    weight_decay: Annotated[Texts, _choice("Weight decays.")] = None,
+    schedule: Annotated[Texts, _choice("Schedules.")] = None,
+    batch_size: Annotated[Texts, _choice("Rows in a step.")] = None,
+    epochs: Annotated[Texts, _choice("Passes over the rows.")] = None,
+    seed: Annotated[Texts, _choice("Seeds; with several, settings rank by their mean.")] = None,
+    random: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train N random combinations. [default: all there are]"),
+    ] = None,
+    search_seed: Annotated[int, typer.Option(help="Seed of --random.")] = 0,
+    subset: Annotated[
+        int | None, typer.Option(help="Training rows to take. [default: all]")
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="Share of them to rank by; with 0, the test rows do that.")
+    ] = Settings.validation,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
+    target: Annotated[
+        str | None, typer.Option(help="Of a file: as in train, and so below.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
+    impute: Annotated[bool, typer.Option("--impute", help="Fill missing values.")] = False,
+    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN")] = None,
+    categorical: Annotated[list[str] | None, typer.Option(metavar="COLUMN")] = None,
+    test: Annotated[float, typer.Option(help="Share of rows to hold out.")] = Settings.test,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes, of one thread each. [default: one a core]")
+    ] = None,
+    torch: Annotated[
+        bool, typer.Option("--torch", help="Train them by PyTorch, too, and compare the time.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in the folder, or add to it.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files. [default: runs/DATASET-sweep]")
+    ] = None,
+) -> None:
+    """Train a network for each combination of settings; keep the best and all results."""
+    with reported_errors():
+        texts = {
+            "hidden": hidden, "activation": activation, "dropout": dropout, "loss": loss,
+            "optimizer": optimizer, "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
+            "schedule": schedule, "batch_size": batch_size, "epochs": epochs, "seed": seed,
+        }  # fmt: skip
+        choices = {name: read_choices(name, ",".join(text)) for name, text in texts.items() if text}
+        fixed = {
+            "dataset": dataset, "subset": subset, "validation": validation, "dtype": dtype,
+            "threads": 1, "target": target, "task": task, "impute": impute,
+            "drop": tuple(drop or ()), "categorical": tuple(categorical or ()), "test": test,
+        }  # fmt: skip
+        for name, number in (("random", random), ("jobs", jobs)):
+            if number is not None and number < 1:
+                raise SettingError(name, f"{number}; expected a positive integer")
+        points = (
+            grid(fixed, choices) if random is None else sample(fixed, choices, random, search_seed)
+        )
+        folder = out or Path("runs", f"{Path(dataset).stem}-sweep")
+        if torch:
+            _check_torch()
+        check_folder(folder)
+        found = _open(points, folder, resume)
+        data = read_settled(points[0])
+        _check_points(points, data)
+        print_summary(data)
+        _run(found, data, jobs or _cores())
+        if found.best is None or found.best.outcome != "finished":
+            fail(f"no run came to its end: see {folder / 'results.jsonl'}")
+        print_results(found)
+        print_best(found, data)
+        if torch:
+            _compare(found, data, jobs or _cores())
+        typer.echo(f"{folder}: {', '.join(write_picture(found))}")
+
+
+def _cores() -> int:
+    from kernels import host
+
+    return host.cores()
+
+
+def _check_torch() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        raise SettingError("torch", "PyTorch is not installed; pip install torch")
+
+
+def _check_points(points: list[Settings], data: Dataset) -> None:
+    """See that all settings fit the data, before any is trained."""
+    from fastnn.runs import Run
+
+    Run(points[0], data)
+    for loss in {each.loss for each in points}:
+        dataclasses.replace(points[0], loss=loss).choose_loss(data.task)
+
+
+def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
+    """The sweep in a folder; one that is there is not begun anew, and a damaged one is refused."""
+    from fastnn.sweeps import RESULTS, Sweep, SweepFileError
+
+    try:
+        found = Sweep(points, folder)
+    except SweepFileError as error:
+        fail(str(error))
+    if found.results and not resume:
+        raise SettingError(
+            "resume",
+            f"{folder / RESULTS} has {len(found.results)} results; add --resume to go on with "
+            "them, or --out for another folder",
+        )
+    for result in found.results.values():
+        if result.settings.dataset != points[0].dataset:
+            raise SettingError("dataset", f"{folder / RESULTS} is of {result.settings.dataset}")
+    return found
+
+
+def _run(found: Sweep, data: Dataset, jobs: int) -> None:
+    """Train what is left to train, with a progress bar on a terminal."""
+    left = len(found.left)
+    done = len(found.points) - left
+    typer.echo(
+        f"{left:,} models to train on {jobs} processes" + (f", {done:,} are done" if done else "")
+    )
+    if not left:
+        return
+    try:
+        with _progress(left) as show:
+            for _ in found.run(data, jobs):
+                note = f"{found.rate:.1f} a second  best {score_of(found.best)}"
+                show(found.trained, note)
+    except KeyboardInterrupt:
+        fail(
+            f"interrupted after {found.trained:,} of {left:,} models; --resume goes on",
+            _INTERRUPTED,
+        )
+    except Exception as error:
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        if not isinstance(error, TerminatedWorkerError):
+            raise
+        fail(
+            f"a process was ended from outside after {found.trained:,} of {left:,} models, perhaps "
+            "for want of memory; --resume goes on, --jobs takes fewer"
+        )
+    typer.echo(
+        f"{found.trained:,} models in {found.seconds:.3g} s: {found.rate:.3g} models a second"
+    )
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar on a terminal, nothing elsewhere; gives what moves it."""
+    if not sys.stdout.isatty():
+        yield lambda count, note: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    note = TextColumn("{task.fields[note]}")
+    with Progress(
+        TextColumn("models"), BarColumn(), MofNCompleteColumn(), Remaining(), note
+    ) as bar:
+        task = bar.add_task("models", total=total, note="")
+        yield lambda count, text: bar.update(task, completed=count, note=text)
+
+
+def _compare(found: Sweep, data: Dataset, jobs: int) -> None:
+    """Train the same networks by PyTorch, and say how long both took and how good both are."""
+    from fastnn.sweeps import run_in_torch
+
+    total, seconds, scores = len(found.points), 0.0, []
+    with _progress(total) as show:
+        for count, (seconds, result) in enumerate(run_in_torch(found.points, data, jobs), 1):
+            scores.append(result["val_accuracy"] if data.classes else result["val_loss"])
+            show(count, f"PyTorch: {count / seconds:.1f} a second")
+    print_comparison(found, total / seconds, scores)

@@ -1,0 +1,242 @@
+"""The file under models and checkpoints: tensors and a JSON description, in safetensors.
+
+safetensors' metadata has one entry, `fastnn`: JSON with the format's version, what the file is
+about, and a checksum over all of it, which a program that changes the file may leave out. Reading
+executes nothing that is in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMAT_VERSION = 1
+"""Version of the format that is written; those before are read, too."""
+
+METADATA_KEY = "fastnn"
+"""Entry of safetensors' metadata that is ours."""
+
+_DTYPES: dict[Any, np.dtype] = {
+    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"),
+    "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
+}  # fmt: skip
+_LONGEST = 1000  # letters of a message
+_LENGTH = 8  # bytes before the header, which say how long it is
+_TENSOR, _NUMBER = "$tensor", "$number"
+
+
+class ModelFileError(ValueError):
+    """A file is no whole model or checkpoint of fastnn's, or not the one that was expected.
+
+    The message names the file, and says what was found in it.
+    """
+
+
+def packed(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The bytes of a file with these tensors, and this description beside version and checksum.
+
+    Raises ValueError for a description with numbers that are not finite.
+    """
+    description = {"format_version": FORMAT_VERSION, **description}
+    # safetensors writes the memory of an array as it lies, whatever its strides.
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    description["checksum"] = _checksum(description, tensors)
+    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
+    return safetensors.numpy.save(tensors, metadata)
+
+
+class Content(NamedTuple):
+    """What is in a file: `description` is None in another's, `checked` says if by a checksum."""
+
+    description: dict[str, Any] | None
+    tensors: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    checked: bool
+
+
+def read(path: str | os.PathLike[str]) -> Content:
+    """Read a safetensors file, fastnn's or another's.
+
+    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
+    ModelFileError, which names the file, for one that is damaged or of another kind.
+    """
+    with named(path):
+        content = _content(path)
+        tensors, metadata = _tensors(content), _metadata(content)
+        description, checked = None, False
+        if METADATA_KEY in metadata:
+            description = _description(metadata[METADATA_KEY])
+            checked = _check_checksum(description, tensors)
+    return Content(description, tensors, metadata, checked)
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have a ModelFileError of the block begin with the file's name, and be a line."""
+    try:
+        yield
+    except ModelFileError as error:
+        line = " ".join(str(error).split())
+        if len(line) > _LONGEST:  # what is in a file may be of any length
+            line = f"{line[:_LONGEST]} ..."
+        raise ModelFileError(f"{os.fspath(path)}: {line}") from error.__cause__
+
+
+# -------------------------------------------------------------- trees of values and arrays
+
+
+def separated(tree: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
+    """A tree of dicts, lists, plain values and arrays as JSON has it, and its arrays by name.
+
+    Tuples become lists. Raises TypeError, naming the place, for other things.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    return _plain(tree, name, tensors), tensors
+
+
+def joined(plain: Any, tensors: Mapping[str, np.ndarray]) -> Any:
+    """The tree of which `separated` made such values and tensors; raise KeyError if one lacks."""
+    if isinstance(plain, list):
+        return [joined(each, tensors) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if _TENSOR in plain:
+        return tensors[plain[_TENSOR]]
+    if _NUMBER in plain:
+        return float(plain[_NUMBER])
+    return {key: joined(each, tensors) for key, each in plain.items()}
+
+
+def _plain(tree: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
+    if isinstance(tree, np.generic):
+        tree = tree.item()
+    if isinstance(tree, np.ndarray):
+        if tree.dtype.newbyteorder("<") not in _DTYPES.values():
+            raise TypeError(f"{name} is an array of {tree.dtype}, which a checkpoint cannot keep")
+        tensors[name] = tree
+        return {_TENSOR: name}
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return {_NUMBER: str(tree)}
+    if tree is None or isinstance(tree, (str, int, float)):
+        return tree
+    if isinstance(tree, (list, tuple)):
+        return [_plain(each, f"{name}.{i}", tensors) for i, each in enumerate(tree)]
+    if isinstance(tree, dict) and not any(
+        not isinstance(key, str) or key.startswith("$") for key in tree
+    ):
+        return {key: _plain(each, f"{name}.{key}", tensors) for key, each in tree.items()}
+    raise TypeError(
+        f"{name} is {tree!r}; a checkpoint keeps None, numbers, text, arrays, and lists and dicts "
+        "(by text that does not begin with $) of them"
+    )
+
+
+# -------------------------------------------------------------- from a file's bytes
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a file whose beginning says that they are a safetensors file's."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError("found no ordinary file; expected a model saved by fastnn")
+        beginning = file.read(_LENGTH)
+        header = int.from_bytes(beginning, "little")
+        if len(beginning) < _LENGTH or header > status.st_size - _LENGTH:
+            raise _not_whole(status.st_size, "its header is longer than the file")
+        return beginning + file.read()
+
+
+def _not_whole(size: int, reason: str) -> ModelFileError:
+    return ModelFileError(
+        f"found {size:,} bytes that are no whole safetensors file ({reason}); "
+        "expected a model saved by fastnn"
+    )
+
+
+def _tensors(content: bytes) -> dict[str, np.ndarray]:
+    try:
+        entries = safetensors.deserialize(content)
+    except safetensors.SafetensorError as error:
+        reason = str(error).removeprefix("Error while deserializing: ")
+        raise _not_whole(len(content), reason) from error
+    by_name = dict(entries)  # in no order that is told
+    return {name: _array(name, by_name[name]) for name in sorted(by_name)}
+
+
+def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
+        return upper.view("<f4").reshape(entry["shape"])
+    if entry["dtype"] not in _DTYPES:
+        raise ModelFileError(
+            f"found tensor {name!r} of {entry['dtype']}; expected one of BF16, {', '.join(_DTYPES)}"
+        )
+    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """Metadata of a safetensors file that is known to be whole."""
+    length = int.from_bytes(content[:_LENGTH], "little")
+    return json.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
+
+
+def _description(text: str) -> dict[str, Any]:
+    """Read what a file says of itself; check its version."""
+    try:
+        description = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"found an architecture that cannot be read: {error}") from error
+    _check_version(description)
+    return description
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds the number {name}, expected finite ones")
+
+
+def _check_version(description: Any) -> None:
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if type(version) is not int or version < 1 or "model" not in description:
+        raise ModelFileError(
+            f"found an architecture of format version {version!r}; expected 1 to {FORMAT_VERSION}"
+        )
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"found format version {version}; expected at most {FORMAT_VERSION}: a newer fastnn "
+            "wrote this file, and is needed to read it"
+        )
+
+
+def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> bool:
+    """Take the checksum out of a description, and see that it is right; say if there was one."""
+    expected = description.pop("checksum", None)
+    if expected is not None and (found := _checksum(description, tensors)) != expected:
+        raise ModelFileError(
+            f"found contents with checksum {found}; expected {expected}: the file is damaged"
+        )
+    return expected is not None
+
+
+def _checksum(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of all that is in a file."""
+    checksum = zlib.crc32(json.dumps(description, sort_keys=True).encode())
+    for part in _parts(tensors):
+        checksum = zlib.crc32(part, checksum)
+    return checksum
+
+
+def _parts(tensors: Mapping[str, np.ndarray]) -> Iterator[Any]:
+    for name, array in sorted(tensors.items()):
+        yield f"{name} {array.dtype.name} {array.shape}".encode()
+        yield array.astype(array.dtype.newbyteorder("<"), "C", copy=False).data

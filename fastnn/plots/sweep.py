@@ -1,0 +1,106 @@
+"""A sweep's scores against each setting that it chose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.plots.style import INKS, new_figure, plain, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = 3
+_MOST_TICKS = 12
+
+
+def sweep(
+    settings: Mapping[str, Sequence[Any]],
+    scores: Sequence[float | None],
+    score: str = "validation accuracy",
+    path: str | os.PathLike[str] | None = None,
+    higher_is_better: bool = True,
+) -> Figure:
+    """Plot the score of each run against each setting; return the figure, written to `path`.
+
+    `settings` holds a list for each setting, as long as `scores`; there is a panel for each. Runs
+    are dots, the line leads through the medians at each value, and the best run is ringed. Numbers
+    that span more than a decade lie on a logarithmic axis, those that are few, and names, side by
+    side. Runs with a score that is None or not finite are left out.
+
+    Raises ValueError where there is no setting or no score, or lists are of differing lengths, and
+    OSError when `path` cannot be written.
+    """
+    values = np.array(scores, np.float64)
+    if not settings or any(len(column) != len(values) for column in settings.values()):
+        raise ValueError(
+            f"settings hold {[len(column) for column in settings.values()]} entries; expected at "
+            f"least one list of {len(values)}, one entry for each score"
+        )
+    finite = np.flatnonzero(np.isfinite(values)).tolist()
+    if not finite:
+        raise ValueError("no run has a finite score")
+    values = values[finite]
+    best = int(values.argmax() if higher_is_better else values.argmin())
+    columns = min(len(settings), _COLUMNS)
+    rows = -(-len(settings) // columns)
+    figure = new_figure(0.8 + 3.4 * columns, 0.4 + 2.8 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes, (name, column) in zip(panels.flat, settings.items(), strict=False):
+        _panel(axes, name, [column[i] for i in finite], values, best)
+    for axes in panels.flat[len(settings) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(score)
+    if "accuracy" in score:
+        from matplotlib.ticker import PercentFormatter
+
+        panels[0, 0].yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    return save(figure, path)
+
+
+def _panel(axes: Axes, name: str, column: list, scores: np.ndarray, best: int) -> None:
+    values = sorted(set(column), key=_order)
+    places = _places(axes, values)
+    x = np.array([places[value] for value in column])
+    medians = [(place, np.median(scores[x == place])) for place in sorted(set(places.values()))]
+    if len(medians) <= _MOST_TICKS:  # of a random search, each value is there once
+        axes.plot(*zip(*medians, strict=True), color="0.4", linewidth=1.4, zorder=1)
+    axes.plot(x, scores, "o", color=INKS[0], markersize=5, alpha=0.6, markeredgewidth=0)
+    axes.plot(
+        x[best], scores[best], "o", markersize=11, markerfacecolor="none",
+        markeredgecolor=INKS[1], markeredgewidth=1.8,
+    )  # fmt: skip
+    axes.set_xlabel(name)
+    plain(axes)
+
+
+def _places(axes: Axes, values: list) -> dict[Any, float]:
+    """Where values lie on an axis: at their numbers where there are many, else side by side."""
+    numeric = all(isinstance(value, (int, float)) for value in values)
+    if len(values) <= _MOST_TICKS or not numeric:
+        axes.set_xticks(range(len(values)), [_text(value) for value in values])
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        if sum(len(_text(value)) for value in values) > 30:
+            axes.tick_params("x", labelrotation=45)
+        return {value: float(place) for place, value in enumerate(values)}
+    if values[0] > 0 and values[-1] / values[0] > 10:
+        axes.set_xscale("log")
+    return {value: float(value) for value in values}
+
+
+def _order(value: Any) -> tuple:
+    """Numbers by size, widths by number of layers and size, the rest by name."""
+    if isinstance(value, tuple):
+        return len(value), value
+    return (0, value) if isinstance(value, (int, float)) else (1, str(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
