@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
@@ -61,7 +62,7 @@ CONSTRAINTS: dict[str, list] = {
 class BaseMLP(BaseEstimator):
     """Parameters, validation and fitting of the two estimators."""
 
-    _parameter_constraints: dict[str, list] = CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, list]] = CONSTRAINTS
 
     # Set by the constructors of the two estimators.
     hidden_layer_sizes: Any
@@ -159,7 +160,8 @@ class BaseMLP(BaseEstimator):
             return min(200, samples)
         if self.batch_size > samples:
             warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                "clipped",
                 stacklevel=6,
             )
         return int(min(self.batch_size, samples))
@@ -181,7 +183,7 @@ class BaseMLP(BaseEstimator):
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._out_activation()
         self.coefs_, self.intercepts_ = [], []
-        for inputs, width in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, width in pairwise(sizes):
             bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + width))
             uniform = self._random_state.uniform
             self.coefs_.append(uniform(-bound, bound, (inputs, width)).astype(dtype, copy=False))

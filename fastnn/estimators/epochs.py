@@ -85,9 +85,8 @@ class Epochs:
             steps = np.arange(first + 1, first + 1 + self.batches)
             bias = 1.0 - optimizer.beta2**steps  # type: ignore[attr-defined]
             self._settings[:, 1] = self._epsilon / np.sqrt(bias)
-        done = 0
         try:
-            for done in runner.slices():
+            for _ in runner.slices():
                 pass
         finally:
             optimizer.steps = first + runner.ticks - ticks
@@ -95,7 +94,7 @@ class Epochs:
                 layer.drawn = count + runner.ticks - ticks
             if self._epsilon is not None:
                 optimizer.eps = self._epsilon  # type: ignore[attr-defined]
-        if done < self.batches:
+        if runner.ticks - ticks < self.batches:
             return np.nan
         total = runner.totals[0] * self._network.loss_scale + self._program.penalties.sum()
         if self._constants is not None:

@@ -53,7 +53,7 @@ class Network:
                 layers.append(kind())
             if layers and dropout > 0:
                 layers.append(Dropout(dropout))
-            linear = Linear(*coef.shape, dtype=coef.dtype, init="zeros")
+            linear = Linear(coef.shape[0], coef.shape[1], dtype=coef.dtype, init="zeros")
             linear._weight.assign(coef.T)
             linear._bias.assign(intercept)
             linear._bias.decays = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
@@ -26,7 +28,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     for `class_weight`.
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list]] = {
         **CONSTRAINTS,
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
