@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +17,10 @@ from fastnn.training import Training
 
 _SMALLEST_RATE = 1e-6  # an adaptive learning rate ends there
 _SLOWING = 5.0
+_NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
 
 
 def make_optimizer(estimator, network: Network) -> Optimizer:
@@ -109,14 +112,11 @@ class Stochastic:
             notify(self._told, "on_epoch_begin", self._training)
         started = time.perf_counter()
         if estimator.shuffle:
-            # The draws of sklearn.utils.shuffle: one random_state gives the same batches.
-            order = np.arange(len(epochs.order))
-            random_state.shuffle(order)
-            epochs.order[:] = epochs.order[order]
+            epochs.shuffle(random_state)
         loss = epochs.run()
         seconds = time.perf_counter() - started
-        if not np.isfinite(loss):
-            check_finite(self._network, stopped=True)
+        if loss is None:
+            raise ValueError(_NOT_FINITE)
         estimator.n_iter_ += 1
         estimator.t_ += len(epochs.order)
         estimator.loss_ = loss
@@ -139,18 +139,21 @@ class Stochastic:
         return self._stuck()
 
     def _watch(self) -> float | None:
-        """Count epochs without improvement; give the validation score if there is one."""
+        """Count epochs without improvement; give the validation score if there is one.
+
+        What is NaN counts as an improvement, as in scikit-learn.
+        """
         estimator, score = self._estimator, None
         if self._validation is None:
-            better = estimator.loss_ <= estimator.best_loss_ - estimator.tol
-            estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
+            better = not estimator.loss_ > estimator.best_loss_ - estimator.tol
+            if estimator.loss_ < estimator.best_loss_:
+                estimator.best_loss_ = estimator.loss_
         else:
             score, loss = self._validation.compute()
             estimator.validation_scores_.append(score)
             estimator.validation_loss_curve_.append(loss)
             if estimator.verbose:
                 print(f"Validation score: {score:f}")
-            # A score that is NaN counts as no worse, as theirs does.
             better = not score < estimator.best_validation_score_ + estimator.tol
             if score > estimator.best_validation_score_:
                 estimator.best_validation_score_ = score
@@ -180,14 +183,10 @@ class Stochastic:
         return over
 
 
-def check_finite(network: Network, stopped: bool = False) -> None:
-    """Raise ValueError for weights that are not finite, or a loss that was not."""
-    arrays: list[Any] = [*network.coefs, *network.intercepts]
-    if stopped or not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError(
-            "Solver produced non-finite parameter weights. The input data may contain large values "
-            "and need to be preprocessed."
-        )
+def check_finite(network: Network) -> None:
+    """Raise ValueError for weights that are not finite."""
+    if not all(np.isfinite(array).all() for array in [*network.coefs, *network.intercepts]):
+        raise ValueError(_NOT_FINITE)
 
 
 def _copy(values, arrays) -> None:
