@@ -48,9 +48,8 @@ def test_class_weight_of_several_labels(data, fitted):
     _, X, y = data("labels")
     weights = [{0: 1.0, 1: 5.0}] * y.shape[1]
     model = fitted(MLPClassifier(class_weight=weights, max_iter=5, random_state=0), X, y)
-    assert (
-        model.coefs_[0] != fitted(MLPClassifier(max_iter=5, random_state=0), X, y).coefs_[0]
-    ).any()
+    plain = fitted(MLPClassifier(max_iter=5, random_state=0), X, y)
+    assert (model.coefs_[0] != plain.coefs_[0]).any()
 
 
 def test_a_heavy_class_is_found_more_often(data, fitted):
@@ -83,7 +82,7 @@ def test_errors_are_theirs(data, pair):
     both("fit", {}, X, np.linspace(0, 1, len(y)))
     both("fit", {}, X * np.nan, y)
     both("fit", {}, X, y, sample_weight=np.ones(3))
-    both("fit", {"early_stopping": True, "validation_fraction": 0.01}, X, y % 1)
+    both("fit", {"early_stopping": True, "validation_fraction": 0.01}, X[::2], y[::2])
     both("predict", {}, X)
     both("partial_fit", {}, X, y)
     both("partial_fit", {"early_stopping": True}, X, y, classes=[0, 1, 2])
