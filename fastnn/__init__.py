@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         L1Loss,
         MSELoss,
         NLLLoss,
+        PoissonNLLLoss,
     )
     from fastnn.norms import BatchNorm1d, LayerNorm
     from fastnn.optimizers import SGD, Adam, AdamW
@@ -59,6 +60,7 @@ _HOMES = {
     ),
     "losses": (
         "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
+        "PoissonNLLLoss",
     ),
     "norms": ("BatchNorm1d", "LayerNorm"),
     "optimizers": ("SGD", "Adam", "AdamW"),
@@ -68,7 +70,7 @@ _HOMES = {
     "training": ("Training", "fit"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("callbacks", "datasets", "initializers", "plots", "schedules")
+_MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules")
 
 __all__ = [*_HOME_OF, *_MODULES]
 

@@ -190,6 +190,17 @@ class HuberLoss(_ErrorLoss):
         return f"HuberLoss(delta={self.delta})"
 
 
+class PoissonNLLLoss(_ErrorLoss):
+    """Mean of exp(z) - t z over all elements, for logarithms z of the rates of events.
+
+    Targets t are counts, or other numbers of 0 or more, otherwise as for `MSELoss`; it is
+    torch's `PoissonNLLLoss` as that is by default. Raises TypeError or ValueError for others.
+    """
+
+    def _compare(self, predictions, targets, weights):
+        return kernels.poisson(predictions, targets, weights)
+
+
 class BCEWithLogitsLoss(Loss):
     """Mean of -(p t log s(z) + (1 - t) log s(-z)) over all elements, s the sigmoid.
 

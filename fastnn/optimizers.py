@@ -98,8 +98,12 @@ class Optimizer:
         """Whether a parameter is one of those to update."""
         return any(each is parameter for each in self.parameters)
 
-    def runs(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray]]]:
-        """Flat parameters, gradients, and what is remembered of them.
+    def rule_for(self, parameter: Parameter) -> int:
+        """The kernel's rule, without weight decay for a parameter that does not decay."""
+        return self.rule if parameter.decays else self.rule + updates.UNDECAYED
+
+    def runs(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """The rule for flat parameters, these, their gradients, and what is remembered of them.
 
         Parameters that follow each other in memory come together: those of a whole
         model as one.
@@ -112,7 +116,8 @@ class Optimizer:
             here = slice(head.start, tail.start + tail.span)
             size, start = here.stop - here.start, self._starts[begin]
             memory = [array[start : start + size] for array in self.memory[head.dtype]]
-            yield head.block[here], head.gradient_block[here], memory
+            rule = self.rule_for(head)
+            yield rule, head.block[here], head.gradient_block[here], memory
             begin = i
 
     def _follows(self, i: int) -> bool:
@@ -120,6 +125,7 @@ class Optimizer:
         one, other = self.parameters[i - 1], self.parameters[i]
         return (
             one.block is other.block
+            and one.decays == other.decays
             and one.gradient_block is other.gradient_block
             and one.start + one.span == other.start
             and self._starts[i - 1] + one.span == self._starts[i]
@@ -162,12 +168,12 @@ class Optimizer:
         """Update all parameters by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = kernels.gradient_norm(gradient for _, gradient, _ in self.runs())
+            norm = kernels.gradient_norm(gradient for _, _, gradient, _ in self.runs())
             scale = kernels.updates.clip_factor(norm, self.clip_norm)
         self.settings[updates.GRADIENT_SCALE] = scale
-        for p, g, memory in self.runs():
+        for rule, p, g, memory in self.runs():
             first, second = [*memory, p, p][:2]
-            updates.update_flat[p.dtype](self.rule, self.steps, self.settings, p, g, first, second)
+            updates.update_flat[p.dtype](rule, self.steps, self.settings, p, g, first, second)
         self.steps += 1
 
     def memory_addresses(self, parameter: Parameter) -> list[int]:

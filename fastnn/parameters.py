@@ -22,6 +22,9 @@ class Parameter:
     how a block of memory of that shape is seen as an array of the value's shape.
     """
 
+    decays = True
+    """Whether the weight decay of an optimizer, made afterwards, applies to it."""
+
     def __init__(
         self,
         value,

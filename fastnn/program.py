@@ -20,6 +20,7 @@ from fastnn.losses import (
     Loss,
     MSELoss,
     NLLLoss,
+    PoissonNLLLoss,
     masses_of,
 )
 from fastnn.sequential import Sequential
@@ -168,6 +169,7 @@ def _loss_instruction(build: Builder, loss: Loss, columns: int, truth: Truth):
         MSELoss: loss_instructions.squared_error,
         L1Loss: loss_instructions.absolute_error,
         HuberLoss: loss_instructions.huber_error,
+        PoissonNLLLoss: loss_instructions.poisson,
     }
     if type(loss) in errors:
         delta = float_bits(getattr(loss, "delta", 0.0))
@@ -251,23 +253,23 @@ class TrainingProgram(Program):
                 gradient = stage.backward(build, gradient, self.optimizer, first)
         if self.optimizer.clip_norm is not None:
             build.rows[-1][epoch.WAIT] = 1
-            self._emit_clipped_update(build)
+            self._emit_update(build)
 
-    def _emit_clipped_update(self, build):
+    def _emit_update(self, build):
         """Clip the whole gradient by its norm, and update the parameters by it."""
         optimizer, settings = self.optimizer, address(self.optimizer.settings)
         runs = list(optimizer.runs())
-        counts = [updates.chunks.py_func(g.size) for _, g, _ in runs]
+        counts = [updates.chunks.py_func(g.size) for _, _, g, _ in runs]
         sums = build.take(sum(counts), np.float64)
-        for i, (_, g, _) in enumerate(runs):
+        for i, (_, _, g, _) in enumerate(runs):
             place = sums + 8 * sum(counts[:i])
             build.emit(instructions.gradient_squares, g.size, address(g), place)
         build.emit(instructions.clip_norm, sum(counts), sums, settings)
-        for p, g, memory in runs:
+        for rule, p, g, memory in runs:
             memories = ([address(array) for array in memory] + [0, 0])[:2]
             build.emit(
                 instructions.update, p.size, address(p), address(g),
-                optimizer.rule, optimizer.steps, settings, *memories,
+                rule, optimizer.steps, settings, *memories,
             )  # fmt: skip
 
 

@@ -160,6 +160,7 @@ class LinearStage(Stage):
         places: list[int] = []
         memories: list[int] = []
         fused = optimizer.clip_norm is None
+        rules = [optimizer.rule_for(p) if fused else -1 for p in (layer._weight, layer._bias)]
         for parameter, learning in zip((layer._weight, layer._bias), learns, strict=True):
             memory = parameter.memory if fused else parameter.gradient_memory
             places.append(address(memory) if learning else spare)
@@ -167,7 +168,7 @@ class LinearStage(Stage):
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
             *x.place, *gradient.place, places[0], _weight(layer)[1], places[1],
-            optimizer.rule if fused else -1, optimizer.steps, address(optimizer.settings),
+            *rules, optimizer.steps, address(optimizer.settings),
             *memories, wait=False,
         )  # fmt: skip
 
@@ -312,7 +313,7 @@ class NormStage(Stage):
                 if optimizer.knows(each):
                     build.emit(
                         instructions.update, each.span, address(each.memory),
-                        address(each.gradient_memory), optimizer.rule, optimizer.steps,
+                        address(each.gradient_memory), optimizer.rule_for(each), optimizer.steps,
                         address(optimizer.settings), *optimizer.memory_addresses(each), wait=False,
                     )  # fmt: skip
 

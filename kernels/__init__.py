@@ -27,6 +27,7 @@ from kernels.losses import (
     mean_absolute_error,
     mean_squared_error,
     negative_log_likelihood,
+    poisson,
 )
 from kernels.matmul import add_column_sums, matmul, matmul_gradient
 from kernels.rectifiers import elu, gelu, leaky_relu, silu, softplus
@@ -66,6 +67,7 @@ __all__ = [
     "mean_squared_error",
     "negative_log_likelihood",
     "normalize",
+    "poisson",
     "relu",
     "relu_gradient",
     "sigmoid",

@@ -17,7 +17,7 @@ from kernels.simd import advance, data
 from kernels.state import HALT, ROWS, START, THREADS, TICK
 from kernels.threads import wait
 
-FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 18
+FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 19
 """Places in an instruction's row, and its length."""
 
 

@@ -111,15 +111,16 @@ def linear_input_gradient(at, state, scratch):
 def linear_update(at, state, scratch):
     """Weights and bias by their gradients; with a rule below 0 the gradients themselves.
 
-    Operands: inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule, updates before this
-    run, settings, first and second memory of the weights, and of the bias.
+    Operands: inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule of the weights and
+    of the bias, updates before this run, settings, first and second memory of the
+    weights, and of the bias.
     """
     products.linear_update(
         state[ROWS], at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
         pointer(at[6], scratch), at[7], pointer(at[8], scratch),
-        at[9], at[10] + state[TICK], doubles_at(at[11]),
-        pointer(at[12], scratch), pointer(at[13], scratch),
-        pointer(at[14], scratch), pointer(at[15], scratch),
+        at[9], at[10], at[11] + state[TICK], doubles_at(at[12]),
+        pointer(at[13], scratch), pointer(at[14], scratch),
+        pointer(at[15], scratch), pointer(at[16], scratch),
         state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 
@@ -168,6 +169,19 @@ def gradient_squares(at, state, scratch):
     sums = doubles_at(at[2])
     for chunk in range(begin, end):
         sums[chunk] = updates.sum_of_squares(at[0], pointer(at[1], scratch), chunk)
+
+
+@instruction
+def penalty(at, state, scratch):
+    """Add what weight decay adds to the batch's sum of losses: decay / 2 * w^2, for each row.
+
+    Operands: size, flat weights, settings, sums (float64, one a chunk).
+    """
+    begin, end = share(updates.chunks(at[0]), state[THREAD], state[THREADS])
+    factor = 0.5 * doubles_at(at[2])[updates.WEIGHT_DECAY] * state[ROWS]
+    sums = doubles_at(at[3])
+    for chunk in range(begin, end):
+        sums[chunk] += factor * updates.sum_of_squares(at[0], pointer(at[1], scratch), chunk)
 
 
 @instruction

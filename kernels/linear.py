@@ -145,20 +145,20 @@ def _weight_block(inputs, panels, threads):
         (_INTEGER,) * 3
         + (_POINTER(real), _INTEGER) * 2
         + (_POINTER(real), _INTEGER, _POINTER(real))
-        + (_INTEGER, _INTEGER, _POINTER(types.float64))
+        + (_INTEGER, _INTEGER, _INTEGER, _POINTER(types.float64))
         + (_POINTER(real),) * 4
         + _SHARE
         + (_POINTER(real),)
     )
 )
 def linear_update(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule, step, settings,
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule, bias_rule, step, settings,
     first_w, second_w, first_bias, second_bias, thread, threads, scratch,
 ):  # fmt: skip
     """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
 
     The gradient is never written: each block of it is used as it is made. With
-    `rule` below 0 it is written instead, to `w` and `bias`.
+    `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
     """
     memory = _zero_row(scratch)
     if outputs <= min(TILE_ROWS, width(x)):
@@ -176,12 +176,12 @@ def linear_update(
     for panel in range(begin, end):
         j = panel * span
         columns = min(span, outputs - j)
-        if rule < 0:
+        if bias_rule < 0:
             sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
             continue
         sum_columns(rows, columns, advance(g, j), ldg, memory)
         update(
-            rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
+            bias_rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
             advance(first_bias, j), advance(second_bias, j),
         )  # fmt: skip
 
@@ -297,7 +297,7 @@ def _copy(count, source, target):
 def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
     linear_update(
         x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
-        data(w), w.strides[0] // w.itemsize, data(bias), rule, step, data(settings),
+        data(w), w.strides[0] // w.itemsize, data(bias), rule, rule, step, data(settings),
         data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from kernels.losses import (
     binary_cross_entropy_rows,
     huber_error_rows,
     log_likelihood_rows,
+    poisson_rows,
     squared_error_rows,
 )
 from kernels.simd import as_bits, as_float, peek, pointer, poke, store_first, width, zeros
@@ -113,6 +114,20 @@ def huber_error(at, state, scratch):
     """
     i, rows = my_rows(state)
     huber_error_rows(
+        rows, at[0], cell(at[1], i * at[2], scratch), at[2], cell(at[3], i * at[4], scratch), at[4],
+        as_float(at[5]), cell(at[6], i, scratch), _share_of_mean(state, at[7], scratch, at[0]),
+        cell(at[8], i * at[9], scratch), at[9], cell(at[10], i, scratch), bytes_at(at[11], i),
+    )  # fmt: skip
+
+
+@instruction
+def poisson(at, state, scratch):
+    """Loss and gradient of logarithms of rates of events, for counts.
+
+    Operands: columns, x, ldx, t, ldt, bits of delta, weights, masses, g, ldg, losses, hits.
+    """
+    i, rows = my_rows(state)
+    poisson_rows(
         rows, at[0], cell(at[1], i * at[2], scratch), at[2], cell(at[3], i * at[4], scratch), at[4],
         as_float(at[5]), cell(at[6], i, scratch), _share_of_mean(state, at[7], scratch, at[0]),
         cell(at[8], i * at[9], scratch), at[9], cell(at[10], i, scratch), bytes_at(at[11], i),

@@ -40,7 +40,7 @@ _POINTER = types.CPointer
 
 
 def _on_errors(measure):
-    """Compiled loop over rows for a cost of errors and its slope, which `measure` gives."""
+    """Compiled loop over rows for a cost of predictions and its slope, which `measure` gives."""
 
     @inline
     def on_errors(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
@@ -51,9 +51,9 @@ def _on_errors(measure):
             total = zeros(x)
             for j in range(0, columns, width(x)):
                 count = columns - j
-                error = load_first(row, j, count) - load_first(target, j, count)
-                cost, slope = measure(error, delta)
-                total = total + cost
+                value, truth = load_first(row, j, count), load_first(target, j, count)
+                cost, slope = measure(value, truth, delta)
+                total = total + select(first(count, x), cost, 0.0)
                 store_first(gradient, j, slope * (scale * weight), count)
             poke(losses, i, weight * reduce_add(total))
 
@@ -61,26 +61,35 @@ def _on_errors(measure):
 
 
 @inline
-def _squared(error, delta):
+def _squared(value, truth, delta):
+    error = value - truth
     return error * error, error + error
 
 
 @inline
-def _absolute(error, delta):
+def _absolute(value, truth, delta):
+    error = value - truth
     slope = select(error > 0.0, splat(1.0, error), select(error < 0.0, -1.0, error))
     return fabs(error), slope
 
 
 @inline
-def _huber(error, delta):
+def _huber(value, truth, delta):
+    error = value - truth
     size = fabs(error)
     near = size <= delta
     cost = select(near, error * error * 0.5, (size - 0.5 * delta) * delta)
     return cost, maximum(minimum(error, delta), 0.0 - delta)
 
 
+@inline
+def _events(value, truth, delta):
+    rate = vectormath.exp(value)
+    return rate - select(truth == 0.0, 0.0, truth * value), rate - truth
+
+
 _squared_rows, _absolute_rows = _on_errors(_squared), _on_errors(_absolute)
-_huber_rows = _on_errors(_huber)
+_huber_rows, _poisson_rows = _on_errors(_huber), _on_errors(_events)
 
 
 def _error_arguments(real):
@@ -115,6 +124,15 @@ def huber_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ld
     g = scale w (x - t), of at most `delta` either way; otherwise as squares.
     """
     _huber_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
+
+
+@routine(_error_arguments)
+def poisson_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
+    """losses = w sum (exp(x) - t x), one a row, and g = scale w (exp(x) - t).
+
+    x is the logarithm of the rate at which events are counted; otherwise as squares.
+    """
+    _poisson_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
 
 
 # ---------------------------------------------------------------------- classes, yes or no
@@ -208,6 +226,7 @@ def _error_entry(rows_of):
 _squared_error = _error_entry(squared_error_rows)
 _absolute_error = _error_entry(absolute_error_rows)
 _huber_error = _error_entry(huber_error_rows)
+_poisson = _error_entry(poisson_rows)
 
 
 @entry(
@@ -300,6 +319,15 @@ def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
     return _compared(
         _huber_error, "predictions", predictions, targets, weights, lambda y: float(delta)
     )
+
+
+def poisson(log_rates, targets, weights=None) -> LossResult:
+    """Mean of exp(z) - t z over all elements, with its gradient (exp(z) - t) / n.
+
+    `log_rates` z and `targets` t, counts of events, are arrays (rows, columns) of one
+    shape; `weights` and errors are those of `mean_squared_error`.
+    """
+    return _compared(_poisson, "log_rates", log_rates, targets, weights)
 
 
 def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossResult:

@@ -32,6 +32,9 @@ from kernels.simd import (
 SGD, ADAM = 0, 1
 """Rules."""
 
+UNDECAYED = 2
+"""Added to a rule: weight decay does not apply."""
+
 (
     LEARNING_RATE,
     MOMENTUM,
@@ -65,7 +68,7 @@ def _gradient(p, g, scale, bound, decay):
 
 
 @inline
-def _sgd(step, settings, rows, columns, p, ldp, g, ldg, velocity):
+def _sgd(step, settings, weight_decay, rows, columns, p, ldp, g, ldg, velocity):
     """v = momentum v + (1 - dampening) g, and p -= lr v; the first step takes v = g."""
     momentum = settings[MOMENTUM]
     keep, take = momentum, 1.0 - settings[DAMPENING]
@@ -73,7 +76,7 @@ def _sgd(step, settings, rows, columns, p, ldp, g, ldg, velocity):
         keep, take = 0.0, 1.0
     like = zeros(p)
     rate = splat(-settings[LEARNING_RATE], like)
-    scale, decay = splat(settings[GRADIENT_SCALE], like), splat(settings[WEIGHT_DECAY], like)
+    scale, decay = splat(settings[GRADIENT_SCALE], like), splat(weight_decay, like)
     bound = splat(settings[CLIP_VALUE], like)
     lanes = width(p)
     if momentum == 0.0:
@@ -99,7 +102,7 @@ def _sgd(step, settings, rows, columns, p, ldp, g, ldg, velocity):
 
 
 @inline
-def _adam(step, settings, rows, columns, p, ldp, g, ldg, first, second):
+def _adam(step, settings, decay, rows, columns, p, ldp, g, ldg, first, second):
     """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
 
     c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
@@ -107,7 +110,7 @@ def _adam(step, settings, rows, columns, p, ldp, g, ldg, first, second):
     beta1, beta2 = settings[BETA1], settings[BETA2]
     correction1 = 1.0 - beta1 ** (step + 1.0)
     correction2 = math.sqrt(1.0 - beta2 ** (step + 1.0))
-    rate, decay = settings[LEARNING_RATE], settings[WEIGHT_DECAY]
+    rate = settings[LEARNING_RATE]
     like = zeros(p)
     shrink, l2 = splat(1.0, like), splat(decay, like)
     if settings[DECOUPLED] != 0.0:
@@ -144,10 +147,11 @@ def update(rule, step, settings, rows, columns, p, ldp, g, ldg, first, second):
     `first` and `second` are what the rule remembers: SGD's velocity (if it has
     momentum), Adam's two moments; both lie as the parameters do.
     """
-    if rule == SGD:
-        _sgd(step, settings, rows, columns, p, ldp, g, ldg, first)
+    decay = settings[WEIGHT_DECAY] if rule < UNDECAYED else 0.0
+    if rule % UNDECAYED == SGD:
+        _sgd(step, settings, decay, rows, columns, p, ldp, g, ldg, first)
     else:
-        _adam(step, settings, rows, columns, p, ldp, g, ldg, first, second)
+        _adam(step, settings, decay, rows, columns, p, ldp, g, ldg, first, second)
 
 
 CHUNK = 4096

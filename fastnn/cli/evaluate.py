@@ -23,7 +23,8 @@ def evaluate(
     loss: Annotated[
         str | None,
         typer.Option(
-            help="cross-entropy, mse, l1 or huber. [default: cross-entropy for classes, mse for numbers]"
+            help="cross-entropy, mse, l1 or huber. "
+            "[default: cross-entropy for classes, mse for numbers]"
         ),
     ] = None,
     target: Annotated[

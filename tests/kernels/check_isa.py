@@ -230,7 +230,7 @@ def train(dtype, threads):
         (layers.dropout_gradient, inputs, *below, mask, 64, scale, *below),
         (
             instructions.linear_update, inputs, outputs, *hidden, *g, *w_slope, bias_slope[0],
-            -1, 0, held(values), w_slope[0], w_slope[0], bias_slope[0], bias_slope[0],
+            -1, -1, 0, held(values), w_slope[0], w_slope[0], bias_slope[0], bias_slope[0],
         ),
         (instructions.gradient_squares, size, w_slope[0], sums),
         (instructions.clip_norm, 1, sums, held(values)),

@@ -65,7 +65,7 @@ class Network:
         for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
             self._emit(
                 instructions.linear_update, *shapes[layer], *source, *gradient,
-                *self._place(self.weights[layer]), self.biases[layer], updates.SGD, 0,
+                *self._place(self.weights[layer]), self.biases[layer], updates.SGD, updates.SGD, 0,
                 self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
                 self.bias_speeds[layer],
             )  # fmt: skip
@@ -213,4 +213,4 @@ def test_no_program_and_no_batches():
 def test_a_row_has_room_for_the_operands_of_every_instruction():
     network = Network(np.float32, BATCH)
     assert network.table.shape[1] == epoch.COLUMNS
-    assert epoch.OPERANDS + 16 <= epoch.COLUMNS  # `linear_update` has the most
+    assert epoch.OPERANDS + 17 <= epoch.COLUMNS  # `linear_update` has the most

@@ -150,7 +150,7 @@ def test_linear_update(dtype, threads):
         for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
             flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
         operands = (
-            20, 33, *place(x), *place(g), *place(w), bias, updates.SGD, done, settings,
+            20, 33, *place(x), *place(g), *place(w), bias, updates.SGD, updates.SGD, done, settings,
             velocity, velocity, speed, speed,
         )  # fmt: skip
         carry_out(instructions.linear_update, dtype, operands, 45, threads, tick=tick)

@@ -141,7 +141,7 @@ def update(x, g, w, bias, rule, step, settings_, memories, threads):
     for thread in range(threads):
         call(
             linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), g, ld(g), w, ld(w),
-            bias, rule, step, settings_, *memories, thread, threads, dirty_scratch(x.dtype),
+            bias, rule, rule, step, settings_, *memories, thread, threads, dirty_scratch(x.dtype),
         )  # fmt: skip
 
 
@@ -336,7 +336,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                 for thread in range(threads):
                     call(
                         linear.linear_update, dtype, rows, inputs, outputs, x, inputs, g, outputs,
-                        weight, outputs, slope, rule, 0, settings_, first, first, first_bias,
+                        weight, outputs, slope, rule, rule, 0, settings_, first, first, first_bias,
                         first_bias, thread, threads, scratch,
                     )  # fmt: skip
                 sign = 1 if rule == NONE else -1

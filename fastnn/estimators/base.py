@@ -1,0 +1,276 @@
+"""What the two estimators share: parameters, validation, fitting, attributes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastnn.estimators.epochs import Epochs
+from fastnn.estimators.lbfgs import minimize
+from fastnn.estimators.network import Network, outputs
+from fastnn.estimators.stochastic import Stochastic, Validation, check_finite, make_optimizer
+
+STOCHASTIC = ("sgd", "adam")
+"""Solvers that take batches."""
+
+_ROWS = 4096  # samples predicted at a time
+
+CONSTRAINTS: dict[str, list] = {
+    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+    "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "power_t": [Interval(Real, 0, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [Interval(Real, 0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+    "beta_1": [Interval(Real, 0, 1, closed="left")],
+    "beta_2": [Interval(Real, 0, 1, closed="left")],
+    "epsilon": [Interval(Real, 0, None, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+    "max_fun": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "callbacks": [list, tuple, None],
+    "dtype": [StrOptions({"float32", "float64"}), type, np.dtype, None],
+    "threads": [Interval(Integral, 1, None, closed="left"), None],
+    "restore_best_weights": ["boolean"],
+}
+"""What parameters may be; `type` and `np.dtype` are checked again when fitting."""
+
+
+class BaseMLP(BaseEstimator):
+    """Parameters, validation and fitting of the two estimators."""
+
+    _parameter_constraints: ClassVar[dict[str, list]] = CONSTRAINTS
+
+    # Set by the constructors of the two estimators.
+    hidden_layer_sizes: Any
+    activation: str
+    solver: str
+    loss: str
+    alpha: float
+    batch_size: Any
+    shuffle: bool
+    random_state: Any
+    max_iter: int
+    warm_start: bool
+    early_stopping: bool
+    validation_fraction: float
+    dropout: float
+    callbacks: Iterable | None
+    dtype: Any
+    threads: int | None
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network to samples, and give the estimator itself.
+
+        `X` is (samples, features), dense or sparse; `y` is (samples,) or (samples, outputs);
+        `sample_weight` (samples,) weighs the loss. Raises ValueError for data that
+        scikit-learn refuses, and when weights become infinite or NaN.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    # ------------------------------------------------------------------------- fitting
+
+    def _fit(self, X, y, sample_weight, incremental: bool):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y, labels = self._validate_input(X, y, incremental, first)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        weights = self._weigh_classes(weights, labels, incremental)
+        y = y.reshape(-1, 1) if y.ndim == 1 else y
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        dtype = self._dtype(X)
+        if first:
+            self._initialize([X.shape[1], *sizes, self.n_outputs_], dtype)
+        network = self._build(keep=incremental and not first)
+        X = dense(X, network.dtype)
+        if self.solver == "lbfgs":
+            minimize(self, network, X, y, weights)
+        else:
+            self._fit_batches(network, X, y, weights, incremental)
+        check_finite(network)
+        return self
+
+    def _fit_batches(self, network: Network, X, y, weights, incremental: bool) -> None:
+        validation = None
+        if self.early_stopping:
+            X, y, weights, validation = self._hold_back(network, X, y, weights)
+        epochs = Epochs(network, X, y, weights, self._batch_size(len(X)), self.alpha, self.threads)
+        try:
+            run = Stochastic(self, network, epochs, validation)
+            run.run(self._random_state, self.max_iter, incremental)
+        finally:
+            epochs.close()
+            if validation is not None:
+                validation.close()
+
+    def _hold_back(self, network: Network, X, y, weights):
+        """Split samples as scikit-learn does, and make a validation of those held back."""
+        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
+        arrays = [X, y] if weights is None else [X, y, weights]
+        parts = train_test_split(
+            *arrays, random_state=self._random_state, test_size=self.validation_fraction,
+            stratify=stratify,
+        )  # fmt: skip
+        held = parts[1::2]
+        if len(held[0]) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        x_held, y_held, weights_held = [*held, None][:3]
+        validation = Validation(
+            self, network, np.ascontiguousarray(x_held), y_held, self._decode(y_held),
+            weights_held, self.threads,
+        )  # fmt: skip
+        x_train, y_train, weights_train = [*parts[::2], None][:3]
+        return np.ascontiguousarray(x_train), y_train, weights_train, validation
+
+    def _batch_size(self, samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, samples)
+        if self.batch_size > samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                "clipped",
+                stacklevel=6,
+            )
+        return int(min(self.batch_size, samples))
+
+    def _dtype(self, X) -> np.dtype:
+        if self.dtype is None:
+            return X.dtype
+        try:
+            dtype = np.dtype(self.dtype)
+        except TypeError:
+            dtype = np.dtype(object)
+        if dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {self.dtype!r}; expected float32, float64 or None")
+        return dtype
+
+    def _initialize(self, sizes: list[int], dtype) -> None:
+        """Draw weights as X. Glorot and Y. Bengio (2010) recommend, and set attributes."""
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = self._out_activation()
+        self.coefs_, self.intercepts_ = [], []
+        for inputs, width in pairwise(sizes):
+            bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + width))
+            uniform = self._random_state.uniform
+            self.coefs_.append(uniform(-bound, bound, (inputs, width)).astype(dtype, copy=False))
+            self.intercepts_.append(uniform(-bound, bound, width).astype(dtype, copy=False))
+        self._best_coefs = [array.copy() for array in self.coefs_]
+        self._best_intercepts = [array.copy() for array in self.intercepts_]
+        if self.solver in STOCHASTIC:
+            early = self.early_stopping
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self.best_loss_ = None if early else np.inf
+            self.validation_scores_: list[float] | None = [] if early else None
+            self.validation_loss_curve_: list[float] | None = [] if early else None
+            self.best_validation_score_ = -np.inf if early else None
+
+    def _build(self, keep: bool) -> Network:
+        """A network of the weights; with `keep` that of the last call, and its optimizer."""
+        network = getattr(self, "_network", None)
+        if keep and network is not None and network.holds(self.coefs_, self.intercepts_):
+            return network
+        network = Network(
+            self.coefs_, self.intercepts_, self.activation, self.out_activation_, self.dropout
+        )
+        for stream, layer in enumerate(network.dropouts):
+            layer.reseed(self._random_state.randint(2**31), stream)
+        if self.solver in STOCHASTIC:
+            network.optimizer = make_optimizer(self, network)
+            state = getattr(self, "_optimizer_state", None)
+            if keep and state is not None:
+                network.optimizer.load_state_dict(state)
+        self._optimizer_state = None
+        self._network, self.coefs_, self.intercepts_ = network, network.coefs, network.intercepts
+        return network
+
+    def __getstate__(self):
+        # Programs and memory stay here; the optimizer's state goes with the weights.
+        state = dict(super().__getstate__())
+        network = state.pop("_network", None)
+        if network is not None and self.solver in STOCHASTIC:
+            state["_optimizer_state"] = network.optimizer.state_dict()
+        return state
+
+    # ---------------------------------------------------------------------- prediction
+
+    def _outputs(self, X) -> np.ndarray:
+        """The network's outputs for samples, before the output's activation."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        X = X.tocsr() if scipy.sparse.issparse(X) else X
+        dtype, (samples, _) = self.coefs_[0].dtype, X.shape
+        weights = self.coefs_, self.intercepts_, self.activation
+        if samples <= _ROWS:
+            return outputs(dense(X, dtype), *weights)
+        return np.concatenate(
+            [outputs(dense(X[i : i + _ROWS], dtype), *weights) for i in range(0, samples, _ROWS)]
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # ------------------------------------------------------- what the estimators define
+
+    def _validate_input(self, X, y, incremental: bool, reset: bool):
+        """Samples, targets as numbers, and targets as given."""
+        raise NotImplementedError
+
+    def _weigh_classes(self, weights, labels, incremental: bool):
+        """Weights of samples times those of their classes."""
+        return weights
+
+    def _out_activation(self) -> str:
+        """Name of the output's activation."""
+        raise NotImplementedError
+
+    def _decode(self, y):
+        """Targets as `_score_outputs` wants them, from rows of numbers."""
+        return y
+
+    def _score_outputs(self, z, y, weights) -> float:
+        """Score of outputs before their activation; NaN where they are not finite."""
+        raise NotImplementedError
+
+
+def dense(X, dtype) -> np.ndarray:
+    """Samples as contiguous rows of a dtype, from an array or a sparse matrix."""
+    if scipy.sparse.issparse(X):
+        X = X.toarray()
+    return np.ascontiguousarray(X, dtype)

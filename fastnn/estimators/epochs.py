@@ -1,0 +1,146 @@
+"""Compiled epochs of a network with scikit-learn's weight decay, Adam and weights of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.estimators.network import Network, poisson_constant
+from fastnn.optimizers import Adam
+from fastnn.program import Source, Timetable, TrainingProgram
+from fastnn.runner import Runner
+from kernels import instructions, updates
+from kernels.memory import address
+
+
+class _Program(TrainingProgram):
+    """A step of training that also adds up what weight decay contributes to the loss."""
+
+    def __init__(self, network: Network, source: Source, batch: int, timetable: Timetable):
+        self._weights = network.weights
+        counts = [updates.chunks.py_func(weight.span) for weight in self._weights]
+        self._starts = np.cumsum([0, *counts])
+        self.penalties = np.zeros(self._starts[-1])
+        super().__init__(
+            network.model, network.loss, network.optimizer, source, batch, network.dtype, timetable
+        )
+
+    def _forward(self, build, *arguments):
+        settings = address(self.optimizer.settings)
+        for weight, start in zip(self._weights, self._starts, strict=False):
+            sums = address(self.penalties[start:])
+            build.emit(
+                instructions.penalty, weight.span, address(weight.memory), settings, sums,
+                wait=False,
+            )  # fmt: skip
+        return super()._forward(build, *arguments)
+
+
+class _Epsilons:
+    """Adam's epsilons, step by step: epsilon / sqrt(1 - beta2^t)."""
+
+    _AHEAD = 4096  # computed at a time
+
+    def __init__(self, optimizer: Adam):
+        self._optimizer, self._epsilon, self._step = optimizer, optimizer.eps, optimizer.steps
+        self._table, self._used = np.empty(0), 0
+
+    def next(self, count: int) -> np.ndarray:
+        """Those of the next so many steps."""
+        if self._used + count > len(self._table):
+            steps = self._step + 1 + np.arange(max(count, self._AHEAD))
+            bias = 1.0 - self._optimizer.beta2**steps
+            self._table, self._used = self._epsilon / np.sqrt(bias), 0
+        begin, self._used = self._used, self._used + count
+        self._step += count
+        return self._table[begin : self._used]
+
+    def restore(self) -> None:
+        """Give the optimizer its epsilon back."""
+        self._optimizer.eps = self._epsilon
+
+
+class Epochs:
+    """Epochs of training, one call each.
+
+    The penalty of a batch is alpha / 2 * |W|^2 over its samples, or their weights: weight
+    decay changes with the batch, as do Adam's epsilon, which scikit-learn does not correct
+    for the bias of the first steps, and weights of samples, which it makes 1 on average in
+    each batch when it adds up the losses.
+    """
+
+    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
+                 batch: int, alpha: float, threads: int | None):  # fmt: skip
+        samples, optimizer = len(x), network.optimizer
+        self._network, self._alpha, self._weights = network, alpha, weights
+        self.order, self._places = np.arange(samples), np.arange(samples)
+        self._draw = np.empty(samples, np.int64)
+        shares = None if weights is None else np.ones(samples, network.dtype)
+        self._source = Source(x, network.targets(y), self.order, shares)
+        self._starts = np.arange(0, samples, batch)
+        self._counts = np.diff(self._starts, append=samples)
+        places, self._epsilons = [updates.WEIGHT_DECAY], None
+        if isinstance(optimizer, Adam):
+            places.append(updates.EPSILON)
+            self._epsilons = _Epsilons(optimizer)
+        self._settings = np.empty((len(self._starts), len(places)))
+        self._settings[:, 0] = alpha / self._counts
+        optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
+        timetable = Timetable(tuple(places), self._settings)
+        self._program = _Program(network, self._source, batch, timetable)
+        self._runner = Runner(self._program, samples, network.threads(batch, threads))
+        self._dropouts, self._done = network.dropouts, 0
+        self._constants = None
+        if network.out_activation == "exp":
+            self._constants = poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self._starts)
+
+    def shuffle(self, random_state) -> None:
+        """Shuffle the order with the draws of `sklearn.utils.shuffle`: the same batches."""
+        self._draw[:] = self._places
+        random_state.shuffle(self._draw)
+        self.order[:] = self.order[self._draw]
+
+    def run(self) -> float | None:
+        """Train an epoch in the order of `order`; give its loss, None if that was not finite."""
+        runner = self._runner
+        runner.totals[:] = 0
+        self._program.penalties[:] = 0
+        if self._weights is not None:
+            self._weigh(self._weights[self.order])
+        before = self._done
+        if self._epsilons is not None:
+            self._settings[:, 1] = self._epsilons.next(self.batches)
+        try:
+            for _ in runner.slices():
+                pass
+        finally:
+            self._done = runner.ticks
+            self._network.optimizer.steps += self._done - before
+            for layer in self._dropouts:
+                layer.drawn += self._done - before
+        if self._done - before < self.batches:
+            return None
+        total = runner.totals[0] * self._network.loss_scale + self._program.penalties.sum()
+        if self._constants is not None:
+            shares = self._source.weights
+            total += self._constants.sum() if shares is None else self._constants @ shares
+        return float(total) / len(self.order)
+
+    def _weigh(self, weights: np.ndarray) -> None:
+        """Divide weights, in the order of samples, by their means in batches."""
+        sums = np.add.reduceat(weights, self._starts)
+        # A batch of weights 0 changes nothing.
+        inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+        self._settings[:, 0] = self._alpha * inverse
+        assert self._source.weights is not None
+        self._source.weights[self.order] = weights * np.repeat(inverse * self._counts, self._counts)
+
+    def close(self) -> None:
+        """End the threads, and give Adam its own epsilon back."""
+        if self._epsilons is not None:
+            self._epsilons.restore()
+        self._runner.__exit__(None, None, None)

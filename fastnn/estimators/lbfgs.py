@@ -1,0 +1,116 @@
+"""The solver `lbfgs`: scipy's L-BFGS-B over the flat memory of all parameters."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils.optimize import _check_optimize_result
+
+from fastnn.callbacks import listeners, notify
+from fastnn.estimators.network import Network, poisson_constant
+from fastnn.history import History
+from fastnn.optimizers import SGD
+from fastnn.program import Source, TrainingProgram
+from fastnn.runner import Runner
+from fastnn.training import Training
+
+
+class _Program(TrainingProgram):
+    """The loss of all samples and its gradient, without an update."""
+
+    def __init__(self, network: Network, source: Source):
+        # With a bound on its norm the gradient is written, and waits for an update.
+        network.optimizer = SGD(network.model.parameters(), lr=0.0, clip_norm=1.0)
+        arguments = network.model, network.loss, network.optimizer, source
+        super().__init__(*arguments, len(source.x), network.dtype)
+
+    def _emit_update(self, build):
+        pass
+
+
+class Objective:
+    """scikit-learn's loss of all samples and its gradient, functions of the flat parameters."""
+
+    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
+                 alpha: float, threads: int | None):  # fmt: skip
+        samples = len(x)
+        shares, mass = None, float(samples)
+        if weights is not None:
+            mass = float(weights.sum())
+            shares = (weights * (samples / mass)).astype(network.dtype)
+        source = Source(x, network.targets(y), np.arange(samples), shares)
+        self._network, self._samples = network, samples
+        self._runner = Runner(_Program(network, source), samples, network.threads(samples, threads))
+        first = next(network.model.parameters())
+        self.block, self._gradient = first.block, first.gradient_block
+        self._decay = np.zeros(self.block.size)
+        for weight in network.weights:
+            self._decay[weight.start : weight.start + weight.span] = alpha / mass
+        self._constant = 0.0
+        if network.out_activation == "exp":
+            rows = poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
+            self._constant = float(np.average(rows, weights=weights))
+
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss and gradient; an infinite loss where it cannot be computed."""
+        runner = self._runner
+        with np.errstate(over="ignore"):
+            self.block[:] = flat
+        runner.totals[:] = 0
+        if not runner.run(0, 1):
+            runner.rewind(0)
+            return np.inf, np.zeros_like(flat)
+        shrink = self._decay * flat
+        loss = runner.totals[0] * self._network.loss_scale / self._samples + self._constant
+        gradient = self._gradient * np.float64(self._network.gradient_scale) + shrink
+        return float(loss + 0.5 * (shrink @ flat)), gradient
+
+    def close(self) -> None:
+        """End the threads."""
+        self._runner.__exit__(None, None, None)
+
+
+def minimize(estimator, network: Network, x, y, weights) -> None:
+    """Fit a network to all samples at once; the estimator gets `loss_` and `n_iter_`."""
+    objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
+    told = listeners(estimator.callbacks or ())
+    training = Training(network.model, network.loss, network.optimizer, History())
+    training.epochs, training.batches, training.batch = estimator.max_iter, 1, 1
+    started = time.perf_counter()
+
+    def after(intermediate_result) -> None:
+        nonlocal started
+        training.epoch += 1
+        if estimator.verbose:
+            print(f"Iteration {training.epoch}, loss = {intermediate_result.fun:.8f}")
+        if told:
+            objective.block[:] = intermediate_result.x
+            seconds, started = time.perf_counter() - started, time.perf_counter()
+            training.history.add(loss=float(intermediate_result.fun), seconds=seconds)
+            notify(told, "on_epoch_end", training)
+        if training.stop:
+            raise StopIteration
+
+    notify(told, "on_train_begin", training)
+    try:
+        result = scipy.optimize.minimize(
+            objective,
+            objective.block.astype(np.float64),
+            method="L-BFGS-B",
+            jac=True,
+            callback=after if told or estimator.verbose else None,
+            options={
+                "maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol,
+            },
+        )  # fmt: skip
+        objective.block[:] = result.x
+    finally:
+        objective.close()
+        notify(told, "on_train_end", training)
+    if training.stop:
+        estimator.n_iter_ = int(result.nit)
+    else:
+        estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.loss_ = result.fun

@@ -1,0 +1,155 @@
+"""The chain behind an estimator, and scikit-learn's losses in terms of fastnn's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import xlogy
+
+import kernels
+from fastnn.evaluation import EVALUATION_BATCH, step_work
+from fastnn.layers import Dropout, Layer, Linear, ReLU, Sigmoid, Tanh
+from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
+from fastnn.optimizers import Optimizer
+from fastnn.program import PredictionProgram, Source
+from fastnn.runner import Runner, threads_for
+from fastnn.sequential import Sequential
+
+_LAYERS: dict[str, type[Layer] | None] = {
+    "identity": None,
+    "logistic": Sigmoid,
+    "tanh": Tanh,
+    "relu": ReLU,
+}
+_FUNCTIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+"""scikit-learn's activations: layers that train, and names of the kernels' functions."""
+
+_LOSSES: dict[str, type[Loss]] = {
+    "softmax": CrossEntropyLoss,
+    "logistic": BCEWithLogitsLoss,
+    "identity": MSELoss,
+    "exp": PoissonNLLLoss,
+}
+
+
+class Network:
+    """A chain with given weights, and the loss that belongs to its output activation.
+
+    scikit-learn adds up columns of `logistic` and `exp` outputs where fastnn takes their
+    mean, and halves squared errors: `gradient_scale` and `loss_scale` turn fastnn's gradient
+    and its sum of losses into those of scikit-learn. Biases do not decay.
+    """
+
+    optimizer: Optimizer
+
+    def __init__(self, coefs: Sequence, intercepts: Sequence, activation: str, out_activation: str,
+                 dropout: float):  # fmt: skip
+        layers: list[Layer] = []
+        self._linear: list[Linear] = []
+        kind = _LAYERS[activation]
+        for coef, intercept in zip(coefs, intercepts, strict=True):
+            if layers and kind is not None:
+                layers.append(kind())
+            if layers and dropout > 0:
+                layers.append(Dropout(dropout))
+            linear = Linear(coef.shape[0], coef.shape[1], dtype=coef.dtype, init="zeros")
+            linear._weight.assign(coef.T)
+            linear._bias.assign(intercept)
+            linear._bias.decays = False
+            layers.append(linear)
+            self._linear.append(linear)
+        self.model = Sequential(*layers)
+        self.out_activation = out_activation
+        self.loss = _LOSSES[out_activation]()
+        self.columns = coefs[-1].shape[1]
+        of_mean = {"softmax": 1.0, "identity": self.columns / 2}
+        self.gradient_scale = of_mean.get(out_activation, float(self.columns))
+        self.loss_scale = 0.5 / self.columns if out_activation == "identity" else 1.0
+        self.dtype = coefs[0].dtype
+        # Made once: they are compared with the estimator's.
+        self.coefs = [linear._weight.data.T for linear in self._linear]
+        self.intercepts = [linear._bias.data for linear in self._linear]
+
+    @property
+    def dropouts(self) -> list[Dropout]:
+        """Dropout layers, in order."""
+        return [layer for layer in self.model if isinstance(layer, Dropout)]
+
+    @property
+    def weights(self) -> list:
+        """Parameters that decay, in order."""
+        return [linear._weight for linear in self._linear]
+
+    def holds(self, coefs: Sequence, intercepts: Sequence) -> bool:
+        """Whether arrays are this network's own memory."""
+        own, given = [*self.coefs, *self.intercepts], [*coefs, *intercepts]
+        return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets (rows, columns) as the loss takes them."""
+        if self.out_activation == "softmax":
+            return y.argmax(axis=1).astype(np.int64)
+        return np.ascontiguousarray(y, self.dtype)
+
+    def threads(self, rows: int, threads: int | None) -> int:
+        """Threads for steps of so many rows, or as many as are asked for."""
+        return threads_for(step_work(self.model, rows), threads)
+
+
+class Outputs:
+    """What a network gives before its output activation for fixed samples, again and again."""
+
+    def __init__(self, network: Network, x: np.ndarray, threads: int | None):
+        self.values = np.empty((len(x), network.columns), network.dtype)
+        self._source = Source(x, None, np.arange(len(x)))
+        batch = min(EVALUATION_BATCH, len(x))
+        program = PredictionProgram(network.model, self._source, self.values, batch)
+        self._runner = Runner(program, len(x), network.threads(batch // 3, threads))
+
+    def compute(self) -> np.ndarray:
+        """Outputs (samples, columns) of the network as it is now, in memory of this object."""
+        for _ in self._runner.slices():
+            pass
+        return self.values
+
+    def close(self) -> None:
+        """End the threads."""
+        self._runner.__exit__(None, None, None)
+
+
+def outputs(x: np.ndarray, coefs: Sequence, intercepts: Sequence, activation: str) -> np.ndarray:
+    """What weights make of samples, before the output's activation: (samples, columns)."""
+    function = _FUNCTIONS[activation]
+    for coef, intercept in zip(coefs[:-1], intercepts[:-1], strict=True):
+        x = kernels.matmul(x, coef, bias=intercept, activation=function)
+    return kernels.matmul(x, coefs[-1], bias=intercepts[-1])
+
+
+def activate(z: np.ndarray, out_activation: str) -> np.ndarray:
+    """The output's activation of `z`: probabilities, rates or `z` itself."""
+    if out_activation == "identity":
+        return z
+    function = {"softmax": kernels.softmax, "logistic": kernels.sigmoid, "exp": kernels.exp}
+    return function[out_activation](z)
+
+
+def row_losses(z: np.ndarray, y: np.ndarray, out_activation: str) -> np.ndarray:
+    """scikit-learn's loss of each row, in float64, for outputs `z` before their activation.
+
+    `y` are rows of 0 and 1, or of numbers.
+    """
+    z, y = z.astype(np.float64), np.asarray(y, np.float64)
+    if out_activation == "softmax":
+        top = z.max(axis=1)
+        return np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - (z * y).sum(axis=1)
+    if out_activation == "logistic":
+        return (np.logaddexp(0.0, z) - z * y).sum(axis=1)
+    if out_activation == "exp":
+        return (np.exp(z) - y * z + poisson_constant(y)).sum(axis=1)
+    return 0.5 * np.square(z - y).mean(axis=1)
+
+
+def poisson_constant(y: np.ndarray) -> np.ndarray:
+    """What half the Poisson deviance has and `PoissonNLLLoss` has not: y log y - y."""
+    return xlogy(y, y) - y

@@ -1,0 +1,188 @@
+"""At home in scikit-learn: its checks of estimators, its parameters, its tools."""
+
+import copy
+import inspect
+import io
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn
+import sklearn.neural_network
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    parametrize_with_checks,
+)
+
+from fastnn.estimators import MLPClassifier, MLPRegressor
+
+OWN = ("dropout", "callbacks", "dtype", "threads", "restore_best_weights")
+
+
+# As many iterations as scikit-learn gives its own; it lists no expected failures for them,
+# and there are none here.
+@parametrize_with_checks([MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)])
+def test_checks_of_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier(max_iter=100, solver="lbfgs"),
+        MLPRegressor(max_iter=100, solver="sgd", tol=1e-2, random_state=42),
+    ],
+    ids=repr,
+)
+def test_weights_stand_for_repetitions(estimator):
+    # With these parameters scikit-learn checks its own.
+    check_sample_weight_equivalence_on_dense_data(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+def test_parameters_are_theirs_and_our_own(kind, pair):
+    theirs, ours = (inspect.signature(type(each)).parameters for each in pair(kind))
+    own = [*(["class_weight"] if kind == "MLPClassifier" else []), *OWN]
+    assert list(ours) == [*theirs, *own]
+    for name, parameter in theirs.items():
+        assert ours[name].default == parameter.default
+        assert ours[name].kind == parameter.kind
+
+
+@pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
+def test_fitted_attributes_are_theirs(kind, settings, data, pair, fitted):
+    _, X, y = data("iris")
+    theirs, ours = (fitted(each, X, y) for each in pair(kind, max_iter=5, **settings))
+
+    def public(estimator):
+        return {name for name in vars(estimator) if name.endswith("_") and name[0] != "_"}
+
+    lacking = set() if settings.get("solver") == "lbfgs" else {"validation_loss_curve_"}
+    assert public(ours) - lacking == public(theirs)
+    assert lacking <= public(ours)
+    assert type(ours.n_iter_) is type(theirs.n_iter_)
+
+
+@pytest.mark.parametrize("container", [scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_sparse_samples(container, solver, data, pair, fitted, same):
+    kind, X, y = data("digits")
+    X = container(np.where(np.abs(X[:300]) < 1, 0.0, X[:300]))
+    theirs, ours = pair(kind, solver=solver, max_iter=5, random_state=0)
+    same(fitted(theirs, X, y[:300]), fitted(ours, X, y[:300]), 1e-7, 1e-9)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-6, atol=1e-9)
+
+
+def test_many_samples_are_predicted_in_parts(data, fitted):
+    _, X, y = data("iris")
+    model = fitted(MLPClassifier(max_iter=3, random_state=0), X, y)
+    many = np.tile(X, (60, 1))
+    np.testing.assert_array_equal(model.predict_proba(many)[-150:], model.predict_proba(X))
+    sparse = model.predict_proba(scipy.sparse.csr_array(many))
+    np.testing.assert_array_equal(sparse, model.predict_proba(many))
+
+
+def _by_joblib(estimator):
+    file = io.BytesIO()
+    joblib.dump(estimator, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each)), _by_joblib],
+    ids=["deepcopy", "pickle", "joblib"],
+)
+def test_copies_predict_the_same_and_are_their_own(copied, solver, data, fitted):
+    _, X, y = data("iris")
+    model = fitted(MLPClassifier(solver=solver, max_iter=5, random_state=0, warm_start=True), X, y)
+    other, before = copied(model), model.predict_proba(X)
+    np.testing.assert_array_equal(other.predict_proba(X), before)
+    fitted(other, X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_clones_have_parameters_and_no_weights(data, fitted):
+    _, X, y = data("iris")
+    model = fitted(MLPClassifier(max_iter=3, dropout=0.1, dtype="float32"), X, y)
+    assert clone(model).get_params() == model.get_params()
+    assert not hasattr(clone(model), "coefs_")
+
+
+def test_grid_search_in_processes_and_threads(data):
+    _, X, y = data("iris")
+    pipeline = make_pipeline(StandardScaler(), MLPClassifier(random_state=0, max_iter=150))
+    grid = {"mlpclassifier__alpha": [1e-4, 10.0], "mlpclassifier__dropout": [0.0, 0.2]}
+    found = []
+    for backend, jobs in (("sequential", 1), ("threading", 2), ("loky", 2)):
+        with joblib.parallel_backend(backend, n_jobs=jobs):
+            search = GridSearchCV(pipeline, grid, cv=2, error_score="raise")
+            with pytest.warns():  # of iterations that do not suffice
+                search.fit(X, y)
+        found.append(search.cv_results_["mean_test_score"])
+        assert search.best_score_ > 0.9
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_set_output_and_names_of_features(data, fitted):
+    pandas = pytest.importorskip("pandas")
+    _, X, y = data("iris")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
+    scaler = StandardScaler().set_output(transform="pandas")
+    pipeline = fitted(make_pipeline(scaler, MLPClassifier(max_iter=5, random_state=0)), frame, y)
+    np.testing.assert_array_equal(pipeline[-1].feature_names_in_, ["a", "b", "c", "d"])
+    with pytest.raises(ValueError, match="feature names"):
+        pipeline[-1].predict(frame.rename(columns={"a": "z"}))
+
+
+def test_weights_are_routed(data):
+    _, X, y = data("iris")
+    weights = np.where(y == 0, 0.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = MLPClassifier(max_iter=60, random_state=0, learning_rate_init=0.01)
+        model.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        found = cross_validate(
+            make_pipeline(scaler, model), X, y, params={"sample_weight": weights},
+            return_estimator=True, error_score="raise",
+        )  # fmt: skip
+        assert all(0 not in each.predict(X) for each in found["estimator"])
+        request = MLPClassifier().set_partial_fit_request(classes=True, sample_weight=False)
+        assert request.get_metadata_routing().partial_fit.requests["classes"] is True
+
+
+def test_in_other_estimators(data, fitted):
+    _, X, y = data("iris")
+    bag = BaggingClassifier(MLPClassifier(max_iter=50, learning_rate_init=0.01), n_estimators=3)
+    assert fitted(bag, X, y).score(X, y) > 0.9
+    _, X, y = data("line")
+    model = TransformedTargetRegressor(
+        MLPRegressor(random_state=0, learning_rate_init=0.01), transformer=StandardScaler()
+    )
+    assert fitted(model, X, y).score(X, y) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "cancer", "line"])
+def test_scores_are_theirs(name, data, pair, fitted):
+    from sklearn.model_selection import train_test_split
+
+    kind, X, y = data(name)
+    scores = np.empty((5, 2))
+    for seed in range(5):
+        train, test, labels, truth = train_test_split(X, y, random_state=seed)
+        for side, each in enumerate(pair(kind, random_state=seed)):
+            scores[seed, side] = fitted(each, train, labels).score(test, truth)
+    assert abs(np.diff(scores.mean(axis=0))) < 0.005
