@@ -71,9 +71,11 @@ def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:
 
     linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
     columns, classes = dataset.x_test.shape[1], len(dataset.classes)
-    if linear and (linear[0].in_features, linear[-1].out_features) != (columns, classes):
+    takes = linear[0].in_features if linear else columns
+    gives = linear[-1].out_features if linear else columns
+    if (takes, gives) != (columns, classes):
         raise typer.BadParameter(
-            f"{path} takes {linear[0].in_features} columns and gives {linear[-1].out_features}; "
+            f"{path} takes {takes} columns and gives {gives}; "
             f"{dataset.name} has {columns} columns and {classes} classes",
             param_hint="'DATASET'",
         )

@@ -47,7 +47,8 @@ def to_onnx(
     The file's one input is `x`, (batch, columns) for any batch; its one output is `y`, (batch,
     columns), of the model's dtype, as from `fastnn.predict`. `input_dtype` is that of `x`:
     "uint8", "float32" or "float64", by default the model's. `Normalize` layers are part of the
-    file, and so are the names of the classes, as JSON under the key `classes` of its metadata.
+    file, and so are, as JSON in its metadata, the names of the `classes` and the `schema`, which
+    tells how rows of a table become columns of `x`.
 
     The opset and the format's version are `fastnn.interop.onnx.OPSET` and `IR_VERSION`. Raises
     TypeError that names every layer of a user's own, ValueError for layers that do not fit each

@@ -167,12 +167,19 @@ class _Graph:
             producer_name="fastnn",
             producer_version=fastnn.__version__,
         )
-        if model.classes:
-            helper.set_model_props(
-                proto, {"classes": json.dumps([str(each) for each in model.classes])}
-            )
+        helper.set_model_props(proto, _metadata(model))
         onnx.checker.check_model(proto, full_check=True)
         return proto
+
+
+def _metadata(model: Sequential) -> dict[str, str]:
+    """What a model says of its inputs and outputs, as JSON."""
+    found: dict[str, Any] = {}
+    if model.classes:
+        found["classes"] = [str(each) for each in model.classes]
+    if model.schema is not None:
+        found["schema"] = model.schema.to_dict()
+    return {name: json.dumps(value) for name, value in found.items()}
 
 
 def _element_type(dtype) -> int:

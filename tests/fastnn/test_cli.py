@@ -442,6 +442,13 @@ def test_a_model_and_a_data_set_that_do_not_fit(name, message, digits_run):
     assert message in error
 
 
+def test_a_model_that_gives_the_columns_it_takes(tmp_path):
+    file = tmp_path / "model.safetensors"
+    fastnn.save(fastnn.Sequential(fastnn.ReLU()), file)
+    error = error_of(run("evaluate", file, "digits"))
+    assert "takes 64 columns and gives 64; digits has 64 columns and 10 classes" in error
+
+
 def test_a_model_whose_layers_do_not_fit(tmp_path):
     file = tmp_path / "model.safetensors"
     broken = fastnn.Sequential(fastnn.Linear(64, 20), fastnn.Linear(30, 10))

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import stat
 
@@ -24,6 +25,7 @@ from fastnn import (
     Tanh,
 )
 from fastnn.interop.onnx import IR_VERSION, OPSET
+from fastnn.schema import Schema
 
 DTYPES = ("float32", "float64")
 
@@ -250,6 +252,16 @@ def test_what_the_file_says(path):
     assert ran.get_modelmeta().custom_metadata_map == {
         "classes": '["no", "yes", "perhaps, \\u00fc"]'
     }
+
+
+def test_the_schema_is_told(path):
+    model = small_model()
+    fastnn.to_onnx(model, path)
+    assert session(path).get_modelmeta().custom_metadata_map == {}
+    model.schema = Schema.of_numbers(6)
+    fastnn.to_onnx(model, path)
+    told = json.loads(session(path).get_modelmeta().custom_metadata_map["schema"])
+    assert Schema.from_dict(told) == model.schema
 
 
 def test_weights_are_there_by_torch_s_names(path):
