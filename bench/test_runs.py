@@ -23,7 +23,7 @@ MEMORY = "Peak memory of whole runs, MB"
 GOALS, QUICK_GOALS = (97.0, 98.0), (80.0, 85.0)
 QUARTER, HALF = Target(4.0), Target(2.0)
 ROUNDS, EPOCHS = 3, 25
-QUICK_ROWS = 6_000
+QUICK_ROWS, QUICK_PEERS = 6_000, ("torch", "jax")
 WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
 
 needs_costs = pytest.mark.skipif(
@@ -104,7 +104,8 @@ def test_mnist(runs, benchmark, quick, record):
     """Seconds until accuracies are reached, and memory, samples as float32."""
     goals = QUICK_GOALS if quick else GOALS
     rows = QUICK_ROWS if quick else None
-    sides = runs("mnist", goals=goals, epochs=EPOCHS, warm=True, rows=rows)
+    among = QUICK_PEERS if quick else PEERS
+    sides = runs("mnist", among, goals=goals, epochs=EPOCHS, warm=True, rows=rows)
     in_turns(benchmark, sides, Pace(1 if quick else ROUNDS, 0))
     for goal in goals:
         _record_goal(f"{goal:g}", f"{goal:g}%", sides, record)
