@@ -11,7 +11,7 @@ import pytest
 
 from bench.measure import FULL, QUICK, Pace, Threads, fastest_count, thread_counts
 from bench.peers import PEERS
-from bench.report import Figure, Report, figure
+from bench.report import Figure, Report, figure, write_pages
 from bench.worker import Side, Worker, WorkerError
 
 _REPORT = pytest.StashKey[Report]()
@@ -26,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--peers", type=_peers, default=[name for name in PEERS if name != "fastnn"],
         help=f"libraries to compare with, by commas (default: all of {', '.join(PEERS)})",
     )  # fmt: skip
+    group.addoption(
+        "--fresh", action="store_true", help="forget earlier results, rather than add to them"
+    )
     group.addoption(
         "--results", type=Path, default=Path(__file__).parent / "results",
         help="folder for the JSON and the table (default: bench/results)",
@@ -45,7 +48,21 @@ def _peers(text: str) -> list[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "full: left out with --quick")
-    config.stash[_REPORT] = Report(quick=config.getoption("--quick"))
+    path, quick = _path(config), config.getoption("--quick")
+    fresh = config.getoption("--fresh") or not path.exists()
+    try:
+        report = Report(quick=quick) if fresh else Report.read(path)
+    except ValueError as error:
+        raise pytest.UsageError(f"{error}; --fresh begins a new file") from None
+    report.start()
+    config.stash[_REPORT] = report
+
+
+def _path(config: pytest.Config) -> Path:
+    """Where the results are kept."""
+    return config.getoption("--results") / (
+        "quick.json" if config.getoption("--quick") else "latest.json"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,15 +72,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Keep what a test has found, and whether it failed, as soon as it is done."""
+    outcome = yield
+    result = outcome.get_result()
+    report = item.config.stash[_REPORT]
+    if result.failed:
+        report.note(item.name, _last_line(result))
+    elif result.when == "call" and result.passed:
+        report.note(item.name, None)
+    if result.when == "teardown" and report.measured:
+        report.write(_path(item.config))
+
+
+def _last_line(result: pytest.TestReport) -> str:
+    """What an error says, in a line."""
+    crash = getattr(result.longrepr, "reprcrash", None)
+    text = crash.message if crash else str(result.longrepr)
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[0] if lines else "failed"
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    report = config.stash[_REPORT]
-    if not report.figures:
+    if not config.stash[_REPORT].measured:
         return
-    path = report.write(config.getoption("--results"))
+    path = _path(config)
+    pages = write_pages(path)
     terminalreporter.write_line("")
-    terminalreporter.write(path.with_suffix(".md").read_text(encoding="utf-8"))
-    terminalreporter.write_line(f"\nwritten to {path} and {path.with_suffix('.md').name}")
+    terminalreporter.write(pages[0].read_text(encoding="utf-8"))
+    terminalreporter.write_line(f"\nwritten to {path}, with {', '.join(p.name for p in pages)}")
 
 
 @pytest.fixture
@@ -98,7 +137,7 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Callable[..., Worker]]:
             variable = PEERS[library].threads_variable
             environment = {variable: str(threads)} if variable and threads else {}
             started[key] = Worker(f"bench.peers.with_{library}", environment)
-            request.config.stash[_REPORT].versions.update(started[key].ask("versions"))
+            request.config.stash[_REPORT].note_versions(started[key].ask("versions"))
         return started[key]
 
     yield worker
@@ -145,13 +184,12 @@ def prepare(workers: Callable[..., Worker], pace: Pace) -> Iterator[Callable[...
 
 @pytest.fixture
 def prepare_peers(
-    request: pytest.FixtureRequest, prepare: Callable[..., Side], peers: list[str]
+    request: pytest.FixtureRequest, prepare: Callable[..., Side], peers: list[str], report: Report
 ) -> Callable[..., dict[str, Side]]:
     """Function that prepares an operation of all peers that have it.
 
     A peer that is missing, or fails, is left out; the report says why.
     """
-    report = request.config.stash[_REPORT]
 
     def make(operation: str, among=(), *, threads: int | Threads, **arguments) -> dict[str, Side]:
         sides = {}
@@ -164,9 +202,10 @@ def prepare_peers(
                 reason = str(error).strip().splitlines()[-1]
                 if "NotImplementedError" in reason:
                     continue
+            title = PEERS[library].title
+            report.note(f"{request.node.name}: {title}", reason)
             if reason is not None:
-                report.left_out[f"{PEERS[library].title}: {request.node.name}"] = reason
-                warnings.warn(f"{PEERS[library].title} is left out: {reason}", stacklevel=2)
+                warnings.warn(f"{title} is left out: {reason}", stacklevel=2)
         return sides
 
     return make
@@ -181,12 +220,18 @@ def _best(side: Side, pace: Pace) -> int:
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest, benchmark) -> Callable[..., Figure]:
+def report(request: pytest.FixtureRequest) -> Report:
+    """All figures so far, also of earlier runs."""
+    return request.config.stash[_REPORT]
+
+
+@pytest.fixture
+def record(report: Report, benchmark) -> Callable[..., Figure]:
     """Function that adds a figure to the report, and to pytest-benchmark's extra information."""
 
-    def add(section: str, subject: str, quantity: str, value, target=None) -> Figure:
-        made = figure(section, subject, quantity, value, target)
-        request.config.stash[_REPORT].figures.append(made)
+    def add(section: str, subject: str, quantity: str, value, target=None, at=None) -> Figure:
+        made = figure(section, subject, quantity, value, target, at)
+        report.add(made)
         benchmark.extra_info[quantity] = made.to_dict()
         return made
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from bench.workloads import Workload
 
-BYTE_MEAN, BYTE_STD = 128.0, 40.0
-"""Samples kept as bytes are round(`BYTE_MEAN` + `BYTE_STD` x), clipped to 0..255."""
-
 _SEPARATION = 4.5  # between the means of two classes, in standard deviations: some overlap
-_TEST_SAMPLES = 10_000
 _CHECKED_ROWS = 64
 
 
@@ -42,9 +38,64 @@ def product_error(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
     return float((abs(c[rows] - left @ right) / (abs(left) @ abs(right))).max())
 
 
-def numbers(size: int) -> np.ndarray:
-    """Normal float32 numbers of standard deviation 2, where activations bend."""
-    return np.float32(2) * np.random.default_rng(0).standard_normal(size, np.float32)
+def in_ulps(found: np.ndarray, exact: np.ndarray, scale: np.ndarray | None = None) -> float:
+    """Worst error in float32 units in the last place, of the exact value or of a scale."""
+    unit = np.spacing(np.abs(exact if scale is None else scale).astype(np.float32))
+    return float((np.abs(found.astype(np.float64) - exact) / unit).max())
+
+
+def product_ulps(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+    """As `product_error`, in units in the last place of |A| |B|."""
+    return product_error(a, b, c) / float(np.finfo(np.float32).eps)
+
+
+class Elementwise(NamedTuple):
+    """A function of arrays: what it is given, what it must give, and what it moves.
+
+    `exact` is in float64, a tuple like what the function gives; `scales`, where not
+    None, is what an error is measured against in place of the exact value.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    exact: tuple[np.ndarray, ...]
+    scales: tuple[np.ndarray | None, ...]
+    bytes_an_element: int
+    """Read and written at least, if nothing is in a cache."""
+
+    def error(self, found: Sequence[np.ndarray]) -> float:
+        """Worst error in ulp of what a function gave."""
+        triples = zip(found, self.exact, self.scales, strict=True)
+        return max(in_ulps(np.asarray(one), exact, scale) for one, exact, scale in triples)
+
+
+_CLASSES = 10
+LR, MOMENTUM, BETAS, EPS = 0.01, 0.9, (0.9, 0.999), 1e-8
+"""Settings of the updates."""
+
+
+def elementwise(function: str, size: int) -> Elementwise:
+    """Inputs of about so many float32 elements, made from a fixed seed."""
+    rng = np.random.default_rng(0)
+    if function in ("softmax", "softmax-cross-entropy"):
+        rows = size // _CLASSES
+        x = np.float32(2) * rng.standard_normal((rows, _CLASSES), np.float32)
+        p = _softmax(x.astype(np.float64))
+        if function == "softmax":
+            return Elementwise((x,), (p,), (None,), 8)
+        y = rng.integers(0, _CLASSES, rows)
+        gradient = (p - np.eye(_CLASSES)[y]) / rows
+        return Elementwise((x, y), (gradient,), (np.full_like(gradient, 1 / rows),), 8)
+    if function in ("SGD", "Adam"):
+        p, g, m = (rng.standard_normal(size, np.float32) for _ in range(3))
+        v = rng.standard_normal(size, np.float32) ** 2
+        exact = _updated(function, *(each.astype(np.float64) for each in (p, g, m, v)))
+        inputs = (p, g, m) if function == "SGD" else (p, g, m, v)
+        # A parameter near zero is a difference of larger numbers, and so may its step be.
+        step = LR * (MOMENTUM * abs(m) + abs(g)) if function == "SGD" else LR
+        scale = np.maximum(np.maximum(abs(exact), abs(p)), step)
+        return Elementwise(inputs, (exact,), (scale,), 20 if function == "SGD" else 28)
+    x = np.float32(2) * rng.standard_normal(size, np.float32)
+    return Elementwise((x,), (EXACT[function](x.astype(np.float64)),), (None,), 8)
 
 
 EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -56,10 +107,35 @@ EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """Activations, exact enough to tell the error of float32 when given float64."""
 
 
-def ulps(function: str, x: np.ndarray, y: np.ndarray) -> float:
-    """Worst error of y = f(x), in units in the last place."""
-    exact = EXACT[function](x.astype(np.float64))
-    return float((abs(y - exact) / np.spacing(abs(exact).astype(np.float32))).max())
+def _softmax(x: np.ndarray) -> np.ndarray:
+    exps = np.exp(x - x.max(axis=1, keepdims=True))
+    return exps / exps.sum(axis=1, keepdims=True)
+
+
+def _updated(rule: str, p, g, m, v) -> np.ndarray:
+    """Parameters after the second step of a rule, given what it remembers of the first."""
+    if rule == "SGD":
+        return p - LR * (MOMENTUM * m + g)
+    (b1, b2), steps = BETAS, 2
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    return p - LR * m / (1 - b1**steps) / (np.sqrt(v / (1 - b2**steps)) + EPS)
+
+
+DROPOUT = 0.25
+
+
+def layer(rows: int, columns: int, outputs: int) -> tuple[np.ndarray, ...]:
+    """A batch, a gradient of the output, and a weight (out, in) and bias."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, columns), np.float32)
+    gradient = rng.standard_normal((rows, outputs), np.float32)
+    weight = rng.standard_normal((outputs, columns), np.float32) / np.float32(np.sqrt(columns))
+    return x, gradient, weight, rng.standard_normal(outputs, np.float32)
+
+
+def checksum(array: np.ndarray) -> float:
+    """Mean size of the elements: the same for all who compute the same."""
+    return float(np.abs(np.asarray(array, np.float64)).mean())
 
 
 # ------------------------------------------------------------------------ training
@@ -93,12 +169,36 @@ def disk(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray
 _TASKS = {"clouds": clouds, "disk": disk}
 
 
+def _loaded(workload: Workload) -> Samples:
+    """Rows of a data set that fastnn knows by the name of the task."""
+    from fastnn import datasets
+
+    found = datasets.load(workload.task)
+    n = workload.samples
+    return Samples(
+        _stored(workload, found.x_train[:n]), found.y_train[:n],
+        _stored(workload, found.x_test), found.y_test,
+    )  # fmt: skip
+
+
+def _stored(workload: Workload, x: np.ndarray) -> np.ndarray:
+    """Bytes as they are, or their numbers."""
+    if workload.storage == "uint8":
+        return x
+    numbers = x.astype(np.float32)
+    numbers -= np.float32(workload.mean)
+    numbers *= np.float32(1 / workload.std)
+    return numbers
+
+
 def samples(workload: Workload) -> Samples:
     """Rows of a workload's task, in its storage."""
-    size = workload.samples + _TEST_SAMPLES
+    if workload.task not in _TASKS:
+        return _loaded(workload)
+    size = workload.samples + workload.test_samples
     x, y = _TASKS[workload.task](size, workload.sizes[0], workload.sizes[-1])
     if workload.storage == "uint8":
-        x = np.clip(np.rint(BYTE_MEAN + BYTE_STD * x), 0, 255).astype(np.uint8)
+        x = np.clip(np.rint(workload.mean + workload.std * x), 0, 255).astype(np.uint8)
     n = workload.samples
     return Samples(x[:n], y[:n], x[n:], y[n:])
 

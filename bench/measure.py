@@ -77,6 +77,11 @@ class Pace:
     budget: float = math.inf
     fewest: int = 1
 
+    def sooner(self) -> Pace:
+        """Give a third of the rounds, for what is measured at many places."""
+        rounds = max(1, self.rounds // 3)
+        return Pace(rounds, self.seconds, self.budget / 3, min(self.fewest, 5))
+
     def rounds_of(self, seconds: float) -> int:
         """Rounds to take when one lasts so many seconds."""
         within = self.rounds if seconds <= 0 else self.budget / seconds
@@ -166,10 +171,12 @@ def thread_counts() -> list[int]:
     return sorted({*powers, most})
 
 
-def fastest_count(time_with: Callable[[int], float], counts: Iterable[int] | None = None) -> int:
-    """Give the thread count that takes least, by the median of a few trials in turns."""
+def fastest_count(
+    time_with: Callable[[int], float], counts: Iterable[int] | None = None, trials: int = _TRIALS
+) -> int:
+    """Give the thread count that takes least, by the median of a few trials each."""
     tried = list(thread_counts() if counts is None else counts)
     if len(tried) == 1:
         return tried[0]
-    seconds = {count: [time_with(count) for _ in range(_TRIALS)] for count in tried}
+    seconds = {count: [time_with(count) for _ in range(trials)] for count in tried}
     return min(tried, key=lambda count: statistics.median(seconds[count]))

@@ -17,9 +17,6 @@ from kernels.simd import data, fma, load, store, width
 _CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
 _REPEATS = 50_000
 
-COPIED_BYTES = 1 << 26
-"""Bytes that `copy` reads, and writes: more than caches hold."""
-
 
 def _with_own_digest(function):
     """Give a kernel a name that changes with this file: the cache knows only `kernels`."""
@@ -63,14 +60,14 @@ def multiply_adds(dtype: str) -> Case:
     return Case(call, check)
 
 
-def copy() -> Case:
-    """A copy from memory to memory."""
-    source = np.ones(COPIED_BYTES, np.uint8)
+def copy(size: int) -> Case:
+    """A copy of so many bytes."""
+    source = np.ones(size, np.uint8)
     target = np.empty_like(source)
     call = partial(np.copyto, target, source)
 
     def check() -> dict[str, float]:
         call()
-        return {"bytes": 2 * COPIED_BYTES}
+        return {"bytes": 2 * size}
 
     return Case(call, check)

@@ -1,20 +1,21 @@
-"""What was measured, as JSON and as a table that people read."""
+"""What was measured, kept as JSON: every figure, with the machine, versions and date of its run."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-import os
 import platform
 import statistics
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.measure import Spread, cores
+from bench.machine import machine
+from bench.measure import Spread
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Figure:
     high: float | None = None
     rounds: int | None = None
     target: Target | None = None
+    at: float | None = None
+    """Place on the axis of a picture."""
+    run: int = 0
+    """Which of the report's runs measured it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is of: a figure measured again takes the place of the old one."""
+        return self.section, self.subject, self.quantity
 
     @property
     def met(self) -> bool | None:
@@ -55,23 +65,32 @@ class Figure:
         values = dataclasses.asdict(self) | {"met": self.met}
         return {name: value for name, value in values.items() if value is not None}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Figure:
+        """Figure from what `to_dict` gave."""
+        given = {name: value for name, value in values.items() if name != "met"}
+        if "target" in given:
+            given["target"] = Target(**given["target"])
+        return cls(**given)
+
     def __str__(self) -> str:
-        text = _number(self.value)
+        text = number(self.value)
         if self.low is not None and self.high is not None and self.low < self.high:
-            text += f" ({_number(self.low)}–{_number(self.high)})"
+            text += f" ({number(self.low)}–{number(self.high)})"
         if self.target is not None:
             text += f", {self.target}: {'met' if self.met else 'MISSED'}"
         return text
 
 
 def figure(
-    section: str, subject: str, quantity: str, value: float | Spread, target: Target | None = None
-) -> Figure:
+    section: str, subject: str, quantity: str, value: float | Spread,
+    target: Target | None = None, at: float | None = None,
+) -> Figure:  # fmt: skip
     """A figure from a number, or from a spread over rounds."""
     if isinstance(value, Spread):
         spread = value.low, value.high, value.rounds
-        return Figure(section, subject, quantity, value.median, *spread, target)
-    return Figure(section, subject, quantity, value, target=target)
+        return Figure(section, subject, quantity, value.median, *spread, target, at)
+    return Figure(section, subject, quantity, value, target=target, at=at)
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
@@ -79,7 +98,7 @@ def geometric_mean(ratios: Iterable[float]) -> float:
     return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Text with three digits, or all of a whole number."""
     if isinstance(value, int) or abs(value) >= 100:
         return f"{value:.0f}"
@@ -90,122 +109,96 @@ def _number(value: float) -> str:
 
 @dataclass
 class Report:
-    """All figures of a run, with what they depend on."""
+    """All figures of one or several runs.
+
+    Figures read from a file stay until they are measured again; each knows its run, a
+    dictionary of date, machine and versions.
+    """
 
     quick: bool = False
-    figures: list[Figure] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    """What could not be measured, and why."""
+    figures: dict[tuple[str, str, str], Figure] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    """What could not be measured or was wrong, by the name of a test, and why."""
+    measured: bool = False
+    """Whether this run has added anything."""
+
+    @classmethod
+    def read(cls, path: Path) -> Report:
+        """Report that `write` wrote; raises ValueError for a file that holds none."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            figures = [Figure.from_dict(each) for each in values["figures"]]
+            found = {each.key: each for each in figures}
+            return cls(values["quick"], found, values["runs"], values["problems"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} holds no results of this suite ({error!r})") from None
+
+    def start(self) -> None:
+        """Begin a run: what is added from now on is of it."""
+        self.runs.append(
+            {
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "machine": machine(),
+                "versions": {"python": platform.python_version()},
+            }
+        )
+
+    def note_versions(self, versions: dict[str, str]) -> None:
+        """Add versions of libraries to the run's."""
+        self.runs[-1]["versions"].update(versions)
+
+    def add(self, made: Figure) -> None:
+        """Add a figure of this run."""
+        self.figures[made.key] = dataclasses.replace(made, run=len(self.runs) - 1)
+        self.measured = True
+
+    def note(self, test: str, problem: str | None) -> None:
+        """Say what was wrong in a test, or with None that all was well."""
+        if problem is None:
+            self.problems.pop(test, None)
+        else:
+            self.problems[test] = problem
+            self.measured = True
+
+    def value(self, section: str, subject: str, quantity: str) -> float | None:
+        """Value of a figure, None where there is none."""
+        found = self.figures.get((section, subject, quantity))
+        return None if found is None else found.value
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as kept in JSON."""
+        """Plain values, as kept in JSON, with only the runs that figures are of."""
+        used = sorted({each.run for each in self.figures.values()})
+        figures = [
+            dataclasses.replace(each, run=used.index(each.run)).to_dict()
+            for each in self.figures.values()
+        ]
         return {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "quick": self.quick,
-            "machine": machine(),
-            "versions": {"python": platform.python_version()} | self.versions,
-            "figures": [each.to_dict() for each in self.figures],
+            "runs": [self.runs[run] for run in used],
+            "problems": self.problems,
+            "figures": figures,
         }
 
-    def write(self, folder: Path) -> Path:
-        """Write JSON, and the table made from it; give the path of the JSON."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / ("quick.json" if self.quick else "latest.json")
-        path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        path.with_suffix(".md").write_text(markdown(read(path)), encoding="utf-8")
-        return path
+    def write(self, path: Path) -> None:
+        """Write the JSON, all of it or nothing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Results that `Report.write` wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def write_pages(path: Path) -> list[Path]:
+    """Write the tables and pictures made from a report's JSON beside it; give their paths."""
+    from bench import pictures, tables
+
+    report = Report.read(path)
+    drawn = pictures.draw(report, path.parent, path.stem)
+    page = path.with_suffix(".md")
+    page.write_text(tables.page(report, [each.name for each in drawn]), encoding="utf-8")
+    return [page, *drawn]
 
 
-# --------------------------------------------------------------------------- markdown
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """The tables of a run, from what its JSON holds."""
-    figures = [_figure(each) for each in results["figures"]]
-    head = [
-        "# fastnn beside its peers" + (" (quick: not to be quoted)" if results["quick"] else "")
-    ]
-    head += ["", _sentence(results), "", _SPREAD]
-    for section in _in_order(each.section for each in figures):
-        head += ["", f"## {section}", ""]
-        head += _table([each for each in figures if each.section == section])
-    return "\n".join([*head, "", _targets(figures)]) + "\n"
-
-
-_SPREAD = "Medians over rounds in which all take turns, with quartiles in brackets."
-
-
-def _figure(values: dict[str, Any]) -> Figure:
-    given = {name: value for name, value in values.items() if name != "met"}
-    if "target" in given:
-        given["target"] = Target(**given["target"])
-    return Figure(**given)
-
-
-def _sentence(results: dict[str, Any]) -> str:
-    facts = results["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return (
-        f"{results['date']}; {facts['processor']}, {facts['cores']} cores, "
-        f"{facts['memory_gb']} GB, {facts['system']}; {versions}."
-    )
-
-
-def _targets(figures: list[Figure]) -> str:
-    bound = [each for each in figures if each.target is not None]
-    return f"{sum(bool(each.met) for each in bound)} of {len(bound)} targets met."
-
-
-def _in_order(names) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
-def _table(figures: list[Figure]) -> list[str]:
-    """Rows are subjects, columns quantities."""
-    columns = _in_order(each.quantity for each in figures)
-    cells = {(each.subject, each.quantity): str(each) for each in figures}
-    rows = [["", *columns]]
-    for subject in _in_order(each.subject for each in figures):
-        rows.append([subject, *(cells.get((subject, column), "") for column in columns)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    return [
-        "| " + " | ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-
-
-# -------------------------------------------------------------------------- the machine
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "processor": _processor(),
-        "architecture": platform.machine(),
-        "cores": cores(),
-        "memory_gb": _memory_gb(),
-        "system": platform.system(),
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, OSError, ValueError):
-        return None
+if __name__ == "__main__":
+    for each in write_pages(Path(sys.argv[1])):
+        print(each)

@@ -1,49 +1,79 @@
-"""Products of float32 matrices on one core: beside the machine's peak, NumPy and PyTorch."""
+"""Products of float32 matrices on one core: beside the machine's peak, and each peer."""
 
 import pytest
 
 from bench.measure import CLOCK, in_turns
+from bench.peers import PEERS
 from bench.report import Target
+from bench.workloads import TABLE
 
-SECTION = "matmul, float32, one core"
-WORST_ERROR = 1e-5  # relative to |A| |B|; a product in float32 gives some 1e-7
+SQUARES_SECTION = "matmul of squares, float32, one core"
+SECTION = "matmul, the products of the workloads, float32, one core"
+LIBRARIES = ("torch", "jax", "numpy")
+WORST_ULPS = 100  # of |A| |B|; a product in float32 has some 2
 
 pytestmark = pytest.mark.benchmark(group="matmul", timer=CLOCK)
 
-PEAK, PEERS = Target(90), Target(1.0)
+PEAK, PEERS_TARGET = Target(90), Target(1.0)
+PEAK_SIZE, PEAK_FLOPS = 256, 20e6
 QUICK_SQUARES = (8, 64, 256)
 SQUARES = (8, 16, 32, 64, 100, 128, 256, 512, 1024, 2048)
-SHAPES = ((64, 784, 128), (128, 512, 512))
 FORMS = {"": "A B", "A": "A^T B", "B": "A B^T", "AB": "A^T B^T"}
 
 
-def _case(shape, form, peak, quick):
+def products():
+    """Shapes and forms of the products of a step of each workload, those met twice once.
+
+    Forward x W; the gradient of the weights x^T g; and for all but the first layer that
+    of the input, g W^T.
+    """
+    found = {}
+    for workload in TABLE.values():
+        batch = workload.batch
+        for place, (i, o) in enumerate(zip(workload.sizes, workload.sizes[1:], strict=False)):
+            found[(batch, i, o), ""] = None
+            found[(i, batch, o), "A"] = None
+            if place:
+                found[(batch, o, i), "B"] = None
+    return list(found)
+
+
+def _case(shape, form, quick):
     name = "x".join(map(str, shape)) + (f" {FORMS[form]}" if form else "")
     marks = () if quick else pytest.mark.full
-    return pytest.param(name, shape, form, peak, id=name.replace(" ", "-"), marks=marks)
+    return pytest.param(name, shape, form, id=name.replace(" ", "-"), marks=marks)
 
 
-CASES = [_case((n, n, n), "", PEAK if n >= 256 else None, n in QUICK_SQUARES) for n in SQUARES] + [
-    _case(shape, form, PEAK, shape == SHAPES[0]) for shape in SHAPES for form in FORMS
+CASES = [_case((n, n, n), "", n in QUICK_SQUARES) for n in SQUARES] + [
+    _case(shape, form, place < 3) for place, (shape, form) in enumerate(products())
 ]
 
 
-@pytest.mark.parametrize(("name", "shape", "form", "peak_target"), CASES)
-def test_matmul(name, shape, form, peak_target, benchmark, prepare, pace, record):
+@pytest.mark.parametrize(("name", "shape", "form"), CASES)
+def test_matmul(name, shape, form, benchmark, prepare, prepare_peers, pace, record):
     rows, depth, columns = shape
-    sides = {
-        library: prepare(
-            library, "matmul", threads=1, rows=rows, depth=depth, columns=columns, form=form
-        )
-        for library in ("fastnn", "numpy", "torch")
-    }
+    sizes = {"rows": rows, "depth": depth, "columns": columns, "form": form}
+    ours = prepare("fastnn", "matmul", threads=1, **sizes)
+    theirs = prepare_peers("matmul", LIBRARIES, threads=1, **sizes)
     peak = prepare("fastnn", "multiply-adds", threads=1, dtype="float32")
+    sides = {"fastnn": ours} | theirs
     rounds = in_turns(benchmark, sides | {"peak": peak}, pace)
 
-    flops = 2 * rows * depth * columns
+    square, flops = rows == depth == columns, 2 * rows * depth * columns
+    intensity = flops / (4 * (rows * depth + depth * columns + rows * columns))
+
+    def add(quantity, value, target=None):
+        section = SQUARES_SECTION if square else SECTION
+        record(section, name, quantity, value, target, intensity)
+
+    large = rows >= PEAK_SIZE if square else flops >= PEAK_FLOPS
     share = rounds.ratio("peak", "fastnn") * (100 * flops / peak.facts["flops"])
-    record(SECTION, name, "GFLOP/s", rounds.rate("fastnn", flops / 1e9))
-    record(SECTION, name, "% of the FMA peak", share, peak_target)
-    record(SECTION, name, "times NumPy", rounds.ratio("numpy", "fastnn"), PEERS)
-    record(SECTION, name, "times PyTorch", rounds.ratio("torch", "fastnn"), PEERS)
-    assert sides["fastnn"].facts["error"] < WORST_ERROR
+    add("% of the FMA peak", share, PEAK if large else None)
+    for library in sides:
+        add(f"{PEERS[library].title}, GFLOP/s", rounds.rate(library, flops / 1e9))
+    for library in theirs:
+        target = None if library == "jax" else PEERS_TARGET
+        add(f"times {PEERS[library].title}", rounds.ratio(library, "fastnn"), target)
+    for library, side in sides.items():
+        add(f"{PEERS[library].title}: error, ulp", side.facts["ulps"])
+    assert ours.facts["ulps"] < WORST_ULPS

@@ -4,6 +4,7 @@ import pytest
 
 from bench.measure import CLOCK, in_turns
 
+COPIED = 1 << 24  # numbers of 4 bytes: more than caches hold
 SECTION = "This machine, one core"
 
 pytestmark = pytest.mark.benchmark(group="machine", timer=CLOCK)
@@ -21,6 +22,6 @@ def test_multiply_adds(dtype, benchmark, prepare, pace, record):
 
 def test_copy(benchmark, prepare, pace, record):
     """From memory to memory, bytes read and bytes written."""
-    side = prepare("fastnn", "copy", threads=1)
+    side = prepare("fastnn", "copy", threads=1, size=COPIED)
     rounds = in_turns(benchmark, {"fastnn": side}, pace)
     record(SECTION, "copy", "GB/s", rounds.rate("fastnn", side.facts["bytes"] / 1e9))

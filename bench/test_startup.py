@@ -1,4 +1,4 @@
-"""Starting: `fastnn train` from process start to files written, and the memory it takes."""
+"""Starting: from process start to a trained digits model, and to the files of `fastnn train`."""
 
 import json
 import os
@@ -12,17 +12,22 @@ from typing import NamedTuple
 import pytest
 
 from bench.measure import CLOCK, Pace, Spread, Timeable, in_turns
+from bench.peers import PEERS
 from bench.process import CommandError, Cost, cost
 from bench.report import Target
+from bench.whole_run import command
 
 TIME = "`fastnn train` on digits, seconds from process start to files written"
-MEMORY = "Peak memory while training MNIST, MB"
+TRAINED = "Seconds from process start to a digits model of 97% test accuracy"
+MEMORY = "Peak memory of `fastnn train mnist`, MB"
+
+GOALS = (97.0,)
 
 COLD, WARM, TRAINING = Target(15, False), Target(2.5, False), Target(0.3, False)
 PYTORCH_SCRIPT = Path(__file__).parent / "peers" / "mnist_torch.py"
 DATA_SET = 70_000 * (784 + 8)  # bytes of pictures, and labels as int64
 PEAK = Target(DATA_SET / 1e6 + 150, False)
-COLD_ROUNDS, ROUNDS, MEMORY_ROUNDS, QUICK_ROUNDS = 3, 11, 3, 1
+COLD_ROUNDS, ROUNDS, PEER_ROUNDS, MEMORY_ROUNDS, QUICK_ROUNDS = 3, 11, 7, 3, 1
 EPOCHS, ROWS, QUICK_ROWS = 1, 60_000, 2_000
 
 pytestmark = [
@@ -129,6 +134,66 @@ def test_warm(folder, compiled, benchmark, quick, record):
     record(TIME, "of which training", "s", Spread.of(training), TRAINING)
     record(TIME, "`import numba` alone", "s", rounds.of("numba"))
     record(TIME, "`import torch` alone", "s", rounds.of("torch"))
+
+
+@pytest.mark.full
+def test_trained_cold(folder, benchmark, record):
+    """Trained digits, with nothing compiled yet."""
+
+    class Cold:
+        rounds = 0
+
+        def time(self, seconds: float) -> float:
+            self.rounds += 1
+            run = command("fastnn", "digits", folder / "out.json", goals=GOALS, threads=1)
+            return cost(run, caches(folder / str(self.rounds))).seconds
+
+    rounds = in_turns(benchmark, {"fastnn": Cold()}, Pace(COLD_ROUNDS, 0))
+    record(TRAINED, "fastnn, cold: the first ever", "s", rounds.of("fastnn"))
+
+
+def test_trained(folder, compiled, benchmark, quick, peers, record, report):
+    """Trained digits, fastnn's kernels compiled beforehand, beside its peers."""
+
+    def run(library):
+        return command(library, "digits", folder / f"{library}.json", goals=GOALS, threads=1)
+
+    sides: dict[str, Timeable] = {"fastnn": Command(run("fastnn"), compiled, [])}
+    for library in peers:
+        reason = PEERS[library].missing()
+        report.note(f"test_trained: {PEERS[library].title}", reason)
+        if reason is None and library != "compile":
+            sides[library] = Command(run(library), {}, [])
+    if PEERS["torch"].missing() is None:
+        sides["import"] = Command(python("import torch"), {}, [])
+    rounds = in_turns(benchmark, sides, Pace(QUICK_ROUNDS if quick else PEER_ROUNDS, 0))
+    results = {
+        library: json.loads((folder / f"{library}.json").read_text(encoding="utf-8"))
+        for library in sides
+        if library != "import"
+    }
+    for library, result in results.items():
+        name = "fastnn, warm" if library == "fastnn" else PEERS[library].title
+        record(TRAINED, name, "s", rounds.of(library))
+        record(TRAINED, name, "of which training", result["seconds"])
+        record(TRAINED, name, "test accuracy, %", result["accuracy"])
+    if "import" in sides:
+        record(TRAINED, "`import torch` alone", "s", rounds.of("import"))
+        ratio = rounds.ratio("import", "fastnn")
+        record(TRAINED, "`import torch` alone", "times fastnn, warm", ratio, Target(1.0))
+    assert all(result["goals"] for result in results.values())
+
+
+@pytest.mark.full
+def test_trained_compiled_by_torch(folder, benchmark, peers, record, report):
+    """The same by torch.compile, once: it compiles for long."""
+    reason = PEERS["compile"].missing() if "compile" in peers else "not asked for"
+    report.note("test_trained: torch.compile", None if "compile" not in peers else reason)
+    if reason:
+        pytest.skip(reason)
+    run = Command(command("compile", "digits", folder / "out.json", goals=GOALS), {}, [])
+    rounds = in_turns(benchmark, {"compile": run}, Pace(1, 0))
+    record(TRAINED, PEERS["compile"].title, "s", rounds.of("compile"))
 
 
 def test_memory(folder, compiled, benchmark, quick, record):

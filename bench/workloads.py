@@ -32,8 +32,12 @@ class Workload:
     """cross-entropy, or mse: of one-hot rows."""
     storage: str = "float32"
     """Dtype of the samples: float32 or uint8."""
+    mean: float = 128.0
+    std: float = 40.0
+    """Samples kept as bytes b stand for (b - mean) / std."""
+    test_samples: int = 10_000
     task: str = "clouds"
-    """What is learned, a function of `bench.data`: clouds or disk."""
+    """What is learned: clouds or disk, made by `bench.data`, or a data set that fastnn knows."""
     epochs: int = 1
     """Epochs in one timed call."""
     epochs_to_learn: int = 1
@@ -156,3 +160,19 @@ TABLE = {
 
 ALL_OVER_TORCH, ALL_OVER_JAX = 8.0, 1.8
 """Targets of the geometric means over the table."""
+
+MNIST = Workload(
+    sizes=(784, 128, 10), activation="relu", batch=64, samples=60_000, lr=0.02, momentum=0.9,
+    task="mnist", mean=33.3, std=78.6,
+)  # fmt: skip
+"""All of it, until the test accuracy is reached."""
+
+MNIST_AS_BYTES = dataclasses.replace(MNIST, storage="uint8")
+
+DIGITS_FIT = Workload(
+    sizes=(64, 100, 10), activation="tanh", batch=20, samples=1_437, lr=0.02, momentum=0.9,
+    task="digits", mean=4.9, std=6.0, epochs=20, epochs_to_learn=20,
+)  # fmt: skip
+"""scikit-learn's digits, the whole of a `fit`."""
+
+WHOLE_RUNS = {"mnist": MNIST, "mnist-bytes": MNIST_AS_BYTES, "digits": DIGITS_FIT}

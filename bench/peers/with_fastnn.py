@@ -11,8 +11,9 @@ import numpy as np
 import fastnn
 import kernels
 from bench import data, peak
+from bench.learners.with_fastnn import Learner
 from bench.peers import Case
-from bench.workloads import Workload
+from bench.peers.training import trainer
 
 VERSIONS = {
     "fastnn": fastnn.__version__,
@@ -34,77 +35,77 @@ def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
     """A product of float32 matrices."""
     a, b, c = data.matrices(rows, depth, columns, form)
     call = partial(kernels.matmul, a, b, c)
-    return Case(call, lambda: {"error": data.product_error(a, b, call())})
+    return Case(call, lambda: {"ulps": data.product_ulps(a, b, call())})
 
 
-def activation(function: str, size: int) -> Case:
-    """An activation of float32 numbers."""
-    x = data.numbers(size)
-    call = partial(getattr(kernels, function), x, np.empty_like(x))
-    return Case(call, lambda: {"ulps": data.ulps(function, x, call())})
+def elementwise(function: str, size: int) -> Case:
+    """A function of float32 arrays, into arrays that are there."""
+    made = data.elementwise(function, size)
+    if function in ("SGD", "Adam"):
+        return _update(function, made)
+    kernel = {"softmax-cross-entropy": kernels.softmax_cross_entropy}.get(function)
+    if kernel is not None:
+        call = partial(kernel, *made.inputs)
+        return Case(call, lambda: {"ulps": made.error([call().gradient])})
+    out = np.empty_like(made.inputs[0])
+    call = partial(getattr(kernels, function), *made.inputs, out)
+    return Case(call, lambda: {"ulps": made.error([call()])})
 
 
-_ACTIVATIONS = {"relu": fastnn.ReLU, "tanh": fastnn.Tanh, "sigmoid": fastnn.Sigmoid}
-
-
-def network(workload: Workload) -> fastnn.Sequential:
-    """The network of a workload, with the weights that all begin with."""
-    layers: list[fastnn.Layer] = []
-    if workload.storage == "uint8":
-        layers.append(fastnn.Normalize(data.BYTE_MEAN, data.BYTE_STD))
-    linears = list(data.parameters(workload))
-    if workload.dropout and len(linears) == 1:
-        layers.append(fastnn.Dropout(workload.dropout))
-    for place, (weight, bias) in enumerate(linears, 1):
-        linear = fastnn.Linear(weight.shape[1], weight.shape[0])
-        linear.weight, linear.bias = weight, bias
-        layers.append(linear)
-        if place < len(linears):
-            layers.append(_ACTIVATIONS[workload.activation]())
-            if workload.dropout:
-                layers.append(fastnn.Dropout(workload.dropout))
-        elif workload.output:
-            layers.append(_ACTIVATIONS[workload.output]())
-    return fastnn.Sequential(*layers)
-
-
-def optimizer_of(workload: Workload, model: fastnn.Sequential) -> fastnn.SGD | fastnn.Adam:
-    """The optimizer of a workload."""
-    parameters, clip = model.parameters(), workload.clip_value
-    if workload.optimizer == "Adam":
-        return fastnn.Adam(parameters, lr=workload.lr, clip_value=clip)
-    return fastnn.SGD(parameters, lr=workload.lr, momentum=workload.momentum, clip_value=clip)
-
-
-def training(**settings) -> Case:
-    """Epochs of training a workload, shuffling included."""
-    workload = Workload(**settings)
-    x, y, x_test, y_test = data.samples(workload)
-    loss = fastnn.MSELoss() if workload.loss == "mse" else fastnn.CrossEntropyLoss()
-
-    def train(model, optimizer, epochs: int, seed: int | None = None) -> None:
-        fastnn.fit(
-            model, x, y, loss=loss, optimizer=optimizer, epochs=epochs,
-            batch_size=workload.batch, seed=seed, threads=_threads,
-        )  # fmt: skip
+def _update(rule: str, made: data.Elementwise) -> Case:
+    p, g, *memory = made.inputs
+    parameter = fastnn.Parameter(p)
+    parameter.grad[...] = g
+    if rule == "SGD":
+        optimizer = fastnn.SGD([parameter], lr=data.LR, momentum=data.MOMENTUM)
+    else:
+        optimizer = fastnn.Adam([parameter], lr=data.LR, betas=data.BETAS, eps=data.EPS)
+    for array, value in zip(optimizer.memory[p.dtype], memory, strict=True):
+        array[: len(value)] = value
+    optimizer.steps = 1
 
     def check() -> dict[str, float]:
-        scores = []
-        for seed in range(workload.seeds):
-            model = network(workload)
-            train(model, optimizer_of(workload, model), workload.epochs_to_learn, seed)
-            found = fastnn.evaluate(model, x_test, y_test, loss=loss)
-            scores.append((found.loss, 100 * (found.accuracy or 0.0)))
-        return dict(zip(("loss", "accuracy"), np.mean(scores, axis=0), strict=True))
+        optimizer.step()
+        return {"ulps": made.error([parameter.data])}
 
-    model = network(workload)
-    return Case(partial(train, model, optimizer_of(workload, model), workload.epochs), check)
+    return Case(optimizer.step, check)
+
+
+def copy(size: int) -> Case:
+    """A copy of so many float32 elements, here as NumPy does it."""
+    return peak.copy(4 * size)
+
+
+_LAYERS = {
+    "ReLU": fastnn.ReLU, "Tanh": fastnn.Tanh, "Sigmoid": fastnn.Sigmoid,
+    "Softmax": fastnn.Softmax, "Dropout": partial(fastnn.Dropout, data.DROPOUT),
+}  # fmt: skip
+
+
+def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
+    """A layer's forward pass, or both passes, eager."""
+    x, gradient, weight, bias = data.layer(rows, columns, outputs)
+    if kind == "Linear":
+        made = fastnn.Linear(columns, outputs)
+        made.weight, made.bias = weight, bias
+    else:
+        made = _LAYERS[kind]()
+
+    def both() -> np.ndarray:
+        made(x)
+        for parameter in made.parameters():
+            parameter.gradient_memory[:] = 0
+        return made.backward(gradient)
+
+    call = both if backward else partial(made, x)
+    return Case(call, lambda: {"sum": data.checksum(call())})
 
 
 OPERATIONS = {
     "matmul": matmul,
-    "activation": activation,
-    "training": training,
+    "elementwise": elementwise,
+    "layer": layer,
+    "training": trainer(Learner, lambda: _threads),
     "multiply-adds": peak.multiply_adds,
-    "copy": peak.copy,
+    "copy": copy,
 }

@@ -1,179 +1,137 @@
-"""JAX as a good user writes it: the whole epoch is one jitted `lax.scan`.
-
-The number of threads is that of NPROC at the start of the process.
-"""
+"""JAX: jitted functions, and whole epochs. The number of threads is that of the process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from bench import data
-from bench.peers import Case, compile_seconds
-from bench.workloads import Workload
-
-jax.config.update("jax_platforms", "cpu")
+from bench.learners.with_jax import Learner
+from bench.peers import Case
+from bench.peers.training import trainer
 
 VERSIONS = {"jax": jax.__version__}
-
-_ACTIVATIONS: dict[str, Callable] = {
-    "relu": jax.nn.relu,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "": lambda x: x,
-}
 
 
 def set_threads(count: int | None) -> None:
     """Do nothing: threads are decided when the process starts."""
 
 
-# ---------------------------------------------------------------------- optimizers
+def _jitted(function: Callable, *arguments) -> Callable:
+    """Call that waits for the result."""
+    compiled = jax.jit(function)
+    return lambda: jax.block_until_ready(compiled(*arguments))
 
 
-def _sgd(workload: Workload):
-    """Give first state, and update, of SGD; with momentum as in torch."""
-    lr, momentum = workload.lr, workload.momentum
+def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
+    """A product of float32 matrices; transposed ones are transposed in what is compiled."""
+    a, b, _ = data.matrices(rows, depth, columns, form)
+    left, right = (x.T if t in form else x for x, t in ((a, "A"), (b, "B")))
 
-    def update(params, grads, velocity):
-        if not momentum:
-            return jax.tree.map(lambda p, g: p - lr * g, params, grads), velocity
-        velocity = jax.tree.map(lambda v, g: momentum * v + g, velocity, grads)
-        return jax.tree.map(lambda p, v: p - lr * v, params, velocity), velocity
+    def product(left, right):
+        return (left.T if "A" in form else left) @ (right.T if "B" in form else right)
 
-    return (lambda params: jax.tree.map(jnp.zeros_like, params) if momentum else ()), update
-
-
-def _adam(workload: Workload):
-    """Give first state, and update, of Adam, with torch's settings."""
-    lr, beta1, beta2, eps = workload.lr, 0.9, 0.999, 1e-8
-
-    def first(params):
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        return jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.zeros_like, params)
-
-    def update(params, grads, state):
-        step, m, v = state
-        step += 1
-        m = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, m, grads)
-        v = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, v, grads)
-        of_m, of_v = 1 - beta1**step, 1 - beta2**step
-
-        def moved(p, m, v):
-            return p - lr * (m / of_m) / (jnp.sqrt(v / of_v) + eps)
-
-        return jax.tree.map(moved, params, m, v), (step, m, v)
-
-    return first, update
+    call = _jitted(product, jnp.asarray(left), jnp.asarray(right))
+    return Case(call, lambda: {"ulps": data.product_ulps(a, b, np.asarray(call()))})
 
 
-_OPTIMIZERS = {"SGD": _sgd, "Adam": _adam}
+def _cross_entropy(x, y):
+    """Gradient of the mean loss."""
+
+    def loss(x):
+        return -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], axis=1).mean()
+
+    return jax.value_and_grad(loss)(x)[1]
 
 
-# ------------------------------------------------------------------------ networks
+_FUNCTIONS: dict[str, Callable] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "exp": jnp.exp,
+    "softmax": jax.nn.softmax,
+    "softmax-cross-entropy": _cross_entropy,
+}
 
 
-def _parameters(workload: Workload):
-    """Weights (in, out) and biases."""
-    return [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in data.parameters(workload)]
+def elementwise(function: str, size: int) -> Case:
+    """A function of float32 arrays; updates take the place of what they are given."""
+    made = data.elementwise(function, size)
+    inputs = [jnp.array(each) for each in made.inputs]
+    if function in ("SGD", "Adam"):
+        return _update(function, made, inputs)
+    call = _jitted(_FUNCTIONS[function], *inputs)
+    return Case(call, lambda: {"ulps": made.error([np.asarray(call())])})
 
 
-def _floats(x):
-    if x.dtype != jnp.uint8:
-        return x
-    return (x.astype(jnp.float32) - data.BYTE_MEAN) * (1 / data.BYTE_STD)
+def _sgd(state, g):
+    p, velocity = state
+    velocity = data.MOMENTUM * velocity + g
+    return p - data.LR * velocity, velocity
 
 
-def _dropout(x, p: float, key):
-    return jnp.where(jax.random.bernoulli(key, 1 - p, x.shape), x / (1 - p), 0)
+def _adam(state, g):
+    p, m, v = state
+    (b1, b2), step = data.BETAS, 2
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+    return p - data.LR * (m / (1 - b1**step)) / (jnp.sqrt(v / (1 - b2**step)) + data.EPS), m, v
 
 
-def _forward(workload: Workload, params, x, key=None):
-    """Outputs of the network; a key is given in training, and only where something drops."""
-    x, last = _floats(x), len(params) - 1
-    keys = iter(jax.random.split(key, len(params))) if key is not None else None
-    if keys is not None and not last:
-        x = _dropout(x, workload.dropout, next(keys))
-    for place, (weight, bias) in enumerate(params):
-        x = x @ weight + bias
-        x = _ACTIVATIONS[workload.output if place == last else workload.activation](x)
-        if keys is not None and place < last:
-            x = _dropout(x, workload.dropout, next(keys))
-    return x
-
-
-def _loss(workload: Workload, outputs, y):
-    if workload.loss == "mse":
-        return jnp.mean((outputs - jax.nn.one_hot(y, outputs.shape[1])) ** 2)
-    return -jnp.take_along_axis(jax.nn.log_softmax(outputs), y[:, None], axis=1).mean()
-
-
-def _epoch(workload: Workload) -> Callable:
-    """An epoch over rows in a given order, as one compiled function."""
-    _, update = _OPTIMIZERS[workload.optimizer](workload)
-
-    @jax.jit
-    def epoch(state, x, y, order):
-        def step(state, rows):
-            params, memory, key = state
-            drop = None
-            if workload.dropout:
-                key, drop = jax.random.split(key)
-            xs, ys = x[rows], y[rows]
-            grads = jax.grad(lambda p: _loss(workload, _forward(workload, p, xs, drop), ys))(params)
-            if workload.clip_value is not None:
-                bound = workload.clip_value
-                grads = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), grads)
-            return (*update(params, grads, memory), key), None
-
-        whole = len(order) // workload.batch * workload.batch
-        state, _ = lax.scan(step, state, order[:whole].reshape(-1, workload.batch))
-        return step(state, order[whole:])[0] if whole < len(order) else state
-
-    return epoch
-
-
-def training(**settings) -> Case:
-    """Epochs of training a workload, shuffling included."""
-    workload = Workload(**settings)
-    x, y, x_test, y_test = (jnp.asarray(each) for each in data.samples(workload))
-    first, _ = _OPTIMIZERS[workload.optimizer](workload)
-    epoch, rng = _epoch(workload), np.random.default_rng()
-
-    def start(seed: int = 0):
-        params = _parameters(workload)
-        return params, first(params), jax.random.key(seed)
-
-    def train(state, orders: Iterable[np.ndarray]):
-        for order in orders:
-            state = epoch(state, x, y, jnp.asarray(order, jnp.int32))
-        return jax.block_until_ready(state)
-
-    @jax.jit
-    def score(params):
-        outputs = _forward(workload, params, x_test)
-        return _loss(workload, outputs, y_test), (outputs.argmax(1) == y_test).mean()
-
-    def check() -> dict[str, float]:
-        compiling = compile_seconds(lambda: train(start(), [np.arange(len(x))]))
-        scores = []
-        for seed in range(workload.seeds):
-            params, *_ = train(start(seed), data.orders(len(x), workload.epochs_to_learn, seed))
-            scores.append([float(each) for each in score(params)])
-        loss, accuracy = np.mean(scores, axis=0)
-        return {"loss": loss, "accuracy": 100 * accuracy, "compile_seconds": compiling}
-
-    state = [start()]
+def _update(rule: str, made: data.Elementwise, inputs: list) -> Case:
+    p, g, *memory = inputs
+    state = [(p, *memory)]
+    compiled = jax.jit(_sgd if rule == "SGD" else _adam, donate_argnums=0)
 
     def call() -> None:
-        orders = (rng.permutation(len(x)) for _ in range(workload.epochs))
-        state[0] = train(state[0], orders)
+        state[0] = jax.block_until_ready(compiled(state[0], g))
+
+    def check() -> dict[str, float]:
+        call()
+        return {"ulps": made.error([np.asarray(state[0][0])])}
 
     return Case(call, check)
 
 
-OPERATIONS = {"training": training}
+def _dropout(key, x):
+    kept = jax.random.bernoulli(key, 1 - data.DROPOUT, x.shape)
+    return jnp.where(kept, x / (1 - data.DROPOUT), 0)
+
+
+_LAYERS: dict[str, Callable] = {
+    "ReLU": jax.nn.relu,
+    "Tanh": jnp.tanh,
+    "Sigmoid": jax.nn.sigmoid,
+    "Softmax": jax.nn.softmax,
+}
+
+
+def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
+    """A layer's forward pass, or both passes, jitted."""
+    x, gradient, weight, bias = map(jnp.asarray, data.layer(rows, columns, outputs))
+    key = jax.random.key(0)
+
+    def forward(weight, bias, x, key):
+        if kind == "Linear":
+            return x @ weight.T + bias
+        return _dropout(key, x) if kind == "Dropout" else _LAYERS[kind](x)
+
+    def both(weight, bias, x, gradient, key):
+        _, pull = jax.vjp(lambda *given: forward(*given, key), weight, bias, x)
+        return pull(gradient)
+
+    if backward:
+        call = _jitted(both, weight, bias, x, gradient, key)
+        return Case(call, lambda: {"sum": data.checksum(np.asarray(call()[2]))})
+    call = _jitted(forward, weight, bias, x, key)
+    return Case(call, lambda: {"sum": data.checksum(np.asarray(call()))})
+
+
+OPERATIONS = {
+    "matmul": matmul,
+    "elementwise": elementwise,
+    "layer": layer,
+    "training": trainer(Learner),
+}

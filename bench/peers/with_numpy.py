@@ -9,8 +9,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bench import data
+from bench.learners.with_numpy import Learner
 from bench.peers import Case
-from bench.workloads import Workload
+from bench.peers.training import trainer
 
 VERSIONS = {"numpy": np.__version__}
 
@@ -25,7 +26,7 @@ def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
     a, b, c = data.matrices(rows, depth, columns, form)
     return Case(
         partial(np.matmul, a, b, c),
-        lambda: {"error": data.product_error(a, b, np.matmul(a, b, c))},
+        lambda: {"ulps": data.product_ulps(a, b, np.matmul(a, b, c))},
     )
 
 
@@ -40,197 +41,103 @@ def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0, out=out)
 
 
-_FUNCTIONS: dict[str, Callable] = {
+def _softmax(x: np.ndarray) -> np.ndarray:
+    exps = np.exp(x - x.max(axis=1, keepdims=True))
+    return exps / exps.sum(axis=1, keepdims=True)
+
+
+def _cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Gradient of the mean loss; the loss is computed too."""
+    p, rows = _softmax(x), np.arange(len(x))
+    -np.log(p[rows, y]).mean()
+    p[rows, y] -= 1
+    p /= len(x)
+    return p
+
+
+_INTO: dict[str, Callable] = {
     "relu": _relu,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
     "exp": np.exp,
 }
+_NEW: dict[str, Callable] = {"softmax": _softmax, "softmax-cross-entropy": _cross_entropy}
 
 
-def activation(function: str, size: int) -> Case:
-    """An activation of float32 numbers."""
-    x = data.numbers(size)
-    y = np.empty_like(x)
-    call = partial(_FUNCTIONS[function], x, y)
-    return Case(call, lambda: {"ulps": data.ulps(function, x, call())})
+def elementwise(function: str, size: int) -> Case:
+    """A function of float32 arrays, into arrays that are there where a ufunc does it."""
+    made = data.elementwise(function, size)
+    if function in ("SGD", "Adam"):
+        p, g, *memory = made.inputs
+        call = partial(_UPDATES[function], p, g, *memory)
+    elif function in _INTO:
+        call = partial(_INTO[function], *made.inputs, np.empty_like(made.inputs[0]))
+    else:
+        call = partial(_NEW[function], *made.inputs)
+    return Case(call, lambda: {"ulps": made.error([call()])})
 
 
-# ------------------------------------------------- training, as written from scratch
+def _sgd(p, g, velocity):
+    velocity *= data.MOMENTUM
+    velocity += g
+    p -= data.LR * velocity
+    return p
 
 
-class _Linear:
-    """y = x W + b, in float64 as NumPy makes it, every array new."""
-
-    def __init__(self, weight: np.ndarray, bias: np.ndarray):
-        self.params = {"W": weight.T.astype(float), "b": bias.astype(float)}
-        self.grads: dict[str, np.ndarray] = {}
-
-    def forward(self, x, training):
-        self.x = x
-        return x @ self.params["W"] + self.params["b"]
-
-    def backward(self, grad):
-        self.grads = {"W": self.x.T @ grad, "b": grad.sum(axis=0)}
-        return grad @ self.params["W"].T
+def _adam(p, g, m, v, step=2):
+    b1, b2 = data.BETAS
+    m *= b1
+    m += (1 - b1) * g
+    v *= b2
+    v += (1 - b2) * g**2
+    p -= data.LR * (m / (1 - b1**step)) / (np.sqrt(v / (1 - b2**step)) + data.EPS)
+    return p
 
 
-class _Parameterless:
-    """A layer that learns nothing."""
-
-    def __init__(self):
-        self.params: dict[str, np.ndarray] = {}
+_UPDATES: dict[str, Callable] = {"SGD": _sgd, "Adam": _adam}
 
 
-class _ReLU(_Parameterless):
-    def forward(self, x, training):
-        self.mask = x > 0
-        return x * self.mask
+def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
+    """A layer's forward pass, or both passes, every array new."""
+    x, gradient, weight, bias = data.layer(rows, columns, outputs)
+    rng = np.random.default_rng(0)
 
-    def backward(self, grad):
-        return grad * self.mask
+    def linear():
+        y = x @ weight.T + bias
+        return (gradient.T @ x, gradient.sum(axis=0), gradient @ weight)[-1] if backward else y
 
+    def relu():
+        mask = x > 0
+        return gradient * mask if backward else x * mask
 
-class _Tanh(_Parameterless):
-    def forward(self, x, training):
-        self.y = np.tanh(x)
-        return self.y
+    def tanh():
+        y = np.tanh(x)
+        return gradient * (1 - y**2) if backward else y
 
-    def backward(self, grad):
-        return grad * (1 - self.y**2)
+    def sigmoid():
+        y = 1 / (1 + np.exp(-x))
+        return gradient * (y * (1 - y)) if backward else y
 
+    def softmax():
+        y = _softmax(x)
+        return y * (gradient - (y * gradient).sum(axis=1, keepdims=True)) if backward else y
 
-class _Dropout(_Parameterless):
-    def __init__(self, p: float, rng: np.random.Generator):
-        super().__init__()
-        self.p, self.rng = p, rng
+    def dropout():
+        kept = (rng.random(x.shape, np.float32) >= data.DROPOUT) / np.float32(1 - data.DROPOUT)
+        y = x * kept
+        return gradient * kept if backward else y
 
-    def forward(self, x, training):
-        if not training:
-            return x
-        self.mask = (self.rng.random(x.shape) >= self.p) / (1 - self.p)
-        return x * self.mask
-
-    def backward(self, grad):
-        return grad * self.mask
-
-
-class _SGD:
-    def __init__(self, lr: float, momentum: float):
-        self.lr, self.momentum, self.velocity = lr, momentum, {}
-
-    def step(self, layers):
-        for layer in layers:
-            for name in layer.params:
-                step = layer.grads[name]
-                if self.momentum:
-                    step = step + self.momentum * self.velocity.get((layer, name), 0.0)
-                    self.velocity[layer, name] = step
-                layer.params[name] -= self.lr * step
+    kinds = {
+        "Linear": linear, "ReLU": relu, "Tanh": tanh, "Sigmoid": sigmoid, "Softmax": softmax,
+        "Dropout": dropout,
+    }  # fmt: skip
+    call = kinds[kind]
+    return Case(call, lambda: {"sum": data.checksum(call())})
 
 
-class _Adam:
-    def __init__(self, lr: float, betas=(0.9, 0.999), eps=1e-8):
-        self.lr, self.betas, self.eps = lr, betas, eps
-        self.m, self.v, self.t = {}, {}, 0
-
-    def step(self, layers):
-        self.t += 1
-        b1, b2 = self.betas
-        for layer in layers:
-            for name in layer.params:
-                key, g = (layer, name), layer.grads[name]
-                self.m[key] = b1 * self.m.get(key, 0.0) + (1 - b1) * g
-                self.v[key] = b2 * self.v.get(key, 0.0) + (1 - b2) * g**2
-                m, v = self.m[key] / (1 - b1**self.t), self.v[key] / (1 - b2**self.t)
-                layer.params[name] -= self.lr * m / (np.sqrt(v) + self.eps)
-
-
-_LAYERS = {"relu": _ReLU, "tanh": _Tanh}
-
-
-def _network(workload: Workload, rng: np.random.Generator) -> list:
-    layers: list = []
-    linears = list(data.parameters(workload))
-    if workload.dropout and len(linears) == 1:
-        layers.append(_Dropout(workload.dropout, rng))
-    for place, (weight, bias) in enumerate(linears, 1):
-        layers.append(_Linear(weight, bias))
-        if place < len(linears):
-            layers.append(_LAYERS[workload.activation]())
-            if workload.dropout:
-                layers.append(_Dropout(workload.dropout, rng))
-        elif workload.output:
-            layers.append(_LAYERS[workload.output]())
-    return layers
-
-
-def _outputs(layers: list, x: np.ndarray, training: bool) -> np.ndarray:
-    for layer in layers:
-        x = layer.forward(x, training)
-    return x
-
-
-def _loss(workload: Workload, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-    """Loss, and its gradient with respect to the outputs."""
-    if workload.loss == "mse":
-        return np.mean((outputs - targets) ** 2), 2 * (outputs - targets) / outputs.size
-    exps = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    p = exps / exps.sum(axis=1, keepdims=True)
-    return -np.sum(targets * np.log(p + 1e-30)) / len(p), (p - targets) / len(p)
-
-
-def training(**settings) -> Case:
-    """Epochs of training a workload, shuffling included."""
-    workload = Workload(**settings)
-    x, y, x_test, y_test = data.samples(workload)
-    convert = partial(_floats, workload)
-    one_hot = np.eye(workload.sizes[-1])
-    x = x if workload.storage == "uint8" else x.astype(float)
-
-    def train(layers, optimizer, orders) -> None:
-        for order in orders:
-            for start in range(0, len(order), workload.batch):
-                rows = order[start : start + workload.batch]
-                outputs = _outputs(layers, convert(x[rows]), True)
-                _, grad = _loss(workload, outputs, one_hot[y[rows]])
-                for layer in reversed(layers):
-                    grad = layer.backward(grad)
-                learning = [layer for layer in layers if layer.params]
-                if workload.clip_value is not None:
-                    for layer in learning:
-                        for name, g in layer.grads.items():
-                            layer.grads[name] = np.clip(
-                                g, -workload.clip_value, workload.clip_value
-                            )
-                optimizer.step(learning)
-
-    def fresh(seed: int):
-        adam = workload.optimizer == "Adam"
-        optimizer = _Adam(workload.lr) if adam else _SGD(workload.lr, workload.momentum)
-        return _network(workload, np.random.default_rng(seed)), optimizer
-
-    def check() -> dict[str, float]:
-        scores = []
-        for seed in range(workload.seeds):
-            layers, optimizer = fresh(seed)
-            train(layers, optimizer, data.orders(len(x), workload.epochs_to_learn, seed))
-            outputs = _outputs(layers, convert(x_test), False)
-            loss, _ = _loss(workload, outputs, one_hot[y_test])
-            scores.append((loss, 100 * np.mean(outputs.argmax(axis=1) == y_test)))
-        return dict(zip(("loss", "accuracy"), np.mean(scores, axis=0), strict=True))
-
-    layers, optimizer = fresh(0)
-    rng = np.random.default_rng()
-    return Case(
-        lambda: train(layers, optimizer, (rng.permutation(len(x)) for _ in range(workload.epochs))),
-        check,
-    )
-
-
-def _floats(workload: Workload, x: np.ndarray) -> np.ndarray:
-    """Rows as the network takes them; bytes are converted."""
-    return (x - data.BYTE_MEAN) / data.BYTE_STD if workload.storage == "uint8" else x
-
-
-OPERATIONS = {"matmul": matmul, "activation": activation, "training": training}
+OPERATIONS = {
+    "matmul": matmul,
+    "elementwise": elementwise,
+    "layer": layer,
+    "training": trainer(Learner),
+}

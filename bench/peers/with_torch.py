@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench import data
-from bench.peers import Case, compile_seconds
-from bench.workloads import Workload
+from bench.learners.with_torch import Learner
+from bench.peers import Case
+from bench.peers.training import trainer
 
 VERSIONS = {"torch": torch.__version__}
 
@@ -28,119 +28,83 @@ def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
     """A product of float32 matrices."""
     a, b, c = data.matrices(rows, depth, columns, form)
     call = partial(torch.mm, torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(c))
-    return Case(call, lambda: {"error": data.product_error(a, b, call().numpy())})
+    return Case(call, lambda: {"ulps": data.product_ulps(a, b, call().numpy())})
 
 
-_FUNCTIONS: dict[str, Callable] = {
+_INTO: dict[str, Callable] = {
     "relu": partial(torch.clamp_min, min=0),  # torch.relu has no out=
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "exp": torch.exp,
+    "softmax": partial(torch.softmax, dim=1),
 }
 
 
-def activation(function: str, size: int) -> Case:
-    """An activation of float32 numbers."""
-    x = data.numbers(size)
-    given = torch.from_numpy(x)
-    call = partial(_FUNCTIONS[function], given, out=torch.empty_like(given))
-    return Case(call, lambda: {"ulps": data.ulps(function, x, call().numpy())})
+def elementwise(function: str, size: int) -> Case:
+    """A function of float32 arrays, into arrays that are there."""
+    made = data.elementwise(function, size)
+    inputs = [torch.from_numpy(each) for each in made.inputs]
+    if function in ("SGD", "Adam"):
+        return _update(function, made, inputs)
+    if function == "softmax-cross-entropy":
+        call = partial(_cross_entropy, inputs[0].requires_grad_(), inputs[1])
+    else:
+        call = partial(_INTO[function], *inputs, out=torch.empty_like(inputs[0]))
+    return Case(call, lambda: {"ulps": made.error([call().numpy()])})
 
 
-_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "": nn.Identity}
+def _cross_entropy(x: Tensor, y: Tensor) -> Tensor:
+    """Gradient of the mean loss."""
+    return torch.autograd.grad(nn.functional.cross_entropy(x, y), x)[0]
 
 
-def network(workload: Workload) -> nn.Sequential:
-    """The network of a workload, with the weights that all begin with."""
-    layers: list[nn.Module] = []
-    linears = list(data.parameters(workload))
-    if workload.dropout and len(linears) == 1:
-        layers.append(nn.Dropout(workload.dropout))
-    for place, (weight, bias) in enumerate(linears, 1):
-        linear = nn.Linear(weight.shape[1], weight.shape[0])
-        linear.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
-        layers.append(linear)
-        if place < len(linears):
-            layers.append(_ACTIVATIONS[workload.activation]())
-            if workload.dropout:
-                layers.append(nn.Dropout(workload.dropout))
-        elif workload.output:
-            layers.append(_ACTIVATIONS[workload.output]())
-    return nn.Sequential(*layers)
-
-
-def optimizer_of(workload: Workload, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of a workload, as fast as torch has it."""
-    if workload.optimizer == "Adam":
-        return torch.optim.Adam(model.parameters(), lr=workload.lr, fused=True)
-    return torch.optim.SGD(
-        model.parameters(), lr=workload.lr, momentum=workload.momentum, fused=True
-    )
-
-
-def _floats(x: Tensor) -> Tensor:
-    """Rows as the network takes them; bytes are converted."""
-    if x.dtype != torch.uint8:
-        return x
-    return x.float().sub_(data.BYTE_MEAN).mul_(1 / data.BYTE_STD)
-
-
-def training(compiled: Callable[[Callable], Callable] | None = None, **settings) -> Case:
-    """Epochs of training a workload, shuffling included.
-
-    `compiled` is what makes something faster of the function from a batch to its loss.
-    """
-    workload = Workload(**settings)
-    x, y, x_test, y_test = map(torch.from_numpy, data.samples(workload))
-    loss_function = nn.MSELoss() if workload.loss == "mse" else nn.CrossEntropyLoss()
-    if workload.loss == "mse":
-        y, y_test = (nn.functional.one_hot(each).float() for each in (y, y_test))
-    model = network(workload)
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-
-    def loss_of(x: Tensor, y: Tensor) -> Tensor:
-        return loss_function(model(_floats(x)), y)
-
-    if compiled is not None:
-        loss_of = compiled(loss_of)
-
-    def train(optimizer: torch.optim.Optimizer, epochs: Iterable[Tensor]) -> None:
-        model.train()
-        parameters = list(model.parameters())
-        for order in epochs:
-            for rows in order.split(workload.batch):
-                optimizer.zero_grad()
-                loss_of(x.index_select(0, rows), y.index_select(0, rows)).backward()
-                if workload.clip_value is not None:
-                    nn.utils.clip_grad_value_(parameters, workload.clip_value)
-                optimizer.step()
-
-    def score() -> tuple[float, float]:
-        model.eval()
-        with torch.no_grad():
-            outputs = model(_floats(x_test))
-            right = outputs.argmax(1) == (y_test.argmax(1) if y_test.ndim > 1 else y_test)
-            return float(loss_function(outputs, y_test)), 100 * float(right.float().mean())
+def _update(rule: str, made: data.Elementwise, inputs: list[Tensor]) -> Case:
+    p, g, *memory = inputs
+    p.grad = g
+    optimizer: torch.optim.Optimizer
+    if rule == "SGD":
+        optimizer = torch.optim.SGD([p], lr=data.LR, momentum=data.MOMENTUM, fused=True)
+        optimizer.state[p] = {"momentum_buffer": memory[0]}
+    else:
+        optimizer = torch.optim.Adam([p], lr=data.LR, betas=data.BETAS, eps=data.EPS, fused=True)
+        names = dict(zip(("exp_avg", "exp_avg_sq"), memory, strict=True))
+        optimizer.state[p] = {"step": torch.tensor(1.0)} | names
 
     def check() -> dict[str, float]:
-        facts, scores = {}, []
-        if compiled is not None:
-            order = torch.arange(len(x))
-            once = partial(train, optimizer_of(workload, model), [order])
-            facts["compile_seconds"] = compile_seconds(once)
-        for seed in range(workload.seeds):
-            torch.manual_seed(seed)
-            model.load_state_dict(start)
-            orders = data.orders(len(x), workload.epochs_to_learn, seed)
-            train(optimizer_of(workload, model), map(torch.from_numpy, orders))
-            scores.append(score())
-        loss, accuracy = np.mean(scores, axis=0)
-        return facts | {"loss": loss, "accuracy": accuracy}
+        optimizer.step()
+        return {"ulps": made.error([p.numpy()])}
 
-    optimizer = optimizer_of(workload, model)
-    return Case(
-        lambda: train(optimizer, (torch.randperm(len(x)) for _ in range(workload.epochs))), check
-    )
+    return Case(optimizer.step, check)
 
 
-OPERATIONS = {"matmul": matmul, "activation": activation, "training": training}
+_LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "ReLU": nn.ReLU, "Tanh": nn.Tanh, "Sigmoid": nn.Sigmoid,
+    "Softmax": partial(nn.Softmax, dim=1), "Dropout": partial(nn.Dropout, data.DROPOUT),
+}  # fmt: skip
+
+
+def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
+    """A layer's forward pass, or both passes, eager."""
+    x, gradient, weight, bias = map(torch.from_numpy, data.layer(rows, columns, outputs))
+    made = nn.Linear(columns, outputs) if kind == "Linear" else _LAYERS[kind]()
+    if kind == "Linear":
+        made.load_state_dict({"weight": weight, "bias": bias})
+    given = [x.requires_grad_(), *made.parameters()]
+
+    def forward() -> Tensor:
+        with torch.no_grad():
+            return made(x)
+
+    def both() -> Tensor:
+        return torch.autograd.grad(made(x), given, gradient)[0]
+
+    call = both if backward else forward
+    return Case(call, lambda: {"sum": data.checksum(call().numpy())})
+
+
+OPERATIONS = {
+    "matmul": matmul,
+    "elementwise": elementwise,
+    "layer": layer,
+    "training": trainer(Learner),
+}

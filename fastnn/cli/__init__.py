@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import fastnn
+from fastnn.cli.bench import bench
 from fastnn.cli.evaluate import evaluate
 from fastnn.cli.export import export
 from fastnn.cli.info import info
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info, sweep, export):
+for command in (train, evaluate, predict, plot, info, sweep, export, bench):
     app.command()(command)
 
 

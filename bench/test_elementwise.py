@@ -1,0 +1,58 @@
+"""Functions of arrays, in a cache and in memory: beside each peer, and a copy of the same bytes."""
+
+import pytest
+
+from bench.measure import CLOCK, Threads, in_turns
+from bench.peers import PEERS
+from bench.report import Target
+
+SIZES = {131_072: "in a cache", 8_388_608: "in memory"}
+LIBRARIES = ("torch", "jax", "numpy")
+WORST_ULPS = {
+    "relu": 0, "tanh": 2, "sigmoid": 2, "exp": 2, "softmax": 20, "softmax-cross-entropy": 5,
+    "SGD": 2, "Adam": 5,
+}  # fmt: skip
+"""fastnn's; in a softmax the error of x - max is e^x times as large."""
+BYTES = {"SGD": 20, "Adam": 28}
+COPIED = 8
+"""Bytes that an element moves, 4 in and 4 out but for the updates."""
+
+pytestmark = pytest.mark.benchmark(group="elementwise", timer=CLOCK)
+
+
+def section(size):
+    """Name of the table."""
+    return f"Elementwise, {size:,} float32, {SIZES[size]}: ns an element"
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(n, marks=pytest.mark.full if n > 1e6 else ()) for n in SIZES]
+)
+@pytest.mark.parametrize("function", list(WORST_ULPS))
+def test_elementwise(function, size, benchmark, prepare, prepare_peers, pace, record):
+    given = {"function": function, "size": size}
+    ours = prepare("fastnn", "elementwise", threads=Threads.OWN_CHOICE, **given)
+    theirs = prepare_peers("elementwise", LIBRARIES, threads=Threads.BEST, **given)
+    copy = prepare("fastnn", "copy", threads=1, size=size)
+    sides = {"fastnn": ours} | theirs
+    rounds = in_turns(benchmark, sides | {"copy": copy}, pace)
+
+    def add(quantity, value, target=None):
+        record(section(size), function, quantity, value, target)
+
+    scale = 1e9 / size
+    moved = BYTES.get(function, COPIED)
+    for library in sides:
+        add(PEERS[library].title, rounds.of(library) * scale)
+    add("moving the bytes", rounds.of("copy") * (scale * moved / COPIED))
+    if theirs:
+        best = rounds.ratio_to_best(theirs, "fastnn")
+        target = (
+            Target(1.0) if size < 1e6 and function in ("relu", "tanh", "sigmoid", "exp") else None
+        )
+        add("the best peer / fastnn", best, target)
+    for library, side in theirs.items():
+        add(f"{PEERS[library].title}'s threads", side.threads)
+    for library, side in sides.items():
+        add(f"{PEERS[library].title}: error, ulp", side.facts["ulps"])
+    assert ours.facts["ulps"] <= WORST_ULPS[function]

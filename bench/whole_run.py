@@ -1,0 +1,106 @@
+"""A whole training run by one library, in a process of its own: a script that is measured.
+
+    python bench/whole_run.py torch mnist --goal 97 --goal 98 --out result.json
+
+trains until the test accuracy has reached the goals, or for so many epochs, and writes
+seconds of training (not of evaluating), epochs, loss and accuracy as JSON. With `--warm`
+what a library compiles is compiled before the clock starts, and takes a line of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(library: str, task: str, *, goals: list[float], epochs: int, seed: int = 0,
+        threads: int | None = None, rows: int | None = None, warm: bool = False,
+        ) -> dict[str, Any]:  # fmt: skip
+    """Train, and give what the file's docstring says."""
+    from bench import data
+    from bench.workloads import WHOLE_RUNS
+
+    workload = WHOLE_RUNS[task]
+    workload = dataclasses.replace(workload, samples=min(rows or sys.maxsize, workload.samples))
+    module = importlib.import_module(f"bench.learners.with_{library}")
+    learner = module.Learner(workload, data.samples(workload), threads)
+    result: dict[str, Any] = {"goals": {}}
+    if warm and learner.compiles:
+        from bench.peers import compile_seconds
+
+        result["compile_seconds"] = compile_seconds(lambda: learner.train(1, 0))
+    learner.reset(seed)
+    clock = _Clock()
+
+    def after_epoch() -> bool:
+        clock.stop()
+        result["loss"], result["accuracy"] = learner.score()
+        result["epochs"] = result.get("epochs", 0) + 1
+        for goal in goals:
+            if result["accuracy"] >= goal:
+                result["goals"].setdefault(f"{goal:g}", clock.seconds)
+        clock.start()
+        return bool(goals) and len(result["goals"]) == len(goals)
+
+    clock.start()
+    learner.train(epochs, seed, after_epoch)
+    return result | {"seconds": clock.seconds}
+
+
+class _Clock:
+    """Seconds between its starts and its stops."""
+
+    seconds = 0.0
+
+    def start(self) -> None:
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+
+def command(library: str, task: str, out: Path, *, goals=(), **options) -> list[str]:
+    """Command line for a run: `options` as `run` takes them."""
+    words = [sys.executable, "-P", __file__, library, task, "--out", str(out)]
+    for goal in goals:
+        words += ["--goal", f"{goal:g}"]
+    if options.pop("warm", False):
+        words.append("--warm")
+    for name, value in options.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    return words
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("library")
+    parser.add_argument("task")
+    parser.add_argument("--goal", type=float, action="append", default=[])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--warm", action="store_true")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    if given.threads is not None:
+        os.environ["NPROC"] = str(given.threads)  # which JAX reads
+    sys.path.append(str(ROOT))
+    result = run(
+        given.library, given.task, goals=given.goal, epochs=given.epochs, seed=given.seed,
+        threads=given.threads, rows=given.rows, warm=given.warm,
+    )  # fmt: skip
+    given.out.write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()
