@@ -1,4 +1,4 @@
-"""The command line: `fastnn train`, `evaluate` and `info`, a module for each command.
+"""The command line: `fastnn train`, `evaluate`, `info` and `reproduce`, a module for each command.
 
 What takes long to import is imported inside the commands, so that `--help` does not wait.
 """
@@ -12,6 +12,7 @@ import typer
 import fastnn
 from fastnn.cli.evaluate import evaluate
 from fastnn.cli.info import info
+from fastnn.cli.reproduce import reproduce
 from fastnn.cli.train import train
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, info):
+for command in (train, evaluate, info, reproduce):
     app.command()(command)
 
 
