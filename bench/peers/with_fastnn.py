@@ -10,9 +10,10 @@ import numpy as np
 
 import fastnn
 import kernels
-from bench import data, peak
+from bench import data, estimators, peak
 from bench.peers import Case
 from bench.workloads import Workload
+from fastnn.estimators import MLPClassifier, MLPRegressor
 
 VERSIONS = {
     "fastnn": fastnn.__version__,
@@ -101,10 +102,17 @@ def training(**settings) -> Case:
     return Case(partial(train, model, optimizer_of(workload, model), workload.epochs), check)
 
 
+def estimator(name: str) -> Case:
+    """`fit` of an estimator on a data set."""
+    makers = (MLPClassifier, MLPRegressor)
+    return estimators.fitting(*(partial(make, threads=_threads) for make in makers), name)
+
+
 OPERATIONS = {
     "matmul": matmul,
     "activation": activation,
     "training": training,
+    "estimator": estimator,
     "multiply-adds": peak.multiply_adds,
     "copy": peak.copy,
 }

@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
-from bench import data
+from bench import data, estimators
 from bench.peers import Case
 from bench.workloads import Workload
 
@@ -84,4 +84,9 @@ def training(**settings) -> Case:
     return Case(lambda: classifier(workload, workload.epochs, None).fit(x, y), check)
 
 
-OPERATIONS = {"training": training}
+def estimator(name: str) -> Case:
+    """`fit` of an estimator on a data set."""
+    return estimators.fitting(MLPClassifier, MLPRegressor, name)
+
+
+OPERATIONS = {"training": training, "estimator": estimator}
