@@ -10,10 +10,11 @@ import numpy as np
 
 import fastnn
 import kernels
-from bench import data, peak
+from bench import data, estimators, peak
 from bench.learners.with_fastnn import Learner
 from bench.peers import Case
 from bench.peers.training import trainer
+from fastnn.estimators import MLPClassifier, MLPRegressor
 
 VERSIONS = {
     "fastnn": fastnn.__version__,
@@ -101,11 +102,18 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
     return Case(call, lambda: {"sum": data.checksum(call())})
 
 
+def estimator(name: str) -> Case:
+    """`fit` of an estimator on a data set."""
+    makers = (MLPClassifier, MLPRegressor)
+    return estimators.fitting(*(partial(make, threads=_threads) for make in makers), name)
+
+
 OPERATIONS = {
     "matmul": matmul,
     "elementwise": elementwise,
     "layer": layer,
     "training": trainer(Learner, lambda: _threads),
+    "estimator": estimator,
     "multiply-adds": peak.multiply_adds,
     "copy": copy,
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sklearn
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
+from bench import estimators
 from bench.learners.with_sklearn import Learner
+from bench.peers import Case
 from bench.peers.training import trainer
 
 VERSIONS = {"scikit-learn": sklearn.__version__}
@@ -16,4 +19,9 @@ def set_threads(count: int | None) -> None:
     threadpool_limits(count)
 
 
-OPERATIONS = {"training": trainer(Learner)}
+def estimator(name: str) -> Case:
+    """`fit` of an estimator on a data set."""
+    return estimators.fitting(MLPClassifier, MLPRegressor, name)
+
+
+OPERATIONS = {"training": trainer(Learner), "estimator": estimator}

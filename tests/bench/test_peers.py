@@ -71,3 +71,9 @@ def test_peak(operation, dtype):
     facts = case.check()
     assert facts["error"] == 0
     assert facts["flops"] > 0
+
+
+def test_estimators_learn_the_same(operation):
+    scores = [operation(each, "estimator", name="iris").check() for each in ("fastnn", "sklearn")]
+    assert scores[0]["score"] == pytest.approx(scores[1]["score"])
+    assert scores[0]["score"] > 90

@@ -187,6 +187,7 @@ class Run:
     samples: int
     batch_size: int
     learns: list[bool] = field(default_factory=list)
+    decays: list[bool] = field(default_factory=list)
     shuffle: bool = True
     epochs: int = 2
     seed: int = 0
@@ -236,6 +237,8 @@ class Run:
         """Model, loss, optimizer."""
         model = self.model()
         parameters = list(model.parameters())
+        for parameter, decays in zip(parameters, self.decays, strict=False):
+            parameter.decays = decays
         chosen = [p for p, learns in zip(parameters, self.learns, strict=False) if learns]
         make = getattr(fastnn, self.optimizer_kind)
         return model, self.make_loss(), make(chosen or parameters, **self.settings)
@@ -273,7 +276,7 @@ PLAIN = [
 """Layers as wide as what they are given, with their settings."""
 
 _OF_CLASSES = ["CrossEntropyLoss", "BCEWithLogitsLoss"]
-_OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss"]
+_OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss"]
 LOSSES = {
     "index": ["CrossEntropyLoss", "NLLLoss"],
     "one-hot": [*_OF_CLASSES, "MSELoss"],
@@ -289,6 +292,7 @@ LOSS_SETTINGS = {
     "NLLLoss": {"weight": [True]},
     "BCEWithLogitsLoss": {"pos_weight": [True]},
     "MSELoss": {}, "L1Loss": {}, "HuberLoss": {"delta": [0.1, 1.5]},
+    "PoissonNLLLoss": {},
 }  # fmt: skip
 """Values of their settings; True stands for a number a column."""
 
@@ -340,6 +344,7 @@ def _runs(draw):
         samples=samples,
         batch_size=batch_size,
         learns=draw(st.lists(st.booleans(), min_size=14, max_size=14) | st.just([])),
+        decays=draw(st.lists(st.booleans(), min_size=14, max_size=14) | st.just([])),
         shuffle=draw(st.booleans()),
         seed=draw(st.integers(0, 2**40)),
     )

@@ -4,7 +4,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss
+from fastnn import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PoissonNLLLoss,
+)
 from fastnn.losses import regression_targets
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -314,6 +322,7 @@ def test_binary_cross_entropy_is_torch(same_loss_as_torch, rows, columns, dtype,
 def test_absolute_and_huber_are_torch(same_loss_as_torch, rows, columns, dtype, delta):
     y, t = logits(rows, columns, dtype), logits(rows, columns, dtype, seed=1)
     same_loss_as_torch(L1Loss(), f.l1_loss, y, t)
+    same_loss_as_torch(PoissonNLLLoss(), f.poisson_nll_loss, y, abs(t))
     same_loss_as_torch(HuberLoss(delta), lambda a, b: f.huber_loss(a, b, delta=delta), y, t)
 
 

@@ -462,6 +462,20 @@ def test_an_update_clipped_by_norm(size, bound, dtype, threads):
     assert_array_equal(velocity, speed)
 
 
+@pytest.mark.parametrize("size", [1, 5000, 9001])
+def test_penalty(size, dtype, threads):
+    w = normal(size, dtype)
+    settings = np.zeros(updates.SETTINGS)
+    settings[updates.WEIGHT_DECAY] = 0.3
+    chunks = math.ceil(size / updates.CHUNK)
+    sums = np.ones(chunks + 1)
+    for _ in range(2):
+        carry_out(instructions.penalty, dtype, (size, w, settings, sums), 7, threads)
+    assert sums[chunks] == 1
+    expected = 2 * 0.15 * 7 * np.square(w, dtype=np.float64).sum()
+    assert sums[:chunks].sum() - chunks == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_norm_that_is_not_finite(dtype, threads):
     """Clipping gives what the function for Python gives, so both ways of training agree."""
     settings = np.zeros(updates.SETTINGS)

@@ -11,6 +11,7 @@ from kernels import (
     mean_absolute_error,
     mean_squared_error,
     negative_log_likelihood,
+    poisson,
 )
 
 FLOATS = (np.float32, np.float64)
@@ -188,13 +189,14 @@ def torchs(name):
         "squares": (mean_squared_error, f.mse_loss),
         "sizes": (mean_absolute_error, f.l1_loss),
         "huber": (huber, f.huber_loss),
+        "events": (poisson, f.poisson_nll_loss),
         "yes or no": (binary_cross_entropy, f.binary_cross_entropy_with_logits),
     }[name]
 
 
 @settings(deadline=None, max_examples=80)
 @given(
-    name=st.sampled_from(["squares", "sizes", "huber", "yes or no"]),
+    name=st.sampled_from(["squares", "sizes", "huber", "events", "yes or no"]),
     rows=sizes,
     columns=sizes,
     dtype=st.sampled_from(FLOATS),
@@ -209,6 +211,8 @@ def test_losses_of_elements_are_torchs(name, rows, columns, dtype, scale, seed, 
     settings = {}
     if name == "huber":
         settings = {"delta": float(random.uniform(0.1, 3))}
+    if name == "events":
+        y, t = np.clip(y, -30, 30), random.poisson(2.0, (rows, columns)).astype(dtype)
     if name == "yes or no":
         t = random.random((rows, columns)).astype(dtype)
         settings = {"positive": random.uniform(0.1, 3, columns).astype(dtype)}
@@ -247,6 +251,7 @@ CASES = {
     "squares": (mean_squared_error, {}),
     "sizes": (mean_absolute_error, {}),
     "huber": (huber, {"delta": 0.8}),
+    "events": (poisson, {}),
     "yes or no": (binary_cross_entropy, {"positive": [0.5, 1.0, 2.0, 3.0, 0.0]}),
 }
 

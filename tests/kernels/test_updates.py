@@ -180,6 +180,21 @@ RULES = {
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", RULES)
+def test_undecayed_is_without_weight_decay(name, dtype):
+    rule, settings_, _ = RULES[name]
+    start, slopes = normal(77, dtype), gradients(77, dtype)
+    settings_ = settings_.copy()
+    settings_[updates.WEIGHT_DECAY] = 0.3
+    own = run(rule + updates.UNDECAYED, settings_, start, slopes)
+    decayed = run(rule, settings_, start, slopes)
+    settings_[updates.WEIGHT_DECAY] = 0.0
+    for one, other in zip(own, run(rule, settings_, start, slopes), strict=True):
+        assert_array_equal(one, other)
+    assert (own[0] != decayed[0]).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("bound", [0.01, 0.5, 100.0, np.inf])
 @pytest.mark.parametrize("name", RULES)
 def test_clipping_by_value_is_torchs(name, bound, dtype):

@@ -1,0 +1,57 @@
+"""Data sets for estimators of scikit-learn's kind, and the case that any library's makes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn import datasets
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from bench.peers import Case
+
+CLASSES: dict[str, Callable] = {
+    "digits": datasets.load_digits,
+    "iris": datasets.load_iris,
+    "wine": datasets.load_wine,
+    "breast cancer": datasets.load_breast_cancer,
+}
+REGRESSION = "a regression"
+NAMES = (*CLASSES, REGRESSION)
+"""Data sets; the last is 1,000 samples of 20 columns, a linear function with noise."""
+
+SEEDS = 5  # trainings whose mean score is compared
+
+
+def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised samples and targets of a data set."""
+    if name == REGRESSION:
+        x, y = datasets.make_regression(1000, 20, noise=10.0, random_state=0)
+        y = y / y.std()
+    else:
+        x, y = CLASSES[name](return_X_y=True)
+    return StandardScaler().fit_transform(x), y
+
+
+def fitting(classifier: Callable[..., Any], regressor: Callable[..., Any], name: str) -> Case:
+    """A fit with default parameters; the check gives the mean score, in points."""
+    x, y = samples(name)
+    make = regressor if name == REGRESSION else classifier
+
+    def fitted(seed: int, x: np.ndarray, y: np.ndarray):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 200 epochs do not always do
+            return make(random_state=seed).fit(x, y)
+
+    def check() -> dict[str, float]:
+        scores = []
+        for seed in range(SEEDS):
+            x_train, x_test, y_train, y_test = train_test_split(x, y, random_state=seed)
+            scores.append(fitted(seed, x_train, y_train).score(x_test, y_test))
+        return {"score": 100 * float(np.mean(scores))}
+
+    return Case(lambda: fitted(0, x, y), check)
