@@ -17,7 +17,7 @@ import numpy as np
 
 from fastnn.program import Program
 from fastnn.settings import MOST_THREADS
-from kernels import epoch, host, linear, threads
+from kernels import epoch, host, linear, subnormals, threads
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
@@ -48,7 +48,7 @@ class Runner:
     def __init__(self, program: Program, samples: int, thread_count: int = 1):
         self.program, self.samples, self.threads = program, samples, thread_count
         self.batches = -(-samples // program.batch)
-        self._run: Any = epoch.run[program.dtype]
+        self._epoch: Any = epoch.run[program.dtype]
         self._states = [np.zeros(STATE, np.int64) for _ in range(thread_count)]
         for number, state in enumerate(self._states):
             state[THREAD], state[THREADS] = number, thread_count
@@ -119,6 +119,11 @@ class Runner:
                 return self._run(self.program.table, *shares[0], *arguments)
             finally:
                 wait(others)
+
+    def _run(self, *arguments) -> int:
+        """Run on this thread, with subnormal numbers taken for 0."""
+        with subnormals.Flushed():
+            return self._epoch(*arguments)
 
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps, and clear the sign to stop."""

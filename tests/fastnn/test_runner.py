@@ -30,7 +30,7 @@ from fastnn import (
 )
 from fastnn.program import Source, TrainingProgram
 from fastnn.runner import Runner, threads_for
-from kernels import host
+from kernels import host, subnormals
 
 
 def trained(run, bits, threads):
@@ -331,3 +331,22 @@ def test_child_processes(tmp_path):
         [sys.executable, script], capture_output=True, text=True, timeout=180, check=True
     )
     assert done.stdout.split() == [word for name in methods for word in (name, "True")]
+
+
+@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_adam_remembers_of_dead_units_decays_to_zero(threads):
+    """Subnormal numbers, with which processors are slow, neither arise nor stay."""
+    layer = Linear(4, 3, seed=0)
+    model = Sequential(layer, ReLU())
+    x = np.random.default_rng(0).random((40, 4), np.float32)
+    y = np.zeros(40, np.int64)
+    optimizer = Adam(model.parameters(), betas=(0.9, 0.9))
+    options = {"loss": CrossEntropyLoss(), "optimizer": optimizer, "batch_size": 4, "seed": 0}
+    fit(model, x, y, epochs=1, threads=threads, **options)
+    layer.bias = np.full(3, -100.0)  # every unit is dead from now on
+    fit(model, x, y, epochs=150, threads=threads, **options)
+    first, second = optimizer.memory[np.dtype(np.float32)]
+    assert not first.any()
+    assert not second.any()
+    assert np.float32(1e-40) * np.ones(1, np.float32) > 0  # here, they are as they were
