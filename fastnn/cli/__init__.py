@@ -15,6 +15,7 @@ from fastnn.cli.export import export
 from fastnn.cli.info import info
 from fastnn.cli.plot import plot
 from fastnn.cli.predict import predict
+from fastnn.cli.reproduce import reproduce
 from fastnn.cli.sweep import sweep
 from fastnn.cli.train import train
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info, sweep, export):
+for command in (train, evaluate, predict, plot, info, sweep, export, reproduce):
     app.command()(command)
 
 

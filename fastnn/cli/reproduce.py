@@ -1,0 +1,123 @@
+"""`fastnn reproduce`: the experiments of five reports, by fastnn and by PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastnn.cli.arguments import check_folder
+from fastnn.cli.errors import fail, reported_errors
+from fastnn.settings import SettingError, one_of
+
+if TYPE_CHECKING:
+    from fastnn.experiments.reproduction import Reproduction
+
+ALL = "all"
+_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+
+
+def reproduce(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="single-layer, two-layer, digits-tanh, disk, mnist-linear or all."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("runs", "reproduce"),
+    torch: Annotated[
+        bool, typer.Option("--torch/--no-torch", help="Run PyTorch from the same start too.")
+    ] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the epochs.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run also what is finished.")] = False,
+) -> None:
+    """Run a report's experiment; write a page, its figures and results."""
+    from fastnn.experiments import EXPERIMENTS
+
+    try:
+        one_of("name", name, [*EXPERIMENTS, ALL])
+    except SettingError as error:
+        raise typer.BadParameter(str(error), param_hint="'NAME'") from None
+    if torch and importlib.util.find_spec("torch") is None:
+        raise typer.BadParameter(
+            "PyTorch is not installed: pip install torch, or leave it out with --no-torch",
+            param_hint="'--torch'",
+        )
+    with reported_errors():
+        check_folder(out)
+
+        from fastnn.experiments.reproduction import Options, Reproduction
+
+        work = Reproduction(
+            out, Options(torch, quick), progress=sys.stdout.isatty(), say=typer.echo
+        )
+        names = list(EXPERIMENTS) if name == ALL else [name]
+        results = _run(work, names, again)
+        for each in results:
+            _print_results(each)
+    typer.echo(f"{out}: report.html, results.json, and a folder of figures for each experiment")
+    if work.missing:
+        fail("; ".join(f"{each} could not run: {why}" for each, why in work.missing.items()))
+
+
+def _run(work: Reproduction, names: list[str], again: bool) -> list[dict[str, Any]]:
+    """Run experiments one after another; Ctrl-C leaves what is finished."""
+    results: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            found = work.run(name, again)
+        except KeyboardInterrupt:
+            kept = ", ".join(each["name"] for each in results) or "none"
+            fail(
+                f"interrupted in {name}; finished and kept in {work.out}: {kept}. The same command "
+                "goes on from there",
+                _INTERRUPTED,
+            )
+        if found is not None:
+            results.append(found)
+    return results
+
+
+def _print_results(results: dict[str, Any]) -> None:
+    """Print a table of an experiment's runs, then what was found."""
+    from rich import box
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{results['name']}",
+                  title_justify="left")  # fmt: skip
+    for title in ("run", "by", "train loss", "accuracy", "test loss", "accuracy", "seconds"):
+        table.add_column(title, justify="left" if title in ("run", "by") else "right")
+    for run in results["runs"]:
+        for place, (side, made) in enumerate(run["sides"].items()):
+            numbers = [
+                text
+                for part in (made["train"], made["test"])
+                for text in (f"{part['loss']:.4g}", f"{part['accuracy']:.2%}")
+            ]
+            table.add_row("" if place else run["name"], side, *numbers, f"{made['seconds']:.3g}")
+    console.print(table)
+    for run in results["runs"]:
+        for line in _lines(run):
+            console.print(Padding(f"{run['name']}: {line}", (0, 0, 0, 2)))
+    for finding in results["findings"]:
+        console.print(Padding(f"{finding['question']} {finding['answer']}", (1, 0, 0, 2)))
+    console.print()
+
+
+def _lines(run: dict[str, Any]) -> list[str]:
+    """What the report gave, and how far the libraries are apart."""
+    lines = [f"the report: {run['reported']}"] if run["reported"] else []
+    if run["agreement"]:
+        a = run["agreement"]
+        lines.append(
+            f"largest difference in loss {a['largest_difference']:.1e} (epoch {a['at_epoch']}); "
+            f"over the first {a['early_epochs']} epochs "
+            f"{a['largest_relative_difference_early']:.1e} of it"
+        )
+    return lines
