@@ -2,7 +2,7 @@
 
 Network: 64-100-10, 64-500-10 and 64-1000-10. Linear, tanh, Linear, softmax cross-entropy.
 
-Data: scikit-learn's 1,797 digits of 8 x 8 pixels, scaled to 0 to 1; 80 % to train on.
+Data: scikit-learn's 1,797 digits of 8 x 8 pixels, scaled to 0 to 1; 80% to train on.
 
 Settings: as from scratch: the full batch, gradient descent with momentum 0.9 and learning
 rate 0.01, gradients clipped to [-1, 1], weights and biases N(0, 1), training stops when a

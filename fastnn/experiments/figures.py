@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 5.0, 3.6  # inches
+WIDTH, HEIGHT = 4.5, 3.3  # inches
 # Okabe and Ito's colours, told apart by every eye; yellow, which is faint on white, is left out.
 BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, BLACK = COLORS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
 _PARTS = {"training": ("", BLUE), "test": ("val_", VERMILION)}
 _LOG_RATIO = 30
+LEGEND = {"frameon": False, "fontsize": 9.5, "handlelength": 1.6}
 
 
 def panel(height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -45,12 +46,12 @@ def curves(comparison: Comparison, key: str) -> Figure:
     """
     figure, axes = panel()
     for part, (prefix, color) in _PARTS.items():
-        for side, style in _SIDE_STYLES.items():
-            if side in comparison.sides:
-                values = getattr(comparison.sides[side].history, prefix + key)
-                axes.plot(_epochs(values), values, color=color, label=f"{part}, {side}", **style)
+        for side, made in comparison.sides.items():
+            style = _SIDE_STYLES[side] if len(comparison.sides) > 1 else {"linewidth": 1.4}
+            values = getattr(made.history, prefix + key)
+            axes.plot(_epochs(values), values, color=color, label=f"{part}, {side}", **style)
     _name_axes(axes, key)
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -64,7 +65,7 @@ def several(named: Mapping[str, Comparison | History], key: str) -> Figure:
             theirs = getattr(run.sides[PYTORCH].history, key)
             axes.plot(_epochs(theirs), theirs, color=BLACK, linewidth=0.7, linestyle=(0, (1, 3)))
     _name_axes(axes, key)
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -75,12 +76,12 @@ def differences(comparisons: Sequence[Comparison]) -> Figure:
         gaps = np.maximum(comparison.relative_differences(), np.finfo(np.float64).tiny)
         axes.plot(_epochs(gaps), gaps, color=color, linewidth=1.4, label=comparison.name)
     axes.axhline(1e-3, color="0.5", linewidth=0.9, linestyle="--")
-    axes.annotate("0.1 %", (1, 1e-3), xycoords=("axes fraction", "data"), xytext=(0, 3),
+    axes.annotate("0.1%", (1, 1e-3), xycoords=("axes fraction", "data"), xytext=(0, 3),
                   textcoords="offset points", ha="right", color="0.4",
                   fontsize="small")  # fmt: skip
     axes.set(yscale="log", ylim=(1e-9, max(2e-2, *_tops(comparisons))))
     axes.set(xlabel="epoch", ylabel="difference in loss / loss")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -93,7 +94,7 @@ def starts(runs: Mapping[str, Sequence[History]], key: str) -> Figure:
         axes.fill_between(epochs, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
         axes.plot(epochs, np.median(values, axis=0), color=color, linewidth=1.6, label=name)
     _name_axes(axes, key)
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -106,7 +107,7 @@ def steps(counts: Mapping[str, Sequence[int]], what: str) -> Figure:
         axes.step(_epochs(values), values, where="post", color=color, linewidth=1.8, label=name)
     axes.set(xlabel="step", ylabel=what, ylim=(-0.3, max(map(max, counts.values())) + 1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(**LEGEND)
     return figure
 
 
@@ -115,8 +116,8 @@ def _tops(comparisons: Sequence[Comparison]) -> list[float]:
 
 
 _SIDE_STYLES: dict[str, dict] = {
-    FASTNN: {"linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"},
-    PYTORCH: {"linewidth": 1.2},
+    FASTNN: {"linewidth": 5, "alpha": 0.3, "solid_joinstyle": "bevel"},
+    PYTORCH: {"linewidth": 1.0},
 }
 
 
@@ -126,13 +127,13 @@ def _epochs(values: Sequence) -> np.ndarray:
 
 def _name_axes(axes: Axes, key: str) -> None:
     """Labels, a percent scale for accuracies, and a log scale for losses that span much."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
     part, name = ("test ", key[4:]) if key.startswith("val_") else ("", key)
     axes.set(xlabel="epoch", ylabel=part + name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if name == "accuracy":
-        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.yaxis.set_major_formatter(lambda share, place: f"{100 * share:g}%")
         return
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()])
     if values.min() > 0 and values.max() / values.min() > _LOG_RATIO:

@@ -32,7 +32,9 @@ def points(x: np.ndarray, classes: np.ndarray, names: Sequence[str],
         count = f"wrong ({int(wrong.sum())} of {len(x):,})"
         axes.scatter(x[wrong, 0], x[wrong, 1], s=60, facecolors="none", edgecolors=_EDGE,
                      linewidths=1.2, label=count)  # fmt: skip
-    figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize="small")
+    figure.legend(
+        frameon=False, loc="outside lower center", ncols=3, fontsize=9.5, handletextpad=0.2
+    )
     return figure
 
 
@@ -46,7 +48,7 @@ def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
 
     colors = LinearSegmentedColormap.from_list("classes", [ORANGE, "white", BLUE])
     rows = -(-len(moments) // 3)
-    figure = Figure(figsize=(WIDTH, 0.2 + 1.78 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.2 + 1.62 * rows), layout="constrained")
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (epoch, values) in zip(panels, moments.items(), strict=False):
         _unit_square(axes)
@@ -67,7 +69,7 @@ def images(pixels: np.ndarray, titles: Sequence[str], *, signed: bool = False) -
     from matplotlib.figure import Figure
 
     rows = -(-len(pixels) // 5)
-    figure = Figure(figsize=(WIDTH, 1.28 * rows), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.15 * rows), layout="constrained")
     bound = float(np.abs(pixels).max()) or 1.0
     shades = {"cmap": "RdBu", "vmin": -bound, "vmax": bound} if signed else {"cmap": "gray_r"}
     panels = figure.subplots(rows, 5, squeeze=False).ravel()
@@ -102,7 +104,7 @@ def awake(shares: np.ndarray, names: Sequence[str]) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(xlabel="epoch", ylabel="logit of digit")
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(xmax=1), aspect=30, pad=0.02)
-    bar.set_label("images with a logit above 0 (red: none)", fontsize="small")
+    bar.set_label("images with it above 0 (red: none)", fontsize=9.5)
     bar.outline.set_visible(False)
     return figure
 

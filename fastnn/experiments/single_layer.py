@@ -17,8 +17,8 @@ from fastnn.experiments.starts import compare_starts
 from fastnn.experiments.study import Study
 
 REPORTED = (
-    "scratch: loss 0.14, accuracy 96.5 % train; PyTorch: loss 0.11, 97.7 % train, 93.2 % test; "
-    "another report: over 90 % after 50 epochs, over 94 % test by 200, slight overfit after "
+    "scratch: loss 0.14, accuracy 96.5% train; PyTorch: loss 0.11, 97.7% train, 93.2% test; "
+    "another report: over 90% after 50 epochs, over 94% test by 200, slight overfit after "
     "60 to 140"
 )
 EPOCHS, BATCH = 200, 64

@@ -28,7 +28,7 @@ def draw_differences(study: Study) -> None:
         study.picture(
             "differences", figures.differences(compared), "fastnn and PyTorch apart",
             "The larger of the differences in training and test loss at each epoch, as a share of "
-            "PyTorch's loss. Below the dashes the two are within 0.1 %.",
+            "PyTorch's loss. Below the dashes the two are within 0.1%.",
         )  # fmt: skip
 
 

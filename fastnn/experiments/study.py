@@ -88,16 +88,16 @@ class Study:
         history = self.fit(name, model, data, loss=loss, optimizer=optimizer, epochs=epochs,
                            batch_size=batch_size, seed=seed, callbacks=callbacks)  # fmt: skip
         rows = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
-        ours = {key: fastnn.evaluate(model, *pair, loss=loss) for key, pair in rows.items()}
-        comparison.sides[FASTNN] = Side(history, ours["train"], ours["test"])
+        train, test = (fastnn.evaluate(model, *pair, loss=loss) for pair in rows.values())
+        comparison.sides[FASTNN] = Side(history, train, test)
         if twin is not None:
             self._say(f"{name}: {PYTORCH}")
             batches = -(-len(data.x_train) // batch_size)
             with ProgressBar(len(history), batches, self._progress) as bar:
                 theirs = twin.fit(*rows["train"], epochs=len(history), batch_size=batch_size,
                                   seed=seed, validation_data=rows["test"], bar=bar)  # fmt: skip
-            results = [twin.evaluate(*rows[key]) for key in ("train", "test")]
-            comparison.sides[PYTORCH] = Side(theirs, *results, threads=twin.threads)
+            train, test = (twin.evaluate(*pair) for pair in rows.values())
+            comparison.sides[PYTORCH] = Side(theirs, train, test, twin.threads)
         self.comparisons.append(comparison)
         return comparison
 

@@ -36,7 +36,8 @@ class Twin:
     """PyTorch's version of a model, loss and optimizer, with copies of the weights as they are.
 
     Layers are `Linear`, activations and `Dropout`, behind `Normalize` layers that are applied
-    to the samples once; raises TypeError for others. `threads` is what PyTorch was quickest
+    to the samples once; losses are `CrossEntropyLoss` and `MSELoss` without weights. Raises
+    TypeError for others. `threads` is what PyTorch was quickest
     with, once `fit` has run.
     """
 
@@ -46,7 +47,7 @@ class Twin:
         self._normalize, layers = chain[:heads], chain[heads:]
         self.module = nn.Sequential(*map(_module, layers))
         self.loss, self.threads = loss, 1
-        self._criterion = _LOSSES[type(loss)]()
+        self._criterion = _criterion(loss)
         self._optimizer = _optimizer(optimizer, self.module.parameters())
         self._clip_value, self._clip_norm = optimizer.clip_value, optimizer.clip_norm
         self._dropouts = [each for each in self.module if isinstance(each, SharedDropout)]
@@ -218,6 +219,14 @@ def _module(layer: Layer) -> nn.Module:
         known = ", ".join(each.__name__ for each in _MODULES)
         raise TypeError(f"{layer!r} has no twin in PyTorch; expected one of {known}")
     return _MODULES[type(layer)](layer)
+
+
+def _criterion(loss: Loss) -> nn.Module:
+    for kind, theirs in _LOSSES.items():
+        if type(loss) is kind and repr(loss) == repr(kind()):  # no setting but the defaults
+            return theirs()
+    known = ", ".join(f"{each.__name__}()" for each in _LOSSES)
+    raise TypeError(f"{loss!r} has no twin in PyTorch; expected {known}")
 
 
 def _optimizer(ours: Optimizer, parameters) -> torch.optim.Optimizer:

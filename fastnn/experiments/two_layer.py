@@ -16,8 +16,8 @@ from fastnn.experiments.starts import compare_starts
 from fastnn.experiments.study import Study
 
 REPORTED = (
-    "scratch: loss 0.2, 96 % train, 95 % test; PyTorch: loss 0.1, 98 % train, 93 % test; "
-    "another report: 94 % test after 150 epochs from scratch, after 50 with PyTorch"
+    "scratch: loss 0.2, 96% train, 95% test; PyTorch: loss 0.1, 98% train, 93% test; "
+    "another report: 94% test after 150 epochs from scratch, after 50 with PyTorch"
 )
 EPOCHS, BATCH = 200, 64
 
