@@ -30,6 +30,7 @@ from kernels import host
 VERSION = torch.__version__
 _EVALUATION_ROWS = 4096
 _WARM_STEPS, _TIMED_STEPS = 5, 40
+_BATCHES_A_MOVE = 50  # of the progress bar
 
 
 class Twin:
@@ -63,35 +64,42 @@ class Twin:
         # As in `fit`: one order, shuffled again for each epoch.
         order, rng = np.arange(len(samples)), np.random.default_rng(seed)
         self._share_masks(samples, seed)
-        self.threads = self._quickest_threads(samples, targets, batch_size)
-        torch.set_num_threads(self.threads)
-        history = History()
-        for _ in range(epochs):
-            self.module.train()
-            started = time.perf_counter()
-            rng.shuffle(order)
-            batches = torch.from_numpy(order).split(batch_size)
-            seconds = time.perf_counter() - started
-            losses, outputs = [], []
-            for done, rows in enumerate(batches, 1):
-                for each in self._dropouts:
-                    each.draw(len(rows))
+        history, before = History(), torch.get_num_threads()
+        try:
+            self.threads = self._quickest_threads(samples, targets, batch_size)
+            torch.set_num_threads(self.threads)
+            for _ in range(epochs):
                 started = time.perf_counter()
-                loss, output = self._step(samples.index_select(0, rows),
-                                          targets.index_select(0, rows))  # fmt: skip
-                seconds += time.perf_counter() - started
-                losses.append(loss * len(rows))
-                outputs.append(output)
-                if bar is not None and done % 50 == 0:
-                    bar.batches_done(done)
-            mean = float(torch.stack(losses).double().sum()) / len(order)
-            accuracy = _accuracy(torch.cat(outputs), y[order])
-            val = self.evaluate(*validation_data)
-            history.add(loss=mean, accuracy=accuracy, val_loss=val.loss,
-                        val_accuracy=val.accuracy, seconds=seconds)  # fmt: skip
-            if bar is not None:
-                bar.epoch_done(history)
+                rng.shuffle(order)
+                batches = torch.from_numpy(order).split(batch_size)
+                seconds = time.perf_counter() - started
+                steps, mean, outputs = self._epoch(samples, targets, batches, bar)
+                val = self.evaluate(*validation_data)
+                history.add(
+                    loss=mean, accuracy=_accuracy(outputs, y[order]), val_loss=val.loss,
+                    val_accuracy=val.accuracy, seconds=seconds + steps,
+                )  # fmt: skip
+                if bar is not None:
+                    bar.epoch_done(history)
+        finally:
+            torch.set_num_threads(before)
         return history
+
+    def _epoch(self, x: Tensor, y: Tensor, batches, bar) -> tuple[float, float, Tensor]:
+        """Train on batches of rows; give the seconds of the steps, mean loss, and outputs."""
+        self.module.train()
+        seconds, losses, outputs = 0.0, [], []
+        for done, rows in enumerate(batches, 1):
+            for each in self._dropouts:
+                each.draw(len(rows))
+            started = time.perf_counter()
+            loss, output = self._step(x.index_select(0, rows), y.index_select(0, rows))
+            seconds += time.perf_counter() - started
+            losses.append(loss * len(rows))
+            outputs.append(output)
+            if bar is not None and done % _BATCHES_A_MOVE == 0:
+                bar.batches_done(done)
+        return seconds, float(torch.stack(losses).double().sum()) / len(x), torch.cat(outputs)
 
     def evaluate(self, x, y) -> Evaluation:
         """Mean loss and accuracy on a data set, dropout off."""
