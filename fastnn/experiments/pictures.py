@@ -95,9 +95,9 @@ def awake(shares: np.ndarray, names: Sequence[str]) -> Figure:
     axes.grid(False)
     shown = np.ma.masked_equal(shares.T, 0)
     colors = LinearSegmentedColormap.from_list("awake", ["#d6ecdf", GREEN, "#00412f"])
-    colors = colors.with_extremes(bad=VERMILION)
+    shades = colors.with_extremes(bad=VERMILION)
     extent = (0.5, len(shares) + 0.5, len(names) - 0.5, -0.5)
-    image = axes.imshow(shown, aspect="auto", cmap=colors, vmin=0, vmax=1, extent=extent,
+    image = axes.imshow(shown, aspect="auto", cmap=shades, vmin=0, vmax=1, extent=extent,
                         interpolation="nearest")  # fmt: skip
     axes.hlines(np.arange(1, len(names)) - 0.5, *extent[:2], color="white", linewidth=1.5)
     axes.set_yticks(range(len(names)), names)
