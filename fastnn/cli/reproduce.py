@@ -43,7 +43,8 @@ def reproduce(
         raise typer.BadParameter(str(error), param_hint="'NAME'") from None
     if torch and importlib.util.find_spec("torch") is None:
         raise typer.BadParameter(
-            "PyTorch is not installed: pip install torch, or leave it out with --no-torch",
+            "PyTorch is not installed; pip install 'fastnn[torch]', or leave it out with "
+            "--no-torch",
             param_hint="'--torch'",
         )
     with reported_errors():

@@ -79,7 +79,8 @@ def differences(comparisons: Sequence[Comparison]) -> Figure:
     axes.annotate("0.1%", (1, 1e-3), xycoords=("axes fraction", "data"), xytext=(0, 3),
                   textcoords="offset points", ha="right", color="0.4",
                   fontsize="small")  # fmt: skip
-    axes.set(yscale="log", ylim=(1e-9, max(2e-2, *_tops(comparisons))))
+    low, high = np.array([_extent(each) for each in comparisons]).T
+    axes.set(yscale="log", ylim=(min(1e-9, low.min() / 2), max(2e-2, 2 * high.max())))
     axes.set(xlabel="epoch", ylabel="difference in loss / loss")
     axes.legend(**LEGEND)
     return figure
@@ -111,8 +112,11 @@ def steps(counts: Mapping[str, Sequence[int]], what: str) -> Figure:
     return figure
 
 
-def _tops(comparisons: Sequence[Comparison]) -> list[float]:
-    return [2 * float(each.relative_differences().max()) for each in comparisons]
+def _extent(comparison: Comparison) -> tuple[float, float]:
+    """The least difference that is one, and the largest; the rounding of float64 for neither."""
+    gaps = comparison.relative_differences()
+    gaps = gaps[gaps > 0]
+    return (float(gaps.min()), float(gaps.max())) if gaps.size else (1e-16, 1e-16)
 
 
 _SIDE_STYLES: dict[str, dict] = {

@@ -25,7 +25,7 @@ def render(results: list[dict[str, Any]], missing: dict[str, str], folder: Path)
     )  # fmt: skip
     environment.filters.update(
         percent=lambda share: "" if share is None else f"{share:.2%}",
-        number=lambda value: f"{value:.4g}", seconds=seconds,
+        number=lambda value: f"{value:.4g}", seconds=seconds, times=times,
     )  # fmt: skip
     pictures = {
         each["name"]: [_picture(folder / each["name"], picture) for picture in each["pictures"]]
@@ -41,6 +41,11 @@ def render(results: list[dict[str, Any]], missing: dict[str, str], folder: Path)
 def seconds(value: float) -> str:
     """Seconds with three digits, and a unit."""
     return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
+
+
+def times(ratio: float) -> str:
+    """A ratio with two digits, whole where it is large."""
+    return f"{ratio:.2g}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def _picture(folder: Path, picture: dict[str, str]) -> dict[str, Any]:

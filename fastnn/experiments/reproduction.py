@@ -132,7 +132,8 @@ def _about(module) -> dict[str, Any]:
     for paragraph in paragraphs:
         key, _, text = paragraph.partition(": ")
         if key in _SECTIONS:
-            about[key] = " ".join(text.split())
+            text = " ".join(text.split())
+            about[key] = text[0].upper() + text[1:]
     return {"title": title.rstrip("."), "about": about, "code": inspect.getsource(module)}
 
 
