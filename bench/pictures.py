@@ -11,15 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench import (
-    test_elementwise,
-    test_growth,
-    test_matmul,
-    test_peak,
-    test_runs,
-    test_startup,
-    test_training,
-)
+from bench import sections
 from bench.peers import PEERS
 from bench.report import Figure, Report, number
 from bench.tables import in_order
@@ -76,11 +68,11 @@ def _canvas(width: float, height: float) -> Canvas:
 
 def roofline(figures: list[Figure]) -> Canvas | None:
     """GFLOP/s of products over their FLOPs a byte, below what the machine can do."""
-    sections = [test_matmul.SQUARES_SECTION, test_matmul.SECTION]
-    panels = [here for section in sections if (here := _of(figures, section))]
+    names = [sections.SQUARES, sections.PRODUCTS]
+    panels = [here for section in names if (here := _of(figures, section))]
     if not panels:
         return None
-    machine = test_peak.SECTION
+    machine = sections.MACHINE
     peak = _value(figures, machine, "float32 multiply-adds", "GFLOP/s")
     copied = _value(figures, machine, "copy", "GB/s")
     canvas = _canvas(5.6 * len(panels) + 0.4, 4.4)
@@ -90,7 +82,7 @@ def roofline(figures: list[Figure]) -> Canvas | None:
         for title in TITLES:
             points = [each for each in here if each.quantity == f"{title}, GFLOP/s"]
             points.sort(key=lambda each: each.at or 0.0)
-            lines = "-" if here[0].section == sections[0] else ""
+            lines = "-" if here[0].section == sections.SQUARES else ""
             axes.plot(
                 [each.at for each in points], [each.value for each in points],
                 marker=MARKERS[title], color=COLOURS[title], ls=lines, lw=1, ms=5, mew=0,
@@ -170,7 +162,7 @@ def _log_bars(axes, values: Iterable[float], start: float | None = None) -> None
 
 def training(figures: list[Figure]) -> Canvas | None:
     """How many times as long each peer takes for a step, with the targets."""
-    here = _of(figures, test_training.SPEED)
+    here = _of(figures, sections.STEP_RATIOS)
     rows = in_order(each.subject for each in here)
     values = {
         row: {each.quantity: each.value for each in here
@@ -206,8 +198,8 @@ def _legend_of_bars(canvas: Canvas, titles: Sequence[str]) -> None:
 
 def elementwise(figures: list[Figure]) -> Canvas | None:
     """Nanoseconds an element, beside what moving the bytes takes."""
-    sections = [test_elementwise.section(size) for size in test_elementwise.SIZES]
-    panels = [here for section in sections if (here := _of(figures, section))]
+    names = [sections.elementwise(size) for size in sections.ELEMENTWISE_SIZES]
+    panels = [here for section in names if (here := _of(figures, section))]
     if not panels:
         return None
     rows = in_order(each.subject for each in panels[0])
@@ -273,13 +265,15 @@ def _colour(subject: str) -> str:
 
 def runs(figures: list[Figure]) -> Canvas | None:
     """Seconds to each accuracy on MNIST, by library."""
-    here = [each for each in _of(figures, test_runs.SECONDS) if each.subject.startswith("seconds")]
+    here = [
+        each for each in _of(figures, sections.TO_ACCURACY) if each.subject.startswith("seconds")
+    ]
     return _grouped(here, "seconds of training, MNIST, 784-128-10")
 
 
 def memory(figures: list[Figure]) -> Canvas | None:
     """Megabytes at the peak of each whole run, by library."""
-    return _grouped(_of(figures, test_runs.MEMORY, *TITLES), "MB at the peak", log=False)
+    return _grouped(_of(figures, sections.RUN_MEMORY, *TITLES), "MB at the peak", log=False)
 
 
 def _grouped(here: list[Figure], label: str, log: bool = True) -> Canvas | None:
@@ -306,8 +300,8 @@ def growth(figures: list[Figure]) -> Canvas | None:
     """Microseconds of a step over width, batch, depth, rows and threads, on log axes."""
     panels = {
         axis: here
-        for axis in test_growth.NAMES
-        if (here := _of(figures, test_growth.section(axis), *TITLES))
+        for axis in sections.GROWTH
+        if (here := _of(figures, sections.growth(axis), *TITLES))
     }
     if not panels:
         return None
@@ -326,7 +320,7 @@ def growth(figures: list[Figure]) -> Canvas | None:
             lows, highs = zip(*((e.low or e.value, e.high or e.value) for e in points), strict=True)
             axes.fill_between(places, lows, highs, color=COLOURS[title], alpha=0.15, lw=0)
         axes.set(xscale="log", yscale="log", xlabel=axis)
-        axes.set_title(test_growth.NAMES[axis], fontsize=9)
+        axes.set_title(sections.GROWTH[axis], fontsize=9)
         _plain_log(axes.yaxis)
         ticks = in_order(str(int(each.at or 0)) for each in here)
         axes.set_xticks([float(t) for t in ticks], [f"{int(t):,}" for t in ticks], fontsize=8)
@@ -349,7 +343,7 @@ PICTURES: dict[str, Callable[[list[Figure]], Canvas | None]] = {
     "elementwise": elementwise,
     "whole-runs": runs,
     "starting": _seconds(
-        test_startup.TRAINED, "s", "seconds from process start to a digits model of 97%"
+        sections.TRAINED, "s", "seconds from process start to a digits model of 97%"
     ),
     "memory": memory,
     "growth": growth,

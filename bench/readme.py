@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import test_runs, test_startup, test_training
+from bench import sections
 from bench.peers import PEERS
 from bench.report import Report, number
 from bench.tables import grid, sentence
@@ -25,7 +25,7 @@ _NONE = "–"
 
 def block(report: Report) -> str:
     """Text between the markers: what was measured where, a row a network, and whole runs."""
-    figures = [each for each in report.figures.values() if each.section == test_training.SPEED]
+    figures = [each for each in report.figures.values() if each.section == sections.STEP_RATIOS]
     runs = sorted({each.run for each in figures})
     lines = [f"Measured {sentence(report.runs[run])}" for run in runs] or ["Nothing measured yet."]
     return "\n".join([*lines, "", *grid(_steps(report)), *_whole_runs(report)])
@@ -36,24 +36,24 @@ def _steps(report: Report) -> list[list[str]]:
     peers = [peer.title for name, peer in PEERS.items() if name != "fastnn"]
     head = ["a training step, shuffling included", "fastnn, µs", *(f"{p}, times" for p in peers)]
     rows = [head]
-    for subject in [*(workload.name for workload in TABLE.values()), test_training.ALL]:
-        found = [report.value(test_training.SPEED, subject, q) for q in ("fastnn, us", *peers)]
+    for subject in [*(workload.name for workload in TABLE.values()), sections.ALL_STEPS]:
+        found = [report.value(sections.STEP_RATIOS, subject, q) for q in ("fastnn, us", *peers)]
         rows.append([subject, *(_NONE if each is None else number(each) for each in found)])
     return rows
 
 
 def _whole_runs(report: Report) -> list[str]:
     """Rows of whole runs that both fastnn and PyTorch have, if there are any."""
-    to_98, trained = "seconds to 98%", test_startup.TRAINED
+    to_98, trained = "seconds to 98%", sections.TRAINED
     pairs = {
         "98% test accuracy on MNIST, 784-128-10: seconds of training": [
-            report.value(test_runs.SECONDS, to_98, name) for name in ("fastnn", "PyTorch")
+            report.value(sections.TO_ACCURACY, to_98, name) for name in ("fastnn", "PyTorch")
         ],
         "a digits model of 97%: seconds from process start": [
             report.value(trained, name, "s") for name in ("fastnn, warm", "PyTorch")
         ],
         "peak memory of an epoch of MNIST, samples as bytes: MB": [
-            report.value(test_runs.MEMORY, "MNIST, samples as bytes", name)
+            report.value(sections.RUN_MEMORY, "MNIST, samples as bytes", name)
             for name in ("fastnn", "PyTorch")
         ],
     }

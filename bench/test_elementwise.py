@@ -5,8 +5,8 @@ import pytest
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
 from bench.report import Target
+from bench.sections import ELEMENTWISE_SIZES, elementwise
 
-SIZES = {131_072: "in a cache", 8_388_608: "in memory"}
 LIBRARIES = ("torch", "jax", "numpy")
 WORST_ULPS = {
     "relu": 0, "tanh": 2, "sigmoid": 2, "exp": 2, "softmax": 20, "softmax-cross-entropy": 5,
@@ -20,13 +20,8 @@ COPIED = 8
 pytestmark = pytest.mark.benchmark(group="elementwise", timer=CLOCK)
 
 
-def section(size):
-    """Name of the table."""
-    return f"Elementwise, {size:,} float32, {SIZES[size]}: ns an element"
-
-
 @pytest.mark.parametrize(
-    "size", [pytest.param(n, marks=pytest.mark.full if n > 1e6 else ()) for n in SIZES]
+    "size", [pytest.param(n, marks=pytest.mark.full if n > 1e6 else ()) for n in ELEMENTWISE_SIZES]
 )
 @pytest.mark.parametrize("function", list(WORST_ULPS))
 def test_elementwise(function, size, benchmark, prepare, prepare_peers, pace, record):
@@ -38,7 +33,7 @@ def test_elementwise(function, size, benchmark, prepare, prepare_peers, pace, re
     rounds = in_turns(benchmark, sides | {"copy": copy}, pace)
 
     def add(quantity, value, target=None):
-        record(section(size), function, quantity, value, target)
+        record(elementwise(size), function, quantity, value, target)
 
     scale = 1e9 / size
     moved = BYTES.get(function, COPIED)

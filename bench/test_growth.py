@@ -7,6 +7,7 @@ import pytest
 from bench.measure import CLOCK, Threads, in_turns, thread_counts
 from bench.peers import PEERS
 from bench.report import Target
+from bench.sections import growth
 from bench.workloads import PICTURES_LARGE, Workload
 
 LIBRARIES = ("torch", "jax")
@@ -37,18 +38,6 @@ AXES = {
     },
 }
 QUICK = {"width": (32, 256), "batch": (1, 64), "depth": (1, 4), "rows of data": (64, 4_096)}
-NAMES = {
-    "width": "64-n-n-10, batch 64",
-    "batch": "784-128-10, batch n",
-    "depth": "n hidden layers of 64, batch 64",
-    "rows of data": "64-128-10, batch 64, n rows",
-    "threads": PICTURES_LARGE.name,
-}
-
-
-def section(axis):
-    """Name of the table."""
-    return f"Growth with {axis}: microseconds a step, {NAMES[axis]}"
 
 
 def _cases():
@@ -73,17 +62,17 @@ def _measure(axis, n, workload, threads, benchmark, prepare, prepare_peers, pace
     rounds = in_turns(benchmark, sides, pace.sooner())
     for library in sides:
         microseconds = rounds.of(library) * (1e6 / workload.steps)
-        record(section(axis), f"{n:,}", PEERS[library].title, microseconds, at=n)
+        record(growth(axis), f"{n:,}", PEERS[library].title, microseconds, at=n)
     for library in theirs:
         ratio = rounds.ratio(library, "fastnn")
-        record(section(axis), f"{n:,}", f"{PEERS[library].title} / fastnn", ratio, at=n)
+        record(growth(axis), f"{n:,}", f"{PEERS[library].title} / fastnn", ratio, at=n)
     for library, side in sides.items():
         title = PEERS[library].title
-        record(section(axis), f"{n:,}", f"{title}'s threads", side.threads, at=n)
+        record(growth(axis), f"{n:,}", f"{title}'s threads", side.threads, at=n)
     for library, side in sides.items():
         title = PEERS[library].title
-        record(section(axis), f"{n:,}", f"{title}: loss", side.facts["loss"], at=n)
-        record(section(axis), f"{n:,}", f"{title}: %", side.facts["accuracy"], at=n)
+        record(growth(axis), f"{n:,}", f"{title}: loss", side.facts["loss"], at=n)
+        record(growth(axis), f"{n:,}", f"{title}: %", side.facts["accuracy"], at=n)
     if "torch" in theirs:
         for library, side in sides.items():
             apart = abs(side.facts["accuracy"] - theirs["torch"].facts["accuracy"])
@@ -96,7 +85,7 @@ def test_threads(count, benchmark, prepare, prepare_peers, pace, record, report)
     """Threads that are given rather than chosen."""
     workload = dataclasses.replace(PICTURES_LARGE, dropout=0.0, seeds=1, epochs_to_learn=1)
     _measure("threads", count, workload, count, benchmark, prepare, prepare_peers, pace, record)
-    one = report.value(section("threads"), "1", "fastnn")
-    two = report.value(section("threads"), "2", "fastnn")
+    one = report.value(growth("threads"), "1", "fastnn")
+    two = report.value(growth("threads"), "2", "fastnn")
     if count == 2 and one and two:
-        record(section("threads"), "2", "fastnn: one thread / two", one / two, SPEEDUP, at=2)
+        record(growth("threads"), "2", "fastnn: one thread / two", one / two, SPEEDUP, at=2)

@@ -4,6 +4,7 @@ import pytest
 
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
+from bench.sections import layers
 
 LIBRARIES = ("torch", "jax", "numpy")
 CASES = {
@@ -18,11 +19,6 @@ CASES = {
 QUICK = ("Linear 64-100, batch 20", "ReLU 512, batch 128")
 
 pytestmark = pytest.mark.benchmark(group="layers", timer=CLOCK)
-
-
-def section(backward):
-    """Name of the table."""
-    return f"Layers, eager, forward{' and backward' if backward else ''}: microseconds"
 
 
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "both"])
@@ -40,10 +36,10 @@ def test_layer(name, backward, benchmark, prepare, prepare_peers, pace, record):
     rounds = in_turns(benchmark, sides, pace)
 
     for library in sides:
-        record(section(backward), name, PEERS[library].title, rounds.of(library) * 1e6)
+        record(layers(backward), name, PEERS[library].title, rounds.of(library) * 1e6)
     for library in theirs:
         ratio = rounds.ratio(library, "fastnn")
-        record(section(backward), name, f"{PEERS[library].title} / fastnn", ratio)
+        record(layers(backward), name, f"{PEERS[library].title} / fastnn", ratio)
     for library, side in theirs.items():
         close = 0.05 if kind == "Dropout" else 1e-3  # each drops what it likes
         found, expected = ours.facts["sum"], side.facts["sum"]

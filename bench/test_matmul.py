@@ -2,13 +2,12 @@
 
 import pytest
 
+from bench import sections
 from bench.measure import CLOCK, in_turns
 from bench.peers import PEERS
 from bench.report import Target
 from bench.workloads import TABLE
 
-SQUARES_SECTION = "matmul of squares, float32, one core"
-SECTION = "matmul, the products of the workloads, float32, one core"
 LIBRARIES = ("torch", "jax", "numpy")
 WORST_ULPS = 100  # of |A| |B|; a product in float32 has some 2
 
@@ -63,7 +62,7 @@ def test_matmul(name, shape, form, benchmark, prepare, prepare_peers, pace, reco
     intensity = flops / (4 * (rows * depth + depth * columns + rows * columns))
 
     def add(quantity, value, target=None):
-        section = SQUARES_SECTION if square else SECTION
+        section = sections.SQUARES if square else sections.PRODUCTS
         record(section, name, quantity, value, target, intensity)
 
     large = rows >= PEAK_SIZE if square else flops >= PEAK_FLOPS

@@ -3,9 +3,9 @@
 import pytest
 
 from bench.measure import CLOCK, in_turns
+from bench.sections import MACHINE
 
 COPIED = 1 << 24  # numbers of 4 bytes: more than caches hold
-SECTION = "This machine, one core"
 
 pytestmark = pytest.mark.benchmark(group="machine", timer=CLOCK)
 
@@ -16,7 +16,7 @@ def test_multiply_adds(dtype, benchmark, prepare, pace, record):
     side = prepare("fastnn", "multiply-adds", threads=1, dtype=dtype)
     rounds = in_turns(benchmark, {"fastnn": side}, pace)
     flops = side.facts["flops"]
-    record(SECTION, f"{dtype} multiply-adds", "GFLOP/s", rounds.rate("fastnn", flops / 1e9))
+    record(MACHINE, f"{dtype} multiply-adds", "GFLOP/s", rounds.rate("fastnn", flops / 1e9))
     assert side.facts["error"] == 0
 
 
@@ -24,4 +24,4 @@ def test_copy(benchmark, prepare, pace, record):
     """From memory to memory, bytes read and bytes written."""
     side = prepare("fastnn", "copy", threads=1, size=COPIED)
     rounds = in_turns(benchmark, {"fastnn": side}, pace)
-    record(SECTION, "copy", "GB/s", rounds.rate("fastnn", side.facts["bytes"] / 1e9))
+    record(MACHINE, "copy", "GB/s", rounds.rate("fastnn", side.facts["bytes"] / 1e9))

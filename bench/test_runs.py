@@ -13,12 +13,9 @@ from bench.measure import CLOCK, Pace, Rounds, Spread, Threads, fastest_count, i
 from bench.peers import PEERS
 from bench.process import CommandError, Cost, cost
 from bench.report import Target
+from bench.sections import FIT, RUN_MEMORY, TO_ACCURACY
 from bench.whole_run import command
 from bench.workloads import DIGITS_FIT
-
-SECONDS = "Whole runs: seconds of training 784-128-10 until the test accuracy on MNIST is reached"
-FIT = "Whole runs: a fit on digits, 64-100-10 tanh, batch 20, 20 epochs"
-MEMORY = "Peak memory of whole runs, MB"
 
 GOALS, QUICK_GOALS = (97.0, 98.0), (80.0, 85.0)
 QUARTER, HALF = Target(4.0), Target(2.0)
@@ -112,14 +109,14 @@ def test_mnist(runs, benchmark, quick, record):
     for library, run in sides.items():
         title = PEERS[library].title
         last = [result["epochs"] for result in run.results]
-        record(SECONDS, "epochs", title, Spread.of(last))
-        record(SECONDS, "threads", title, run.threads)
+        record(TO_ACCURACY, "epochs", title, Spread.of(last))
+        record(TO_ACCURACY, "threads", title, run.threads)
         for name in ("accuracy", "loss"):
             found = Spread.of(result[name] for result in run.results)
-            record(SECONDS, f"{name} then", title, found)
+            record(TO_ACCURACY, f"{name} then", title, found)
         if "compile_seconds" in run.results[0]:
             compiling = Spread.of(result["compile_seconds"] for result in run.results)
-            record(SECONDS, "compiling before, s", title, compiling)
+            record(TO_ACCURACY, "compiling before, s", title, compiling)
     _record_memory("MNIST, samples as float32", sides, record, None)
     unreached = [PEERS[each].title for each, run in sides.items() if not _reached(run, goals)]
     assert not unreached, f"not within {EPOCHS} epochs: {', '.join(unreached)}"
@@ -137,22 +134,26 @@ def _record_goal(goal, name, sides, record):
     }
     rounds = Rounds(seconds)
     for library in seconds:
-        record(SECONDS, f"seconds to {name}", PEERS[library].title, rounds.of(library))
+        record(TO_ACCURACY, f"seconds to {name}", PEERS[library].title, rounds.of(library))
     for library in seconds:
         if library != "fastnn" and "fastnn" in seconds:
             target = QUARTER if (library, goal) == ("torch", "98") else None
             ratio = rounds.ratio(library, "fastnn")
             record(
-                SECONDS, f"times as long as fastnn to {name}", PEERS[library].title, ratio, target
+                TO_ACCURACY,
+                f"times as long as fastnn to {name}",
+                PEERS[library].title,
+                ratio,
+                target,
             )
 
 
 def _record_memory(subject, sides, record, target):
     for library, run in sides.items():
-        record(MEMORY, subject, PEERS[library].title, run.megabytes)
+        record(RUN_MEMORY, subject, PEERS[library].title, run.megabytes)
     if "torch" in sides:
         ratio = sides["torch"].megabytes.median / sides["fastnn"].megabytes.median
-        record(MEMORY, subject, "PyTorch / fastnn", ratio, target)
+        record(RUN_MEMORY, subject, "PyTorch / fastnn", ratio, target)
 
 
 @needs_costs

@@ -15,11 +15,8 @@ from bench.measure import CLOCK, Pace, Spread, Timeable, in_turns
 from bench.peers import PEERS
 from bench.process import CommandError, Cost, cost
 from bench.report import Target
+from bench.sections import COMMAND, COMMAND_MEMORY, TRAINED
 from bench.whole_run import command
-
-TIME = "`fastnn train` on digits, seconds from process start to files written"
-TRAINED = "Seconds from process start to a digits model of 97% test accuracy"
-MEMORY = "Peak memory of `fastnn train mnist`, MB"
 
 GOALS = (97.0,)
 
@@ -109,7 +106,7 @@ def test_cold(folder, benchmark, record):
             return cost(fastnn("train", "--out", str(place / "out")), caches(place)).seconds
 
     rounds = in_turns(benchmark, {"fastnn": Cold()}, Pace(COLD_ROUNDS, 0))
-    record(TIME, "cold: the first ever", "s", rounds.of("fastnn"), COLD)
+    record(COMMAND, "cold: the first ever", "s", rounds.of("fastnn"), COLD)
 
 
 def test_warm(folder, compiled, benchmark, quick, record):
@@ -130,10 +127,10 @@ def test_warm(folder, compiled, benchmark, quick, record):
         "torch": Command(python("import torch"), {}, []),
     }
     rounds = in_turns(benchmark, sides, Pace(QUICK_ROUNDS if quick else ROUNDS, 0))
-    record(TIME, "warm", "s", rounds.of("fastnn"), WARM)
-    record(TIME, "of which training", "s", Spread.of(training), TRAINING)
-    record(TIME, "`import numba` alone", "s", rounds.of("numba"))
-    record(TIME, "`import torch` alone", "s", rounds.of("torch"))
+    record(COMMAND, "warm", "s", rounds.of("fastnn"), WARM)
+    record(COMMAND, "of which training", "s", Spread.of(training), TRAINING)
+    record(COMMAND, "`import numba` alone", "s", rounds.of("numba"))
+    record(COMMAND, "`import torch` alone", "s", rounds.of("torch"))
 
 
 @pytest.mark.full
@@ -217,7 +214,7 @@ def test_memory(folder, compiled, benchmark, quick, record):
         "numba": Command(python("import numba"), {}, []),
     }
     in_turns(benchmark, sides, Pace(QUICK_ROUNDS if quick else MEMORY_ROUNDS, 0))
-    record(MEMORY, "`fastnn train mnist`", "MB", sides["fastnn"].megabytes, PEAK)
-    record(MEMORY, "the same by PyTorch", "MB", sides["torch"].megabytes)
-    record(MEMORY, "`import numba` alone", "MB", sides["numba"].megabytes)
-    record(MEMORY, "the data set", "MB", DATA_SET / 1e6)
+    record(COMMAND_MEMORY, "`fastnn train mnist`", "MB", sides["fastnn"].megabytes, PEAK)
+    record(COMMAND_MEMORY, "the same by PyTorch", "MB", sides["torch"].megabytes)
+    record(COMMAND_MEMORY, "`import numba` alone", "MB", sides["numba"].megabytes)
+    record(COMMAND_MEMORY, "the data set", "MB", DATA_SET / 1e6)

@@ -12,6 +12,7 @@ import pytest
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
 from bench.report import Target, geometric_mean
+from bench.sections import ALL_STEPS, STEP_LEARNED, STEP_RATIOS, STEP_SECONDS, STEP_SETTINGS
 from bench.workloads import (
     ALL_OVER_JAX,
     ALL_OVER_TORCH,
@@ -19,11 +20,6 @@ from bench.workloads import (
     TABLE,
 )
 
-SPEED = "A training step, shuffling included: times as fast as its peers"
-SECONDS = "A training step, microseconds"
-SETTINGS = "Threads that take least, and seconds of compiling"
-LEARNED = "What those trainings learn: test loss and accuracy"
-ALL = "geometric mean of the ten"
 WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
 WORST_LOSS = 0.05  # relative, between PyTorch and fastnn
 QUICK_SAMPLES = 3_200
@@ -48,18 +44,18 @@ def test_training(short, benchmark, prepare, prepare_peers, pace, quick, record)
         record(section, workload.name, quantity, value, target)
 
     targets = {"torch": workload.torch, "jax": workload.jax}
-    add(SPEED, "fastnn, us", rounds.of("fastnn") * (1e6 / workload.steps))
+    add(STEP_RATIOS, "fastnn, us", rounds.of("fastnn") * (1e6 / workload.steps))
     for library in theirs:
         ratio, target = rounds.ratio(library, "fastnn"), targets.get(library)
-        add(SPEED, PEERS[library].title, ratio, target and Target(target))
+        add(STEP_RATIOS, PEERS[library].title, ratio, target and Target(target))
     for library, side in sides.items():
         title = PEERS[library].title
-        add(SECONDS, title, rounds.of(library) * (1e6 / workload.steps))
-        add(SETTINGS, f"{title}'s threads", side.threads)
+        add(STEP_SECONDS, title, rounds.of(library) * (1e6 / workload.steps))
+        add(STEP_SETTINGS, f"{title}'s threads", side.threads)
         if "compile_seconds" in side.facts:
-            add(SETTINGS, f"{title} compiles, s", side.facts["compile_seconds"])
-        add(LEARNED, f"{title}: loss", side.facts["loss"])
-        add(LEARNED, f"{title}: %", side.facts["accuracy"])
+            add(STEP_SETTINGS, f"{title} compiles, s", side.facts["compile_seconds"])
+        add(STEP_LEARNED, f"{title}: loss", side.facts["loss"])
+        add(STEP_LEARNED, f"{title}: %", side.facts["accuracy"])
     if "torch" in sides and not (quick and workload.dropout):  # else chance hides what is wrong
         _check_agreement({library: side.facts for library, side in sides.items()})
 
@@ -77,9 +73,9 @@ def _check_agreement(facts):
 def test_all(library, target, benchmark, record, report):
     """The geometric mean over the table."""
     title = PEERS[library].title
-    found = [report.value(SPEED, workload.name, title) for workload in TABLE.values()]
+    found = [report.value(STEP_RATIOS, workload.name, title) for workload in TABLE.values()]
     ratios = [ratio for ratio in found if ratio is not None]
     if len(ratios) < len(TABLE):
         pytest.skip("needs every workload of the table")
     mean = benchmark.pedantic(geometric_mean, [ratios])
-    record(SPEED, ALL, title, mean, Target(target))
+    record(STEP_RATIOS, ALL_STEPS, title, mean, Target(target))

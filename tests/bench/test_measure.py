@@ -55,6 +55,23 @@ def test_ratio_to_best_takes_one_side_for_all_rounds():
     assert rounds.rate("b", 6).median == 2
 
 
+def test_rounds_fit_a_budget():
+    pace = Pace(rounds=41, seconds=0.005, budget=10.0, fewest=9)
+    assert pace.rounds_of(0.01) == 41
+    assert pace.rounds_of(0.5) == 20
+    assert pace.rounds_of(100) == 9
+    assert Pace(3, 0.0, budget=10.0, fewest=9).rounds_of(100) == 3
+    assert pace.sooner() == Pace(13, 0.005, 10.0 / 3, 5)
+
+
+def test_the_first_round_of_a_budget_is_not_counted():
+    log, recorder = [], Recorder()
+    sides = {name: Scripted(name, [9, 1, 1, 1], log) for name in ("ours", "peer")}
+    rounds = in_turns(recorder, sides, Pace(3, 0.0, budget=60.0, fewest=1))
+    assert rounds.of("ours") == Spread(1, 1, 1, 3)
+    assert recorder.durations == [1, 1, 1]
+
+
 def test_fastest_count():
     assert fastest_count(lambda count: abs(count - 3), [1, 2, 3, 4]) == 3
     assert fastest_count(lambda count: pytest.fail("nothing to try"), [1]) == 1

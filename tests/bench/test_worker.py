@@ -60,6 +60,16 @@ def test_an_error_is_told_and_the_worker_lives_on(worker):
     assert worker.alive
 
 
+def test_the_environment_is_the_workers(tmp_path, monkeypatch):
+    (tmp_path / "stub_library.py").write_text(
+        "import os\nVERSIONS = {'found': os.environ['NPROC']}\nOPERATIONS = {}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    made = Worker("stub_library", {"NPROC": "3"})
+    assert made.ask("versions") == {"found": "3"}
+    made.close()
+
+
 def test_a_death_is_told(worker):
     side = worker.prepare("die")
     with pytest.raises(WorkerError, match="stub_library ended at 'time'"):

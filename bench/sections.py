@@ -1,0 +1,53 @@
+"""What the tables of the report are called: tests write them, pictures and README read them."""
+
+from __future__ import annotations
+
+from bench.workloads import PICTURES_LARGE
+
+MACHINE = "This machine, one core"
+
+SQUARES = "matmul of squares, float32, one core"
+PRODUCTS = "matmul, the products of the workloads, float32, one core"
+
+ELEMENTWISE_SIZES = {131_072: "in a cache", 8_388_608: "in memory"}
+
+STEP_RATIOS = "A training step, shuffling included: times as fast as its peers"
+STEP_SECONDS = "A training step, microseconds"
+STEP_SETTINGS = "Threads that take least, and seconds of compiling"
+STEP_LEARNED = "What those trainings learn: test loss and accuracy"
+ALL_STEPS = "geometric mean of the ten"
+"""A row of `STEP_RATIOS`."""
+
+TO_ACCURACY = (
+    "Whole runs: seconds of training 784-128-10 until the test accuracy on MNIST is reached"
+)
+FIT = "Whole runs: a fit on digits, 64-100-10 tanh, batch 20, 20 epochs"
+RUN_MEMORY = "Peak memory of whole runs, MB"
+
+COMMAND = "`fastnn train` on digits, seconds from process start to files written"
+COMMAND_MEMORY = "Peak memory of `fastnn train mnist`, MB"
+TRAINED = "Seconds from process start to a digits model of 97% test accuracy"
+
+GROWTH = {
+    "width": "64-n-n-10, batch 64",
+    "batch": "784-128-10, batch n",
+    "depth": "n hidden layers of 64, batch 64",
+    "rows of data": "64-128-10, batch 64, n rows",
+    "threads": PICTURES_LARGE.name.replace(", dropout 0.2", ""),
+}
+"""What grows, and the network it is measured on."""
+
+
+def elementwise(size: int) -> str:
+    """Functions of arrays of a size."""
+    return f"Elementwise, {size:,} float32, {ELEMENTWISE_SIZES[size]}: ns an element"
+
+
+def layers(backward: bool) -> str:
+    """Layers one by one."""
+    return f"Layers, eager, forward{' and backward' if backward else ''}: microseconds"
+
+
+def growth(axis: str) -> str:
+    """A training step over what grows."""
+    return f"Growth with {axis}: microseconds a step, {GROWTH[axis]}"
