@@ -47,7 +47,7 @@ _LOGARITHMIC = ("hidden", "lr", "weight_decay", "batch_size", "epochs")
 READERS: dict[str, Callable[[str], Any]] = {
     "hidden": _widths, "activation": str, "dropout": float, "loss": str, "optimizer": str,
     "lr": float, "momentum": float, "weight_decay": float, "schedule": str, "batch_size": int,
-    "epochs": int, "seed": int,
+    "epochs": int, "norm": str, "label_smoothing": float, "seed": int,
 }  # fmt: skip
 """Settings that a search may choose, and what reads one from text."""
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fastnn.datasets import Dataset
+from fastnn.interop import to_torch
 from fastnn.layers import Normalize
-from fastnn.program import flat_layers
+from fastnn.optimizers import SGD, Adam
 from fastnn.runs import Run
 from fastnn.sequential import Sequential
 from fastnn.settings import LOSSES, OPTIMIZERS, Settings
@@ -30,39 +31,68 @@ def train(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     started = time.perf_counter()
     model, normalize = _twin(run.model)
     (x, y), (x_val, y_val) = (_tensors(rows, normalize, run) for rows in run.data)
-    loss_function = getattr(nn, LOSSES[run.settings.loss or ""])()
-    optimizer = _optimizer(run.settings, model)
-    loss, val_loss, hits = torch.tensor(0.0), 0.0, 0
-    for epoch in range(settings.epochs):
+    loss_function, optimizer = _loss(run.settings), _optimizer(run.settings, model)
+    rate = _Rate(run, optimizer, -(-len(x) // settings.batch_size))
+    for _ in range(settings.epochs):
         model.train()
+        total = 0.0
         for rows in torch.randperm(len(x)).split(settings.batch_size):
             optimizer.zero_grad()
             loss = loss_function(model(x.index_select(0, rows)), y.index_select(0, rows))
             loss.backward()
             optimizer.step()
-        if settings.schedule == "linear":
-            assert settings.lr is not None
-            optimizer.param_groups[0]["lr"] = settings.lr * (1 - (epoch + 1) / settings.epochs)
+            rate.step_done()
+            total += float(loss.detach()) * len(rows)
         val_loss, hits = _evaluate(model, loss_function, x_val, y_val)
+        rate.epoch_done(loss=total / len(x), val_loss=val_loss)
     return {
-        "loss": float(loss.detach()),
-        "val_loss": val_loss,
+        "loss": run.history.loss[-1],
+        "val_loss": run.history.val_loss[-1],
         "val_accuracy": hits / len(x_val) if run.classes else None,
         "seconds": time.perf_counter() - started,
     }
 
 
+class _Rate:
+    """Has torch's optimizer learn at the rate and with the momentum that a schedule says."""
+
+    def __init__(self, run: Run, optimizer: torch.optim.Optimizer, batches: int):
+        self._run, self._group = run, optimizer.param_groups[0]
+        if run.schedule is not None:
+            run.schedule.begin(run.settings.epochs, batches, validating=True)
+        self._copy()
+
+    def _copy(self) -> None:
+        ours = self._run.optimizer
+        self._group["lr"] = ours.lr
+        if isinstance(ours, SGD):
+            self._group["momentum"] = ours.momentum
+        elif isinstance(ours, Adam):
+            self._group["betas"] = ours.betas
+
+    def step_done(self) -> None:
+        """After a batch."""
+        if self._run.schedule is not None and self._run.schedule.every == "step":
+            self._run.schedule.step()
+            self._copy()
+
+    def epoch_done(self, **numbers: float) -> None:
+        """After an epoch."""
+        self._run.history.add(**numbers)
+        if self._run.schedule is not None:
+            self._run.schedule.epoch_done(self._run.history)
+            self._copy()
+
+
 def _twin(model: Sequential) -> tuple[nn.Sequential, Normalize | None]:
     """The same chain in torch, with copies of the weights, and the normalisation before it."""
-    layers = flat_layers(model)
-    normalize = layers.pop(0) if isinstance(layers[0], Normalize) else None
-    twin = nn.Sequential(*(getattr(nn, type(each).__name__)(**each.describe()) for each in layers))
-    for layer, theirs in zip(layers, twin, strict=True):
-        dtype = next((str(each.dtype) for each in layer.parameters()), "float32")
-        theirs.to(getattr(torch, dtype)).load_state_dict(
-            {name: torch.from_numpy(np.array(p.data)) for name, p in layer.named_parameters()}
-        )
-    return twin, normalize
+    twin, first = to_torch(model), model[0]
+    return (twin[1:], first) if isinstance(first, Normalize) else (twin, None)
+
+
+def _loss(settings: Settings) -> nn.Module:
+    options = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
+    return getattr(nn, LOSSES[settings.loss or ""])(**options)
 
 
 def _tensors(rows, normalize: Normalize | None, run: Run) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,7 @@ class TrainingState:
         training = self.training
         return {
             "epoch": training.epoch,
+            "epochs": training.epochs,
             "stop": training.stop,
             "conditions": dict(self.conditions),
             "optimizer": _part(training.optimizer),
@@ -157,9 +158,12 @@ class TrainingState:
     def _take(self, weights: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
         training = self.training
         self._model.load_state_dict(weights)
-        for part, each in zip(self.parts, state["parts"], strict=True):
+        pairs = list(zip(self.parts, state["parts"], strict=True))
+        pairs.append((training.optimizer, state["optimizer"]))
+        if state["epochs"] != training.epochs:  # of another schedule: the rate is the new one's
+            pairs.reverse()
+        for part, each in pairs:
             part.load_state_dict(each["state"])
-        training.optimizer.load_state_dict(state["optimizer"]["state"])  # behind a schedule's rate
         for layer, (seed, stream, drawn) in zip(self._dropouts, state["dropout"], strict=True):
             layer.reseed(seed, stream)
             layer.drawn = int(drawn)

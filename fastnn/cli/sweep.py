@@ -47,6 +47,8 @@ def sweep(
     schedule: Annotated[Texts, _choice("Schedules.")] = None,
     batch_size: Annotated[Texts, _choice("Rows in a step.")] = None,
     epochs: Annotated[Texts, _choice("Passes over the rows.")] = None,
+    norm: Annotated[Texts, _choice("Normalisations of hidden layers.")] = None,
+    label_smoothing: Annotated[Texts, _choice("Shares of label smoothing.")] = None,
     seed: Annotated[Texts, _choice("Seeds; with several, settings rank by their mean.")] = None,
     random: Annotated[
         int | None,
@@ -86,7 +88,8 @@ def sweep(
         texts = {
             "hidden": hidden, "activation": activation, "dropout": dropout, "loss": loss,
             "optimizer": optimizer, "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
-            "schedule": schedule, "batch_size": batch_size, "epochs": epochs, "seed": seed,
+            "schedule": schedule, "batch_size": batch_size, "epochs": epochs, "norm": norm,
+            "label_smoothing": label_smoothing, "seed": seed,
         }  # fmt: skip
         choices = {name: read_choices(name, ",".join(text)) for name, text in texts.items() if text}
         fixed = {

@@ -184,6 +184,29 @@ def test_pytorch_trains_the_same_networks(whole, disk):
     assert abs(np.mean([each["val_accuracy"] for _, each in found]) - ours) < 0.2
 
 
+TORCH = [
+    {"schedule": "one-cycle", "label_smoothing": 0.1, "optimizer": "adam"},
+    {"schedule": "plateau", "norm": "batch", "batch_size": 30, "optimizer": "adamw"},
+    {"schedule": "step", "norm": "layer", "activation": "gelu", "dropout": 0.1},
+    {"schedule": "constant", "loss": "mse", "hidden": (0,)},
+]
+
+
+@pytest.mark.parametrize("settings", TORCH, ids=lambda settings: settings["schedule"])
+def test_pytorch_learns_as_well_from_any_settings(settings):
+    pytest.importorskip("torch")
+    from fastnn import torch_training
+
+    digits = datasets.load("digits", subset=600)
+    whole = Settings("digits", **{"hidden": (32,), "epochs": 8, "threads": 1, **settings})
+    run = Run(whole, digits)
+    run.train()
+    theirs = torch_training.train(whole, digits)
+    assert theirs["val_accuracy"] == pytest.approx(run.history.val_accuracy[-1], abs=0.1)
+    assert theirs["loss"] == pytest.approx(run.history.loss[-1], rel=0.3)
+    assert theirs["val_loss"] == pytest.approx(run.history.val_loss[-1], rel=0.3)
+
+
 PROGRAM = """
 import sys, pathlib
 from fastnn import datasets, search

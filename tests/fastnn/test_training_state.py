@@ -142,6 +142,24 @@ def test_a_schedule_goes_on_to_the_same_bits(schedule, epoch, path, bits):
     assert attempt(checkpoint=path, resume=True) == expected
 
 
+def test_more_epochs_have_the_rate_of_their_schedule(path):
+    """A line that has come to 0 goes on as the longer line that is asked for."""
+    seen = []
+
+    class Watch(fastnn.Callback):
+        def on_epoch_begin(self, training):
+            seen.append(training.optimizer.lr)
+
+    for epochs in (4, 8):
+        model, optimizer = parts()
+        line = fastnn.schedules.LinearLR(optimizer, 1.0, 0.0, epochs)
+        train(model, optimizer, epochs, schedule=line, checkpoint=path, resume=True,
+              callbacks=[Watch()])  # fmt: skip
+        assert optimizer.lr == 0.0
+    first = [0.1, 0.075, 0.05, 0.025]
+    assert seen == pytest.approx([*first, 0.05, 0.0375, 0.025, 0.0125])
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_same_objects_go_on(schedule, path, bits):
     """As in a notebook, where a cell that was interrupted is run again."""
@@ -230,7 +248,7 @@ def test_the_epochs_after_which_a_checkpoint_is_written(path):
 
 
 def _epochs_done(path):
-    return container.read(path)[0]["training"]["epoch"] if path.exists() else 0
+    return container.read(path).description["training"]["epoch"] if path.exists() else 0
 
 
 def test_without_resume_a_run_begins_anew(path, bits):

@@ -53,29 +53,26 @@ def whole(tmp_path_factory):
     return outcome(folder)
 
 
+def fail_in_epoch(epoch, monkeypatch):
+    """Have runs end by an error in an epoch, behind all else but the checkpoint."""
+    from fastnn.runs import Run
+
+    def fail(self, training):
+        if training.epoch == epoch:
+            raise RuntimeError("the end")
+
+    monkeypatch.setattr(Run, "on_epoch_end", fail)
+
+
 @pytest.mark.parametrize("again", [[], SETTINGS, ["disk", "--threads", "2"]])
 def test_a_run_goes_on_to_the_same_bits(again, whole, tmp_path, monkeypatch):
     """With the settings of the checkpoint, be they told again or not."""
     path = tmp_path / "folder" / "run.ckpt"
-
-    def fail(*_):
-        raise RuntimeError("the end")
-
-    from fastnn.runs import Run
-
-    on_epoch_end, seen = Run.on_epoch_end, []
-
-    def stop(self, training):
-        on_epoch_end(self, training)
-        seen.append(training.epoch)
-        if training.epoch == 6:
-            fail()
-
-    monkeypatch.setattr(Run, "on_epoch_end", stop)
+    fail_in_epoch(6, monkeypatch)
     result = run("train", *SETTINGS, "--checkpoint", path, "--out", tmp_path / "out")
     assert isinstance(result.exception, RuntimeError)
     monkeypatch.undo()
-    assert container.read(path)[0]["training"]["epoch"] == 5
+    assert container.read(path).description["training"]["epoch"] == 5
     train(*again, "--checkpoint", path, "--resume", "--out", tmp_path / "out")
     record, model = outcome(tmp_path / "out")
     assert model == whole[1]
@@ -83,11 +80,32 @@ def test_a_run_goes_on_to_the_same_bits(again, whole, tmp_path, monkeypatch):
     assert record == whole[0]
 
 
+MORE = [
+    ["--schedule", "step", "--norm", "batch", "--batch-size", "30", "--activation", "gelu"],
+    ["--schedule", "warmup-cosine", "--label-smoothing", "0.1", "--optimizer", "adam"],
+    ["--schedule", "one-cycle", "--clip-norm", "0.5", "--class-weight", "balanced"],
+    ["--schedule", "plateau", "--patience", "1", "--early-stopping", "8", "--norm", "layer"],
+]
+
+
+@pytest.mark.parametrize("options", MORE, ids=lambda options: options[1])
+def test_all_that_a_run_can_be_told_goes_on(options, tmp_path, monkeypatch):
+    settings = ["disk", "--hidden", "8", "--epochs", "12", *options]
+    path, out = tmp_path / "run.ckpt", tmp_path / "out"
+    train(*settings, "--out", out)
+    expected = outcome(out)
+    fail_in_epoch(5, monkeypatch)
+    run("train", *settings, "--checkpoint", path, "--out", out)
+    monkeypatch.undo()
+    train("--checkpoint", path, "--resume", "--out", out)
+    assert outcome(out) == expected
+
+
 def test_every_so_many_epochs(tmp_path):
     path = tmp_path / "run.ckpt"
     arguments = ["--checkpoint", path, "--every", "5", "--out", tmp_path / "out"]
     train(*SETTINGS[:-2], *arguments)
-    assert container.read(path)[0]["training"]["epoch"] == 12
+    assert container.read(path).description["training"]["epoch"] == 12
 
 
 def test_more_epochs_train_on(tmp_path):
