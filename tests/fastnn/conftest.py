@@ -1,5 +1,6 @@
 """What the tests of layers and training share: one comparison with torch, one hand-written loop."""
 
+import signal
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,8 @@ from fastnn.losses import averages_elements, masses_of
 from fastnn.weights import total_weight
 
 torch.set_num_threads(1)
+# Tests that are started in the background would ignore Ctrl-C, which some of them press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DTYPES = (np.float32, np.float64)
 # torch.testing.assert_close's own; a test that loosens one says why.
