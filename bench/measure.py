@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Protocol
 
 _REST = 0.002  # seconds between turns, in which the threads of the last one come to rest
-_TRIALS = 3
+_TRIALS = 7
 _ALL_COUNTS = 8  # thread counts tried one by one; beyond, only powers of two
 
 
@@ -174,9 +174,12 @@ def thread_counts() -> list[int]:
 def fastest_count(
     time_with: Callable[[int], float], counts: Iterable[int] | None = None, trials: int = _TRIALS
 ) -> int:
-    """Give the thread count that takes least, by the median of a few trials each."""
+    """Give the thread count that takes least, by the median of a few trials each, in turns."""
     tried = list(thread_counts() if counts is None else counts)
     if len(tried) == 1:
         return tried[0]
-    seconds = {count: [time_with(count) for _ in range(trials)] for count in tried}
+    seconds: dict[int, list[float]] = {count: [] for count in tried}
+    for _ in range(trials):
+        for count in tried:
+            seconds[count].append(time_with(count))
     return min(tried, key=lambda count: statistics.median(seconds[count]))

@@ -20,7 +20,7 @@ LAYERS = ("Linear", "ReLU", "Tanh", "Sigmoid", "Softmax", "Dropout")
 
 @pytest.fixture(scope="module")
 def operation():
-    def make(library, name, **arguments):
+    def make(library, name, /, **arguments):
         pytest.importorskip(library)
         module = importlib.import_module(f"bench.peers.with_{library}")
         return module.OPERATIONS[name](**arguments)

@@ -239,7 +239,8 @@ def train(dtype, threads):
             velocity[0], velocity[0],
         ),
     ]  # fmt: skip
-    rows = [[kind.address(real), 1, *at, *[0] * (16 - len(at))] for kind, *at in table]
+    room = epoch.COLUMNS - epoch.OPERANDS
+    rows = [[kind.address(real), 1, *at, *[0] * (room - len(at))] for kind, *at in table]
     program, barrier = np.array(rows, np.int64), aligned_zeros(BARRIER, np.int64)
 
     def work(thread):
