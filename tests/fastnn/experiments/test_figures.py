@@ -73,6 +73,12 @@ def test_differences_are_relative_and_where_there_are_none_drawn_too():
     assert axes.get_ylim()[1] > gaps.max()
 
 
+def test_differences_of_the_last_digits_are_within_the_panel():
+    figure = figures.differences([comparison([1, 2], [1, 2]), comparison([1, 2], [1, 2 + 1e-15])])
+    (axes,) = figure.axes
+    assert axes.get_ylim()[0] < drawn(figure)["a run"].max() < 1e-14
+
+
 def test_starts_are_a_median_and_a_span():
     runs = {"a start": [history([3, 2]), history([4, 1]), history([9, 3])]}
     figure = figures.starts(runs, "loss")

@@ -57,6 +57,11 @@ def test_seconds(value, text):
     assert page.seconds(value) == text
 
 
+@pytest.mark.parametrize(("ratio", "text"), [(0.889, "0.89"), (23.6, "24"), (120.4, "120")])
+def test_times(ratio, text):
+    assert page.times(ratio) == text
+
+
 # In a browser
 
 
