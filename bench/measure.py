@@ -88,7 +88,7 @@ class Pace:
         return int(max(min(self.fewest, self.rounds), min(self.rounds, within)))
 
 
-FULL = Pace(rounds=41, seconds=0.005, budget=15.0, fewest=9)
+FULL = Pace(rounds=41, seconds=0.005, budget=12.0, fewest=9)
 QUICK = Pace(rounds=5, seconds=0.001, budget=2.0, fewest=3)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench import sections
 from bench.peers import PEERS
@@ -112,7 +112,7 @@ def _roof(axes, places: list[float], peak: float | None, copied: float | None) -
         slope = copied * ends
         axes.plot(ends, slope if peak is None else np.minimum(slope, peak), "k--", lw=1)
         axes.annotate(
-            f"memory, {copied:.0f} GB/s", (ends[0], slope[0]), xytext=(6, -12), fontsize=8,
+            f"memory, {copied:.0f} GB/s", (ends[0], slope[0]), xytext=(3, 16), fontsize=8,
             textcoords="offset points",
         )  # fmt: skip
     axes.set_xlim(*ends)
@@ -324,7 +324,8 @@ def growth(figures: list[Figure]) -> Canvas | None:
         _plain_log(axes.yaxis)
         ticks = in_order(str(int(each.at or 0)) for each in here)
         axes.set_xticks([float(t) for t in ticks], [f"{int(t):,}" for t in ticks], fontsize=8)
-        axes.xaxis.set_minor_locator(LogLocator(subs=()))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.25)
         if len(ticks) > 5:
             axes.tick_params(axis="x", labelrotation=45)

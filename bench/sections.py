@@ -15,6 +15,7 @@ STEP_RATIOS = "A training step, shuffling included: times as fast as its peers"
 STEP_SECONDS = "A training step, microseconds"
 STEP_SETTINGS = "Threads that take least, and seconds of compiling"
 STEP_LEARNED = "What those trainings learn: test loss and accuracy"
+STEP_PEAK = "Training steps of more than 20 MFLOP on one core, shuffling included"
 ALL_STEPS = "geometric mean of the ten"
 """A row of `STEP_RATIOS`."""
 

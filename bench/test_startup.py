@@ -24,7 +24,8 @@ COLD, WARM, TRAINING = Target(15, False), Target(2.5, False), Target(0.3, False)
 PYTORCH_SCRIPT = Path(__file__).parent / "peers" / "mnist_torch.py"
 DATA_SET = 70_000 * (784 + 8)  # bytes of pictures, and labels as int64
 PEAK = Target(DATA_SET / 1e6 + 150, False)
-COLD_ROUNDS, ROUNDS, PEER_ROUNDS, MEMORY_ROUNDS, QUICK_ROUNDS = 3, 11, 7, 3, 1
+COLD_ROUNDS, COLD_TRAINED_ROUNDS, ROUNDS, PEER_ROUNDS, MEMORY_ROUNDS = 3, 2, 11, 7, 3
+QUICK_ROUNDS = 1
 EPOCHS, ROWS, QUICK_ROWS = 1, 60_000, 2_000
 
 pytestmark = [
@@ -145,7 +146,7 @@ def test_trained_cold(folder, benchmark, record):
             run = command("fastnn", "digits", folder / "out.json", goals=GOALS, threads=1)
             return cost(run, caches(folder / str(self.rounds))).seconds
 
-    rounds = in_turns(benchmark, {"fastnn": Cold()}, Pace(COLD_ROUNDS, 0))
+    rounds = in_turns(benchmark, {"fastnn": Cold()}, Pace(COLD_TRAINED_ROUNDS, 0))
     record(TRAINED, "fastnn, cold: the first ever", "s", rounds.of("fastnn"))
 
 

@@ -12,7 +12,14 @@ import pytest
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
 from bench.report import Target, geometric_mean
-from bench.sections import ALL_STEPS, STEP_LEARNED, STEP_RATIOS, STEP_SECONDS, STEP_SETTINGS
+from bench.sections import (
+    ALL_STEPS,
+    STEP_LEARNED,
+    STEP_PEAK,
+    STEP_RATIOS,
+    STEP_SECONDS,
+    STEP_SETTINGS,
+)
 from bench.workloads import (
     ALL_OVER_JAX,
     ALL_OVER_TORCH,
@@ -22,6 +29,7 @@ from bench.workloads import (
 
 WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
 WORST_LOSS = 0.05  # relative, between PyTorch and fastnn
+LARGE_FLOPS, PEAK_SHARE = 20e6, Target(80)
 QUICK_SAMPLES = 3_200
 QUICK_PEERS, SHORT_TO_COMPILE = ("torch", "jax", "sklearn", "numpy"), "64-100-10"
 
@@ -79,3 +87,21 @@ def test_all(library, target, benchmark, record, report):
         pytest.skip("needs every workload of the table")
     mean = benchmark.pedantic(geometric_mean, [ratios])
     record(STEP_RATIOS, ALL_STEPS, title, mean, Target(target))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "short", [short for short, workload in TABLE.items() if workload.flops > LARGE_FLOPS]
+)
+def test_share_of_the_peak(short, benchmark, prepare, pace, record):
+    """Products alone are counted; dropout, losses and updates take their part of the time."""
+    workload = TABLE[short]
+    side = prepare("fastnn", "training", threads=1, **dataclasses.asdict(workload))
+    peak = prepare("fastnn", "multiply-adds", threads=1, dtype="float32")
+    rounds = in_turns(benchmark, {"fastnn": side, "peak": peak}, pace)
+
+    flops = workload.flops * workload.steps
+    share = rounds.ratio("peak", "fastnn") * (100 * flops / peak.facts["flops"])
+    record(STEP_PEAK, workload.name, "MFLOP a step", workload.flops / 1e6)
+    record(STEP_PEAK, workload.name, "GFLOP/s", rounds.rate("fastnn", flops / 1e9))
+    record(STEP_PEAK, workload.name, "% of the FMA peak", share, PEAK_SHARE)

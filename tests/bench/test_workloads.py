@@ -8,9 +8,7 @@ from bench.workloads import DISK, PICTURES, PICTURES_AS_BYTES, PICTURES_LARGE, T
 
 
 def test_the_table():
-    rows = {
-        each.name: (each.torch, each.jax) for each in TABLE.values()
-    }  # fmt: skip
+    rows = {each.name: (each.torch, each.jax) for each in TABLE.values()}
     assert rows == {
         "10-100-2 relu, 64, SGD": (20, 2),
         "10-100-100-2 relu, 64, SGD": (8, 1.6),
