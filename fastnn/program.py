@@ -34,7 +34,7 @@ from fastnn.stages import (
 )
 from kernels import epoch, instructions, loss_instructions, updates
 from kernels.jit import Routine
-from kernels.memory import address, aligned_zeros
+from kernels.memory import address
 
 # -------------------------------------------------------------------------- samples
 
@@ -201,10 +201,7 @@ class Program:
     def __init__(self, batch: int, dtype):
         self.batch, self.dtype = batch, np.dtype(dtype)
         self.totals = np.zeros(2)
-        measure = Builder(batch, self.dtype)
-        self._lower(measure)
-        self._arena = aligned_zeros(measure.taken, np.uint8)
-        build = Builder(batch, self.dtype, address(self._arena))
+        build = Builder(batch, self.dtype)
         self._lower(build)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
         self.table, self._kept = np.array(build.rows, np.int64), build.kept

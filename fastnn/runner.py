@@ -1,7 +1,8 @@
 """Runs a program's batches on threads, a slice of a few hundredths of a second at a time.
 
 Between slices Python gets to move a progress bar and to act on Ctrl-C. Threads are
-Python's own; the interpreter's lock is free while they compute.
+Python's own; the interpreter's lock is free while they compute, and while they wait for
+the next slice, which must not be longer than a small network's epoch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -42,6 +43,38 @@ def threads_for(work: float, threads: int | None) -> int:
     return int(threads)
 
 
+class _Follower(threading.Thread):
+    """A thread that runs what the first one runs; `called` wakes it when it has gone to sleep."""
+
+    def __init__(self, follow: Callable[..., int], *arguments):
+        super().__init__(daemon=True)
+        self._follow, self._arguments = follow, arguments
+        self._called, self._ended = threading.Event(), False
+
+    def call(self) -> None:
+        """Have it look for what is run."""
+        self._called.set()
+        if self.ident is None:
+            self.start()
+
+    def end(self) -> None:
+        """Wait until it has ended: at once, if it has been dismissed."""
+        self._ended = True
+        self._called.set()
+        if self.ident is not None:
+            self.join()
+
+    def run(self) -> None:
+        seen = 0
+        with subnormals.Flushed():
+            while True:
+                self._called.wait()
+                self._called.clear()
+                if self._ended:
+                    return
+                seen = self._follow(*self._arguments, seen)
+
+
 class Runner:
     """A program, its threads, and where it has got to; use as a context manager."""
 
@@ -54,9 +87,13 @@ class Runner:
             state[THREAD], state[THREADS] = number, thread_count
         lanes = host.lanes(real_type(program.dtype))
         size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
-        self._scratch = [aligned_zeros(size, program.dtype) for _ in self._states]
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)
-        self._pool = ThreadPoolExecutor(thread_count - 1) if thread_count > 1 else None
+        self._arguments, *others = (
+            (program.table, state, aligned_zeros(size, program.dtype), self._barrier,
+             samples, program.batch)
+            for state in self._states
+        )  # fmt: skip
+        self._followers = [_Follower(epoch.follow[program.dtype], *each) for each in others]
         self._pace = 1  # batches a slice
 
     def __enter__(self) -> Runner:
@@ -68,8 +105,9 @@ class Runner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._barrier[threads.POSTED] = threads.DISMISSED
+        for follower in self._followers:
+            follower.end()
 
     @property
     def ticks(self) -> int:
@@ -106,30 +144,24 @@ class Runner:
 
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end` on all threads; give how many were finished."""
-        arguments: tuple[Any, ...] = self._barrier, self.samples, self.program.batch, begin, end
-        shares = list(zip(self._states, self._scratch, strict=True))
-        if self._pool is None:
-            return self._run(self.program.table, *shares[0], *arguments)
+        if not self._followers:
+            return self._run(begin, end)
         with _LateInterrupt():
-            others = [
-                self._pool.submit(self._run, self.program.table, *mine, *arguments)
-                for mine in shares[1:]
-            ]
-            try:
-                return self._run(self.program.table, *shares[0], *arguments)
-            finally:
-                wait(others)
+            # In this order: one that sees nothing after it is called goes to sleep for good.
+            epoch.announce["float32"](self._barrier, begin, end)
+            for follower in self._followers:
+                follower.call()
+            return self._run(begin, end)
 
-    def _run(self, *arguments) -> int:
+    def _run(self, begin: int, end: int) -> int:
         """Run on this thread, with subnormal numbers taken for 0."""
         with subnormals.Flushed():
-            return self._epoch(*arguments)
+            return self._epoch(*self._arguments, begin, end)
 
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps, and clear the sign to stop."""
         for state in self._states:
             state[TICK], state[HALT] = ticks, 0
-        self._barrier[:] = 0
 
 
 class _LateInterrupt:

@@ -21,7 +21,9 @@ from fastnn.sequential import Sequential
 from kernels import epoch, instructions, layer_instructions
 from kernels.dropout import keep_scale, keep_words, mask_columns
 from kernels.jit import Routine, real_type
-from kernels.memory import address, leading_dimension, padded
+from kernels.memory import address, aligned_zeros, leading_dimension, padded
+
+_CHUNK = 2**16  # bytes of memory asked for at a time, unless more are needed at once
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
 
@@ -51,20 +53,24 @@ class Block:
 
 @dataclass
 class Builder:
-    """Collects instructions, and hands out the arena from its base address on."""
+    """Collects instructions, and hands out the memory they work on."""
 
     batch: int
     dtype: np.dtype
-    base: int = 0
     rows: list[list[int]] = field(default_factory=list)
     kept: list[np.ndarray] = field(default_factory=list)
-    taken: int = 0
+    _place: int = 0
+    _left: int = 0
 
     def take(self, elements: int, dtype=None) -> int:
-        """Address of fresh memory for so many elements."""
+        """Address of fresh memory for so many elements, zeros at first."""
         dtype = np.dtype(dtype or self.dtype)
-        place = self.base + self.taken
-        self.taken += padded(elements, dtype) * dtype.itemsize
+        size = padded(elements, dtype) * dtype.itemsize
+        if size > self._left:
+            self._left = max(size, _CHUNK)
+            self._place = self.keep(aligned_zeros(self._left, np.uint8))
+        place = self._place
+        self._place, self._left = place + size, self._left - size
         return place
 
     def block(self, columns: int, activation: int = _IDENTITY) -> Block:
@@ -156,7 +162,7 @@ class LinearStage(Stage):
         learns = optimizer.knows(layer._weight), optimizer.knows(layer._bias)
         if not any(learns):
             return
-        spare = build.take(max(layer._weight.span, layer._bias.span))
+        spare = 0 if all(learns) else build.take(max(layer._weight.span, layer._bias.span))
         places: list[int] = []
         memories: list[int] = []
         fused = optimizer.clip_norm is None

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,11 +59,16 @@ class TrainingState:
     def __post_init__(self) -> None:
         self.parts = list(filter(_has_state, self.parts))
         self._model = self.training.model
-        self._description = _description(self._model)
         self._dropouts = [x for x in every_layer([self._model]) if isinstance(x, Dropout)]
 
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        """The model's description."""
+        return _description(self._model)
+
     def check_kept(self) -> None:
-        """Raise TypeError, naming it, for a state of a part's that a file cannot keep."""
+        """Raise TypeError, naming it, for a model or a part's state that a file cannot keep."""
+        _ = self._description
         container.separated(self._state(), TRAINING)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -12,10 +12,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from kernels.jit import array, const, entry
+from kernels.jit import array, const, entry, inline
 from kernels.simd import advance, data
 from kernels.state import HALT, ROWS, START, THREADS, TICK
-from kernels.threads import wait
+from kernels.threads import BEGIN, END, post, posted, wait
 
 FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 19
 """Places in an instruction's row, and its length."""
@@ -33,22 +33,12 @@ def _call(typingctx, address, operands, state, scratch):
     return types.void(types.int64, operands, state, scratch), codegen
 
 
-@entry(
-    lambda real: (
-        (const(types.int64, 2), array(types.int64, 1), array(real, 1), array(types.int64, 1))
-        + (types.int64,) * 4
-    ),
-    types.int64,
-)
-def run(program, state, scratch, barrier, samples, batch, begin, end):
-    """Run a program on batches `begin` to `end` of a data set; give how many were finished.
-
-    `state` and `scratch` are this thread's; all threads are called with the same
-    `program` and `barrier`. The last batch of `samples` may be a smaller one. When
-    the loss of a batch is not finite, nothing of that batch is learned.
-    """
+@inline
+def _batches(program, state, scratch, barrier, samples, batch, begin, end):
+    """Run a program on batches `begin` to `end`; give how many were finished."""
     here, memory, meeting = data(state), data(scratch), data(barrier)
     table = data(program)
+    done = 0
     for step in range(begin, end):
         here[START] = step * batch
         here[ROWS] = min(batch, samples - here[START])
@@ -58,6 +48,49 @@ def run(program, state, scratch, barrier, samples, batch, begin, end):
             if row[WAIT]:
                 wait(meeting, here[THREADS])
             if here[HALT]:
-                return step - begin
+                break
+        if here[HALT]:
+            break
         here[TICK] += 1
-    return end - begin
+        done += 1
+    wait(meeting, here[THREADS])
+    return done
+
+
+def _arguments(real, numbers):
+    """Types of the arguments: a program, what a thread needs to run it, and some numbers."""
+    arrays = const(types.int64, 2), array(types.int64, 1), array(real, 1), array(types.int64, 1)
+    return arrays + (types.int64,) * numbers
+
+
+@entry(lambda real: _arguments(real, 4), types.int64)
+def run(program, state, scratch, barrier, samples, batch, begin, end):
+    """Run a program on batches `begin` to `end` of a data set; give how many were finished.
+
+    `state` and `scratch` are this thread's; `program` and `barrier` are those of all
+    threads, which call this, or are in `follow`. The last batch of `samples` may be a smaller
+    one. When the loss of a batch is not finite, nothing of that batch is learned.
+    """
+    return _batches(program, state, scratch, barrier, samples, batch, begin, end)
+
+
+@entry(lambda real: (array(types.int64, 1), types.int64, types.int64))
+def announce(barrier, begin, end):
+    """Have threads that are in `follow`, or come there, run batches `begin` to `end`."""
+    post(data(barrier), begin, end)
+
+
+@entry(lambda real: _arguments(real, 3), types.int64)
+def follow(program, state, scratch, barrier, samples, batch, seen):
+    """Run what is announced, after the first `seen` times, until nothing is any more.
+
+    Gives how many times that was. Returns about a millisecond after the last, or when
+    `threads.DISMISSED` is written to the barrier.
+    """
+    meeting = data(barrier)
+    while posted(meeting, seen):
+        seen += 1
+        _batches(
+            program, state, scratch, barrier, samples, batch, meeting[BEGIN], meeting[END]
+        )  # fmt: skip
+    return seen

@@ -1,8 +1,10 @@
-"""How threads that run the same program keep in step: atomics and a barrier.
+"""How threads that run the same program keep in step: atomics, a barrier and a notice.
 
 Each thread runs the whole program on its share of every instruction's output, and
 waits for the others where the program says so. Waiting takes a few tenths of a
-microsecond when all threads have a core, and gives the core away when not.
+microsecond when all threads have a core, and gives the core away when not. What is to
+be run next is posted where threads that have just finished look for some time before
+they go to sleep: to wake one takes longer than a small network's whole epoch.
 """
 
 from __future__ import annotations
@@ -19,10 +21,18 @@ from kernels import host
 from kernels.jit import inline
 from kernels.simd import declare
 
-ARRIVED, GENERATION, BARRIER = 0, 8, 16
-"""Places of the barrier's two counters, on cache lines of their own, and its length in int64."""
+ARRIVED, GENERATION, POSTED, BEGIN, END, BARRIER = 0, 8, 16, 17, 18, 24
+"""Places of what threads share, and its length in int64.
+
+The two counters of the barrier, and that of notices with the range that the last one
+names, on three cache lines.
+"""
 
 _SPINS = 200  # tries, some microseconds, before the core is given to another thread
+_PATIENCE = 1500  # tries, about a millisecond, before a thread that has nothing to do goes to sleep
+
+DISMISSED = -1
+"""Instead of the number of notices: there will be no more."""
 
 _I64 = ir.IntType(64)
 
@@ -107,10 +117,33 @@ def wait(barrier, threads):
     spins = 0
     while _atomic_load(barrier, GENERATION) == generation:
         spins += 1
-        if spins < _SPINS:
-            _pause()
-        else:
-            _give_way()
+        _idle(spins)
+
+
+@inline
+def _idle(spins):
+    """Do nothing for a moment, the `spins`-th time."""
+    if spins < _SPINS:
+        _pause()
+    else:
+        _give_way()
+
+
+@inline
+def post(barrier, begin, end):
+    """Tell threads that look for it what to run. All of them have finished what they ran before."""
+    barrier[BEGIN], barrier[END] = begin, end
+    _atomic_add(barrier, POSTED, 1)
+
+
+@inline
+def posted(barrier, seen):
+    """Wait for the notice after the first `seen` ones; whether it comes within a millisecond."""
+    spins = 0
+    while _atomic_load(barrier, POSTED) == seen and spins < _PATIENCE:
+        spins += 1
+        _idle(spins)
+    return _atomic_load(barrier, POSTED) > seen
 
 
 @inline
