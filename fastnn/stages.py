@@ -19,7 +19,7 @@ from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from kernels import epoch, instructions, layer_instructions
-from kernels.dropout import keep_scale, keep_words, mask_columns
+from kernels.dropout import keep_scale, keep_halves, mask_columns
 from kernels.jit import Routine, real_type
 from kernels.memory import address, aligned_zeros, leading_dimension, padded
 
@@ -262,7 +262,7 @@ class DropoutStage(Stage):
         self.mask = build.take(build.batch * ld_mask, np.uint8), ld_mask
         build.emit(
             layer_instructions.dropout_layer, x.columns, *x.place, *y.place, *self.mask, layer.seed,
-            layer.drawn, layer.stream, keep_words(layer.p), self._scale(),
+            layer.drawn, layer.stream, keep_halves(layer.p), self._scale(),
         )  # fmt: skip
         return y
 

@@ -15,13 +15,16 @@ from kernels.jit import array, const, entry, inline, routine
 from kernels.simd import (
     advance,
     data,
+    first,
     load,
     load_first,
+    load_masked,
     maximum,
     same,
     select,
     store,
     store_first,
+    store_masked,
     width,
 )
 
@@ -116,10 +119,14 @@ def _on_rows_of_two(function):
         for i in range(rows):
             outputs, gradients = advance(y, i * ldy), advance(g, i * ldg)
             result = advance(out, i * ldo)
-            for j in range(0, columns, width(y)):
-                count = columns - j
-                value = function(load_first(outputs, j, count), load_first(gradients, j, count))
-                store_first(result, j, value, count)
+            w = width(y)
+            whole = columns - columns % w
+            for j in range(0, whole, w):
+                store(result, j, function(load(outputs, j), load(gradients, j)))
+            if whole < columns:
+                mask = first(columns - whole, y)
+                last = load_masked(outputs, whole, mask), load_masked(gradients, whole, mask)
+                store_masked(result, whole, function(*last), mask)
 
     return on_rows
 

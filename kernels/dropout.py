@@ -28,12 +28,15 @@ from kernels.simd import (
     zeros,
 )
 
-GROUP = 64
-"""Elements of a row drawn together: 16 counters of four words. Masks have rows of whole groups."""
+GROUP = 128
+"""Elements of a row drawn together: 16 counters of eight halves of words.
+
+Masks have rows of whole groups.
+"""
 
 _COUNTERS = 16
 _ROUNDS = 7
-_LOW = 0xFFFFFFFF
+_LOW, _HALF = 0xFFFFFFFF, 0xFFFF
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -73,7 +76,7 @@ def philox(place, row, step, stream, seed):
 def dropout_rows(
     rows, columns, row, x, ldx, y, ldy, mask, ld_mask, seed, step, stream, keep, scale
 ):
-    """y = scale x where a random word is below `keep` of 2^32, and 0 elsewhere.
+    """y = scale x where a random half of a word is below `keep` of 2^16, and 0 elsewhere.
 
     The rows are those numbered from `row` on; `mask` gets a byte for each element,
     in rows of whole groups. y may be x.
@@ -83,13 +86,14 @@ def dropout_rows(
     for i in range(rows):
         for group in range(0, columns, GROUP):
             for part in range(0, _COUNTERS, lanes):
-                counter = words(group // 4 + part, like) + lane_numbers(words(0, like))
+                counter = words(group // 8 + part, like) + lane_numbers(words(0, like))
                 drawn = philox(
                     counter, words(row + i, like), words(step, like), words(stream, like), seed
                 )
-                for word in range(4):
-                    j = group + word * _COUNTERS + part
-                    kept = drawn[word] < keep
+                for half in range(8):
+                    j = group + half * _COUNTERS + part
+                    word = drawn[half // 2]
+                    kept = (word & _HALF if half % 2 == 0 else word >> 16) < keep
                     store_mask(mask, i * ld_mask + j, kept)
                     count = columns - j
                     if count > 0:
@@ -140,9 +144,9 @@ def _dropout_gradient(g, mask, scale, out):
     )  # fmt: skip
 
 
-def keep_words(p: float) -> int:
-    """How many of the 2^32 words keep an element that is dropped with probability `p` > 0."""
-    return min(round((1.0 - p) * 2.0**32), _LOW)
+def keep_halves(p: float) -> int:
+    """How many of the 2^16 halves of words keep an element dropped with probability `p`."""
+    return round((1.0 - p) * 2.0**16)
 
 
 def keep_scale(p: float) -> float:
@@ -159,9 +163,9 @@ def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarr
     """x / (1 - p) where an element is kept, 0 where it is dropped with probability `p`.
 
     `x` is a float32 or float64 array (rows, columns). Gives the result and the mask,
-    a uint8 array (rows, columns rounded up to 64). Which elements are dropped follows
-    from `seed` (64 bits), `step`, `stream` and their places alone. Raises TypeError or
-    ValueError for others, and unless 0 <= p <= 1.
+    a uint8 array (rows, columns rounded up to 128). Which elements are dropped follows
+    from `seed` (64 bits), `step`, `stream` and their places alone; `p` counts to 1 in 2^16.
+    Raises TypeError or ValueError for others, and unless 0 <= p <= 1.
     """
     number("p", p, 0.0, 1.0)
     # The kernel takes the key's 64 bits as a signed number.
@@ -173,7 +177,7 @@ def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarr
         return given.copy(), np.ones((given.shape[0], mask_columns(given.shape[1])), np.uint8)
     y = np.empty_like(given)
     mask = np.empty((given.shape[0], mask_columns(given.shape[1])), np.uint8)
-    _dropout[given.dtype](given, y, mask, key, step, stream, keep_words(p), keep_scale(p))
+    _dropout[given.dtype](given, y, mask, key, step, stream, keep_halves(p), keep_scale(p))
     return y, mask
 
 

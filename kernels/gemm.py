@@ -3,7 +3,8 @@
 The register tile (`kernels.tile`) wants B in contiguous aligned rows, and A where
 successive elements do not fight for the same cache lines. `gemm` walks the operands
 in blocks (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
-2008) and packs those that are not so.
+2008) and packs those that are not so. What is to be done to the product, an activation
+or its gradient, is done to each row of tiles while it lies in the L1 cache.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from numba import types
 
 from kernels import host
+from kernels.activations import activate, activate_gradient
 from kernels.jit import inline, routine
 from kernels.simd import (
     advance,
@@ -99,20 +101,21 @@ def tile_columns(pointer):
         + (_POINTER(real), _INTEGER)
         + (_POINTER(real), _INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER)
-        + (real,)
+        + (real, _INTEGER, _POINTER(real), _INTEGER)
     )
 )
 def block(
     rows, columns, depth, a, a_row, a_step, a_tile, b, ldb, b_panel, packed, packed_panel,
-    start, start_row, start_column, c, ldc, floor,
+    start, start_row, start_column, c, ldc, floor, after, y, ldy,
 ):  # fmt: skip
-    """C = max(start + A @ B, floor), tile by tile along the rows of C.
+    """C = max(start + A @ B, floor), and what comes after, tile by tile along the rows of C.
 
     A tile of A stays in the L1 cache while the panels of B, which lie in the L2 cache,
     pass by. Successive tiles of A begin `a_tile` elements apart (packed), or `a_row`
     times their height when `a_tile` is 0; panels of B `b_panel` elements, and of
     `packed` `packed_panel`. The first row of tiles copies B to `packed`, unless it lies
-    there already.
+    there already. `after` is the code of an activation that is applied to C then, or less than 0:
+    C is multiplied by the derivative of the one with the code -`after`, taken from its output y.
     """
     span = tile_columns(a)
     tiles, low, higher = row_tiles(rows)
@@ -130,6 +133,12 @@ def block(
             )  # fmt: skip
             source, place = advance(source, b_panel), advance(place, packed_panel)
         b, ldb, b_panel = packed, span, packed_panel
+        done = advance(c, row * ldc)
+        if after > 0:
+            activate(after, height, columns, done, ldc, done, ldc)
+        elif after < 0:
+            output = advance(y, row * ldy)
+            activate_gradient(-after, height, columns, output, ldy, done, ldc, done, ldc)
         row += height
 
 
@@ -153,14 +162,15 @@ def scratch_elements(lanes):
         + (_POINTER(real), _INTEGER, _INTEGER) * 2
         + (_POINTER(real), _INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER)
-        + (real, _INTEGER, _INTEGER, _POINTER(real))
+        + (real, _INTEGER, _POINTER(real), _INTEGER)
+        + (_INTEGER, _INTEGER, _POINTER(real))
     )
 )
 def gemm(
     rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-    start, start_row, start_column, c, ldc, floor, pack_a, pack_b, scratch,
+    start, start_row, start_column, c, ldc, floor, after, y, ldy, pack_a, pack_b, scratch,
 ):  # fmt: skip
-    """C = max(start + A @ B, floor), with A and B of any strides.
+    """C = max(start + A @ B, floor), and what comes `after` (see `block`); A, B of any strides.
 
     C has unit column stride and must not overlap A or B. `start` is C itself or, with
     `start_row` 0, a row to repeat; with `start_column` 0 as well, a row as wide as a
@@ -174,7 +184,7 @@ def gemm(
     k = 0
     while True:
         steps = min(deep, depth - k)
-        bound = floor if k + steps == depth else -np.inf
+        bound, then = (floor, after) if k + steps == depth else (-np.inf, 0)
         if k > 0:
             start, start_row, start_column = c, ldc, 1
         for j in range(0, columns, wide):
@@ -184,11 +194,13 @@ def gemm(
                 pack_panels(steps, here, source, b_row, b_column, scratch, packed_panel)
                 source, ldb, b_panel = scratch, span, packed_panel
             first, target = advance(start, j * start_column), advance(c, j)
+            output = advance(y, j)
             left = advance(a, k * a_column)
             if not pack_a:
                 block(
                     rows, here, steps, left, a_row, a_column, 0, source, ldb, b_panel,
                     scratch, packed_panel, first, start_row, start_column, target, ldc, bound,
+                    then, output, ldy,
                 )  # fmt: skip
                 continue
             tiles, low, higher = row_tiles(rows)
@@ -201,6 +213,7 @@ def gemm(
                     height, here, steps, packed_a, 1, stride, 0, source, ldb, b_panel,
                     scratch, packed_panel, advance(first, row * start_row), start_row,
                     start_column, advance(target, row * ldc), ldc, bound,
+                    then, advance(output, row * ldy), ldy,
                 )  # fmt: skip
                 source, ldb, b_panel = scratch, span, packed_panel
                 row += height

@@ -29,7 +29,20 @@ from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, load_first, store, store_first, width, zeros
+from kernels.simd import (
+    advance,
+    data,
+    fma,
+    load,
+    load_first,
+    peek,
+    poke,
+    splat,
+    store,
+    store_first,
+    width,
+    zeros,
+)
 from kernels.threads import share
 from kernels.tile import transpose
 from kernels.updates import update
@@ -40,7 +53,10 @@ _SHARE = (_INTEGER, _INTEGER)
 
 _BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
+_SMALL = 8192  # elements of x in an L1 cache, where they are not packed
 _BLOCKS_PER_THREAD = 2
+_MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
+_VERY_FEW = 2  # outputs, such as those of one class or another: too narrow for tiles
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
@@ -67,11 +83,15 @@ def scratch_size(dtype) -> int:
 def _blocks(rows, columns, span, threads):
     """Rows and columns of a block of the output: all of it for one thread.
 
-    Otherwise there are some blocks for each thread, of whole tiles: split by columns as
-    far as that goes, since each block packs its part of B.
+    Otherwise there are some blocks for each thread, of whole tiles. Many rows are split: what a
+    thread writes then lies together, and where the next instructions of that thread look.
+    Few are not, since each block packs its part of B: then columns are, as far as that goes.
     """
     if threads == 1:
         return max(rows, 1), max(columns, 1)
+    if rows >= _MANY_ROWS * threads:
+        high = (rows + threads - 1) // threads
+        return (high + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, max(columns, 1)
     wanted = _BLOCKS_PER_THREAD * threads
     panels = (columns + span - 1) // span
     across = min(panels, wanted)
@@ -94,9 +114,18 @@ def linear_forward(
     rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, thread, threads, scratch
 ):
     """y = f(x w + bias), this thread's blocks of it."""
+    if outputs <= _VERY_FEW:
+        begin, end = share(rows, thread, threads)
+        here = advance(y, begin * ldy)
+        _very_few(
+            end - begin, inputs, outputs, advance(x, begin * ldx), ldx, w, ldw, bias, here, ldy,
+            scratch,
+        )  # fmt: skip
+        activate(activation, end - begin, outputs, here, ldy, here, ldy)
+        return
     high, wide = _blocks(rows, outputs, tile_columns(x), threads)
     down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
-    floor = 0.0 if activation == RELU else -np.inf
+    floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     begin, end = share(down * across, thread, threads)
     for unit in range(begin, end):
         i, j = unit % down * high, unit // down * wide
@@ -104,10 +133,35 @@ def linear_forward(
         here = advance(y, i * ldy + j)
         gemm(
             height, columns, inputs, advance(x, i * ldx), ldx, 1, advance(w, j), ldw, 1,
-            advance(bias, j), 0, 1, here, ldy, floor, 0, 0, scratch,
+            advance(bias, j), 0, 1, here, ldy, floor, after, here, ldy, 0, 0, scratch,
         )  # fmt: skip
-        if activation != IDENTITY and activation != RELU:
-            activate(activation, height, columns, here, ldy, here, ldy)
+
+
+@inline
+def _very_few(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
+    """y = x w + bias for one output or two: vectors hold a column of x, not a row of w."""
+    lanes = width(x)
+    sums = advance(scratch, lanes * lanes)
+    last = outputs - 1
+    for i in range(0, rows, lanes):
+        here = min(lanes, rows - i)
+        first = splat(peek(bias, 0), zeros(x))
+        second = splat(peek(bias, last), first)
+        for k in range(0, inputs, lanes):
+            deep = min(lanes, inputs - k)
+            transpose(here, deep, advance(x, i * ldx + k), ldx, scratch, lanes)
+            for d in range(deep):
+                column, row = load(scratch, d * lanes), advance(w, (k + d) * ldw)
+                first = fma(column, splat(peek(row, 0), column), first)
+                if outputs > 1:
+                    second = fma(column, splat(peek(row, 1), column), second)
+        store(sums, 0, first)
+        store(sums, lanes, second)
+        for r in range(here):
+            row = advance(y, (i + r) * ldy)
+            poke(row, 0, peek(sums, r))
+            if outputs > 1:
+                poke(row, 1, peek(sums, lanes + r))
 
 
 @routine(lambda real: (_INTEGER,) * 4 + (_POINTER(real), _INTEGER) * 4 + _SHARE + (_POINTER(real),))
@@ -115,6 +169,17 @@ def linear_input_gradient(
     rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, thread, threads, scratch
 ):
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
+    if outputs <= _VERY_FEW:
+        begin, end = share(rows, thread, threads)
+        _gradient_of_very_few(
+            end - begin, inputs, outputs, advance(g, begin * ldg), ldg, w, ldw,
+            advance(out, begin * ldo), ldo, scratch,
+        )  # fmt: skip
+        activate_gradient(
+            activation, end - begin, inputs, advance(y, begin * ldy), ldy,
+            advance(out, begin * ldo), ldo, advance(out, begin * ldo), ldo,
+        )  # fmt: skip
+        return
     high, wide = _blocks(rows, inputs, tile_columns(g), threads)
     down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
     begin, end = share(down * across, thread, threads)
@@ -122,14 +187,30 @@ def linear_input_gradient(
     for unit in range(begin, end):
         i, j = unit % down * high, unit // down * wide
         height, columns = min(high, rows - i), min(wide, inputs - j)
-        here = advance(out, i * ldo + j)
         gemm(
             height, columns, outputs, advance(g, i * ldg), ldg, 1, advance(w, j * ldw), 1, ldw,
-            scratch, 0, 0, here, ldo, -np.inf, 0, 1, free,
+            scratch, 0, 0, advance(out, i * ldo + j), ldo, -np.inf,
+            -activation, advance(y, i * ldy + j), ldy, 0, 1, free,
         )  # fmt: skip
-        if activation != IDENTITY:
-            output = advance(y, i * ldy + j)
-            activate_gradient(activation, height, columns, output, ldy, here, ldo, here, ldo)
+
+
+@inline
+def _gradient_of_very_few(rows, inputs, outputs, g, ldg, w, ldw, out, ldo, scratch):
+    """out = g w^T for one output or two: a tile would end as soon as it has begun."""
+    lanes = width(g)
+    for j in range(0, inputs, lanes):
+        here = min(lanes, inputs - j)
+        transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
+        first, second, column = load(scratch, 0), load(scratch, lanes), advance(out, j)
+        for i in range(rows):
+            row = advance(g, i * ldg)
+            total = fma(first, splat(peek(row, 0), first), zeros(g))
+            if outputs > 1:
+                total = fma(second, splat(peek(row, 1), second), total)
+            if here == lanes:
+                store(column, i * ldo, total)
+            else:
+                store_first(column, i * ldo, total, here)
 
 
 @inline
@@ -195,7 +276,7 @@ def _update_blocks(
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
     tiles = _weight_block(inputs, panels, threads)
-    packing = tiles * (rows + stride) * stride <= _PACKED
+    packing = rows * ldx > _SMALL and tiles * (rows + stride) * stride <= _PACKED
     block = tiles * TILE_ROWS
     blocks = (inputs + block - 1) // block
     gradient = memory
@@ -221,6 +302,7 @@ def _update_blocks(
                 1, stride if packing else ldx, a_tile if packing else 0,
                 advance(g, k * ldg + j), ldg, 0, packed_b, 0,
                 target if k > 0 else zero, ldt if k > 0 else 0, 0, target, ldt, -np.inf,
+                IDENTITY, target, ldt,
             )  # fmt: skip
             k += steps
             if k >= rows:
@@ -256,7 +338,7 @@ def _update_few_outputs(
                 outputs, here, steps, advance(g, k * ldg), 1, ldg, 0,
                 advance(x, k * ldx + i), ldx, span, packed, 0,
                 memory if k > 0 else zero, wide if k > 0 else 0, 1 if k > 0 else 0,
-                memory, wide, -np.inf,
+                memory, wide, -np.inf, IDENTITY, memory, wide,
             )  # fmt: skip
             k += steps
             if k >= rows:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import types
 
 from kernels import host
-from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
+from kernels.activations import ACTIVATIONS, IDENTITY, RELU, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, gemm, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
@@ -50,13 +50,12 @@ def multiply(
     else:
         for j in range(0, span, width(a)):
             store(scratch, j, zeros(a))
-    floor = 0.0 if activation == RELU else -np.inf
+    floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     gemm(
         rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-        start, start_row, start_column, c, ldc, floor, pack_a, pack_b, advance(scratch, span),
+        start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b,
+        advance(scratch, span),
     )  # fmt: skip
-    if activation != IDENTITY and activation != RELU:
-        activate(activation, rows, columns, c, ldc, c, ldc)
 
 
 @inline

@@ -19,6 +19,8 @@ from kernels.simd import (
     zeros,
 )
 
+_FEW = 4  # elements that are looked at one by one sooner than as a vector
+
 
 @inline
 def larger(a, b):
@@ -57,7 +59,14 @@ def place(x, count, value):
 @inline
 def largest_place(x, count):
     """Number of the first of the largest elements; `count` where one is NaN."""
-    return place(x, count, largest(x, count))
+    if count > _FEW:
+        return place(x, count, largest(x, count))
+    best, found = peek(x, 0), 0
+    for j in range(1, count):
+        here = peek(x, j)
+        if here > best or here != here:
+            best, found = here, j
+    return found if best == best else count
 
 
 @inline

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from kernels import dropout, dropout_gradient
-from kernels.dropout import keep_scale, keep_words, mask_columns
+from kernels.dropout import keep_scale, keep_halves, mask_columns
 
 FLOATS = (np.float32, np.float64)
 MASK = 0xFFFFFFFF
@@ -25,13 +25,13 @@ def philox(counter, key, rounds):
 
 
 def reference_mask(shape, p, seed, step, stream):
-    """Which elements are kept: 64 of a row share 16 counters, of which each gives four."""
+    """Which elements are kept: 128 of a row share 16 counters, of which each gives eight."""
     key = seed & MASK, seed >> 32 & MASK
     kept = np.zeros(shape, bool)
     for i, j in np.ndindex(shape):
-        counter = j // 64 * 16 + j % 16, i, step & MASK, stream & MASK
-        word = philox(counter, key, 7)[j % 64 // 16]
-        kept[i, j] = word < keep_words(p)
+        counter = j // 128 * 16 + j % 16, i, step & MASK, stream & MASK
+        word, half = divmod(j % 128 // 16, 2)
+        kept[i, j] = philox(counter, key, 7)[word] >> 16 * half & 0xFFFF < keep_halves(p)
     return kept
 
 
@@ -92,7 +92,7 @@ def test_values_masks_and_gradients(rows, columns, p, seed, dtype):
     assert y.dtype == dtype
     assert mask.dtype == np.uint8
     assert mask.shape == (rows, mask_columns(columns))
-    assert mask_columns(columns) % 64 == 0
+    assert mask_columns(columns) % 128 == 0
     assert np.isin(mask, (0, 1)).all()
     kept = mask[:, :columns].astype(bool)
     assert_array_equal(y, np.where(kept, x * dtype(1 / (1 - p)), 0))
@@ -185,12 +185,12 @@ def test_what_is_dropped_leaves_no_trace(value, dtype):
 
 def test_probabilities_next_to_0_and_1():
     for p in (1e-300, 1e-12, 2.0**-32, 1 - 2.0**-53):
-        assert 0 <= keep_words(p) <= MASK
+        assert 0 <= keep_halves(p) <= 2**16
     x = np.ones((50, 64), np.float32)
     assert dropout(x, 1e-12)[1].all()
     assert not dropout(x, 1 - 1e-12)[1].any()
-    assert keep_words(0.5) == 2**31
-    assert keep_words(1.0) == 0
+    assert keep_halves(0.5) == 2**15
+    assert keep_halves(1.0) == 0
 
 
 def test_layouts_and_dtypes():
@@ -231,11 +231,11 @@ def test_bad_arguments_are_explained(arguments, options, error, told):
     ("arguments", "error", "told"),
     [
         ((X, np.ones((2, 3), np.uint8)), ValueError, "mask has shape (2, 3)"),
-        ((X, np.ones((3, 64), np.uint8)), ValueError, "mask has shape (3, 64)"),
+        ((X, np.ones((3, 128), np.uint8)), ValueError, "mask has shape (3, 128)"),
         ((X, np.ones((2, 64))), TypeError, "mask has dtype float64"),
         ((X, [1, 0]), (TypeError, ValueError), "mask"),
-        ((X[0], np.ones((1, 64), np.uint8)), ValueError, "gradient has shape (3,)"),
-        ((X, np.ones((2, 64), np.uint8), 2.0), ValueError, "p is 2.0"),
+        ((X[0], np.ones((1, 128), np.uint8)), ValueError, "gradient has shape (3,)"),
+        ((X, np.ones((2, 128), np.uint8), 2.0), ValueError, "p is 2.0"),
     ],
 )
 def test_bad_gradient_arguments_are_explained(arguments, error, told):
@@ -247,7 +247,7 @@ def test_bad_gradient_arguments_are_explained(arguments, error, told):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("before", [False, True], ids=["page after", "page before"])
 def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
-    for columns in (1, 3, 4, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 127, 130):
+    for columns in (1, 3, 4, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 127, 128, 129, 130, 260):
         for rows in (1, 2, 5):
             x = guarded((rows, columns), dtype, before)
             x[...] = 1

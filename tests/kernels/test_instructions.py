@@ -14,7 +14,7 @@ from kernels import (
     normalization,
     updates,
 )
-from kernels.dropout import keep_scale, keep_words, mask_columns
+from kernels.dropout import keep_scale, keep_halves, mask_columns
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
 from kernels.rectifiers import RECTIFIERS, rectify, rectify_gradient
@@ -202,7 +202,7 @@ def test_dropout_layer(dtype, threads):
         y, out = nothing((9, 70), dtype), nothing((9, 70), dtype)
         mask = np.full((9, mask_columns(70)), 7, np.uint8)
         operands = (
-            70, *place(x), *place(y), *place(mask), seed, done, stream, keep_words(p),
+            70, *place(x), *place(y), *place(mask), seed, done, stream, keep_halves(p),
             bits(keep_scale(p)),
         )  # fmt: skip
         carry_out(layer_instructions.dropout_layer, dtype, operands, 8, threads, tick=tick)
