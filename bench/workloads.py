@@ -39,7 +39,7 @@ class Workload:
     task: str = "clouds"
     """What is learned: clouds or disk, made by `bench.data`, or a data set that fastnn knows."""
     epochs: int = 1
-    """Epochs in one timed call."""
+    """Epochs in one timed call: what begins a training is to be little beside its steps."""
     epochs_to_learn: int = 1
     """Epochs before loss and accuracy are taken."""
     seeds: int = 1
@@ -97,7 +97,7 @@ class Workload:
 
 
 TWO_CLASS = Workload(
-    sizes=(10, 100, 2), activation="relu", batch=64, samples=6_400, lr=0.1, epochs=5,
+    sizes=(10, 100, 2), activation="relu", batch=64, samples=6_400, lr=0.1, epochs=20,
     epochs_to_learn=5, torch=20, jax=2,
 )  # fmt: skip
 """So little arithmetic that what counts is how it is called."""
@@ -106,19 +106,19 @@ TWO_CLASS_DEEP = dataclasses.replace(TWO_CLASS, sizes=(10, 100, 100, 2), torch=8
 
 DIGITS = Workload(
     sizes=(64, 100, 10), activation="tanh", batch=20, samples=1_437, lr=0.02, momentum=0.9,
-    epochs=10, epochs_to_learn=10, torch=20, jax=2,
+    epochs=40, epochs_to_learn=10, torch=20, jax=2,
 )  # fmt: skip
 
-DIGITS_WIDE = dataclasses.replace(DIGITS, sizes=(64, 500, 10), epochs=5, torch=8, jax=1.7)
+DIGITS_WIDE = dataclasses.replace(DIGITS, sizes=(64, 500, 10), epochs=20, torch=8, jax=1.7)
 
 DIGITS_FULL_BATCH = dataclasses.replace(
-    DIGITS_WIDE, batch=1_437, lr=0.1, clip_value=1.0, epochs=10, epochs_to_learn=40,
+    DIGITS_WIDE, batch=1_437, lr=0.1, clip_value=1.0, epochs=40, epochs_to_learn=40,
     torch=2.2, jax=1.3,
 )  # fmt: skip
 
 DISK = Workload(
     sizes=(2, 25, 25, 25, 2), activation="relu", batch=100, samples=10_000, lr=0.1, output="tanh",
-    loss="mse", task="disk", epochs=5, epochs_to_learn=20, torch=15, jax=2,
+    loss="mse", task="disk", epochs=20, epochs_to_learn=20, torch=15, jax=2,
 )  # fmt: skip
 
 PICTURES_LINEAR = Workload(

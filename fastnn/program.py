@@ -34,7 +34,7 @@ from fastnn.stages import (
 )
 from kernels import epoch, instructions, loss_instructions, updates
 from kernels.jit import Routine
-from kernels.memory import address
+from kernels.memory import address, aligned_zeros
 
 # -------------------------------------------------------------------------- samples
 
@@ -191,6 +191,9 @@ class Timetable:
     values: np.ndarray
 
 
+_ARENA = 2**17  # bytes that most small networks' batches fit in
+
+
 class Program:
     """Instructions, and the memory they work on.
 
@@ -201,12 +204,21 @@ class Program:
     def __init__(self, batch: int, dtype):
         self.batch, self.dtype = batch, np.dtype(dtype)
         self.totals = np.zeros(2)
-        build = Builder(batch, self.dtype)
-        self._lower(build)
+        build = self._lowered(_ARENA)
+        if build.taken > _ARENA:  # now it is known how much is needed
+            build = self._lowered(build.taken)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
         self.table, self._kept = np.array(build.rows, np.int64), build.kept
 
+    def _lowered(self, size: int) -> Builder:
+        """Instructions that work on an arena of so many bytes."""
+        self._arena = aligned_zeros(size, np.uint8)
+        build = Builder(self.batch, self.dtype, address(self._arena))
+        self._lower(build)
+        return build
+
     def _lower(self, build: Builder) -> None:
+        """Emit all instructions."""
         raise NotImplementedError
 
     def _forward(self, build: Builder, model: Sequential, source: Source, training: bool,

@@ -7,10 +7,14 @@ the next slice, which must not be longer than a small network's epoch.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -44,17 +48,18 @@ def threads_for(work: float, threads: int | None) -> int:
 
 
 class _Follower(threading.Thread):
-    """A thread that runs what the first one runs; `called` wakes it when it has gone to sleep."""
+    """A thread that runs what the first one runs, the `number`-th beside it."""
 
-    def __init__(self, follow: Callable[..., int], *arguments):
+    def __init__(self, number: int, follow: Callable[..., int], *arguments):
         super().__init__(daemon=True)
-        self._follow, self._arguments = follow, arguments
+        self._number, self._follow, self._arguments = number, follow, arguments
         self._called, self._ended = threading.Event(), False
 
     def call(self) -> None:
-        """Have it look for what is run."""
+        """Have it look for what is run, if it has gone to sleep."""
         self._called.set()
         if self.ident is None:
+            self._beside = _core()
             self.start()
 
     def end(self) -> None:
@@ -66,6 +71,7 @@ class _Follower(threading.Thread):
 
     def run(self) -> None:
         seen = 0
+        _leave(self._beside, self._number)
         with subnormals.Flushed():
             while True:
                 self._called.wait()
@@ -73,6 +79,27 @@ class _Follower(threading.Thread):
                 if self._ended:
                     return
                 seen = self._follow(*self._arguments, seen)
+
+
+def _core() -> int:
+    """Number of the core that this thread runs on, 0 where nobody tells."""
+    return ctypes.CDLL(None).sched_getcpu() if sys.platform == "linux" else 0
+
+
+def _leave(core: int, number: int) -> None:
+    """Go to the `number`-th core after this one; the system may move the thread on from there.
+
+    Linux may put a new thread where the one runs that it is to work beside, and leave both
+    there for longer than the epochs of a small network take.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    allowed = os.sched_getaffinity(0)
+    cores = sorted(allowed)
+    if core in allowed and number < len(cores):
+        with suppress(OSError):  # not every container allows it
+            os.sched_setaffinity(0, {cores[(cores.index(core) + number) % len(cores)]})
+            os.sched_setaffinity(0, allowed)
 
 
 class Runner:
@@ -93,7 +120,10 @@ class Runner:
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
-        self._followers = [_Follower(epoch.follow[program.dtype], *each) for each in others]
+        self._followers = [
+            _Follower(number, epoch.follow[program.dtype], *each)
+            for number, each in enumerate(others, 1)
+        ]
         self._pace = 1  # batches a slice
 
     def __enter__(self) -> Runner:

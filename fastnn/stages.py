@@ -21,9 +21,7 @@ from fastnn.sequential import Sequential
 from kernels import epoch, instructions, layer_instructions
 from kernels.dropout import keep_scale, keep_halves, mask_columns
 from kernels.jit import Routine, real_type
-from kernels.memory import address, aligned_zeros, leading_dimension, padded
-
-_CHUNK = 2**16  # bytes of memory asked for at a time, unless more are needed at once
+from kernels.memory import address, leading_dimension, padded
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
 
@@ -53,24 +51,20 @@ class Block:
 
 @dataclass
 class Builder:
-    """Collects instructions, and hands out the memory they work on."""
+    """Collects instructions, and hands out the arena from its base address on."""
 
     batch: int
     dtype: np.dtype
+    base: int
     rows: list[list[int]] = field(default_factory=list)
     kept: list[np.ndarray] = field(default_factory=list)
-    _place: int = 0
-    _left: int = 0
+    taken: int = 0
 
     def take(self, elements: int, dtype=None) -> int:
-        """Address of fresh memory for so many elements, zeros at first."""
+        """Address of fresh memory for so many elements."""
         dtype = np.dtype(dtype or self.dtype)
-        size = padded(elements, dtype) * dtype.itemsize
-        if size > self._left:
-            self._left = max(size, _CHUNK)
-            self._place = self.keep(aligned_zeros(self._left, np.uint8))
-        place = self._place
-        self._place, self._left = place + size, self._left - size
+        place = self.base + self.taken
+        self.taken += padded(elements, dtype) * dtype.itemsize
         return place
 
     def block(self, columns: int, activation: int = _IDENTITY) -> Block:
