@@ -19,7 +19,7 @@ from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from kernels import epoch, instructions, layer_instructions
-from kernels.dropout import keep_scale, keep_halves, mask_columns
+from kernels.dropout import keep_halves, keep_scale, mask_columns
 from kernels.jit import Routine, real_type
 from kernels.memory import address, leading_dimension, padded
 

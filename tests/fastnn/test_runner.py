@@ -155,6 +155,37 @@ def test_a_run_stops_before_a_loss_that_is_not_finite(bits, threads):
     assert running.totals.tolist() == fewer.totals.tolist()
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_that_have_gone_to_sleep_go_on(bits, threads):
+    results = []
+    for pause in (0.0, 0.02):  # they look for a millisecond or so
+        model, running = make(threads=threads)
+        with running:
+            for batch in range(running.batches):
+                assert running.run(batch, batch + 1) == 1
+                time.sleep(pause)
+        results.append((bits(model), running.totals.tolist()))
+    assert results[0] == results[1]
+
+
+def test_threads_end_at_once():
+    _, running = make(threads=2)
+    with running:
+        running.run(0, 3)
+        began = time.perf_counter()
+    assert time.perf_counter() - began < 0.1  # not a test of speed: a lost notice hangs
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen")
+def test_a_thread_may_run_on_any_core_after_it_has_left_one():
+    allowed = os.sched_getaffinity(0)
+    for number in range(len(allowed) + 2):
+        runner._leave(min(allowed), number)
+        assert os.sched_getaffinity(0) == allowed
+    runner._leave(max(allowed) + 1, 0)  # one that is not ours
+    assert os.sched_getaffinity(0) == allowed
+
+
 def test_no_thread_is_left_behind():
     before = threading.active_count()
     _, running = make(threads=3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from kernels import dropout, dropout_gradient
-from kernels.dropout import keep_scale, keep_halves, mask_columns
+from kernels.dropout import keep_halves, keep_scale, mask_columns
 
 FLOATS = (np.float32, np.float64)
 MASK = 0xFFFFFFFF

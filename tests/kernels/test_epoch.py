@@ -9,7 +9,7 @@ from kernels import epoch, instructions, linear, loss_instructions, updates
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
 from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
-from kernels.threads import BARRIER
+from kernels.threads import BARRIER, DISMISSED, POSTED
 
 FLOATS = (np.float32, np.float64)
 INPUTS, HIDDEN, OUTPUTS, BATCH = 21, 70, 5, 16
@@ -162,6 +162,31 @@ def test_an_epoch_in_slices_is_the_same(threads):
     for own, wanted in zip(sliced.learned(), whole.learned(), strict=True):
         assert_array_equal(own, wanted)
     assert_array_equal(sliced.totals, whole.totals)
+
+
+def test_a_thread_follows_what_is_announced():
+    alone, pair = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 2)
+    dtype, arguments = np.dtype(np.float32), (pair.samples, BATCH)
+    seen = []
+
+    def follow():
+        mine = pair.states[1], pair.scratch[1], pair.barrier, *arguments
+        while pair.barrier[POSTED] != DISMISSED:
+            seen.append(epoch.follow[dtype](pair.table, *mine, max(seen, default=0)))
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    for begin, end in ((0, 1), (1, 8), (8, 20)):
+        epoch.announce[dtype](pair.barrier, begin, end)
+        mine = pair.states[0], pair.scratch[0], pair.barrier, *arguments
+        assert epoch.run[dtype](pair.table, *mine, begin, end) == end - begin
+    pair.barrier[POSTED] = DISMISSED
+    follower.join(60)
+    assert not follower.is_alive()
+    assert seen[-1] == 3
+    alone.run(0, 20)
+    for own, wanted in zip(pair.learned(), alone.learned(), strict=True):
+        assert_array_equal(own, wanted)
 
 
 def test_many_steps_of_two_threads_are_those_of_one():

@@ -14,7 +14,7 @@ from kernels import (
     normalization,
     updates,
 )
-from kernels.dropout import keep_scale, keep_halves, mask_columns
+from kernels.dropout import keep_halves, keep_scale, mask_columns
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
 from kernels.rectifiers import RECTIFIERS, rectify, rectify_gradient

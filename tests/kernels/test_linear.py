@@ -176,7 +176,8 @@ def test_forward(shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_with_activations(activation, dtype):
-    for rows, inputs, outputs in ((7, 5, 3), (64, 30, 100), (65, 257, 33)):
+    shapes = (7, 5, 3), (64, 30, 100), (65, 257, 33), (33, 21, 1), (50, 100, 2), (700, 20, 70)
+    for rows, inputs, outputs in shapes:
         x, w = (
             padded(normal((rows, inputs), dtype) / 8),
             padded(normal((inputs, outputs), dtype, 1)),
@@ -187,6 +188,25 @@ def test_forward_with_activations(activation, dtype):
             y = forward(x, w, bias, activation, threads)
             assert_array_equal(y, expected)
             assert only_inside(y)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_what_is_not_finite_stays_so_with_very_few_outputs(outputs):
+    """Signs of zero too: the product without tiles has the bits of that with tiles."""
+    x, w = normal((20, 5), np.float32), normal((5, outputs), np.float32, 1)
+    x[3, 1], x[4, 0], x[5, 2], x[6], w[2] = np.nan, np.inf, -np.inf, 0.0, -0.0
+    bias = np.full(outputs, -0.0, np.float32)
+    g, y = np.ascontiguousarray(x[:, :outputs]), np.abs(normal((20, 5), np.float32, 2))
+    for threads in (1, 3):
+        out = forward(padded(x), padded(w), bias, "identity", threads)
+        assert_array_equal(bits(out), bits(kernels.matmul(x, w, bias=bias)))
+        below = input_gradient(padded(g), padded(w), padded(y), "identity", threads)
+        assert_array_equal(bits(below), bits(kernels.matmul(g, w.T)))
+
+
+def bits(values):
+    """Numbers as integers, all NaN as one."""
+    return np.where(np.isnan(values), np.float32(np.nan), values).astype("f4").view(np.uint32)
 
 
 def test_forward_is_torchs():
@@ -219,7 +239,8 @@ def test_input_gradient(shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_input_gradient_with_activations(activation, dtype):
-    for rows, inputs, outputs in ((7, 3, 5), (64, 100, 10), (65, 33, 257)):
+    shapes = (7, 3, 5), (64, 100, 10), (65, 33, 257), (33, 21, 1), (50, 100, 2), (700, 70, 20)
+    for rows, inputs, outputs in shapes:
         g, w = padded(normal((rows, outputs), dtype)), padded(normal((inputs, outputs), dtype, 1))
         y = padded(FUNCTIONS[activation](normal((rows, inputs), dtype, 2)))
         expected = GRADIENTS[activation](y, kernels.matmul(g, w.T))

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from kernels.memory import aligned_zeros
 from kernels.simd import data
-from kernels.threads import ARRIVED, BARRIER, GENERATION, share, wait
+from kernels.threads import (
+    ARRIVED,
+    BARRIER,
+    BEGIN,
+    DISMISSED,
+    END,
+    GENERATION,
+    POSTED,
+    post,
+    posted,
+    share,
+    wait,
+)
 
 
 @given(items=st.integers(0, 2000), threads=st.integers(1, 64))
@@ -78,6 +90,50 @@ def test_nobody_passes_before_all_have_come(march):
     assert not early.is_alive()
 
 
+@pytest.fixture(scope="module")
+def listen():
+    """Compiled: the range of each notice after the first `seen`, until there are none."""
+
+    @numba.njit(nogil=True)
+    def listen(barrier, seen, heard):
+        meeting, count = data(barrier), 0
+        while posted(meeting, seen):
+            heard[count, 0], heard[count, 1] = meeting[BEGIN], meeting[END]
+            seen, count = seen + 1, count + 1
+        return seen
+
+    listen(aligned_zeros(BARRIER, np.int64), 0, np.zeros((1, 2), np.int64))
+    return listen
+
+
+@pytest.fixture(scope="module")
+def tell():
+    @numba.njit
+    def tell(barrier, begin, end):
+        post(data(barrier), begin, end)
+
+    return tell
+
+
+def test_a_notice_is_heard_once_and_also_late(listen, tell):
+    barrier, heard = aligned_zeros(BARRIER, np.int64), np.full((3, 2), -7)
+    assert listen(barrier, 0, heard) == 0
+    tell(barrier, 4, 9)
+    assert listen(barrier, 0, heard) == 1
+    assert heard.tolist() == [[4, 9], [-7, -7], [-7, -7]]
+    assert listen(barrier, 1, heard) == 1
+
+
+def test_nobody_waits_after_being_dismissed(listen):
+    barrier = aligned_zeros(BARRIER, np.int64)
+    barrier[POSTED] = DISMISSED
+    heard = np.full((1, 2), -7)
+    assert listen(barrier, 0, heard) == 0
+    assert listen(barrier, 5, heard) == 5
+    assert (heard == -7).all()
+
+
 def test_the_counters_of_a_barrier_lie_on_lines_of_their_own():
-    assert abs(GENERATION - ARRIVED) * 8 >= 64
-    assert BARRIER * 8 >= (GENERATION * 8) + 64
+    places = sorted((ARRIVED, GENERATION, POSTED, BARRIER))
+    assert all(8 * (b - a) >= 64 for a, b in itertools.pairwise(places))
+    assert {BEGIN, END} < set(range(POSTED, BARRIER))
