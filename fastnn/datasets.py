@@ -137,6 +137,8 @@ def load(
 
 def is_path(name: str | os.PathLike[str]) -> bool:
     """Whether `load` takes a name for that of a file, there or not, rather than a data set's."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"a data set is named by text or a path, not by {name!r}")
     path = Path(name)
     return os.fspath(name) not in DATASETS and (
         path.suffix.lower() in SUFFIXES or path.is_file() or len(path.parts) > 1
@@ -250,10 +252,11 @@ def _unknown(name: str) -> str:
 
 
 def _positive(what: str, n: int) -> int:
-    n = operator.index(n)
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{what} is {n!r}; expected an integer of at least 1")
     if n < 1:
         raise ValueError(f"{what} must be at least 1, got {n}")
-    return n
+    return operator.index(n)
 
 
 def _rows(what: str, n: int | None, available: int, seed: int) -> np.ndarray | slice:

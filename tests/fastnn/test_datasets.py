@@ -1,3 +1,4 @@
+import re
 import dataclasses
 import subprocess
 import sys
@@ -112,6 +113,18 @@ def test_every_data_set_keeps_the_contract(name, small_mnist):
 def test_the_scale_and_the_shape_of_the_image(name, scale, small_mnist):
     data = datasets.load(name, folder=small_mnist if "mnist" in name else None)
     assert (data.mean, data.std, data.image_shape) == scale
+
+
+@pytest.mark.parametrize("n", [1.5, "7", True, [3]])
+def test_a_number_of_rows_that_is_none(n):
+    with pytest.raises(TypeError, match=re.escape(f"subset is {n!r}; expected an integer")):
+        datasets.load("digits", subset=n)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["digits"]])
+def test_a_name_that_is_none(name):
+    with pytest.raises(TypeError, match=re.escape(f"text or a path, not by {name!r}")):
+        datasets.load(name)
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "disk", "two-class"])
