@@ -123,12 +123,12 @@ DISK = Workload(
 
 PICTURES_LINEAR = Workload(
     sizes=(784, 10), activation="relu", batch=32, samples=20_000, lr=0.01, output="relu",
-    dropout=0.25, seeds=8, torch=12, jax=2.5,
+    dropout=0.25, epochs=4, seeds=8, torch=12, jax=2.5,
 )  # fmt: skip
 
 PICTURES = Workload(
     sizes=(784, 128, 10), activation="relu", batch=64, samples=20_000, lr=0.02, momentum=0.9,
-    torch=3.2, jax=1.3,
+    epochs=4, torch=3.2, jax=1.3,
 )  # fmt: skip
 """As wide as MNIST; a third of its rows are already more than caches hold."""
 

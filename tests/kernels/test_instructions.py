@@ -515,7 +515,7 @@ def test_every_row_is_written_by_one_thread(dtype, threads):
                 np.full(9, np.nan, dtype),
                 np.zeros(9, np.uint8),
             )
-            mask, results = np.zeros((9, 64), np.uint8), np.full((9, 21), np.nan, dtype)
+            mask, results = np.zeros((9, mask_columns(21)), np.uint8), np.full((9, 21), np.nan, dtype)
             operands = {
                 "gather": (21, source, order, 0, 0, 0, *place(y)),
                 "activation": (CODE["exp"], 21, *place(x), *place(y)),
