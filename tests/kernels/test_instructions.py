@@ -515,12 +515,15 @@ def test_every_row_is_written_by_one_thread(dtype, threads):
                 np.full(9, np.nan, dtype),
                 np.zeros(9, np.uint8),
             )
-            mask, results = np.zeros((9, mask_columns(21)), np.uint8), np.full((9, 21), np.nan, dtype)
+            mask, results = (
+                np.zeros((9, mask_columns(21)), np.uint8),
+                np.full((9, 21), np.nan, dtype),
+            )
             operands = {
                 "gather": (21, source, order, 0, 0, 0, *place(y)),
                 "activation": (CODE["exp"], 21, *place(x), *place(y)),
                 "softmax_layer": (21, *place(x), *place(y)),
-                "dropout_layer": (21, *place(x), *place(y), *place(mask), 1, 0, 0, 2**31, bits(2)),
+                "dropout_layer": (21, *place(x), *place(y), *place(mask), 1, 0, 0, 2**15, bits(2)),
                 "cross_entropy": (21, *place(x), labels, weights, 0, *place(y), losses, hits),
                 "collect": (21, *place(x), results),
             }[name]
