@@ -192,7 +192,7 @@ def exp(x):
 
 @inline
 def expm1(x):
-    """e^x - 1 within 1.5 ulp, for x of at most 0."""
+    """e^x - 1 within 1.5 ulp, 1.6 without fused multiply-adds, for x of at most 0."""
     n, r = _reduce(simd.maximum(x, _EXP_LEAST(x)))
     power = _scale(simd.splat(1.0, x), n)
     return simd.fma(power, _EXP_SLOPE(r) * r, power - 1.0)
