@@ -31,6 +31,9 @@ BLOCK_PANELS = host.BLOCK_PANELS
 TILE_ROWS = host.TILE_ROWS
 TILE_VECTORS = host.TILE_VECTORS
 
+WIDE = 8
+"""Tiles in a row of C from which packing A pays for itself."""
+
 _INTEGER = types.int64
 _POINTER = types.CPointer
 

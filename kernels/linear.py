@@ -18,6 +18,7 @@ from kernels.gemm import (
     PANEL_DEPTH,
     TILE_ROWS,
     TILE_VECTORS,
+    WIDE,
     even_part,
     gemm,
     pack_tiles,
@@ -53,7 +54,6 @@ _SHARE = (_INTEGER, _INTEGER)
 
 _BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
-_SMALL = 8192  # elements of x in an L1 cache, where they are not packed
 _BLOCKS_PER_THREAD = 2
 _MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
 _VERY_FEW = 2  # outputs, such as those of one class or another: too narrow for tiles
@@ -272,11 +272,11 @@ def _update_blocks(
     rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip
-    """The weights' part of `linear_update`: blocks a tile wide, x packed for each of them."""
+    """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays."""
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
     tiles = _weight_block(inputs, panels, threads)
-    packing = rows * ldx > _SMALL and tiles * (rows + stride) * stride <= _PACKED
+    packing = panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
     block = tiles * TILE_ROWS
     blocks = (inputs + block - 1) // block
     gradient = memory

@@ -10,7 +10,7 @@ from numba import types
 from kernels import host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
-from kernels.gemm import TILE_ROWS, gemm, scratch_elements, tile_columns
+from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
 from kernels.rows import sum_columns
@@ -20,7 +20,6 @@ _INTEGER = types.int64
 _POINTER = types.CPointer
 
 _SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
-_WIDE = 8  # tiles in a row of C from which packing A pays for itself
 
 
 @routine(
@@ -37,7 +36,7 @@ def multiply(
 ):  # fmt: skip
     """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
     span = tile_columns(a)
-    wide = columns >= _WIDE * span and rows > TILE_ROWS
+    wide = columns >= WIDE * span and rows > TILE_ROWS
     # The rows of a tile would share one set of a small cache, and push each other out of it.
     crowded = a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0
     pack_a = wide and (a_row == 1 or a_column != 1 or crowded)
