@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-_REST = 0.002  # seconds between turns, in which the threads of the last one come to rest
+# Seconds between turns, in which the threads of the last one come to rest: as long as it lasted,
+# within these bounds. Those of OpenBLAS keep a core busy for 2^26 cycles after their last product.
+_REST = 0.002, 0.04
 _TRIALS = 7
 _ALL_COUNTS = 8  # thread counts tried one by one; beyond, only powers of two
 
@@ -129,8 +131,9 @@ def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
 
     def turns() -> None:
         for name in order:
-            time.sleep(_REST)
+            started = time.perf_counter()
             seconds[name].append(sides[name].time(pace.seconds))
+            time.sleep(min(max(time.perf_counter() - started, _REST[0]), _REST[1]))
 
     def one_round() -> None:
         turns()

@@ -55,12 +55,15 @@ class _Follower(threading.Thread):
         self._number, self._follow, self._arguments = number, follow, arguments
         self._called, self._ended = threading.Event(), False
 
-    def call(self) -> None:
-        """Have it look for what is run, if it has gone to sleep."""
-        self._called.set()
+    def begin(self) -> None:
+        """Start it, asleep, unless it has been."""
         if self.ident is None:
             self._beside = _core()
             self.start()
+
+    def call(self) -> None:
+        """Have it look for what is announced, if it has gone to sleep."""
+        self._called.set()
 
     def end(self) -> None:
         """Wait until it has ended: at once, if it has been dismissed."""
@@ -177,6 +180,8 @@ class Runner:
         if not self._followers:
             return self._run(begin, end)
         with _LateInterrupt():
+            for follower in self._followers:
+                follower.begin()  # all, or none is to wait for the others
             # In this order: one that sees nothing after it is called goes to sleep for good.
             epoch.announce["float32"](self._barrier, begin, end)
             for follower in self._followers:

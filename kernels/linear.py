@@ -29,21 +29,9 @@ from kernels.gemm import (
 from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
+from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
 from kernels.rows import sum_columns
-from kernels.simd import (
-    advance,
-    data,
-    fma,
-    load,
-    load_first,
-    peek,
-    poke,
-    splat,
-    store,
-    store_first,
-    width,
-    zeros,
-)
+from kernels.simd import advance, data, load_first, store, store_first, width, zeros
 from kernels.threads import share
 from kernels.tile import transpose
 from kernels.updates import update
@@ -56,7 +44,6 @@ _BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 2
 _MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
-_VERY_FEW = 2  # outputs, such as those of one class or another: too narrow for tiles
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
@@ -114,10 +101,10 @@ def linear_forward(
     rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, thread, threads, scratch
 ):
     """y = f(x w + bias), this thread's blocks of it."""
-    if outputs <= _VERY_FEW:
+    if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
         here = advance(y, begin * ldy)
-        _very_few(
+        narrow_forward(
             end - begin, inputs, outputs, advance(x, begin * ldx), ldx, w, ldw, bias, here, ldy,
             scratch,
         )  # fmt: skip
@@ -137,41 +124,14 @@ def linear_forward(
         )  # fmt: skip
 
 
-@inline
-def _very_few(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
-    """y = x w + bias for one output or two: vectors hold a column of x, not a row of w."""
-    lanes = width(x)
-    sums = advance(scratch, lanes * lanes)
-    last = outputs - 1
-    for i in range(0, rows, lanes):
-        here = min(lanes, rows - i)
-        first = splat(peek(bias, 0), zeros(x))
-        second = splat(peek(bias, last), first)
-        for k in range(0, inputs, lanes):
-            deep = min(lanes, inputs - k)
-            transpose(here, deep, advance(x, i * ldx + k), ldx, scratch, lanes)
-            for d in range(deep):
-                column, row = load(scratch, d * lanes), advance(w, (k + d) * ldw)
-                first = fma(column, splat(peek(row, 0), column), first)
-                if outputs > 1:
-                    second = fma(column, splat(peek(row, 1), column), second)
-        store(sums, 0, first)
-        store(sums, lanes, second)
-        for r in range(here):
-            row = advance(y, (i + r) * ldy)
-            poke(row, 0, peek(sums, r))
-            if outputs > 1:
-                poke(row, 1, peek(sums, lanes + r))
-
-
 @routine(lambda real: (_INTEGER,) * 4 + (_POINTER(real), _INTEGER) * 4 + _SHARE + (_POINTER(real),))
 def linear_input_gradient(
     rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, thread, threads, scratch
 ):
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
-    if outputs <= _VERY_FEW:
+    if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
-        _gradient_of_very_few(
+        narrow_input_gradient(
             end - begin, inputs, outputs, advance(g, begin * ldg), ldg, w, ldw,
             advance(out, begin * ldo), ldo, scratch,
         )  # fmt: skip
@@ -192,25 +152,6 @@ def linear_input_gradient(
             scratch, 0, 0, advance(out, i * ldo + j), ldo, -np.inf,
             -activation, advance(y, i * ldy + j), ldy, 0, 1, free,
         )  # fmt: skip
-
-
-@inline
-def _gradient_of_very_few(rows, inputs, outputs, g, ldg, w, ldw, out, ldo, scratch):
-    """out = g w^T for one output or two: a tile would end as soon as it has begun."""
-    lanes = width(g)
-    for j in range(0, inputs, lanes):
-        here = min(lanes, inputs - j)
-        transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
-        first, second, column = load(scratch, 0), load(scratch, lanes), advance(out, j)
-        for i in range(rows):
-            row = advance(g, i * ldg)
-            total = fma(first, splat(peek(row, 0), first), zeros(g))
-            if outputs > 1:
-                total = fma(second, splat(peek(row, 1), second), total)
-            if here == lanes:
-                store(column, i * ldo, total)
-            else:
-                store_first(column, i * ldo, total, here)
 
 
 @inline

@@ -168,6 +168,23 @@ def test_threads_that_have_gone_to_sleep_go_on(bits, threads):
     assert results[0] == results[1]
 
 
+def test_a_thread_that_cannot_be_started_stops_no_other(monkeypatch):
+    started = []
+
+    def start(self):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        threading.Thread.start(self)
+
+    monkeypatch.setattr(runner._Follower, "start", start)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="can't start"), make(threads=3)[1] as running:
+        running.run(0, 1)
+    assert len(started) == 1
+    assert threading.active_count() == before
+
+
 def test_threads_end_at_once():
     _, running = make(threads=2)
     with running:

@@ -190,25 +190,6 @@ def test_forward_with_activations(activation, dtype):
             assert only_inside(y)
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_what_is_not_finite_stays_so_with_very_few_outputs(outputs):
-    """Signs of zero too: the product without tiles has the bits of that with tiles."""
-    x, w = normal((20, 5), np.float32), normal((5, outputs), np.float32, 1)
-    x[3, 1], x[4, 0], x[5, 2], x[6], w[2] = np.nan, np.inf, -np.inf, 0.0, -0.0
-    bias = np.full(outputs, -0.0, np.float32)
-    g, y = np.ascontiguousarray(x[:, :outputs]), np.abs(normal((20, 5), np.float32, 2))
-    for threads in (1, 3):
-        out = forward(padded(x), padded(w), bias, "identity", threads)
-        assert_array_equal(bits(out), bits(kernels.matmul(x, w, bias=bias)))
-        below = input_gradient(padded(g), padded(w), padded(y), "identity", threads)
-        assert_array_equal(bits(below), bits(kernels.matmul(g, w.T)))
-
-
-def bits(values):
-    """Numbers as integers, all NaN as one."""
-    return np.where(np.isnan(values), np.float32(np.nan), values).astype("f4").view(np.uint32)
-
-
 def test_forward_is_torchs():
     x, w = torch.randn(50, 40, dtype=torch.float64), torch.randn(40, 30, dtype=torch.float64)
     bias = torch.randn(30, dtype=torch.float64)

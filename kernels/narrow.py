@@ -1,0 +1,77 @@
+"""Products of linear layers that have one output or two: too narrow for the register tile.
+
+So are those that tell one class from another, and those of most regressions. Sums are in
+order of depth, as those of the tile: the result has the bits of `kernels.gemm`'s.
+"""
+
+from __future__ import annotations
+
+from kernels.jit import inline
+from kernels.simd import (
+    advance,
+    fma,
+    load,
+    peek,
+    poke,
+    splat,
+    store,
+    store_first,
+    width,
+    zeros,
+)
+from kernels.tile import transpose
+
+NARROW = 2
+"""Most outputs that these products take."""
+
+
+@inline
+def narrow_forward(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
+    """y = x w + bias: vectors hold a column of x, not a row of w.
+
+    `scratch` has room for a square of vectors and two more.
+    """
+    lanes = width(x)
+    sums = advance(scratch, lanes * lanes)
+    last = outputs - 1
+    for i in range(0, rows, lanes):
+        here = min(lanes, rows - i)
+        first = splat(peek(bias, 0), zeros(x))
+        second = splat(peek(bias, last), first)
+        for k in range(0, inputs, lanes):
+            deep = min(lanes, inputs - k)
+            transpose(here, deep, advance(x, i * ldx + k), ldx, scratch, lanes)
+            for d in range(deep):
+                column, row = load(scratch, d * lanes), advance(w, (k + d) * ldw)
+                first = fma(column, splat(peek(row, 0), column), first)
+                if outputs > 1:
+                    second = fma(column, splat(peek(row, 1), column), second)
+        store(sums, 0, first)
+        store(sums, lanes, second)
+        for r in range(here):
+            row = advance(y, (i + r) * ldy)
+            poke(row, 0, peek(sums, r))
+            if outputs > 1:
+                poke(row, 1, peek(sums, lanes + r))
+
+
+@inline
+def narrow_input_gradient(rows, inputs, outputs, g, ldg, w, ldw, out, ldo, scratch):
+    """out = g w^T: a tile would end as soon as it has begun.
+
+    `scratch` has room for a square of vectors.
+    """
+    lanes = width(g)
+    for j in range(0, inputs, lanes):
+        here = min(lanes, inputs - j)
+        transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
+        first, second, column = load(scratch, 0), load(scratch, lanes), advance(out, j)
+        for i in range(rows):
+            row = advance(g, i * ldg)
+            total = fma(first, splat(peek(row, 0), first), zeros(g))
+            if outputs > 1:
+                total = fma(second, splat(peek(row, 1), second), total)
+            if here == lanes:
+                store(column, i * ldo, total)
+            else:
+                store_first(column, i * ldo, total, here)

@@ -1,0 +1,85 @@
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import kernels
+from kernels import host
+from kernels.jit import real_type
+from kernels.memory import aligned_zeros
+from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
+from kernels.simd import data
+
+FLOATS = (np.float32, np.float64)
+
+
+@pytest.fixture(scope="module")
+def forward():
+    @numba.njit
+    def compiled(x, w, bias, y, scratch):
+        narrow_forward(
+            x.shape[0], w.shape[0], w.shape[1], data(x), x.shape[1], data(w), w.shape[1],
+            data(bias), data(y), y.shape[1], data(scratch),
+        )  # fmt: skip
+
+    return lambda x, w, bias: run(compiled, (len(x), w.shape[1]), x, w, bias)
+
+
+@pytest.fixture(scope="module")
+def input_gradient():
+    @numba.njit
+    def compiled(g, w, out, scratch):
+        narrow_input_gradient(
+            g.shape[0], w.shape[0], w.shape[1], data(g), g.shape[1], data(w), w.shape[1],
+            data(out), out.shape[1], data(scratch),
+        )  # fmt: skip
+
+    return lambda g, w: run(compiled, (len(g), len(w)), g, w)
+
+
+def run(compiled, shape, *arrays):
+    """Call with a result and scratch memory that hold NaN; gives the result."""
+    dtype = arrays[0].dtype
+    lanes = host.lanes(real_type(dtype))
+    result, scratch = np.full(shape, np.nan, dtype), aligned_zeros(lanes * (lanes + 2), dtype)
+    scratch[...] = np.nan
+    compiled(*arrays, result, scratch)
+    return result
+
+
+def bits(values):
+    """Numbers as bytes, all NaN as one."""
+    return np.where(np.isnan(values), values.dtype.type(np.nan), values).view(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(0, 70),
+    inputs=st.integers(0, 70),
+    outputs=st.integers(1, NARROW),
+    seed=st.integers(0, 99),
+)
+def test_results_have_the_bits_of_products_by_tiles(
+    forward, input_gradient, dtype, rows, inputs, outputs, seed
+):
+    random = np.random.default_rng(seed)
+    x, w = random.normal(size=(rows, inputs)), random.normal(size=(inputs, outputs))
+    x, w = x.astype(dtype), w.astype(dtype)
+    bias, g = random.normal(size=outputs).astype(dtype), random.normal(size=(rows, outputs))
+    g = g.astype(dtype)
+    assert_array_equal(forward(x, w, bias), kernels.matmul(x, w, bias=bias))
+    assert_array_equal(input_gradient(g, w), kernels.matmul(g, w.T))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("outputs", range(1, NARROW + 1))
+def test_signs_of_zero_and_what_is_not_finite(forward, input_gradient, outputs, dtype):
+    random = np.random.default_rng(0)
+    x, w = random.normal(size=(20, 5)).astype(dtype), random.normal(size=(5, outputs)).astype(dtype)
+    x[3, 1], x[4, 0], x[5, 2], x[6], w[2] = np.nan, np.inf, -np.inf, 0.0, -0.0
+    bias, g = np.full(outputs, -0.0, dtype), np.ascontiguousarray(x[:, :outputs])
+    assert_array_equal(bits(forward(x, w, bias)), bits(kernels.matmul(x, w, bias=bias)))
+    assert_array_equal(bits(input_gradient(g, w)), bits(kernels.matmul(g, w.T)))
