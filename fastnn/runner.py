@@ -7,14 +7,13 @@ the next slice, which must not be longer than a small network's epoch.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +28,7 @@ from kernels.softmax import cross_entropy_scratch
 from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
+_PROCESSOR = 36  # place of the core in Linux's status of a thread, after its name
 _WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
 
 
@@ -48,17 +48,16 @@ def threads_for(work: float, threads: int | None) -> int:
 
 
 class _Follower(threading.Thread):
-    """A thread that runs what the first one runs, the `number`-th beside it."""
+    """A thread that runs what the first one runs."""
 
-    def __init__(self, number: int, follow: Callable[..., int], *arguments):
+    def __init__(self, follow: Callable[..., int], *arguments):
         super().__init__(daemon=True)
-        self._number, self._follow, self._arguments = number, follow, arguments
+        self._follow, self._arguments = follow, arguments
         self._called, self._ended = threading.Event(), False
 
     def begin(self) -> None:
         """Start it, asleep, unless it has been."""
         if self.ident is None:
-            self._beside = _core()
             self.start()
 
     def call(self) -> None:
@@ -74,7 +73,6 @@ class _Follower(threading.Thread):
 
     def run(self) -> None:
         seen = 0
-        _leave(self._beside, self._number)
         with subnormals.Flushed():
             while True:
                 self._called.wait()
@@ -84,25 +82,30 @@ class _Follower(threading.Thread):
                 seen = self._follow(*self._arguments, seen)
 
 
-def _core() -> int:
-    """Number of the core that this thread runs on, 0 where nobody tells."""
-    return ctypes.CDLL(None).sched_getcpu() if sys.platform == "linux" else 0
+def _spread(others: Sequence[int | None]) -> None:
+    """Put threads beside this one on cores of their own, where they are not; they may move on.
 
-
-def _leave(core: int, number: int) -> None:
-    """Go to the `number`-th core after this one; the system may move the thread on from there.
-
-    Linux may put a new thread where the one runs that it is to work beside, and leave both
-    there for longer than the epochs of a small network take.
+    Linux may have threads that began to work together share a core for seconds, while another
+    one is idle. `others` are numbers of threads as the system has them.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
     allowed = os.sched_getaffinity(0)
     cores = sorted(allowed)
-    if core in allowed and number < len(cores):
-        with suppress(OSError):  # not every container allows it
-            os.sched_setaffinity(0, {cores[(cores.index(core) + number) % len(cores)]})
-            os.sched_setaffinity(0, allowed)
+    with suppress(OSError, ValueError):  # not every container allows it
+        mine, *theirs = (_core_of(each) for each in (threading.get_native_id(), *others))
+        if len({mine, *theirs}) > len(theirs) or len(theirs) >= len(cores):
+            return
+        first = cores.index(mine)
+        for number, thread in enumerate(others, 1):
+            os.sched_setaffinity(thread or 0, {cores[(first + number) % len(cores)]})
+            os.sched_setaffinity(thread or 0, allowed)
+
+
+def _core_of(thread: int | None) -> int:
+    """Number of the core that a thread of this process ran on last."""
+    stat = Path(f"/proc/self/task/{thread}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[_PROCESSOR])
 
 
 class Runner:
@@ -123,11 +126,8 @@ class Runner:
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
-        self._followers = [
-            _Follower(number, epoch.follow[program.dtype], *each)
-            for number, each in enumerate(others, 1)
-        ]
-        self._pace = 1  # batches a slice
+        self._followers = [_Follower(epoch.follow[program.dtype], *each) for each in others]
+        self._pace, self._look = 1, 0.0  # batches a slice, and when to look at the threads' cores
 
     def __enter__(self) -> Runner:
         return self
@@ -182,6 +182,9 @@ class Runner:
         with _LateInterrupt():
             for follower in self._followers:
                 follower.begin()  # all, or none is to wait for the others
+            if time.perf_counter() >= self._look:
+                _spread([follower.native_id for follower in self._followers])
+                self._look = time.perf_counter() + _SLICE
             # In this order: one that sees nothing after it is called goes to sleep for good.
             epoch.announce["float32"](self._barrier, begin, end)
             for follower in self._followers:

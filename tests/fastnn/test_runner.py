@@ -193,13 +193,24 @@ def test_threads_end_at_once():
     assert time.perf_counter() - began < 0.1  # not a test of speed: a lost notice hangs
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen")
-def test_a_thread_may_run_on_any_core_after_it_has_left_one():
-    allowed = os.sched_getaffinity(0)
-    for number in range(len(allowed) + 2):
-        runner._leave(min(allowed), number)
-        assert os.sched_getaffinity(0) == allowed
-    runner._leave(max(allowed) + 1, 0)  # one that is not ours
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core")
+def test_threads_that_share_a_core_are_spread_and_may_then_run_anywhere():
+    allowed, ended = os.sched_getaffinity(0), threading.Event()
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    try:
+        mine = runner._core_of(threading.get_native_id())
+        os.sched_setaffinity(threading.get_native_id(), {mine})  # stay where we are
+        os.sched_setaffinity(other.native_id, {mine})
+        os.sched_setaffinity(threading.get_native_id(), allowed)
+        runner._spread([other.native_id])
+        assert os.sched_getaffinity(other.native_id) == allowed
+        runner._spread([other.native_id] * len(allowed))  # there are not so many cores
+        assert os.sched_getaffinity(other.native_id) == allowed
+        runner._spread([10**9])  # no such thread
+    finally:
+        ended.set()
+        other.join()
     assert os.sched_getaffinity(0) == allowed
 
 
