@@ -82,7 +82,7 @@ class _Follower(threading.Thread):
                 seen = self._follow(*self._arguments, seen)
 
 
-def _spread(others: Sequence[int | None]) -> None:
+def _spread(others: Sequence[int]) -> None:
     """Put threads beside this one on cores of their own, where they are not; they may move on.
 
     Linux may have threads that began to work together share a core for seconds, while another
@@ -98,11 +98,11 @@ def _spread(others: Sequence[int | None]) -> None:
             return
         first = cores.index(mine)
         for number, thread in enumerate(others, 1):
-            os.sched_setaffinity(thread or 0, {cores[(first + number) % len(cores)]})
-            os.sched_setaffinity(thread or 0, allowed)
+            os.sched_setaffinity(thread, {cores[(first + number) % len(cores)]})
+            os.sched_setaffinity(thread, allowed)
 
 
-def _core_of(thread: int | None) -> int:
+def _core_of(thread: int) -> int:
     """Number of the core that a thread of this process ran on last."""
     stat = Path(f"/proc/self/task/{thread}/stat").read_text()
     return int(stat.rpartition(")")[2].split()[_PROCESSOR])
@@ -183,7 +183,7 @@ class Runner:
             for follower in self._followers:
                 follower.begin()  # all, or none is to wait for the others
             if time.perf_counter() >= self._look:
-                _spread([follower.native_id for follower in self._followers])
+                _spread([each.native_id for each in self._followers if each.native_id is not None])
                 self._look = time.perf_counter() + _SLICE
             # In this order: one that sees nothing after it is called goes to sleep for good.
             epoch.announce["float32"](self._barrier, begin, end)

@@ -249,7 +249,7 @@ def leaky_relu(x, negative_slope: float = 0.01) -> np.ndarray:
 
 
 def elu(x, alpha: float = 1.0) -> np.ndarray:
-    """x where x > 0, else alpha (e^x - 1), within 2.1 ulp; arrays as in `rectify`."""
+    """x where x > 0, else alpha (e^x - 1), within 2 ulp; arrays as in `rectify`."""
     return rectify("elu", x, alpha)
 
 

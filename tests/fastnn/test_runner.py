@@ -185,14 +185,6 @@ def test_a_thread_that_cannot_be_started_stops_no_other(monkeypatch):
     assert threading.active_count() == before
 
 
-def test_threads_end_at_once():
-    _, running = make(threads=2)
-    with running:
-        running.run(0, 3)
-        began = time.perf_counter()
-    assert time.perf_counter() - began < 0.1  # not a test of speed: a lost notice hangs
-
-
 @pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core")
 def test_threads_that_share_a_core_are_spread_and_may_then_run_anywhere():
     allowed, ended = os.sched_getaffinity(0), threading.Event()

@@ -58,7 +58,7 @@ def output_of(code, package=PACKAGE, **changed):
 NORM = """
 import numpy as np
 from kernels import gradient_norm
-print(gradient_norm([np.array([1.0, 2.0, 2.0])]))
+print(gradient_norm([np.array([3.0, 4.0])]))
 """
 NORMALIZE = """
 import numpy as np
@@ -103,16 +103,17 @@ def test_processes_may_start_at_the_same_time(folder):
     for process in running:
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-        assert output.strip() == "3.0"
+        assert output.strip() == "5.0"
     assert len(files(folder)) == 1
-    assert output_of(REFUSE_TO_COMPILE + NORM) == "3.0"
+    assert output_of(REFUSE_TO_COMPILE + NORM) == "5.0"
 
 
 def test_another_processor_has_code_of_its_own(folder):
     output_of(NORM)
     own = files(folder)
-    other = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    assert output_of(NORM, **other) == "3.0"
+    name = "x86-64" if os.environ.get("NUMBA_CPU_NAME") == "generic" else "generic"
+    other = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}
+    assert output_of(NORM, **other) == "5.0"
     assert files(folder).items() > own.items()
 
 
@@ -162,12 +163,12 @@ MAXIMUM = "\nreduce_add = reduce_max\n"  # appended to simd.py, it turns a sum i
 def test_an_edit_of_an_imported_file_is_never_served_stale_code(folder, package):
     simd = package / "simd.py"
     text = simd.read_text()
-    assert output_of(NORM, package) == "3.0"
+    assert output_of(NORM, package) == "5.0"
     simd.write_text(text + MAXIMUM)
-    assert output_of(NORM, package) == "2.0"
+    assert output_of(NORM, package) == "4.0"
     kept = files(folder)
     simd.write_text(text)
-    assert output_of(REFUSE_TO_COMPILE + NORM, package) == "3.0"
+    assert output_of(REFUSE_TO_COMPILE + NORM, package) == "5.0"
     assert files(folder) == kept
 
 
@@ -175,8 +176,8 @@ def test_an_edit_while_a_process_runs_does_not_leave_old_code_under_the_new_name
     simd = package / "simd.py"
     edit = f"open({str(simd)!r}, 'a').write({MAXIMUM!r})\n"
     imported_before = "import kernels.updates\n"
-    assert output_of(imported_before + edit + NORM, package) == "3.0"
-    assert output_of(NORM, package) == "2.0"
+    assert output_of(imported_before + edit + NORM, package) == "5.0"
+    assert output_of(NORM, package) == "4.0"
 
 
 # -------------------------------------------------------- folders and files that are no good
@@ -278,7 +279,7 @@ def test_a_file_with_a_changed_byte_does_no_harm(folder):
             place = int(share * len(good))
             block = bytes(byte ^ 0xFF for byte in good[place : place + 64])
             path.write_bytes(good[:place] + block + good[place + 64 :])
-            assert output_of(NORM) == "3.0", f"{path.name} damaged at {place}"
+            assert output_of(NORM) == "5.0", f"{path.name} damaged at {place}"
 
 
 def test_a_folder_in_place_of_a_file_is_no_obstacle(folder):
