@@ -22,6 +22,7 @@ from kernels.gemm import (
     even_part,
     gemm,
     pack_tiles,
+    row_tiles,
     scratch_elements,
     tile_columns,
     tile_stride,
@@ -40,10 +41,12 @@ _INTEGER = types.int64
 _POINTER = types.CPointer
 _SHARE = (_INTEGER, _INTEGER)
 
-_BLOCK_TILES = 9  # row tiles of a weight gradient's block: with a panel's width, half an L1 cache
+_BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
-_BLOCKS_PER_THREAD = 2
+_BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
 _MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
+_FEW_ROWS = 4  # for a thread: a tile of less is mostly loading B
+_MANY_VECTORS = 8  # for a thread: one more or less is little
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
@@ -60,32 +63,25 @@ def scratch_size(dtype) -> int:
     """Elements of aligned scratch memory that a thread needs for any of these products."""
     lanes = host.lanes(real_type(dtype))
     span = TILE_VECTORS * lanes
-    block = _BLOCK_TILES * TILE_ROWS * span
+    block = _BLOCK_ROWS * span
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
     few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
     return 2 * span + max(scratch_elements.py_func(lanes), update, few)
 
 
 @inline
-def _blocks(rows, columns, span, threads):
-    """Rows and columns of a block of the output: all of it for one thread.
+def _blocks(rows, columns, lanes, threads):
+    """Rows and columns of a block of the output: one block, or one for each thread.
 
-    Otherwise there are some blocks for each thread, of whole tiles. Many rows are split: what a
-    thread writes then lies together, and where the next instructions of that thread look.
-    Few are not, since each block packs its part of B: then columns are, as far as that goes.
+    Many rows are split: what a thread writes then lies together, and where the next
+    instructions of that thread look. Otherwise columns are, where that makes shares of about
+    the same number of vectors: each thread then packs its own part of B only.
     """
-    if threads == 1:
-        return max(rows, 1), max(columns, 1)
-    if rows >= _MANY_ROWS * threads:
-        high = (rows + threads - 1) // threads
-        return (high + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, max(columns, 1)
-    wanted = _BLOCKS_PER_THREAD * threads
-    panels = (columns + span - 1) // span
-    across = min(panels, wanted)
-    wide = (panels + across - 1) // across * span
-    down = (wanted + across - 1) // across
-    high = (rows + down - 1) // down
-    return max((high + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS, TILE_ROWS), wide
+    vectors = (columns + lanes - 1) // lanes
+    even = vectors % (TILE_VECTORS * threads) == 0 or vectors >= _MANY_VECTORS * threads
+    if rows < _MANY_ROWS * threads and (even or rows < _FEW_ROWS * threads):
+        return max(rows, 1), max((vectors + threads - 1) // threads * lanes, 1)
+    return even_part(rows, max((rows + threads - 1) // threads, 1)), max(columns, 1)
 
 
 @routine(
@@ -110,7 +106,7 @@ def linear_forward(
         )  # fmt: skip
         activate(activation, end - begin, outputs, here, ldy, here, ldy)
         return
-    high, wide = _blocks(rows, outputs, tile_columns(x), threads)
+    high, wide = _blocks(rows, outputs, width(x), threads)
     down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     begin, end = share(down * across, thread, threads)
@@ -140,7 +136,7 @@ def linear_input_gradient(
             advance(out, begin * ldo), ldo, advance(out, begin * ldo), ldo,
         )  # fmt: skip
         return
-    high, wide = _blocks(rows, inputs, tile_columns(g), threads)
+    high, wide = _blocks(rows, inputs, width(g), threads)
     down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
     begin, end = share(down * across, thread, threads)
     free = _zero_row(scratch)
@@ -156,10 +152,12 @@ def linear_input_gradient(
 
 @inline
 def _weight_block(inputs, panels, threads):
-    """Row tiles of a weight gradient's block."""
-    blocks = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
-    tiles = (inputs + TILE_ROWS - 1) // TILE_ROWS
-    return min(_BLOCK_TILES, max((tiles + blocks - 1) // blocks, 1))
+    """Rows of a weight gradient's block: as equal as can be, as threads share them."""
+    blocks = (inputs + _BLOCK_ROWS - 1) // _BLOCK_ROWS
+    if threads > 1:
+        wanted = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
+        blocks = max(blocks, min(wanted, (inputs + TILE_ROWS - 1) // TILE_ROWS))
+    return even_part(inputs, (inputs + blocks - 1) // max(blocks, 1))
 
 
 @routine(
@@ -216,9 +214,9 @@ def _update_blocks(
     """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays."""
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    tiles = _weight_block(inputs, panels, threads)
+    block = _weight_block(inputs, panels, threads)
+    tiles, _, _ = row_tiles(block)
     packing = panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
-    block = tiles * TILE_ROWS
     blocks = (inputs + block - 1) // block
     gradient = memory
     packed_b = advance(gradient, block * span)
@@ -265,7 +263,8 @@ def _update_few_outputs(
     The gradient's transpose g^T x fills whole vectors with inputs, and is turned then.
     """
     span, lanes = tile_columns(x), width(x)
-    wide = _FEW_PANELS * span
+    panels = (inputs + span - 1) // span
+    wide = min(_FEW_PANELS, max((panels + threads - 1) // threads, 1)) * span
     packed = advance(memory, wide * TILE_ROWS)
     gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
     begin, end = share((inputs + wide - 1) // wide, thread, threads)
