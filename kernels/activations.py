@@ -137,7 +137,8 @@ def _identity_gradient(y, g):
 
 
 @inline
-def _relu_gradient(y, g):
+def relu_gradient_of(y, g):
+    """The gradient of a ReLU's input, a vector: g where its output y is above 0."""
     # A selection, not a product: what is infinite or NaN in g is dropped too. Where y
     # is NaN g passes, as in torch.
     return select(y <= 0.0, 0.0, g)
@@ -159,7 +160,7 @@ def _exp_gradient(y, g):
 
 
 _identity_gradient_rows = _on_rows_of_two(_identity_gradient)
-_relu_gradient_rows = _on_rows_of_two(_relu_gradient)
+_relu_gradient_rows = _on_rows_of_two(relu_gradient_of)
 _tanh_gradient_rows = _on_rows_of_two(_tanh_gradient)
 _sigmoid_gradient_rows = _on_rows_of_two(_sigmoid_gradient)
 _exp_gradient_rows = _on_rows_of_two(_exp_gradient)

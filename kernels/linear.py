@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from kernels import host, updates
-from kernels.activations import IDENTITY, RELU, activate, activate_gradient
+from kernels.activations import IDENTITY, RELU, activate
 from kernels.arrays import FLOATING, matrix, output
 from kernels.gemm import (
     PANEL_DEPTH,
@@ -128,12 +128,8 @@ def linear_input_gradient(
     if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
         narrow_input_gradient(
-            end - begin, inputs, outputs, advance(g, begin * ldg), ldg, w, ldw,
-            advance(out, begin * ldo), ldo, scratch,
-        )  # fmt: skip
-        activate_gradient(
-            activation, end - begin, inputs, advance(y, begin * ldy), ldy,
-            advance(out, begin * ldo), ldo, advance(out, begin * ldo), ldo,
+            end - begin, inputs, outputs, activation, advance(g, begin * ldg), ldg, w, ldw,
+            advance(y, begin * ldy), ldy, advance(out, begin * ldo), ldo, scratch,
         )  # fmt: skip
         return
     high, wide = _blocks(rows, inputs, width(g), threads)

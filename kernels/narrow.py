@@ -6,11 +6,13 @@ order of depth, as those of the tile: the result has the bits of `kernels.gemm`'
 
 from __future__ import annotations
 
+from kernels.activations import RELU, activate_gradient, relu_gradient_of
 from kernels.jit import inline
 from kernels.simd import (
     advance,
     fma,
     load,
+    load_first,
     peek,
     poke,
     splat,
@@ -56,8 +58,10 @@ def narrow_forward(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch)
 
 
 @inline
-def narrow_input_gradient(rows, inputs, outputs, g, ldg, w, ldw, out, ldo, scratch):
-    """out = g w^T: a tile would end as soon as it has begun.
+def narrow_input_gradient(
+    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, scratch
+):
+    """out = (g w^T) f'(y): a tile would end as soon as it has begun.
 
     `scratch` has room for a square of vectors.
     """
@@ -65,13 +69,15 @@ def narrow_input_gradient(rows, inputs, outputs, g, ldg, w, ldw, out, ldo, scrat
     for j in range(0, inputs, lanes):
         here = min(lanes, inputs - j)
         transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
-        first, second, column = load(scratch, 0), load(scratch, lanes), advance(out, j)
+        weights, others = load(scratch, 0), load(scratch, lanes)
+        before, column = advance(y, j), advance(out, j)
         for i in range(rows):
             row = advance(g, i * ldg)
-            total = fma(first, splat(peek(row, 0), first), zeros(g))
+            total = fma(weights, splat(peek(row, 0), weights), zeros(g))
             if outputs > 1:
-                total = fma(second, splat(peek(row, 1), second), total)
-            if here == lanes:
-                store(column, i * ldo, total)
-            else:
-                store_first(column, i * ldo, total, here)
+                total = fma(others, splat(peek(row, 1), others), total)
+            if activation == RELU:  # here, as the two loops would otherwise take twice as long
+                total = relu_gradient_of(load_first(before, i * ldy, here), total)
+            store_first(column, i * ldo, total, here)
+        if activation != RELU:
+            activate_gradient(activation, rows, here, before, ldy, column, ldo, column, ldo)

@@ -6,27 +6,23 @@ import numpy as np
 from numba import types
 
 from kernels.arrays import FLOATING, matrix
-from kernels.jit import array, const, entry, inline, routine
+from kernels.jit import array, const, entry, routine
 from kernels.simd import (
     advance,
     data,
+    first,
+    load,
     load_bytes,
-    load_first,
+    load_masked,
     poke,
     store,
-    store_first,
+    store_masked,
     width,
     zeros,
 )
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
-
-
-@inline
-def _normalised(value, mean, factor, j, count):
-    """(x - mean) factor, for the columns from `j` on."""
-    return (value - load_first(mean, j, count)) * load_first(factor, j, count)
 
 
 @routine(
@@ -37,14 +33,21 @@ def _normalised(value, mean, factor, j, count):
 )
 def gather_rows(rows, columns, source, order, normalising, mean, factor, target, ld_target):
     """target[i] = source[order[i]], or (source[order[i]] - mean) factor when normalising."""
+    lanes = width(source)
+    whole = columns - columns % lanes
+    mask = first(columns - whole, source)
     for i in range(rows):
         row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
-        for j in range(0, columns, width(source)):
-            count = columns - j
-            value = load_first(row, j, count)
+        for j in range(0, whole, lanes):
+            value = load(row, j)
             if normalising:
-                value = _normalised(value, mean, factor, j, count)
-            store_first(place, j, value, count)
+                value = (value - load(mean, j)) * load(factor, j)
+            store(place, j, value)
+        if whole < columns:
+            value = load_masked(row, whole, mask)
+            if normalising:
+                value = (value - load_masked(mean, whole, mask)) * load_masked(factor, whole, mask)
+            store_masked(place, whole, value, mask)
 
 
 @routine(
@@ -57,20 +60,21 @@ def gather_bytes(rows, columns, source, order, normalising, mean, factor, target
     """As `gather_rows`, from rows of bytes."""
     lanes = width(target)
     like = zeros(target)
+    whole = columns - columns % lanes
+    mask = first(columns - whole, target)
     for i in range(rows):
         row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
-        for j in range(0, columns - lanes + 1, lanes):
+        for j in range(0, whole, lanes):
             value = load_bytes(row, j, like)
             if normalising:
-                value = _normalised(value, mean, factor, j, lanes)
+                value = (value - load(mean, j)) * load(factor, j)
             store(place, j, value)
-        whole = columns - columns % lanes
         for j in range(whole, columns):
             poke(place, j, row[j])
         if normalising and whole < columns:
-            count = columns - whole
-            value = _normalised(load_first(place, whole, count), mean, factor, whole, count)
-            store_first(place, whole, value, count)
+            value = load_masked(place, whole, mask)
+            value = (value - load_masked(mean, whole, mask)) * load_masked(factor, whole, mask)
+            store_masked(place, whole, value, mask)
 
 
 @entry(

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numba
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import host
+from kernels.activations import ACTIVATIONS, apply_gradient
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
@@ -30,13 +33,18 @@ def forward():
 @pytest.fixture(scope="module")
 def input_gradient():
     @numba.njit
-    def compiled(g, w, out, scratch):
+    def compiled(code, g, w, y, out, scratch):
         narrow_input_gradient(
-            g.shape[0], w.shape[0], w.shape[1], data(g), g.shape[1], data(w), w.shape[1],
-            data(out), out.shape[1], data(scratch),
+            g.shape[0], w.shape[0], w.shape[1], code, data(g), g.shape[1], data(w), w.shape[1],
+            data(y), y.shape[1], data(out), out.shape[1], data(scratch),
         )  # fmt: skip
 
-    return lambda g, w: run(compiled, (len(g), len(w)), g, w)
+    def call(g, w, activation="identity", y=None):
+        code = ACTIVATIONS[activation]
+        y = np.zeros((len(g), len(w)), g.dtype) if y is None else y
+        return run(partial(compiled, code), y.shape, g, w, y)
+
+    return call
 
 
 def run(compiled, shape, *arrays):
@@ -57,13 +65,14 @@ def bits(values):
 @pytest.mark.parametrize("dtype", FLOATS)
 @settings(deadline=None, max_examples=60)
 @given(
+    activation=st.sampled_from(sorted(ACTIVATIONS)),
     rows=st.integers(0, 70),
     inputs=st.integers(0, 70),
     outputs=st.integers(1, NARROW),
     seed=st.integers(0, 99),
 )
 def test_results_have_the_bits_of_products_by_tiles(
-    forward, input_gradient, dtype, rows, inputs, outputs, seed
+    forward, input_gradient, dtype, activation, rows, inputs, outputs, seed
 ):
     random = np.random.default_rng(seed)
     x, w = random.normal(size=(rows, inputs)), random.normal(size=(inputs, outputs))
@@ -71,7 +80,9 @@ def test_results_have_the_bits_of_products_by_tiles(
     bias, g = random.normal(size=outputs).astype(dtype), random.normal(size=(rows, outputs))
     g = g.astype(dtype)
     assert_array_equal(forward(x, w, bias), kernels.matmul(x, w, bias=bias))
-    assert_array_equal(input_gradient(g, w), kernels.matmul(g, w.T))
+    below = kernels.matmul(g, w.T)
+    expected = apply_gradient(ACTIVATIONS[activation], x, below)
+    assert_array_equal(input_gradient(g, w, activation, x), expected)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
