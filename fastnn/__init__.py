@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fastnn.norms import BatchNorm1d, LayerNorm
     from fastnn.optimizers import SGD, Adam, AdamW
     from fastnn.parameters import Parameter
+    from fastnn.runner import get_num_threads, set_num_threads
     from fastnn.sequential import Sequential
     from fastnn.steps import NonFiniteLossError
     from fastnn.training import Training, fit
@@ -65,6 +66,7 @@ _HOMES = {
     "norms": ("BatchNorm1d", "LayerNorm"),
     "optimizers": ("SGD", "Adam", "AdamW"),
     "parameters": ("Parameter",),
+    "runner": ("get_num_threads", "set_num_threads"),
     "sequential": ("Sequential",),
     "steps": ("NonFiniteLossError",),
     "training": ("Training", "fit"),

@@ -173,7 +173,7 @@ class Optimizer:
         self.settings[updates.GRADIENT_SCALE] = scale
         for rule, p, g, memory in self.runs():
             first, second = [*memory, p, p][:2]
-            updates.update_flat[p.dtype](rule, self.steps, self.settings, p, g, first, second)
+            updates.update_flat(rule, self.steps, self.settings, p, g, first, second)
         self.steps += 1
 
     def memory_addresses(self, parameter: Parameter) -> list[int]:

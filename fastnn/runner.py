@@ -7,13 +7,9 @@ the next slice, which must not be longer than a small network's epoch.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,13 +18,16 @@ import numpy as np
 from fastnn.program import Program
 from fastnn.settings import MOST_THREADS
 from kernels import epoch, host, linear, subnormals, threads
+from kernels.followers import Follower, spread
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
 from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.team import get_num_threads, set_num_threads
+
+__all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
-_PROCESSOR = 36  # place of the core in Linux's status of a thread, after its name
 _WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
 
 
@@ -38,74 +37,13 @@ def threads_for(work: float, threads: int | None) -> int:
     Raises ValueError unless `threads` is None or an integer from 1 to `MOST_THREADS`.
     """
     if threads is None:
-        return int(max(1, min(host.cores(), work // _WORK_PER_THREAD)))
+        return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
     integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
     if not integer or not 1 <= threads <= MOST_THREADS:
         raise ValueError(
             f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
         )
     return int(threads)
-
-
-class _Follower(threading.Thread):
-    """A thread that runs what the first one runs."""
-
-    def __init__(self, follow: Callable[..., int], *arguments):
-        super().__init__(daemon=True)
-        self._follow, self._arguments = follow, arguments
-        self._called, self._ended = threading.Event(), False
-
-    def begin(self) -> None:
-        """Start it, asleep, unless it has been."""
-        if self.ident is None:
-            self.start()
-
-    def call(self) -> None:
-        """Have it look for what is announced, if it has gone to sleep."""
-        self._called.set()
-
-    def end(self) -> None:
-        """Wait until it has ended: at once, if it has been dismissed."""
-        self._ended = True
-        self._called.set()
-        if self.ident is not None:
-            self.join()
-
-    def run(self) -> None:
-        seen = 0
-        with subnormals.Flushed():
-            while True:
-                self._called.wait()
-                self._called.clear()
-                if self._ended:
-                    return
-                seen = self._follow(*self._arguments, seen)
-
-
-def _spread(others: Sequence[int]) -> None:
-    """Put threads beside this one on cores of their own, where they are not; they may move on.
-
-    Linux may have threads that began to work together share a core for seconds, while another
-    one is idle. `others` are numbers of threads as the system has them.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    allowed = os.sched_getaffinity(0)
-    cores = sorted(allowed)
-    with suppress(OSError, ValueError):  # not every container allows it
-        mine, *theirs = (_core_of(each) for each in (threading.get_native_id(), *others))
-        if len({mine, *theirs}) > len(theirs) or len(theirs) >= len(cores):
-            return
-        first = cores.index(mine)
-        for number, thread in enumerate(others, 1):
-            os.sched_setaffinity(thread, {cores[(first + number) % len(cores)]})
-            os.sched_setaffinity(thread, allowed)
-
-
-def _core_of(thread: int) -> int:
-    """Number of the core that a thread of this process ran on last."""
-    stat = Path(f"/proc/self/task/{thread}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[_PROCESSOR])
 
 
 class Runner:
@@ -126,7 +64,8 @@ class Runner:
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
-        self._followers = [_Follower(epoch.follow[program.dtype], *each) for each in others]
+        follow = epoch.follow[program.dtype]
+        self._followers = [Follower(follow, each, subnormals.Flushed()) for each in others]
         self._pace, self._look = 1, 0.0  # batches a slice, and when to look at the threads' cores
 
     def __enter__(self) -> Runner:
@@ -183,7 +122,7 @@ class Runner:
             for follower in self._followers:
                 follower.begin()  # all, or none is to wait for the others
             if time.perf_counter() >= self._look:
-                _spread([each.native_id for each in self._followers if each.native_id is not None])
+                spread(self._followers)
                 self._look = time.perf_counter() + _SLICE
             # In this order: one that sees nothing after it is called goes to sleep for good.
             epoch.announce["float32"](self._barrier, begin, end)

@@ -80,8 +80,9 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
 
     `shuffle` draws a new order for each epoch. One `seed` gives one result, to the bit,
     for any number of `threads`: it decides the order and what dropout drops; None draws
-    one. `threads` None takes as many as the work in a step pays for. The last batch may
-    be smaller. `callbacks` are `Callback` objects or functions of a `Training`.
+    one. `threads` None takes as many as the work in a step pays for, up to
+    `get_num_threads()`. The last batch may be smaller. `callbacks` are `Callback` objects or
+    functions of a `Training`.
 
     `checkpoint` names a file that is written after `every` so many epochs, and after the
     last. `resume` goes on from there, with the same call and the same data, to the bits of a

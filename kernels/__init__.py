@@ -3,7 +3,8 @@
     from kernels import matmul, relu, softmax_cross_entropy
 
 Each function is compiled once for float32 and once for float64, when first used, and
-its machine code kept on disk.
+its machine code kept on disk. Products, activations and updates of large arrays are shared
+by threads (`set_num_threads`), which changes no bit of the result.
 """
 
 from kernels import arrays
@@ -40,6 +41,7 @@ from kernels.softmax import (
     softmax_cross_entropy,
     softmax_gradient,
 )
+from kernels.team import get_num_threads, set_num_threads
 from kernels.updates import gradient_norm
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "exp",
     "exp_gradient",
     "gelu",
+    "get_num_threads",
     "gradient_norm",
     "huber",
     "leaky_relu",
@@ -70,6 +73,7 @@ __all__ = [
     "poisson",
     "relu",
     "relu_gradient",
+    "set_num_threads",
     "sigmoid",
     "sigmoid_gradient",
     "silu",

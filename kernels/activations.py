@@ -19,6 +19,7 @@ from kernels.simd import (
     load,
     load_first,
     load_masked,
+    location,
     maximum,
     same,
     select,
@@ -27,6 +28,9 @@ from kernels.simd import (
     store_masked,
     width,
 )
+from kernels.state import THREAD, THREADS, cell, instruction
+from kernels.team import ALONE, ASK, LARGE, PAYS, address_of, operands, shared, together
+from kernels.threads import share
 
 IDENTITY, RELU, TANH, SIGMOID, EXP = range(5)
 
@@ -202,29 +206,73 @@ def _to_line(x):
     return min(-np.int64(x.ctypes.data) % host.CACHE_LINE // x.itemsize, x.size)
 
 
-@entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A")), types.boolean)
-def _activate(code, x, y):
-    """y = f(x) if the arrays fit each other, and whether they do."""
+_SPAN = 1024  # elements of which threads share out whole numbers: some cache lines
+
+
+@instruction
+def _activate_share(at, state, scratch):
+    """This thread's share of `activate`. Operands: code, elements, x, y."""
+    begin, end = _share_of(at[1], state)
+    n = end - begin
+    activate(at[0], 1, n, cell(at[2], begin, scratch), n, cell(at[3], begin, scratch), n)
+
+
+@instruction
+def _activate_gradient_share(at, state, scratch):
+    """This thread's share of `activate_gradient`. Operands: code, elements, y, g, out."""
+    begin, end = _share_of(at[1], state)
+    n = end - begin
+    activate_gradient(
+        at[0], 1, n, cell(at[2], begin, scratch), n, cell(at[3], begin, scratch), n,
+        cell(at[4], begin, scratch), n,
+    )  # fmt: skip
+
+
+@inline
+def _share_of(elements, state):
+    begin, end = share((elements + _SPAN - 1) // _SPAN, state[THREAD], state[THREADS])
+    return begin * _SPAN, min(end * _SPAN, elements)
+
+
+@entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A"), _INTEGER), _INTEGER)
+def _activate(code, x, y, team):
+    """y = f(x) if the arrays fit each other, and whether they do; see `kernels.team`."""
     if not _fits(x, y):
-        return False
+        return 0
+    if team == ASK and x.size >= LARGE:
+        return PAYS
     source, target, head = data(x), data(y), _to_line(y)
     rest = x.size - head
     activate(code, 1, head, source, head, target, head)
-    activate(code, 1, rest, advance(source, head), rest, advance(target, head), rest)
-    return True
+    source, target = advance(source, head), advance(target, head)
+    if team <= ASK:
+        activate(code, 1, rest, source, rest, target, rest)
+    else:
+        at = operands(team)
+        at[0], at[1], at[2], at[3] = code, rest, location(source), location(target)
+        together(team, address_of(_activate_share, target), target)
+    return 1
 
 
 @entry(
-    lambda real: (_INTEGER, const(real, 1, "A"), const(real, 1, "A"), array(real, 1, "A")),
-    types.boolean,
+    lambda real: (_INTEGER,) + (const(real, 1, "A"),) * 2 + (array(real, 1, "A"), _INTEGER),
+    _INTEGER,
 )
-def _activate_gradient(code, y, g, out):
-    """out = g f'(.) if the arrays fit each other, and whether they do."""
+def _activate_gradient(code, y, g, out, team):
+    """out = g f'(.) if the arrays fit each other, and whether they do; see `kernels.team`."""
     if not (_fits(y, out) and _fits(g, out)):
-        return False
-    n = y.size
-    activate_gradient(code, 1, n, data(y), n, data(g), n, data(out), n)
-    return True
+        return 0
+    if team == ASK and y.size >= LARGE:
+        return PAYS
+    n, outputs, gradients, result = y.size, data(y), data(g), data(out)
+    if team <= ASK:
+        activate_gradient(code, 1, n, outputs, n, gradients, n, result, n)
+    else:
+        at = operands(team)
+        at[0], at[1] = code, n
+        at[2], at[3], at[4] = location(outputs), location(gradients), location(result)
+        together(team, address_of(_activate_gradient_share, result), result)
+    return 1
 
 
 def _contiguous(name: str, value) -> np.ndarray:
@@ -245,15 +293,17 @@ def apply(code: int, x, out=None) -> np.ndarray:
         y = np.empty_like(x) if out is None else out
         try:
             if y.dtype != x.dtype:  # numba does not tell byte orders apart
-                done = False
+                done = 0
             elif x.ndim == 1:
-                done = compiled(code, x, y)
+                done = compiled(code, x, y, ASK)
             elif y.flags.c_contiguous and y.shape == x.shape:
-                done = compiled(code, x.ravel(), y.ravel())
+                done = compiled(code, x.ravel(), y.ravel(), ASK)
             else:
-                done = False
+                done = 0
+            if done == PAYS:
+                done = shared(compiled, (code, x.ravel(), y.ravel()), x.size / LARGE)
         except (TypeError, AttributeError):
-            done = False
+            done = 0
         if done:
             return y
     return _apply_to_any(code, x, out)
@@ -265,7 +315,7 @@ def _apply_to_any(code: int, x, out) -> np.ndarray:
     result = output("out", out, source.shape, source.dtype)
     if not result.flags.carray:
         result[...] = apply(code, source)
-    elif not _activate[source.dtype](code, source.ravel(), result.ravel()):
+    elif not _activate[source.dtype](code, source.ravel(), result.ravel(), ALONE):
         apply(code, source.copy(), result)
     return result
 
@@ -283,15 +333,18 @@ def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
         result = np.empty_like(gradient) if out is None else out
         try:
             if not output_.dtype == gradient.dtype == result.dtype:
-                done = False
+                done = 0
             elif gradient.ndim == 1:
-                done = compiled(code, output_, gradient, result)
+                done = compiled(code, output_, gradient, result, ASK)
             elif result.flags.c_contiguous and result.shape == gradient.shape == output_.shape:
-                done = compiled(code, output_.ravel(), gradient.ravel(), result.ravel())
+                done = compiled(code, output_.ravel(), gradient.ravel(), result.ravel(), ASK)
             else:
-                done = False
+                done = 0
+            if done == PAYS:
+                arguments = code, output_.ravel(), gradient.ravel(), result.ravel()
+                done = shared(compiled, arguments, gradient.size / LARGE)
         except (TypeError, AttributeError):
-            done = False
+            done = 0
         if done:
             return result
     return _apply_gradient_to_any(code, output_, gradient, out)
@@ -306,7 +359,7 @@ def _apply_gradient_to_any(code: int, output_, gradient, out) -> np.ndarray:
     result = output("out", out, y.shape, dtype)
     if not result.flags.carray:
         result[...] = apply_gradient(code, y, g)
-    elif not _activate_gradient[dtype](code, y.ravel(), g.ravel(), result.ravel()):
+    elif not _activate_gradient[dtype](code, y.ravel(), g.ravel(), result.ravel(), ALONE):
         apply_gradient(code, y.copy(), g.copy(), result)
     return result
 

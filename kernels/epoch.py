@@ -22,7 +22,7 @@ FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 19
 
 
 @intrinsic
-def _call(typingctx, address, operands, state, scratch):
+def call(typingctx, address, operands, state, scratch):
     """Call the instruction function at an address."""
 
     def codegen(context, builder, sig, args):
@@ -44,7 +44,7 @@ def _batches(program, state, scratch, barrier, samples, batch, begin, end):
         here[ROWS] = min(batch, samples - here[START])
         for i in range(program.shape[0]):
             row = advance(table, i * COLUMNS)
-            _call(row[FUNCTION], advance(row, OPERANDS), here, memory)
+            call(row[FUNCTION], advance(row, OPERANDS), here, memory)
             if row[WAIT]:
                 wait(meeting, here[THREADS])
             if here[HALT]:

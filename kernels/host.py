@@ -60,3 +60,12 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads to compute on: `cores`, or what `NUMBA_NUM_THREADS` bounds them to.
+
+    joblib sets that variable in its worker processes, so that together they have a
+    thread for each core.
+    """
+    return max(1, min(cores(), numba.config.NUMBA_NUM_THREADS))

@@ -203,13 +203,7 @@ def update(at, state, scratch):
     Operands: size, p, g, rule, updates before this run, settings, first and second
     memory.
     """
-    begin, end = share(updates.chunks(at[0]), state[THREAD], state[THREADS])
-    begin, end = begin * updates.CHUNK, min(end * updates.CHUNK, at[0])
-    updates.update(
-        at[3], at[4] + state[TICK], doubles_at(at[5]), 1, end - begin,
-        cell(at[1], begin, scratch), 0, cell(at[2], begin, scratch), 0,
-        cell(at[6], begin, scratch), cell(at[7], begin, scratch),
-    )  # fmt: skip
+    updates.update_chunks(at, at[4] + state[TICK], state, scratch)
 
 
 @instruction

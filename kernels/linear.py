@@ -22,6 +22,7 @@ from kernels.gemm import (
     even_part,
     gemm,
     pack_tiles,
+    parts,
     row_tiles,
     scratch_elements,
     tile_columns,
@@ -44,9 +45,6 @@ _SHARE = (_INTEGER, _INTEGER)
 _BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
-_MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
-_FEW_ROWS = 4  # for a thread: a tile of less is mostly loading B
-_MANY_VECTORS = 8  # for a thread: one more or less is little
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
@@ -67,21 +65,6 @@ def scratch_size(dtype) -> int:
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
     few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
     return 2 * span + max(scratch_elements.py_func(lanes), update, few)
-
-
-@inline
-def _blocks(rows, columns, lanes, threads):
-    """Rows and columns of a block of the output: one block, or one for each thread.
-
-    Many rows are split: what a thread writes then lies together, and where the next
-    instructions of that thread look. Otherwise columns are, where that makes shares of about
-    the same number of vectors: each thread then packs its own part of B only.
-    """
-    vectors = (columns + lanes - 1) // lanes
-    even = vectors % (TILE_VECTORS * threads) == 0 or vectors >= _MANY_VECTORS * threads
-    if rows < _MANY_ROWS * threads and (even or rows < _FEW_ROWS * threads):
-        return max(rows, 1), max((vectors + threads - 1) // threads * lanes, 1)
-    return even_part(rows, max((rows + threads - 1) // threads, 1)), max(columns, 1)
 
 
 @routine(
@@ -106,7 +89,7 @@ def linear_forward(
         )  # fmt: skip
         activate(activation, end - begin, outputs, here, ldy, here, ldy)
         return
-    high, wide = _blocks(rows, outputs, width(x), threads)
+    high, wide = parts(rows, outputs, width(x), threads)
     down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     begin, end = share(down * across, thread, threads)
@@ -132,7 +115,7 @@ def linear_input_gradient(
             advance(y, begin * ldy), ldy, advance(out, begin * ldo), ldo, scratch,
         )  # fmt: skip
         return
-    high, wide = _blocks(rows, inputs, width(g), threads)
+    high, wide = parts(rows, inputs, width(g), threads)
     down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
     begin, end = share(down * across, thread, threads)
     free = _zero_row(scratch)
@@ -183,7 +166,7 @@ def linear_update(
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
     else:
-        _update_blocks(
+        _updateparts(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
@@ -203,7 +186,7 @@ def linear_update(
 
 
 @inline
-def _update_blocks(
+def _updateparts(
     rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip

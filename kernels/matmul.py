@@ -10,11 +10,14 @@ from numba import types
 from kernels import host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
-from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns
+from kernels.gemm import TILE_ROWS, WIDE, gemm, parts, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, element_bytes, pointer, store, width, zeros
+from kernels.simd import advance, data, element_bytes, location, pointer, store, width, zeros
+from kernels.state import THREAD, THREADS, cell, instruction
+from kernels.team import ALONE, ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
+from kernels.threads import share
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -57,6 +60,45 @@ def multiply(
     )  # fmt: skip
 
 
+@instruction
+def _multiply_share(at, state, scratch):
+    """This thread's part of `multiply`. Operands: the arguments of that but the last."""
+    rows, columns, depth = at[0], at[1], at[2]
+    high, wide = parts(rows, columns, width(scratch), state[THREADS])
+    down, across = (rows + high - 1) // high, (columns + wide - 1) // wide
+    begin, end = share(down * across, state[THREAD], state[THREADS])
+    for part in range(begin, end):
+        i, j = part % down * high, part // down * wide
+        multiply(
+            min(high, rows - i), min(wide, columns - j), depth,
+            cell(at[3], i * at[4], scratch), at[4], at[5],
+            cell(at[6], j * at[8], scratch), at[7], at[8], at[9], at[10], at[11],
+            cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
+            scratch,
+        )  # fmt: skip
+
+
+@inline
+def _multiply_together(
+    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+    has_bias, accumulate, activation, bias, c, ldc, scratch, team,
+):  # fmt: skip
+    """As `multiply`, by a team if there is one."""
+    if team <= ASK:
+        multiply(
+            rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+            has_bias, accumulate, activation, bias, c, ldc, scratch,
+        )  # fmt: skip
+        return
+    at = operands(team)
+    at[0], at[1], at[2] = rows, columns, depth
+    at[3], at[4], at[5] = location(a), a_row, a_column
+    at[6], at[7], at[8] = location(b), b_row, b_column
+    at[9], at[10], at[11] = has_bias, accumulate, activation
+    at[12], at[13], at[14] = location(bias), location(c), ldc
+    together(team, address_of(_multiply_share, a), scratch)
+
+
 @inline
 def _bytes_between(x):
     """First byte of a 2-d array that is not empty, and the one after its last."""
@@ -78,58 +120,60 @@ def _overlap(x, y):
 
 
 @inline
-def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch):
-    """C = f(A B + bias), or C += A B; False where the arrays are not as this needs them."""
+def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
+    """C = f(A B + bias), or C += A B; 0 where the arrays are not as this needs them."""
     rows, columns, depth = c.shape[0], c.shape[1], a.shape[1]
     if a.shape[0] != rows or b.shape[0] != depth or b.shape[1] != columns:
-        return False
+        return 0
     if rows == 0 or columns == 0:
-        return True
+        return 1
     if depth > 0 and (_overlap(a, c) or _overlap(b, c)):
-        return False
+        return 0
+    if team == ASK and rows * columns * depth >= LARGE_PRODUCT:
+        return PAYS
     left, right, target = data(a), data(b), data(c)
     size = element_bytes(left)
     a_row, a_column = a.strides[0] // size, a.strides[1] // size
     b_row, b_column = b.strides[0] // size, b.strides[1] // size
     if columns == 1 or c.strides[1] == size:
         ldc = c.strides[0] // size if rows > 1 else columns
-        multiply(
+        _multiply_together(
             rows, columns, depth, left, a_row, a_column, right, b_row, b_column,
-            has_bias, accumulate, activation, bias, target, ldc, pointer(scratch, left),
+            has_bias, accumulate, activation, bias, target, ldc, pointer(scratch, left), team,
         )  # fmt: skip
-        return True
+        return 1
     if has_bias or (rows > 1 and c.strides[0] != size):
-        return False
+        return 0
     # The transpose of C has its rows in memory, and is the product of the transposes.
-    multiply(
+    _multiply_together(
         columns, rows, depth, right, b_column, b_row, left, a_column, a_row,
         False, accumulate, activation, bias, target, c.strides[1] // size,
-        pointer(scratch, left),
+        pointer(scratch, left), team,
     )  # fmt: skip
-    return True
+    return 1
 
 
 @entry(
-    lambda real: (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), _INTEGER),
-    types.boolean,
+    lambda real: (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A")) + (_INTEGER,) * 2,
+    _INTEGER,
 )
-def _product(a, b, c, scratch):
+def _product(a, b, c, scratch, team):
     """C = A B."""
-    return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch)
+    return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch, team)
 
 
 @entry(
     lambda real: (
         (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), const(real, 1))
-        + (types.boolean, types.boolean, _INTEGER, _INTEGER)
+        + (types.boolean, types.boolean, _INTEGER, _INTEGER, _INTEGER)
     ),
-    types.boolean,
+    _INTEGER,
 )
-def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch):
+def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
     """C = f(A B + bias), or C += A B."""
     if has_bias and (bias.size != c.shape[1] or _begins_within(bias, c)):
-        return False
-    return _multiply_arrays(a, b, c, data(bias), has_bias, accumulate, activation, scratch)
+        return 0
+    return _multiply_arrays(a, b, c, data(bias), has_bias, accumulate, activation, scratch, team)
 
 
 @inline
@@ -179,23 +223,24 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
             # Also for bytes in another order, which numba may take for native ones.
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
-        if not accumulate:
-            c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
-            if plain:
-                done = _product[a.dtype](a, b, c, _scratch.address)
-            else:
-                done = _product_then[a.dtype](
-                    a, b, c, _NO_BIAS[a.dtype] if bias is None else bias, bias is not None,
-                    False, ACTIVATIONS[activation], _scratch.address,
-                )  # fmt: skip
+        if accumulate and (out is None or not plain):
+            return _matmul_of_any(a, b, out, bias, activation, accumulate)
+        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
+        arguments: tuple
+        if plain and not accumulate:
+            compiled, arguments = _product[kind], (a, b, c, _scratch.address)
+            done = compiled(a, b, c, _scratch.address, ASK)
         else:
-            c = out
-            none = _NO_BIAS[a.dtype]
-            done = plain and _product_then[a.dtype](
-                a, b, c, none, False, True, IDENTITY, _scratch.address
-            )
+            compiled = _product_then[kind]
+            arguments = (
+                a, b, c, _NO_BIAS[kind] if bias is None else bias, bias is not None,
+                bool(accumulate), ACTIVATIONS[activation], _scratch.address,
+            )  # fmt: skip
+            done = compiled(*arguments, ASK)
+        if done == PAYS:
+            done = shared(compiled, arguments, a.size * b.shape[1] / LARGE_PRODUCT)
     except (AttributeError, IndexError, KeyError, TypeError):
-        done = False
+        done = 0
     return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
 
 
@@ -220,7 +265,9 @@ def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
         if offset.shape != (z.shape[1],):
             raise ValueError(f"bias has shape {offset.shape}; expected ({z.shape[1]},)")
     code = ACTIVATIONS[activation]
-    _product_then[dtype](x, y, z, offset, bias is not None, accumulate, code, _scratch.address)
+    _product_then[dtype](
+        x, y, z, offset, bias is not None, accumulate, code, _scratch.address, ALONE
+    )
     result[...] = z.reshape(shape)
     return result
 

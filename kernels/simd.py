@@ -567,6 +567,16 @@ def pointer_to(typingctx, address, dtype):
 
 
 @intrinsic
+def location(typingctx, pointer):
+    """The address that a pointer holds, as an integer."""
+
+    def codegen(context, builder, sig, args):
+        return builder.ptrtoint(args[0], _I64)
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
 def data(typingctx, array):
     """Pointer to the first element of a NumPy array."""
     result = types.CPointer(array.dtype)

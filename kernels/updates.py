@@ -19,6 +19,7 @@ from kernels.simd import (
     data,
     fma,
     load_first,
+    location,
     maximum,
     minimum,
     reduce_add,
@@ -28,6 +29,9 @@ from kernels.simd import (
     width,
     zeros,
 )
+from kernels.state import THREAD, THREADS, cell, doubles_at, instruction
+from kernels.team import ALONE, ASK, LARGE, address_of, operands, shared, together
+from kernels.threads import share
 
 SGD, ADAM = 0, 1
 """Rules."""
@@ -205,18 +209,55 @@ norm_scale = inline(clip_factor)
 # ------------------------------------------------------------------ for use from Python
 
 
+@inline
+def update_chunks(at, step, state, scratch):
+    """This thread's share of a flat array's update.
+
+    Operands: size, p, g, rule, a number, settings, first and second memory.
+    """
+    begin, end = share(chunks(at[0]), state[THREAD], state[THREADS])
+    begin, end = begin * CHUNK, min(end * CHUNK, at[0])
+    n = end - begin
+    update(
+        at[3], step, doubles_at(at[5]), 1, n, cell(at[1], begin, scratch), n,
+        cell(at[2], begin, scratch), n, cell(at[6], begin, scratch), cell(at[7], begin, scratch),
+    )  # fmt: skip
+
+
+@instruction
+def _update_share(at, state, scratch):
+    """This thread's share of `update_flat`. Operands: those of `update_chunks`, with the step."""
+    update_chunks(at, at[4], state, scratch)
+
+
 @entry(
     lambda real: (
         (_INTEGER, _INTEGER, const(types.float64, 1), array(real, 1), const(real, 1))
         + (array(real, 1),) * 2
+        + (_INTEGER,)
     )
 )
-def update_flat(rule, step, settings, p, g, first, second):
+def _update_flat(rule, step, settings, p, g, first, second, team):
+    n, parameters = p.size, data(p)
+    if team <= ASK:
+        update(
+            rule, step, data(settings), 1, n, parameters, n, data(g), n, data(first), data(second)
+        )
+    else:
+        at = operands(team)
+        at[0], at[1], at[2] = n, location(parameters), location(data(g))
+        at[3], at[4], at[5] = rule, step, location(data(settings))
+        at[6], at[7] = location(data(first)), location(data(second))
+        together(team, address_of(_update_share, parameters), parameters)
+
+
+def update_flat(rule, step, settings, p, g, first, second) -> None:
     """Update a flat array of parameters by its gradient; the arguments are those of `update`."""
-    update(
-        rule, step, data(settings), 1, p.size, data(p), p.size, data(g), p.size,
-        data(first), data(second),
-    )  # fmt: skip
+    compiled, arguments = _update_flat[p.dtype], (rule, step, settings, p, g, first, second)
+    if p.size < LARGE:
+        compiled(*arguments, ALONE)
+    else:
+        shared(compiled, arguments, p.size / LARGE)
 
 
 @entry(lambda real: (const(real, 1), types.float64), types.float64)

@@ -27,9 +27,10 @@ _threads: int | None = None
 
 
 def set_threads(count: int | None) -> None:
-    """Train on so many threads; None lets `fit` choose."""
+    """Compute on so many threads; None lets `fit` choose, and all cores be used."""
     global _threads
     _threads = count
+    fastnn.set_num_threads(count or kernels.host.threads())
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:

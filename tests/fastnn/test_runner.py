@@ -30,7 +30,7 @@ from fastnn import (
 )
 from fastnn.program import Source, TrainingProgram
 from fastnn.runner import Runner, threads_for
-from kernels import host, subnormals
+from kernels import followers, host, subnormals
 
 
 def trained(run, bits, threads):
@@ -177,33 +177,12 @@ def test_a_thread_that_cannot_be_started_stops_no_other(monkeypatch):
         started.append(self)
         threading.Thread.start(self)
 
-    monkeypatch.setattr(runner._Follower, "start", start)
+    monkeypatch.setattr(followers.Follower, "start", start)
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="can't start"), make(threads=3)[1] as running:
         running.run(0, 1)
     assert len(started) == 1
     assert threading.active_count() == before
-
-
-@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core")
-def test_threads_that_share_a_core_are_spread_and_may_then_run_anywhere():
-    allowed, ended = os.sched_getaffinity(0), threading.Event()
-    other = threading.Thread(target=ended.wait)
-    other.start()
-    try:
-        mine = runner._core_of(threading.get_native_id())
-        os.sched_setaffinity(threading.get_native_id(), {mine})  # stay where we are
-        os.sched_setaffinity(other.native_id, {mine})
-        os.sched_setaffinity(threading.get_native_id(), allowed)
-        runner._spread([other.native_id])
-        assert os.sched_getaffinity(other.native_id) == allowed
-        runner._spread([other.native_id] * len(allowed))  # there are not so many cores
-        assert os.sched_getaffinity(other.native_id) == allowed
-        runner._spread([10**9])  # no such thread
-    finally:
-        ended.set()
-        other.join()
-    assert os.sched_getaffinity(0) == allowed
 
 
 def test_no_thread_is_left_behind():

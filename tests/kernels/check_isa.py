@@ -164,7 +164,7 @@ def check_updates(dtype):
         velocity, expected, speed = np.zeros_like(p), p.astype(np.float64), 0.0
         values = settings(learning_rate=0.1, momentum=0.9, nesterov=1, weight_decay=0.01)
         for step in range(3):
-            updates.update_flat[p.dtype](updates.SGD, step, values, p, g, velocity, velocity)
+            updates.update_flat(updates.SGD, step, values, p, g, velocity, velocity)
             change = g + 0.01 * expected
             speed = change if step == 0 else 0.9 * speed + change
             expected = expected - 0.1 * (change + 0.9 * speed)
@@ -174,7 +174,7 @@ def check_updates(dtype):
         values[updates.CLIP_VALUE] = 0.5
         clipped, expected = np.clip(np.float64(g), -0.5, 0.5), p.astype(np.float64)
         for step in range(3):
-            updates.update_flat[p.dtype](updates.ADAM, step, values, p, g, first, second)
+            updates.update_flat(updates.ADAM, step, values, p, g, first, second)
             # Moments of a constant gradient, their bias corrected, are it and its square.
             expected = expected - 0.1 * clipped / (np.abs(clipped) + 1e-8)
         close(p, expected)

@@ -135,7 +135,7 @@ def learn_in_steps(network, batches):
             kernels.add_column_sums(g, gradients[-1])
         for p, g, v in zip((w1, w2, b1, b2), gradients, speeds, strict=True):
             flat = p.ravel(), g.ravel(), v.ravel(), v.ravel()
-            updates.update_flat[dtype](updates.SGD, step, network.settings, *flat)
+            updates.update_flat(updates.SGD, step, network.settings, *flat)
     return [w1, w2, b1, b2], totals
 
 

@@ -146,7 +146,7 @@ def test_linear_update(dtype, threads):
         w, bias = block(normal((20, 33), dtype, 2)), normal(33, dtype, 3)
         velocity, speed = block(normal((20, 33), dtype, 4)), normal(33, dtype, 5)
         expected = [x.copy() for x in (w, velocity, bias, speed)]
-        flat = updates.update_flat[np.dtype(dtype)]
+        flat = updates.update_flat
         for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
             flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
         operands = (
@@ -454,7 +454,7 @@ def test_an_update_clipped_by_norm(size, bound, dtype, threads):
     norm = kernels.gradient_norm([g])
     assert settings[updates.GRADIENT_SCALE] == updates.clip_factor(norm, bound)
     expected, speed = p.copy(), velocity.copy()
-    flat = updates.update_flat[np.dtype(dtype)]
+    flat = updates.update_flat
     flat(updates.SGD, 4, settings, expected, g, speed, speed)
     operands = size, p, g, updates.SGD, 1, settings, velocity, velocity
     carry_out(instructions.update, dtype, operands, 1, threads, tick=3)

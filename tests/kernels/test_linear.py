@@ -277,7 +277,7 @@ def test_updates_are_those_of_the_written_gradient(rule, dtype):
             gradient, sums = np.empty((inputs, outputs), dtype), np.empty(outputs, dtype)
             update(x, g, gradient, sums, NONE, 0, settings_, (gradient,) * 2 + (sums,) * 2, 1)
             for p, d in ((flat, gradient.ravel()), (flat_bias, sums)):
-                updates.update_flat[np.dtype(dtype)](rule, step, settings_, p[0], d, p[1], p[2])
+                updates.update_flat(rule, step, settings_, p[0], d, p[1], p[2])
 
         for threads in range(1, 6):
             w, first, second = (padded(x) for x in (start, 0 * start, 0 * start))

@@ -34,7 +34,7 @@ def run(rule, settings_, start, slopes):
     p, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for step, g in enumerate(slopes):
         held = g.copy()
-        updates.update_flat[p.dtype](rule, step, settings_, p, g, first, second)
+        updates.update_flat(rule, step, settings_, p, g, first, second)
         assert_array_equal(g, held)
     return p, first, second
 
@@ -217,7 +217,7 @@ def test_clipping_by_norm_is_torchs(name, bound, dtype):
     p, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for step, g in enumerate(slopes):
         settings_[updates.GRADIENT_SCALE] = updates.clip_factor(gradient_norm([g]), bound)
-        updates.update_flat[p.dtype](rule, step, settings_, p, g, first, second)
+        updates.update_flat(rule, step, settings_, p, g, first, second)
     expected = run_torch(make, start, slopes, lambda t: torch.nn.utils.clip_grad_norm_([t], bound))
     assert_close(p, expected)
 
@@ -278,7 +278,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
             expected = run(rule, values, start, [g])
             own = [guarded((size,), dtype, before) for _ in range(4)]
             own[0][...], own[1][...] = start, g
-            updates.update_flat[np.dtype(dtype)](rule, 0, settings_, *own)
+            updates.update_flat(rule, 0, settings_, *own)
             assert_array_equal(own[0], expected[0], err_msg=name)
             assert gradient_norm([own[1]]) == gradient_norm([g])
 

@@ -1,0 +1,210 @@
+"""Threads that share the work on one large array, for functions that Python calls one by one.
+
+A function's work is an instruction (`kernels.instructions`) of a program of one row, which
+the other threads follow as they do an epoch's (`kernels.epoch`). They stay awake for about a
+millisecond after each call, to be there for the next one. The result does not depend on
+them, to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels import epoch, host
+from kernels.epoch import COLUMNS, FUNCTION, OPERANDS, call
+from kernels.followers import Follower, spread
+from kernels.jit import inline
+from kernels.memory import address, aligned_zeros
+from kernels.simd import advance, pointer_to
+from kernels.state import STATE, THREAD, THREADS
+from kernels.threads import BARRIER, DISMISSED, POSTED, post, wait
+
+# Places in the team's memory, on cache lines of their own, and its length.
+_STATE, _TABLE = BARRIER, BARRIER + STATE
+_MEMORY = _TABLE + COLUMNS
+_SCRATCH = 1 << 20  # bytes for each of the other threads
+
+ASK, ALONE = 0, -1
+"""Instead of a team's address: to do nothing where a team pays, or to do without one."""
+
+PAYS = 2
+"""What a function gives that has done nothing because a team would pay; else it is 0 or 1."""
+
+LARGE = 32_768
+"""Elements from which a team pays for arithmetic on each of them."""
+
+LARGE_PRODUCT = 500_000
+"""Multiply-adds from which a team pays for a matrix product."""
+
+_LONG = 50  # times as much as that: worth waking threads for, and waiting until they are
+_LOOK = 0.03  # seconds between two looks at the cores that threads are on
+_LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free
+_REST = 0.05  # seconds without a team then; BLAS keeps its threads awake for half of that
+
+
+# --------------------------------------------------------------------- in compiled code
+
+
+@intrinsic
+def address_of(typingctx, routine, like):
+    """Address of a routine's version for the floating type that `like` points to."""
+
+    def codegen(context, builder, sig, args):
+        kind = ir.FunctionType(ir.VoidType(), [])
+        symbol = routine.typing_key.symbol(like.dtype)
+        function = cgutils.get_or_insert_function(builder.module, kind, symbol)
+        return builder.ptrtoint(function, ir.IntType(64))
+
+    return types.int64(routine, like), codegen
+
+
+@inline
+def operands(team):
+    """Where the operands of the team's instruction are to be written."""
+    return advance(pointer_to(team, types.int64), _TABLE + OPERANDS)
+
+
+@inline
+def together(team, task, scratch):
+    """Run an instruction, by its address, on all threads of a team: each does its share."""
+    memory = pointer_to(team, types.int64)
+    state, row = advance(memory, _STATE), advance(memory, _TABLE)
+    row[FUNCTION] = task
+    post(memory, 0, 1)
+    call(task, advance(row, OPERANDS), state, scratch)
+    wait(memory, state[THREADS])
+
+
+# --------------------------------------------------------------------------- in Python
+
+
+class Team:
+    """The threads, and the memory in which they are told what to do."""
+
+    def __init__(self, threads: int):
+        self._memory = aligned_zeros(_MEMORY, np.int64)
+        self._lock = threading.Lock()
+        self.address = address(self._memory)
+        self.threads = threads
+        barrier = self._memory[:BARRIER]
+        self._memory[_STATE + THREADS] = threads
+        follow, table = (
+            epoch.follow["float32"],
+            self._memory[_TABLE:].reshape(1, COLUMNS),
+        )
+        self._followers = []
+        for number in range(1, threads):
+            state = aligned_zeros(2 * STATE, np.int64)
+            state[THREAD], state[THREADS] = number, threads
+            scratch = aligned_zeros(_SCRATCH // 4, np.float32)
+            arguments = table, state, scratch, barrier, 1, 1
+            self._followers.append(Follower(follow, arguments, wanted=self._lock.locked))
+        self._look, self._rest = 0.0, 0.0  # when to look at cores again, and when to work
+        self._lent, self._ready = 0.0, False  # when it was, and whether all were awake
+
+    def lend(self, patient: bool) -> int:
+        """Address of the team's memory, to be given back, or 0 where it is not to be had.
+
+        That is while another thread has it, and for a while after one of its threads was late;
+        and unless `patient` while some are asleep: they are called, for the next time.
+        """
+        now = time.perf_counter()
+        if now < self._rest or not self._lock.acquire(blocking=False):
+            return 0
+        self._lent, self._ready = now, True
+        for each in self._followers:
+            if not each.awake:
+                each.begin()
+                each.call()
+                self._ready = False
+        if not (self._ready or patient):
+            self._lock.release()
+            return 0
+        if now >= self._look:
+            spread(self._followers)
+            self._look = now + _LOOK
+        return self.address
+
+    def give_back(self, work: float) -> None:
+        """Let another thread have it, when so much work has been done."""
+        now = time.perf_counter()
+        if self._ready and now - self._lent > _LATE + work * _LATE_WORK:
+            self._rest = now + _REST
+        self._lock.release()
+
+    def end(self) -> None:
+        """Wait until no thread has it, and let its threads end."""
+        with self._lock:
+            self._memory[POSTED] = DISMISSED
+            for each in self._followers:
+                each.end()
+
+
+_team: Team | None = None
+_making = threading.Lock()
+_threads = host.threads()
+
+
+def get_num_threads() -> int:
+    """Threads that functions of large arrays, and training, take at most unless told otherwise."""
+    return _threads
+
+
+def set_num_threads(threads: int) -> None:
+    """Have functions of large arrays, and training, take so many threads at most.
+
+    At first that is the number of cores that this process may use, or less where
+    `NUMBA_NUM_THREADS` says so. Raises ValueError for what is not a positive integer.
+    """
+    global _threads, _team
+    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
+        raise ValueError(f"threads is {threads!r}; expected a positive integer")
+    with _making:
+        before, _threads, _team = _team, int(threads), None
+    if before is not None:
+        before.end()
+
+
+def shared(compiled: Callable, arguments: tuple, work: float):
+    """Call a compiled function with these arguments and the address of a team, or `ALONE`.
+
+    `work` says how many times it is what a team just pays for.
+    """
+    if _threads < 2:
+        return compiled(*arguments, ALONE)
+    team = _the_team()
+    lent = team.lend(work >= _LONG)
+    if not lent:
+        return compiled(*arguments, ALONE)
+    try:
+        return compiled(*arguments, lent)
+    finally:
+        team.give_back(work)
+
+
+def _the_team() -> Team:
+    global _team
+    team = _team
+    if team is None:
+        with _making:
+            team = _team = _team or Team(_threads)
+    return team
+
+
+def _forget() -> None:
+    """After a fork: threads are not inherited."""
+    global _team, _making
+    _team, _making = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,288 @@
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import kernels
+from kernels import team, updates
+from kernels.activations import ACTIVATIONS
+from kernels.team import LARGE, Team, get_num_threads, set_num_threads
+
+FLOATS = (np.float32, np.float64)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Have teams wait for their threads, and list what they were lent for: addresses, or 0."""
+    lent = []
+
+    def lend(self, patient):
+        lent.append(Team.lend(self, True))
+        return lent[-1]
+
+    class Patient(Team):
+        pass
+
+    Patient.lend = lend
+    monkeypatch.setattr(team, "Team", Patient)
+    monkeypatch.setattr(team, "_LATE", np.inf)
+    before = get_num_threads()
+    yield lent
+    set_num_threads(before)
+
+
+def normal(shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def on(threads, function):
+    set_num_threads(threads)
+    return function()
+
+
+def check(used, function):
+    """What a function gives on one, two and three threads has the same bits."""
+    alone = on(1, function)
+    assert not used
+    for threads in (2, 3):
+        together = on(threads, function)
+        assert len(used) == threads - 1
+        assert all(used)
+        assert_array_equal(together, alone)
+
+
+# ------------------------------------------------------------------- what is shared
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "exp"])
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1, 3 * LARGE + 777])
+def test_activations(used, name, dtype, size):
+    x = normal(size + 1, dtype)[1:]  # does not begin at a cache line
+    check(used, lambda: getattr(kernels, name)(x))
+    expected = getattr(kernels, name)(x)
+    assert_array_equal(getattr(kernels, name)(x, x), expected)  # in place
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "identity"])
+def test_gradients_of_activations(used, name, dtype):
+    y, g = normal((300, 211), dtype), normal((300, 211), dtype, 1)
+    check(used, lambda: getattr(kernels, f"{name}_gradient")(y, g))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_products(dtype, data):
+    rows, columns = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))
+    depth = max(1, -(-team.LARGE_PRODUCT // (rows * columns))) + data.draw(st.integers(0, 9))
+    a, b = normal((rows, depth), dtype), normal((depth, columns), dtype, 1)
+    bias, c = normal(columns, dtype, 2), normal((rows, columns), dtype, 3)
+    if data.draw(st.booleans()):
+        a = np.asfortranarray(a)
+    if data.draw(st.booleans()):
+        b = np.asfortranarray(b)
+    out = np.empty((rows, columns), dtype, order=data.draw(st.sampled_from("CF")))
+    before, long_before = get_num_threads(), team._LONG
+    results = []
+    try:
+        team._LONG = 0  # wait for threads
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            results.append(
+                [
+                    kernels.matmul(a, b, out).copy(),
+                    kernels.matmul(a, b, bias=bias, activation="tanh"),
+                    kernels.matmul(a, b, bias=bias, activation="relu"),
+                    kernels.matmul(a, b, c.copy(), accumulate=True),
+                ]
+            )
+    finally:
+        team._LONG = long_before
+        set_num_threads(before)
+    for alone, *together in zip(*results, strict=True):
+        for each in together:
+            assert_array_equal(each, alone)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("rows", "depth", "columns"), [(1, 800, 700), (800, 700, 1), (300, 2, 900)]
+)
+def test_products_are_shared(used, rows, depth, columns, dtype):
+    a, b = normal((rows, depth), dtype), normal((depth, columns), dtype, 1)
+    check(used, lambda: kernels.matmul(a, b))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("rule", [updates.SGD, updates.ADAM])
+def test_updates(used, rule, dtype):
+    values = np.zeros(updates.SETTINGS)
+    values[[updates.LEARNING_RATE, updates.MOMENTUM, updates.BETA1, updates.BETA2]] = 0.1
+    values[updates.EPSILON], values[updates.GRADIENT_SCALE] = 1e-8, 1.0
+    values[updates.CLIP_VALUE] = np.inf
+    size = 3 * LARGE + 5
+
+    def update():
+        p, g, first, second = (normal(size, dtype, seed) for seed in range(4))
+        updates.update_flat(rule, 3, values, p, g, first, np.abs(second))
+        return np.concatenate([p, first])
+
+    check(used, update)
+
+
+def test_what_is_small_is_not_shared(used):
+    set_num_threads(2)
+    kernels.relu(np.ones(LARGE - 1, np.float32))
+    kernels.matmul(np.ones((70, 70), np.float32), np.ones((70, 70), np.float32))
+    assert not used
+
+
+# ---------------------------------------------------------------------- being lent
+
+
+@pytest.fixture
+def pair():
+    made = Team(2)
+    yield made
+    made.end()
+
+
+def awake(team):
+    """Lend a team until its threads are awake; give its address."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        address = team.lend(False)
+        if address:
+            return address
+        time.sleep(0.0001)
+    raise TimeoutError
+
+
+def test_one_that_is_asleep_is_called_for_the_next_time(pair):
+    assert pair.lend(False) == 0
+    assert awake(pair) == pair.address
+    pair.give_back(1)
+
+
+def test_who_has_the_time_waits_for_it(pair):
+    assert pair.lend(True) == pair.address
+    pair.give_back(100)
+
+
+def test_one_that_is_taken_is_not_lent_again(pair):
+    pair.lend(True)
+    assert pair.lend(True) == 0
+    pair.give_back(100)
+    assert pair.lend(True) == pair.address
+    pair.give_back(100)
+
+
+def test_one_whose_thread_was_late_rests(pair, monkeypatch):
+    monkeypatch.setattr(team, "_REST", 0.2)
+    awake(pair)
+    time.sleep(0.01)
+    pair.give_back(1)
+    assert pair.lend(True) == 0
+    time.sleep(0.25)
+    assert pair.lend(True) == pair.address
+    pair.give_back(1)
+
+
+def test_a_call_that_fails_gives_it_back(used):
+    set_num_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        team.shared(lambda address: 1 // 0, (), 1.0)
+    assert used[0]
+    assert team.shared(lambda address: address, (), 1.0) == used[0]
+
+
+def test_it_sleeps_and_works_again(used):
+    set_num_threads(2)
+    x = normal(4 * LARGE, np.float32)
+    expected = np.maximum(x, 0)
+    for pause in (0.0, 0.002, 0.02, 0.0011, 0.0009):
+        for _ in range(20):
+            assert_array_equal(kernels.relu(x), expected)
+            time.sleep(pause)
+    assert all(used)
+
+
+# ------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", None])
+def test_a_wrong_number_of_threads(threads):
+    with pytest.raises(ValueError, match="expected a positive integer"):
+        set_num_threads(threads)
+
+
+def test_threads_that_are_no_longer_wanted_end(used):
+    before = threading.active_count()
+    x = np.ones(2 * LARGE, np.float32)
+    for threads in (3, 2, 4, 1):
+        set_num_threads(threads)
+        assert get_num_threads() == threads
+        kernels.relu(x)
+        assert threading.active_count() == before + threads - 1
+
+
+def test_several_python_threads_at_once(used):
+    set_num_threads(2)
+    xs = [normal(LARGE + 1000 * i, np.float32, i) for i in range(4)]
+    wrong = []
+
+    def work(x):
+        for _ in range(100):
+            if not np.array_equal(kernels.relu(x), np.maximum(x, 0)):
+                wrong.append(x.size)
+
+    workers = [threading.Thread(target=work, args=(x,)) for x in xs]
+    for worker in workers:
+        worker.start()
+    set_num_threads(3)
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
+def test_a_forked_process_has_a_team_of_its_own():
+    program = """
+import multiprocessing, threading
+import numpy as np, kernels
+from kernels import team
+team._LONG = 0
+x = np.ones(10**6, np.float32)
+kernels.relu(x[:9])  # is compiled
+kernels.set_num_threads(2)
+assert kernels.relu(x).all() and team._team is not None
+def child():
+    assert team._team is None
+    assert kernels.relu(x).all() and team._team is not None
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(20)
+assert process.exitcode == 0, process.exitcode
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("told", "expected"), [("1", 1), ("64", None)])
+def test_numba_num_threads_bounds_them(told, expected):
+    program = "import kernels; print(kernels.get_num_threads(), kernels.host.cores())"
+    result = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True,
+        env={**os.environ, "NUMBA_NUM_THREADS": told},
+    )  # fmt: skip
+    threads, cores = map(int, result.stdout.split())
+    assert threads == (expected or cores)
