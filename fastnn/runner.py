@@ -121,9 +121,10 @@ class Runner:
         with _LateInterrupt():
             for follower in self._followers:
                 follower.begin()  # all, or none is to wait for the others
-            if time.perf_counter() >= self._look:
+            now = time.perf_counter()
+            if now >= self._look or not all(each.awake for each in self._followers):
                 spread(self._followers)
-                self._look = time.perf_counter() + _SLICE
+                self._look = now + _SLICE
             # In this order: one that sees nothing after it is called goes to sleep for good.
             epoch.announce["float32"](self._barrier, begin, end)
             for follower in self._followers:

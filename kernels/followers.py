@@ -6,6 +6,7 @@ for what is announced (`kernels.epoch.follow`).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ class Follower(threading.Thread):
         self._follow, self._arguments = follow, arguments
         self._surroundings, self._wanted = surroundings or nullcontext(), wanted
         self._called, self._ended = threading.Event(), False
+        self._allowed: set[int] = set()  # cores that it may run on once it is awake
         self.awake = False
         """Whether it looks for what is announced; one that is wanted stays awake."""
 
@@ -43,6 +45,24 @@ class Follower(threading.Thread):
     def call(self) -> None:
         """Have it look for what is announced, if it has gone to sleep."""
         self._called.set()
+
+    def move(self, core: int, allowed: set[int]) -> None:
+        """Have it run on a core, from when it is awake; then on any that is allowed."""
+        self._allowed = allowed
+        os.sched_setaffinity(self._number(), {core})
+        if self.awake:
+            os.sched_setaffinity(self._number(), allowed)
+
+    def core(self) -> int:
+        """Number of the core that it ran on last."""
+        stat = Path(f"/proc/self/task/{self._number()}/stat").read_text()
+        return int(stat.rpartition(")")[2].split()[_PROCESSOR])
+
+    def _number(self) -> int:
+        """What the system knows it by; raises OSError where it has not begun."""
+        if self.native_id is None:
+            raise OSError("the thread has not begun")
+        return self.native_id
 
     def end(self) -> None:
         """Wait until it has ended: at once, if it has been dismissed."""
@@ -61,6 +81,8 @@ class Follower(threading.Thread):
                 if self._ended:
                     return
                 self.awake = True
+                if self._allowed:
+                    self._allowed = _allow(self._allowed)
                 while self.awake:
                     seen = self._follow(*self._arguments, seen)
                     # In this order: who wants it, and finds it awake, must not be left waiting.
@@ -68,28 +90,40 @@ class Follower(threading.Thread):
                     self.awake = self._wanted() and not self._ended
 
 
+def _allow(cores: set[int]) -> set[int]:
+    """Let this thread run on these cores, where the system lets it; nothing more is to be done."""
+    with suppress(OSError):
+        os.sched_setaffinity(0, cores)
+    return set()
+
+
 def spread(others: Sequence[Follower]) -> None:
-    """Put threads beside this one on cores of their own, where they are not; they may move on.
+    """Put threads beside this one on cores of their own, where they are not.
 
     Linux may have threads that began to work together share a core for seconds, while another
-    one is idle.
+    one is idle; and wake a thread on the core of the one that called it, for which it then
+    waits. They may move on afterwards.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    if _this_core is None:
         return
     allowed = os.sched_getaffinity(0)
-    cores = sorted(allowed)
-    numbers = [each.native_id for each in others if each.native_id is not None]
+    if len(others) >= len(allowed):
+        return
     with suppress(OSError, ValueError):  # not every container allows it
-        mine, *theirs = (_core_of(each) for each in (threading.get_native_id(), *numbers))
-        if len({mine, *theirs}) > len(theirs) or len(theirs) >= len(cores):
-            return
+        mine, cores = _this_core(), sorted(allowed)
+        awake = [each.core() for each in others if each.awake]
+        sharing = len({mine, *awake}) <= len(awake)
         first = cores.index(mine)
-        for number, thread in enumerate(numbers, 1):
-            os.sched_setaffinity(thread, {cores[(first + number) % len(cores)]})
-            os.sched_setaffinity(thread, allowed)
+        for number, each in enumerate(others, 1):
+            if sharing or not each.awake:
+                each.move(cores[(first + number) % len(cores)], allowed)
 
 
-def _core_of(thread: int) -> int:
-    """Number of the core that a thread of this process ran on last."""
-    stat = Path(f"/proc/self/task/{thread}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[_PROCESSOR])
+def _find_this_core() -> Callable[[], int] | None:
+    """The system's function that gives the core of the calling thread; None where it has none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
+
+
+_this_core = _find_this_core()

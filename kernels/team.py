@@ -45,7 +45,8 @@ LARGE = 32_768
 LARGE_PRODUCT = 500_000
 """Multiply-adds from which a team pays for a matrix product."""
 
-_LONG = 50  # times as much as that: worth waking threads for, and waiting until they are
+_LONG = 50  # times as much as that: worth waking threads for, which takes some 0.1 ms
+_SHORT, _REPEATED = 1e-3, 3  # seconds, and how often: as in the steps of a hand-written loop
 _LOOK = 0.03  # seconds between two looks at the cores that threads are on
 _LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free
 _REST = 0.05  # seconds without a team then; BLAS keeps its threads awake for half of that
@@ -110,28 +111,31 @@ class Team:
             self._followers.append(Follower(follow, arguments, wanted=self._lock.locked))
         self._look, self._rest = 0.0, 0.0  # when to look at cores again, and when to work
         self._lent, self._ready = 0.0, False  # when it was, and whether all were awake
+        self._asked = 0  # times, each shortly after the one before
 
-    def lend(self, patient: bool) -> int:
+    def lend(self, long: bool) -> int:
         """Address of the team's memory, to be given back, or 0 where it is not to be had.
 
-        That is while another thread has it, and for a while after one of its threads was late;
-        and unless `patient` while some are asleep: they are called, for the next time.
+        That is while another thread has it; for a while after one of its threads was late; and
+        while some are asleep, unless it is for `long` or has been asked for repeatedly within
+        a short time: then they are woken, and the work waits for them.
         """
         now = time.perf_counter()
         if now < self._rest or not self._lock.acquire(blocking=False):
             return 0
-        self._lent, self._ready = now, True
-        for each in self._followers:
-            if not each.awake:
-                each.begin()
-                each.call()
-                self._ready = False
-        if not (self._ready or patient):
+        self._asked = self._asked + 1 if now - self._lent < _SHORT else 1
+        self._lent, self._ready = now, all(each.awake for each in self._followers)
+        if not (self._ready or long or self._asked >= _REPEATED):
             self._lock.release()
             return 0
-        if now >= self._look:
+        if not self._ready or now >= self._look:
+            for each in self._followers:
+                each.begin()
             spread(self._followers)
             self._look = now + _LOOK
+        if not self._ready:
+            for each in self._followers:
+                each.call()
         return self.address
 
     def give_back(self, work: float) -> None:

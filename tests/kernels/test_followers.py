@@ -85,37 +85,72 @@ def test_what_surrounds_it_is_entered_in_its_thread():
     assert entered == [follower, follower]
 
 
-class Resting(Follower):
-    """A follower that was begun, with another number for the system where one is given."""
+# ---------------------------------------------------------------------------- cores
 
-    def __init__(self, number=None):
-        self.work = Work()
-        super().__init__(self.work, ["mine"])
-        self.begin()
-        self._number = number
-
-    @property
-    def native_id(self):
-        return self._number or super().native_id
+SEVERAL_CORES = pytest.mark.skipif(
+    len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core"
+)
 
 
-@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: ())(0)) < 2, reason="one core")
-def test_threads_that_share_a_core_are_spread_and_may_then_run_anywhere():
-    allowed, other, stranger = os.sched_getaffinity(0), Resting(), Resting(10**9)
+@pytest.fixture
+def follower():
+    made = Follower(Work(0.05), ["mine"])
+    made.begin()
+    yield made
+    made.end()
+
+
+@SEVERAL_CORES
+def test_one_that_is_asleep_will_wake_on_another_core_and_may_then_run_anywhere(follower):
+    allowed = os.sched_getaffinity(0)
+    here = followers._this_core()
+    os.sched_setaffinity(0, {here})  # stay where we are
     try:
-        mine = followers._core_of(threading.get_native_id())
-        os.sched_setaffinity(threading.get_native_id(), {mine})  # stay where we are
-        os.sched_setaffinity(other.native_id, {mine})
-        other.call()
-        other.work.wait()  # it has run there
-        os.sched_setaffinity(threading.get_native_id(), allowed)
-        spread([other])
-        assert os.sched_getaffinity(other.native_id) == allowed
-        spread([other] * len(allowed))  # there are not so many cores
-        assert os.sched_getaffinity(other.native_id) == allowed
-        spread([stranger])  # no such thread
-        spread([Follower(Work(), ["mine"])])  # one that was not begun
+        follower.move(here, {here})
+        os.sched_setaffinity(0, allowed)
+        spread([follower])
+        (core,) = os.sched_getaffinity(follower.native_id)
+        assert core in allowed
+        follower.call()
+        follower._follow.wait()
+        assert os.sched_getaffinity(follower.native_id) == allowed
     finally:
-        other.end()
-        stranger.end()
-    assert os.sched_getaffinity(0) == allowed
+        os.sched_setaffinity(0, allowed)
+
+
+@SEVERAL_CORES
+def test_those_that_are_awake_on_one_core_are_spread_and_may_run_anywhere(follower):
+    allowed = os.sched_getaffinity(0)
+    here = followers._this_core()
+    try:
+        os.sched_setaffinity(follower.native_id, {here})
+        follower.call()
+        follower._follow.wait()
+        assert follower.awake
+        assert follower.core() == here
+        os.sched_setaffinity(0, {here})
+        os.sched_setaffinity(0, allowed)
+        spread([follower])
+        if followers._this_core() == here:
+            assert os.sched_getaffinity(follower.native_id) == allowed
+        assert os.sched_getaffinity(0) == allowed
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@SEVERAL_CORES
+def test_where_there_are_more_threads_than_cores_nothing_is_moved(follower):
+    cores = os.sched_getaffinity(0)
+    spread([follower] * len(cores))
+    assert os.sched_getaffinity(follower.native_id) == cores
+
+
+def test_one_that_has_not_begun_is_not_moved():
+    spread([Follower(Work(), ["mine"])])
+
+
+def test_a_system_without_such_calls(follower, monkeypatch):
+    monkeypatch.setattr(followers, "_this_core", None)
+    spread([follower])
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    assert followers._find_this_core() is None

@@ -24,7 +24,7 @@ def used(monkeypatch):
     """Have teams wait for their threads, and list what they were lent for: addresses, or 0."""
     lent = []
 
-    def lend(self, patient):
+    def lend(self, long):
         lent.append(Team.lend(self, True))
         return lent[-1]
 
@@ -157,24 +157,19 @@ def pair():
     made.end()
 
 
-def awake(team):
-    """Lend a team until its threads are awake; give its address."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        address = team.lend(False)
-        if address:
-            return address
-        time.sleep(0.0001)
-    raise TimeoutError
-
-
-def test_one_that_is_asleep_is_called_for_the_next_time(pair):
-    assert pair.lend(False) == 0
-    assert awake(pair) == pair.address
+def test_it_is_lent_when_asked_for_repeatedly(pair, monkeypatch):
+    monkeypatch.setattr(team, "_SHORT", 10.0)
+    assert [pair.lend(False) for _ in range(3)] == [0, 0, pair.address]
     pair.give_back(1)
 
 
-def test_who_has_the_time_waits_for_it(pair):
+def test_it_is_not_woken_for_what_is_rare(pair, monkeypatch):
+    monkeypatch.setattr(team, "_SHORT", 0.0)
+    assert [pair.lend(False) for _ in range(9)] == [0] * 9
+    assert not any(each.awake for each in pair._followers)
+
+
+def test_work_that_is_long_wakes_it(pair):
     assert pair.lend(True) == pair.address
     pair.give_back(100)
 
@@ -189,7 +184,8 @@ def test_one_that_is_taken_is_not_lent_again(pair):
 
 def test_one_whose_thread_was_late_rests(pair, monkeypatch):
     monkeypatch.setattr(team, "_REST", 0.2)
-    awake(pair)
+    pair.lend(True)
+    pair._ready = True  # as if its threads had been awake
     time.sleep(0.01)
     pair.give_back(1)
     assert pair.lend(True) == 0
