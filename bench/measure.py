@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from bench.peers import PEERS
+
 # Seconds between turns, in which the threads of the last one come to rest: as long as it lasted,
-# within these bounds. Those of OpenBLAS keep a core busy for 2^26 cycles after their last product.
+# within these bounds, and as long as they are known to stay awake.
 _REST = 0.002, 0.04
 _TRIALS = 7
 _ALL_COUNTS = 8  # thread counts tried one by one; beyond, only powers of two
@@ -133,7 +135,8 @@ def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
         for name in order:
             started = time.perf_counter()
             seconds[name].append(sides[name].time(pace.seconds))
-            time.sleep(min(max(time.perf_counter() - started, _REST[0]), _REST[1]))
+            rest = min(max(time.perf_counter() - started, _REST[0]), _REST[1])
+            time.sleep(max(rest, PEERS[name].lingers if name in PEERS else 0.0))
 
     def one_round() -> None:
         turns()

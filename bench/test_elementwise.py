@@ -28,7 +28,7 @@ def test_elementwise(function, size, benchmark, prepare, prepare_peers, pace, re
     given = {"function": function, "size": size}
     ours = prepare("fastnn", "elementwise", threads=Threads.OWN_CHOICE, **given)
     theirs = prepare_peers("elementwise", LIBRARIES, threads=Threads.BEST, **given)
-    copy = prepare("fastnn", "copy", threads=1, size=size)
+    copy = prepare("fastnn", "copy", threads=Threads.OWN_CHOICE, size=size)
     sides = {"fastnn": ours} | theirs
     rounds = in_turns(benchmark, sides | {"copy": copy}, pace)
 

@@ -29,7 +29,7 @@ from kernels.simd import (
     width,
 )
 from kernels.state import THREAD, THREADS, cell, instruction
-from kernels.team import ALONE, ASK, LARGE, PAYS, address_of, operands, shared, together
+from kernels.team import ALONE, LARGE, address_of, operands, shared, together
 from kernels.threads import share
 
 IDENTITY, RELU, TANH, SIGMOID, EXP = range(5)
@@ -234,50 +234,54 @@ def _share_of(elements, state):
     return begin * _SPAN, min(end * _SPAN, elements)
 
 
-@entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A"), _INTEGER), _INTEGER)
+@entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A"), _INTEGER), types.boolean)
 def _activate(code, x, y, team):
     """y = f(x) if the arrays fit each other, and whether they do; see `kernels.team`."""
     if not _fits(x, y):
-        return 0
-    if team == ASK and x.size >= LARGE:
-        return PAYS
+        return False
     source, target, head = data(x), data(y), _to_line(y)
     rest = x.size - head
     activate(code, 1, head, source, head, target, head)
     source, target = advance(source, head), advance(target, head)
-    if team <= ASK:
+    if team == ALONE:
         activate(code, 1, rest, source, rest, target, rest)
     else:
         at = operands(team)
         at[0], at[1], at[2], at[3] = code, rest, location(source), location(target)
         together(team, address_of(_activate_share, target), target)
-    return 1
+    return True
 
 
 @entry(
     lambda real: (_INTEGER,) + (const(real, 1, "A"),) * 2 + (array(real, 1, "A"), _INTEGER),
-    _INTEGER,
+    types.boolean,
 )
 def _activate_gradient(code, y, g, out, team):
     """out = g f'(.) if the arrays fit each other, and whether they do; see `kernels.team`."""
     if not (_fits(y, out) and _fits(g, out)):
-        return 0
-    if team == ASK and y.size >= LARGE:
-        return PAYS
+        return False
     n, outputs, gradients, result = y.size, data(y), data(g), data(out)
-    if team <= ASK:
+    if team == ALONE:
         activate_gradient(code, 1, n, outputs, n, gradients, n, result, n)
     else:
         at = operands(team)
         at[0], at[1] = code, n
         at[2], at[3], at[4] = location(outputs), location(gradients), location(result)
         together(team, address_of(_activate_gradient_share, result), result)
-    return 1
+    return True
 
 
 def _contiguous(name: str, value) -> np.ndarray:
     """A value as a floating array in C order; itself where it is one."""
     return np.asarray(floating(name, value), order="C")
+
+
+def _share(compiled, code: int, *arrays: np.ndarray) -> bool:
+    """Call a compiled function, with a team where there are many elements."""
+    size = arrays[0].size
+    if size < LARGE:
+        return compiled(code, *arrays, ALONE)
+    return shared(compiled, (code, *arrays), size / LARGE)
 
 
 def apply(code: int, x, out=None) -> np.ndarray:
@@ -293,17 +297,16 @@ def apply(code: int, x, out=None) -> np.ndarray:
         y = np.empty_like(x) if out is None else out
         try:
             if y.dtype != x.dtype:  # numba does not tell byte orders apart
-                done = 0
+                done = False
             elif x.ndim == 1:
-                done = compiled(code, x, y, ASK)
+                small = x.size < LARGE  # the shortest way, for what is
+                done = compiled(code, x, y, ALONE) if small else _share(compiled, code, x, y)
             elif y.flags.c_contiguous and y.shape == x.shape:
-                done = compiled(code, x.ravel(), y.ravel(), ASK)
+                done = _share(compiled, code, x.ravel(), y.ravel())
             else:
-                done = 0
-            if done == PAYS:
-                done = shared(compiled, (code, x.ravel(), y.ravel()), x.size / LARGE)
+                done = False
         except (TypeError, AttributeError):
-            done = 0
+            done = False
         if done:
             return y
     return _apply_to_any(code, x, out)
@@ -333,18 +336,16 @@ def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
         result = np.empty_like(gradient) if out is None else out
         try:
             if not output_.dtype == gradient.dtype == result.dtype:
-                done = 0
+                done = False
             elif gradient.ndim == 1:
-                done = compiled(code, output_, gradient, result, ASK)
+                done = _share(compiled, code, output_, gradient, result)
             elif result.flags.c_contiguous and result.shape == gradient.shape == output_.shape:
-                done = compiled(code, output_.ravel(), gradient.ravel(), result.ravel(), ASK)
+                lines = output_.ravel(), gradient.ravel(), result.ravel()
+                done = _share(compiled, code, *lines)
             else:
-                done = 0
-            if done == PAYS:
-                arguments = code, output_.ravel(), gradient.ravel(), result.ravel()
-                done = shared(compiled, arguments, gradient.size / LARGE)
+                done = False
         except (TypeError, AttributeError):
-            done = 0
+            done = False
         if done:
             return result
     return _apply_gradient_to_any(code, output_, gradient, out)

@@ -49,7 +49,7 @@ _LONG = 50  # times as much as that: worth waking threads for, which takes some 
 _SHORT, _REPEATED = 1e-3, 3  # seconds, and how often: as in the steps of a hand-written loop
 _LOOK = 0.03  # seconds between two looks at the cores that threads are on
 _LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free
-_REST = 0.05  # seconds without a team then; BLAS keeps its threads awake for half of that
+_REST = 0.1  # seconds without a team then: as long as OpenBLAS keeps its threads awake
 
 
 # --------------------------------------------------------------------- in compiled code
@@ -121,10 +121,13 @@ class Team:
         a short time: then they are woken, and the work waits for them.
         """
         now = time.perf_counter()
-        if now < self._rest or not self._lock.acquire(blocking=False):
+        if now < self._rest or not self._lock.acquire(False):
             return 0
         self._asked = self._asked + 1 if now - self._lent < _SHORT else 1
-        self._lent, self._ready = now, all(each.awake for each in self._followers)
+        self._lent, self._ready = now, True
+        for each in self._followers:
+            if not each.awake:
+                self._ready = False
         if not (self._ready or long or self._asked >= _REPEATED):
             self._lock.release()
             return 0

@@ -30,7 +30,7 @@ from kernels.simd import (
     zeros,
 )
 from kernels.state import THREAD, THREADS, cell, doubles_at, instruction
-from kernels.team import ALONE, ASK, LARGE, address_of, operands, shared, together
+from kernels.team import ALONE, LARGE, address_of, operands, shared, together
 from kernels.threads import share
 
 SGD, ADAM = 0, 1
@@ -239,7 +239,7 @@ def _update_share(at, state, scratch):
 )
 def _update_flat(rule, step, settings, p, g, first, second, team):
     n, parameters = p.size, data(p)
-    if team <= ASK:
+    if team == ALONE:
         update(
             rule, step, data(settings), 1, n, parameters, n, data(g), n, data(first), data(second)
         )

@@ -44,6 +44,8 @@ class Peer:
     package: str
     threads_variable: str | None = None
     """Variable of the environment read at the start, for a library that never looks again."""
+    lingers: float = 0.0
+    """Seconds for which its threads keep their cores busy after the work is done."""
 
     def missing(self) -> str | None:
         """Say what it needs and this machine has not; None when nothing is missing."""
@@ -59,12 +61,14 @@ def _cpp_compiler() -> str | None:
     return next(filter(None, map(shutil.which, (os.environ.get("CXX") or "g++", "clang++"))), None)
 
 
+_OPENBLAS = 0.12  # its threads wait awake for 2^28 ticks of the clock
+
 PEERS = {
     "fastnn": Peer("fastnn", "fastnn"),
     "torch": Peer("PyTorch", "torch"),
     "compile": Peer("torch.compile", "torch"),
     "jax": Peer("JAX", "jax", "NPROC"),
-    "sklearn": Peer("scikit-learn", "sklearn"),
-    "numpy": Peer("NumPy", "numpy"),
+    "sklearn": Peer("scikit-learn", "sklearn", lingers=_OPENBLAS),
+    "numpy": Peer("NumPy", "numpy", lingers=_OPENBLAS),
 }
 """All libraries, by the names that files, tests and `--peers` use."""
