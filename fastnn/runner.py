@@ -7,8 +7,6 @@ the next slice, which must not be longer than a small network's epoch.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -18,7 +16,7 @@ import numpy as np
 from fastnn.program import Program
 from fastnn.settings import MOST_THREADS
 from kernels import epoch, host, linear, subnormals, threads
-from kernels.followers import Follower, spread
+from kernels.followers import Followers
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
@@ -64,9 +62,8 @@ class Runner:
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
-        follow = epoch.follow[program.dtype]
-        self._followers = [Follower(follow, each, subnormals.Flushed()) for each in others]
-        self._pace, self._look = 1, 0.0  # batches a slice, and when to look at the threads' cores
+        self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed())
+        self._pace = 1  # batches a slice
 
     def __enter__(self) -> Runner:
         return self
@@ -78,8 +75,7 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         self._barrier[threads.POSTED] = threads.DISMISSED
-        for follower in self._followers:
-            follower.end()
+        self._followers.end()
 
     @property
     def ticks(self) -> int:
@@ -118,17 +114,8 @@ class Runner:
         """Run batches `begin` to `end` on all threads; give how many were finished."""
         if not self._followers:
             return self._run(begin, end)
-        with _LateInterrupt():
-            for follower in self._followers:
-                follower.begin()  # all, or none is to wait for the others
-            now = time.perf_counter()
-            if now >= self._look or not all(each.awake for each in self._followers):
-                spread(self._followers)
-                self._look = now + _SLICE
-            # In this order: one that sees nothing after it is called goes to sleep for good.
-            epoch.announce["float32"](self._barrier, begin, end)
-            for follower in self._followers:
-                follower.call()
+        with self._followers.wanted:
+            self._followers.gather()
             return self._run(begin, end)
 
     def _run(self, begin: int, end: int) -> int:
@@ -140,30 +127,3 @@ class Runner:
         """Go back to having done so many steps, and clear the sign to stop."""
         for state in self._states:
             state[TICK], state[HALT] = ticks, 0
-
-
-class _LateInterrupt:
-    """Has Ctrl-C wait until the block is left.
-
-    Threads meet at barriers: were this one interrupted before it joins the others, they
-    would wait for it for ever, in memory that is freed.
-    """
-
-    def __enter__(self) -> None:
-        self._pressed: tuple[Any, ...] | None = None
-        self._usual: Any = None
-        # Python handles signals in its main thread: no other one is interrupted.
-        if threading.current_thread() is threading.main_thread():
-            usual = signal.getsignal(signal.SIGINT)
-            if callable(usual):
-                signal.signal(signal.SIGINT, self._note)
-                self._usual = usual
-
-    def _note(self, *signal_and_frame) -> None:
-        self._pressed = signal_and_frame
-
-    def __exit__(self, *error) -> None:
-        if self._usual is not None:
-            signal.signal(signal.SIGINT, self._usual)
-            if self._pressed is not None:
-                self._usual(*self._pressed)

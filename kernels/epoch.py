@@ -68,21 +68,17 @@ def run(program, state, scratch, barrier, samples, batch, begin, end):
     """Run a program on batches `begin` to `end` of a data set; give how many were finished.
 
     `state` and `scratch` are this thread's; `program` and `barrier` are those of all
-    threads, which call this, or are in `follow`. The last batch of `samples` may be a smaller
-    one. When the loss of a batch is not finite, nothing of that batch is learned.
+    threads: the others are in `follow`, or come there. The last batch of `samples` may be a
+    smaller one. When the loss of a batch is not finite, nothing of that batch is learned.
     """
+    if state[THREADS] > 1:
+        post(data(barrier), begin, end)
     return _batches(program, state, scratch, barrier, samples, batch, begin, end)
-
-
-@entry(lambda real: (array(types.int64, 1), types.int64, types.int64))
-def announce(barrier, begin, end):
-    """Have threads that are in `follow`, or come there, run batches `begin` to `end`."""
-    post(data(barrier), begin, end)
 
 
 @entry(lambda real: _arguments(real, 3), types.int64)
 def follow(program, state, scratch, barrier, samples, batch, seen):
-    """Run what is announced, after the first `seen` times, until nothing is any more.
+    """Run what the first thread runs, after the first `seen` times, until that is nothing more.
 
     Gives how many times that was. Returns about a millisecond after the last, or when
     `threads.DISMISSED` is written to the barrier.

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+_LOOK = 0.03  # seconds between two looks at the cores that threads are on
 _PROCESSOR = 36  # place of the core in Linux's status of a thread, after its name
 
 
@@ -117,6 +119,49 @@ def spread(others: Sequence[Follower]) -> None:
         for number, each in enumerate(others, 1):
             if sharing or not each.awake:
                 each.move(cores[(first + number) % len(cores)], allowed)
+
+
+class Followers:
+    """Threads that follow one, which holds `wanted` while it needs them awake.
+
+    Of each there are the arguments that it follows with.
+    """
+
+    def __init__(
+        self, follow: Callable[..., int], arguments: Sequence[Sequence[Any]],
+        surroundings: AbstractContextManager | None = None,
+    ):  # fmt: skip
+        self.wanted = threading.Lock()
+        self._each = [Follower(follow, its, surroundings, self.wanted.locked) for its in arguments]
+        self._look = 0.0  # when to look again at the cores that they are on
+
+    def __len__(self) -> int:
+        return len(self._each)
+
+    def awake(self) -> bool:
+        """Whether all are; as long as they are wanted, they stay it."""
+        for each in self._each:
+            if not each.awake:
+                return False
+        return True
+
+    def gather(self) -> None:
+        """Have all awake, soon, and on cores of their own. Raises what starting one raises."""
+        awake, now = self.awake(), time.perf_counter()
+        if awake and now < self._look:
+            return
+        for each in self._each:
+            each.begin()
+        spread(self._each)
+        self._look = now + _LOOK
+        if not awake:
+            for each in self._each:
+                each.call()
+
+    def end(self) -> None:
+        """Wait until all have ended: at once, if they have been dismissed."""
+        for each in self._each:
+            each.end()
 
 
 def _find_this_core() -> Callable[[], int] | None:

@@ -166,7 +166,7 @@ def linear_update(
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
     else:
-        _updateparts(
+        _update_blocks(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
@@ -186,7 +186,7 @@ def linear_update(
 
 
 @inline
-def _updateparts(
+def _update_blocks(
     rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip

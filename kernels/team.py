@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from kernels import epoch, host
 from kernels.epoch import COLUMNS, FUNCTION, OPERANDS, call
-from kernels.followers import Follower, spread
+from kernels.followers import Followers
 from kernels.jit import inline
 from kernels.memory import address, aligned_zeros
 from kernels.simd import advance, pointer_to
@@ -31,7 +31,7 @@ from kernels.threads import BARRIER, DISMISSED, POSTED, post, wait
 # Places in the team's memory, on cache lines of their own, and its length.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
 _MEMORY = _TABLE + COLUMNS
-_SCRATCH = 1 << 20  # bytes for each of the other threads
+_SCRATCH = 1 << 18  # float32 for each of the other threads
 
 ASK, ALONE = 0, -1
 """Instead of a team's address: to do nothing where a team pays, or to do without one."""
@@ -47,7 +47,6 @@ LARGE_PRODUCT = 500_000
 
 _LONG = 50  # times as much as that: worth waking threads for, which takes some 0.1 ms
 _SHORT, _REPEATED = 1e-3, 3  # seconds, and how often: as in the steps of a hand-written loop
-_LOOK = 0.03  # seconds between two looks at the cores that threads are on
 _LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free
 _REST = 0.1  # seconds without a team then: as long as OpenBLAS keeps its threads awake
 
@@ -93,7 +92,6 @@ class Team:
 
     def __init__(self, threads: int):
         self._memory = aligned_zeros(_MEMORY, np.int64)
-        self._lock = threading.Lock()
         self.address = address(self._memory)
         self.threads = threads
         barrier = self._memory[:BARRIER]
@@ -102,14 +100,13 @@ class Team:
             epoch.follow["float32"],
             self._memory[_TABLE:].reshape(1, COLUMNS),
         )
-        self._followers = []
+        others = []
         for number in range(1, threads):
             state = aligned_zeros(2 * STATE, np.int64)
             state[THREAD], state[THREADS] = number, threads
-            scratch = aligned_zeros(_SCRATCH // 4, np.float32)
-            arguments = table, state, scratch, barrier, 1, 1
-            self._followers.append(Follower(follow, arguments, wanted=self._lock.locked))
-        self._look, self._rest = 0.0, 0.0  # when to look at cores again, and when to work
+            others.append((table, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
+        self._followers = Followers(follow, others)
+        self._rest = 0.0  # until when it is not lent
         self._lent, self._ready = 0.0, False  # when it was, and whether all were awake
         self._asked = 0  # times, each shortly after the one before
 
@@ -121,24 +118,14 @@ class Team:
         a short time: then they are woken, and the work waits for them.
         """
         now = time.perf_counter()
-        if now < self._rest or not self._lock.acquire(False):
+        if now < self._rest or not self._followers.wanted.acquire(False):
             return 0
         self._asked = self._asked + 1 if now - self._lent < _SHORT else 1
-        self._lent, self._ready = now, True
-        for each in self._followers:
-            if not each.awake:
-                self._ready = False
+        self._lent, self._ready = now, self._followers.awake()
         if not (self._ready or long or self._asked >= _REPEATED):
-            self._lock.release()
+            self._followers.wanted.release()
             return 0
-        if not self._ready or now >= self._look:
-            for each in self._followers:
-                each.begin()
-            spread(self._followers)
-            self._look = now + _LOOK
-        if not self._ready:
-            for each in self._followers:
-                each.call()
+        self._followers.gather()
         return self.address
 
     def give_back(self, work: float) -> None:
@@ -146,14 +133,13 @@ class Team:
         now = time.perf_counter()
         if self._ready and now - self._lent > _LATE + work * _LATE_WORK:
             self._rest = now + _REST
-        self._lock.release()
+        self._followers.wanted.release()
 
     def end(self) -> None:
         """Wait until no thread has it, and let its threads end."""
-        with self._lock:
+        with self._followers.wanted:
             self._memory[POSTED] = DISMISSED
-            for each in self._followers:
-                each.end()
+            self._followers.end()
 
 
 _team: Team | None = None

@@ -164,7 +164,7 @@ def test_an_epoch_in_slices_is_the_same(threads):
     assert_array_equal(sliced.totals, whole.totals)
 
 
-def test_a_thread_follows_what_is_announced():
+def test_a_thread_follows_the_first():
     alone, pair = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 2)
     dtype, arguments = np.dtype(np.float32), (pair.samples, BATCH)
     seen = []
@@ -177,7 +177,6 @@ def test_a_thread_follows_what_is_announced():
     follower = threading.Thread(target=follow)
     follower.start()
     for begin, end in ((0, 1), (1, 8), (8, 20)):
-        epoch.announce[dtype](pair.barrier, begin, end)
         mine = pair.states[0], pair.scratch[0], pair.barrier, *arguments
         assert epoch.run[dtype](pair.table, *mine, begin, end) == end - begin
     pair.barrier[POSTED] = DISMISSED

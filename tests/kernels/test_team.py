@@ -166,7 +166,7 @@ def test_it_is_lent_when_asked_for_repeatedly(pair, monkeypatch):
 def test_it_is_not_woken_for_what_is_rare(pair, monkeypatch):
     monkeypatch.setattr(team, "_SHORT", 0.0)
     assert [pair.lend(False) for _ in range(9)] == [0] * 9
-    assert not any(each.awake for each in pair._followers)
+    assert not pair._followers.awake()
 
 
 def test_work_that_is_long_wakes_it(pair):
