@@ -206,6 +206,7 @@ def train(
         data = read_settled(settings)
         run = Run(settings, data)
         print_summary(data)
+        del data  # not to be held while pictures are drawn
         _print_plan(run)
         _announce_compilation(settings.dtype)
         _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)

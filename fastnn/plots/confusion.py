@@ -67,7 +67,10 @@ def _shade(axes: Axes, shares: np.ndarray) -> None:
     from matplotlib.colors import PowerNorm
 
     # By the square root of the share, so that a confusion of one in a hundred can be seen.
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    # Squares: an image would first be made as large as the picture, in several copies.
+    edges = np.arange(len(shares) + 1) - 0.5
+    image = axes.pcolormesh(edges, edges, shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    axes.set(aspect="equal", ylim=edges[[-1, 0]])
     ticks = [0, 0.01, 0.05, 0.2, 0.5, 1]
     bar = axes.figure.colorbar(image, ax=axes, ticks=ticks, format="{x:.0%}", aspect=30, pad=0.03)
     bar.set_label("share of the true class")

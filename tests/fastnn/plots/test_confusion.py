@@ -8,7 +8,7 @@ from fastnn.plots.confusion import _confusion_counts
 
 
 def shares(figure):
-    return np.asarray(figure.axes[0].images[0].get_array())
+    return np.asarray(figure.axes[0].collections[0].get_array())
 
 
 def cells(figure, k):
@@ -60,7 +60,7 @@ def test_counts_stand_out_from_their_cells_at_every_shade():
     for right in range(1, 100):
         y_pred = np.arange(100) >= right
         figure = plots.confusion(np.zeros(100, int), y_pred.astype(int), ["a", "b"])
-        image = figure.axes[0].images[0]
+        image = figure.axes[0].collections[0]
         for text in figure.axes[0].texts[:2]:
             share = int(text.get_text()) / 100
             behind = luminance(np.array(image.cmap(image.norm(share))[:3]))
