@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from kernels import host, vectormath
+from kernels import host, rowwise, vectormath
 from kernels.arrays import (
     class_indices,
     floating,
@@ -273,22 +273,10 @@ def cross_entropy_probability_rows(
 # ------------------------------------------------------------------ for use from Python
 
 
-@entry(lambda real: (const(real, 2), array(real, 2)))
-def _softmax(x, y):
-    softmax_rows(x.shape[0], x.shape[1], data(x), x.shape[1], data(y), x.shape[1])
-
-
-@entry(lambda real: (const(real, 2), array(real, 2)))
-def _log_softmax(x, y):
-    log_softmax_rows(x.shape[0], x.shape[1], data(x), x.shape[1], data(y), x.shape[1])
-
-
-@entry(lambda real: (const(real, 2), const(real, 2), array(real, 2)))
-def _softmax_gradient(y, g, out):
-    columns = y.shape[1]
-    softmax_gradient_rows(
-        y.shape[0], columns, data(y), columns, data(g), columns, data(out), columns
-    )
+_softmax = rowwise.of_one("softmax", softmax_rows)
+_log_softmax = rowwise.of_one("log_softmax", log_softmax_rows)
+_softmax_gradient = rowwise.of_two("softmax_gradient", softmax_gradient_rows)
+_log_softmax_gradient = rowwise.of_two("log_softmax_gradient", log_softmax_gradient_rows)
 
 
 @entry(
@@ -319,14 +307,6 @@ def _cross_entropy_probability(x, t, factors, smoothing, weights, scale, g, loss
     )  # fmt: skip
 
 
-@entry(lambda real: (const(real, 2), const(real, 2), array(real, 2)))
-def _log_softmax_gradient(y, g, out):
-    columns = y.shape[1]
-    log_softmax_gradient_rows(
-        y.shape[0], columns, data(y), columns, data(g), columns, data(out), columns
-    )
-
-
 def _rowwise(kernel, x, out):
     given = floating("x", x)
     if given.ndim == 0 or given.shape[-1] == 0:
@@ -334,10 +314,10 @@ def _rowwise(kernel, x, out):
     result = output("out", out, given.shape, given.dtype)
     rows = np.ascontiguousarray(given).reshape(-1, given.shape[-1])
     if result.flags.carray and (result is x or not _collide(result, rows)):
-        kernel[rows.dtype](rows, result.reshape(rows.shape))
+        kernel(rows, result.reshape(rows.shape))
     else:
         written = np.empty_like(rows)
-        kernel[rows.dtype](rows, written)
+        kernel(rows, written)
         result[...] = written.reshape(result.shape)
     return result
 
@@ -379,7 +359,7 @@ def _gradient(kernel, output_, gradient, out) -> np.ndarray:
     same_shape("gradient", g, "output", y)
     result = output("out", out, y.shape, y.dtype)
     written = result if result.flags.carray and not _collide(result, y, g) else np.empty_like(y)
-    kernel[y.dtype](y, g, written)
+    kernel(y, g, written)
     if written is not result:
         result[...] = written
     return result

@@ -80,6 +80,16 @@ def test_gradients_of_activations(used, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("shape", [(5000, 10), (3, LARGE), (1, LARGE), (700, 131)])
+def test_functions_of_rows(used, shape, name, dtype):
+    x, g = normal(shape, dtype), normal(shape, dtype, 1)
+    check(used, lambda: getattr(kernels, name)(x))
+    used.clear()
+    check(used, lambda: getattr(kernels, f"{name}_gradient")(x, g))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_products(dtype, data):
