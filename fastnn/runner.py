@@ -62,7 +62,7 @@ class Runner:
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
-        self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed())
+        self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
         self._pace = 1  # batches a slice
 
     def __enter__(self) -> Runner:
@@ -115,7 +115,7 @@ class Runner:
         if not self._followers:
             return self._run(begin, end)
         with self._followers.wanted:
-            self._followers.gather()
+            self._followers.gather(time.perf_counter())
             return self._run(begin, end)
 
     def _run(self, begin: int, end: int) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -23,17 +22,17 @@ class Follower(threading.Thread):
     """A thread that runs what the first one runs.
 
     `follow` is `kernels.epoch.follow` of some dtype, with its arguments but the last one.
-    It runs within `surroundings`, and does not go to sleep while it is `wanted`.
+    It runs within what `surroundings` gives, and does not go to sleep while it is `wanted`.
     """
 
     def __init__(
         self, follow: Callable[..., int], arguments: Sequence[Any],
-        surroundings: AbstractContextManager | None = None,
+        surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
         wanted: Callable[[], bool] = lambda: False,
     ):  # fmt: skip
         super().__init__(daemon=True)
         self._follow, self._arguments = follow, arguments
-        self._surroundings, self._wanted = surroundings or nullcontext(), wanted
+        self._surroundings, self._wanted = surroundings, wanted
         self._called, self._ended = threading.Event(), False
         self._allowed: set[int] = set()  # cores that it may run on once it is awake
         self.awake = False
@@ -76,7 +75,7 @@ class Follower(threading.Thread):
     def run(self) -> None:
         """Follow whenever called, until the end."""
         seen = 0
-        with self._surroundings:
+        with self._surroundings():
             while True:
                 self._called.wait()
                 self._called.clear()
@@ -129,7 +128,7 @@ class Followers:
 
     def __init__(
         self, follow: Callable[..., int], arguments: Sequence[Sequence[Any]],
-        surroundings: AbstractContextManager | None = None,
+        surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
     ):  # fmt: skip
         self.wanted = threading.Lock()
         self._each = [Follower(follow, its, surroundings, self.wanted.locked) for its in arguments]
@@ -145,11 +144,14 @@ class Followers:
                 return False
         return True
 
-    def gather(self) -> None:
-        """Have all awake, soon, and on cores of their own. Raises what starting one raises."""
-        awake, now = self.awake(), time.perf_counter()
+    def gather(self, now: float) -> bool:
+        """Have all awake, soon, and on cores of their own; give whether they were awake.
+
+        `now` is the clock's time. Raises what starting a thread raises.
+        """
+        awake = self.awake()
         if awake and now < self._look:
-            return
+            return True
         for each in self._each:
             each.begin()
         spread(self._each)
@@ -157,6 +159,7 @@ class Followers:
         if not awake:
             for each in self._each:
                 each.call()
+        return awake
 
     def end(self) -> None:
         """Wait until all have ended: at once, if they have been dismissed."""

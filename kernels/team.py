@@ -92,52 +92,53 @@ class Team:
 
     def __init__(self, threads: int):
         self._memory = aligned_zeros(_MEMORY, np.int64)
-        self.address = address(self._memory)
-        self.threads = threads
-        barrier = self._memory[:BARRIER]
+        self._address = address(self._memory)
         self._memory[_STATE + THREADS] = threads
-        follow, table = (
-            epoch.follow["float32"],
-            self._memory[_TABLE:].reshape(1, COLUMNS),
-        )
+        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(1, COLUMNS)
         others = []
         for number in range(1, threads):
-            state = aligned_zeros(2 * STATE, np.int64)
+            state = aligned_zeros(STATE, np.int64)
             state[THREAD], state[THREADS] = number, threads
             others.append((table, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
-        self._followers = Followers(follow, others)
-        self._rest = 0.0  # until when it is not lent
-        self._lent, self._ready = 0.0, False  # when it was, and whether all were awake
-        self._asked = 0  # times, each shortly after the one before
+        self._followers = Followers(epoch.follow["float32"], others)
+        self._rest = 0.0  # until when it is not to be had
+        self._asked, self._last = 0, 0.0  # times, each shortly after the one before; and when
+        self._ended = False
 
-    def lend(self, long: bool) -> int:
-        """Address of the team's memory, to be given back, or 0 where it is not to be had.
+    def pays(self, long: bool) -> bool:
+        """Whether to have it do some work, which may be a `long` one.
 
-        That is while another thread has it; for a while after one of its threads was late; and
-        while some are asleep, unless it is for `long` or has been asked for repeatedly within
-        a short time: then they are woken, and the work waits for them.
+        Not while it does another one's; for a while after one of its threads was late; and while
+        some are asleep, unless this is long, or asked repeatedly within a short time: then they
+        are worth waking.
         """
         now = time.perf_counter()
-        if now < self._rest or not self._followers.wanted.acquire(False):
-            return 0
-        self._asked = self._asked + 1 if now - self._lent < _SHORT else 1
-        self._lent, self._ready = now, self._followers.awake()
-        if not (self._ready or long or self._asked >= _REPEATED):
-            self._followers.wanted.release()
-            return 0
-        self._followers.gather()
-        return self.address
+        if now < self._rest or self._followers.wanted.locked():
+            return False
+        self._asked = self._asked + 1 if now - self._last < _SHORT else 1
+        self._last = now
+        return long or self._asked >= _REPEATED or self._followers.awake()
 
-    def give_back(self, work: float) -> None:
-        """Let another thread have it, when so much work has been done."""
-        now = time.perf_counter()
-        if self._ready and now - self._lent > _LATE + work * _LATE_WORK:
-            self._rest = now + _REST
-        self._followers.wanted.release()
+    def run(self, compiled: Callable, arguments: tuple, work: float):
+        """Call a compiled function with these arguments and the team's address.
+
+        `work` says how many times it is what a team just pays for.
+        """
+        with self._followers.wanted:
+            if self._ended:
+                return compiled(*arguments, ALONE)
+            started = time.perf_counter()
+            awake = self._followers.gather(started)
+            result = compiled(*arguments, self._address)
+            now = time.perf_counter()
+            if awake and now - started > _LATE + work * _LATE_WORK:
+                self._rest = now + _REST
+            return result
 
     def end(self) -> None:
-        """Wait until no thread has it, and let its threads end."""
+        """Wait until it has done what it does, and let its threads end."""
         with self._followers.wanted:
+            self._ended = True
             self._memory[POSTED] = DISMISSED
             self._followers.end()
 
@@ -175,13 +176,9 @@ def shared(compiled: Callable, arguments: tuple, work: float):
     if _threads < 2:
         return compiled(*arguments, ALONE)
     team = _the_team()
-    lent = team.lend(work >= _LONG)
-    if not lent:
+    if not team.pays(work >= _LONG):
         return compiled(*arguments, ALONE)
-    try:
-        return compiled(*arguments, lent)
-    finally:
-        team.give_back(work)
+    return team.run(compiled, arguments, work)
 
 
 def _the_team() -> Team:

@@ -79,7 +79,7 @@ def test_what_surrounds_it_is_entered_in_its_thread():
         def __exit__(self, *error):
             entered.append(threading.current_thread())
 
-    follower = Follower(Work(), ["mine"], Here())
+    follower = Follower(Work(), ["mine"], Here)
     follower.begin()
     follower.end()
     assert entered == [follower, follower]

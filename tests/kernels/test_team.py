@@ -13,29 +13,32 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import team, updates
-from kernels.activations import ACTIVATIONS
-from kernels.team import LARGE, Team, get_num_threads, set_num_threads
+from kernels.activations import ACTIVATIONS, _activate
+from kernels.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
 
 FLOATS = (np.float32, np.float64)
 
 
 @pytest.fixture
 def used(monkeypatch):
-    """Have teams wait for their threads, and list what they were lent for: addresses, or 0."""
-    lent = []
-
-    def lend(self, long):
-        lent.append(Team.lend(self, True))
-        return lent[-1]
+    """Have work wait for teams, and list the addresses that compiled functions are called with."""
+    addresses = []
 
     class Patient(Team):
-        pass
+        def pays(self, long):
+            return True
 
-    Patient.lend = lend
+        def run(self, compiled, arguments, work):
+            def listed(*given):
+                addresses.append(given[-1])
+                return compiled(*given)
+
+            return super().run(listed, arguments, work)
+
     monkeypatch.setattr(team, "Team", Patient)
     monkeypatch.setattr(team, "_LATE", np.inf)
     before = get_num_threads()
-    yield lent
+    yield addresses
     set_num_threads(before)
 
 
@@ -55,7 +58,7 @@ def check(used, function):
     for threads in (2, 3):
         together = on(threads, function)
         assert len(used) == threads - 1
-        assert all(used)
+        assert all(address > 0 for address in used)
         assert_array_equal(together, alone)
 
 
@@ -157,7 +160,7 @@ def test_what_is_small_is_not_shared(used):
     assert not used
 
 
-# ---------------------------------------------------------------------- being lent
+# ------------------------------------------------------------------ when there is a team
 
 
 @pytest.fixture
@@ -167,49 +170,81 @@ def pair():
     made.end()
 
 
-def test_it_is_lent_when_asked_for_repeatedly(pair, monkeypatch):
+def relu(x, address):
+    """What `shared` would call, for a team."""
+    return _activate[x.dtype](ACTIVATIONS["relu"], x, x, address)
+
+
+X = np.ones(LARGE, np.float32)
+
+
+def test_it_pays_when_asked_repeatedly(pair, monkeypatch):
     monkeypatch.setattr(team, "_SHORT", 10.0)
-    assert [pair.lend(False) for _ in range(3)] == [0, 0, pair.address]
-    pair.give_back(1)
+    assert [pair.pays(False) for _ in range(3)] == [False, False, True]
 
 
-def test_it_is_not_woken_for_what_is_rare(pair, monkeypatch):
+def test_it_does_not_pay_for_what_is_rare(pair, monkeypatch):
     monkeypatch.setattr(team, "_SHORT", 0.0)
-    assert [pair.lend(False) for _ in range(9)] == [0] * 9
-    assert not pair._followers.awake()
+    assert [pair.pays(False) for _ in range(9)] == [False] * 9
+    assert pair.pays(True), "for what takes long"
 
 
-def test_work_that_is_long_wakes_it(pair):
-    assert pair.lend(True) == pair.address
-    pair.give_back(100)
+def test_it_pays_as_long_as_it_is_awake(pair, monkeypatch):
+    monkeypatch.setattr(team, "_SHORT", 0.0)
+    assert pair.run(relu, (X,), 1e9) is True
+    end = time.monotonic() + 10
+    while not pair.pays(False) and time.monotonic() < end:
+        pair.run(relu, (X,), 1e9)
+    assert time.monotonic() < end
+    time.sleep(0.1)
+    assert not pair.pays(False), "it has gone to sleep"
 
 
-def test_one_that_is_taken_is_not_lent_again(pair):
-    pair.lend(True)
-    assert pair.lend(True) == 0
-    pair.give_back(100)
-    assert pair.lend(True) == pair.address
-    pair.give_back(100)
+def test_it_does_one_work_at_a_time(pair):
+    inside, go_on, asked = threading.Event(), threading.Event(), []
+
+    def wait(x, address):
+        inside.set()
+        go_on.wait(10)
+        return relu(x, address)
+
+    other = threading.Thread(target=pair.run, args=(wait, (X,), 1e9))
+    other.start()
+    inside.wait(10)
+    asked.append(pair.pays(True))
+    go_on.set()
+    other.join()
+    asked.append(pair.pays(True))
+    assert asked == [False, True]
 
 
 def test_one_whose_thread_was_late_rests(pair, monkeypatch):
     monkeypatch.setattr(team, "_REST", 0.2)
-    pair.lend(True)
-    pair._ready = True  # as if its threads had been awake
-    time.sleep(0.01)
-    pair.give_back(1)
-    assert pair.lend(True) == 0
+    monkeypatch.setattr(pair._followers, "gather", lambda now: True)  # all were awake
+
+    def late(x, address):
+        time.sleep(0.01)
+        return True
+
+    pair.run(late, (X,), 1.0)
+    assert not pair.pays(True)
     time.sleep(0.25)
-    assert pair.lend(True) == pair.address
-    pair.give_back(1)
+    assert pair.pays(True)
 
 
-def test_a_call_that_fails_gives_it_back(used):
-    set_num_threads(2)
+def test_after_a_call_that_fails_it_works_on(pair):
+    def fail(address):
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        team.shared(lambda address: 1 // 0, (), 1.0)
-    assert used[0]
-    assert team.shared(lambda address: address, (), 1.0) == used[0]
+        pair.run(fail, (), 1.0)
+    assert pair.pays(True)
+    assert pair.run(relu, (X,), 1.0) is True
+
+
+def test_one_that_has_ended_does_nothing(pair):
+    pair.end()
+    assert pair.run(lambda address: address, (), 1.0) == ALONE
 
 
 def test_it_sleeps_and_works_again(used):
@@ -220,7 +255,8 @@ def test_it_sleeps_and_works_again(used):
         for _ in range(20):
             assert_array_equal(kernels.relu(x), expected)
             time.sleep(pause)
-    assert all(used)
+    assert len(used) == 100
+    assert all(address > 0 for address in used)
 
 
 # ------------------------------------------------------------------------- threads
