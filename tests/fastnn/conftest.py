@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import fastnn
 from fastnn.losses import averages_elements, masses_of
 from fastnn.weights import total_weight
+from kernels import subnormals
 
 torch.set_num_threads(1)
 # Tests that are started in the background would ignore Ctrl-C, which some of them press.
@@ -136,8 +137,14 @@ def _dropouts(model):
             yield layer
 
 
-def _hand_loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True, seed=0,
-               steps=None, sample_weight=None):  # fmt: skip
+def _hand_loop(*arguments, **how):
+    """As `_loop`, with subnormal numbers taken for 0, as a compiled epoch takes them."""
+    with subnormals.Flushed():
+        return _loop(*arguments, **how)
+
+
+def _loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True, seed=0,
+          steps=None, sample_weight=None):  # fmt: skip
     """Train as a torch user writes it, in `fit`'s order; give each epoch's loss and accuracy.
 
     Ends after so many `steps`, or at a loss that is not finite.

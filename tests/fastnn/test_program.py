@@ -56,6 +56,15 @@ def check_same(run, hand_loop, bits, diverged=pytest.fail):
         assert history.accuracy == [accuracy for _, accuracy in expected]
 
 
+def test_compiled_is_eager_where_a_moment_is_subnormal(run_kind, hand_loop, bits):
+    run = run_kind(
+        columns=64, layers=[("Linear", 15, False), ("Dropout", 0.5), ("Dropout", 0.9)],
+        dtype=np.float32, target="index", optimizer_kind="Adam", settings={"lr": 0.001},
+        samples=4, batch_size=1, shuffle=False,
+    )  # fmt: skip
+    check_same(run, hand_loop, bits)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_compiled_is_eager(runs, hand_loop, bits, data):
