@@ -322,6 +322,9 @@ def growth(figures: list[Figure]) -> Canvas | None:
         axes.set(xscale="log", yscale="log", xlabel=axis)
         axes.set_title(sections.GROWTH[axis], fontsize=9)
         _plain_log(axes.yaxis)
+        low, high = axes.get_ylim()
+        if high < 20 * low:  # where powers of ten are not enough to read it by
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         ticks = in_order(str(int(each.at or 0)) for each in here)
         axes.set_xticks([float(t) for t in ticks], [f"{int(t):,}" for t in ticks], fontsize=8)
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -29,7 +29,7 @@ from kernels.simd import (
     width,
 )
 from kernels.state import THREAD, THREADS, cell, instruction
-from kernels.team import ALONE, LARGE, address_of, operands, shared, together
+from kernels.team import ALONE, address_of, operands, shared_elements, together
 from kernels.threads import share
 
 IDENTITY, RELU, TANH, SIGMOID, EXP = range(5)
@@ -276,14 +276,6 @@ def _contiguous(name: str, value) -> np.ndarray:
     return np.asarray(floating(name, value), order="C")
 
 
-def _share(compiled, code: int, *arrays: np.ndarray) -> bool:
-    """Call a compiled function, with a team where there are many elements."""
-    size = arrays[0].size
-    if size < LARGE:
-        return compiled(code, *arrays, ALONE)
-    return shared(compiled, (code, *arrays), size / LARGE)
-
-
 def apply(code: int, x, out=None) -> np.ndarray:
     """The function that has this code, of an array of any shape.
 
@@ -299,10 +291,9 @@ def apply(code: int, x, out=None) -> np.ndarray:
             if y.dtype != x.dtype:  # numba does not tell byte orders apart
                 done = False
             elif x.ndim == 1:
-                small = x.size < LARGE  # the shortest way, for what is
-                done = compiled(code, x, y, ALONE) if small else _share(compiled, code, x, y)
+                done = shared_elements(compiled, (code, x, y), x.size)
             elif y.flags.c_contiguous and y.shape == x.shape:
-                done = _share(compiled, code, x.ravel(), y.ravel())
+                done = shared_elements(compiled, (code, x.ravel(), y.ravel()), x.size)
             else:
                 done = False
         except (TypeError, AttributeError):
@@ -338,10 +329,11 @@ def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
             if not output_.dtype == gradient.dtype == result.dtype:
                 done = False
             elif gradient.ndim == 1:
-                done = _share(compiled, code, output_, gradient, result)
+                arguments = code, output_, gradient, result
+                done = shared_elements(compiled, arguments, gradient.size)
             elif result.flags.c_contiguous and result.shape == gradient.shape == output_.shape:
-                lines = output_.ravel(), gradient.ravel(), result.ravel()
-                done = _share(compiled, code, *lines)
+                arguments = code, output_.ravel(), gradient.ravel(), result.ravel()
+                done = shared_elements(compiled, arguments, gradient.size)
             else:
                 done = False
         except (TypeError, AttributeError):

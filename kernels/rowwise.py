@@ -9,7 +9,7 @@ from numba import types
 from kernels.jit import Routine, array, const, entry
 from kernels.simd import data, location
 from kernels.state import THREAD, THREADS, cell, instruction
-from kernels.team import ALONE, LARGE, address_of, operands, shared, together
+from kernels.team import ALONE, address_of, operands, shared_elements, together
 from kernels.threads import share
 
 
@@ -38,7 +38,7 @@ def of_one(name: str, rows_of: Routine) -> Callable[..., None]:
 
     whole.__qualname__ = f"{name}_of_array"
     compiled = entry(lambda real: (const(real, 2), array(real, 2), types.int64))(whole)
-    return lambda x, y: _call(compiled, x, y)
+    return lambda x, y: shared_elements(compiled[x.dtype], (x, y), x.size)
 
 
 def of_two(name: str, rows_of: Routine) -> Callable[..., None]:
@@ -67,12 +67,4 @@ def of_two(name: str, rows_of: Routine) -> Callable[..., None]:
 
     whole.__qualname__ = f"{name}_of_array"
     compiled = entry(lambda real: (const(real, 2),) * 2 + (array(real, 2), types.int64))(whole)
-    return lambda x, g, out: _call(compiled, x, g, out)
-
-
-def _call(compiled, *arrays) -> None:
-    x = arrays[0]
-    if x.size < LARGE:
-        compiled[x.dtype](*arrays, ALONE)
-    else:
-        shared(compiled[x.dtype], arrays, x.size / LARGE)
+    return lambda x, g, out: shared_elements(compiled[x.dtype], (x, g, out), x.size)

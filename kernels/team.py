@@ -31,7 +31,7 @@ from kernels.threads import BARRIER, DISMISSED, POSTED, post, wait
 # Places in the team's memory, on cache lines of their own, and its length.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
 _MEMORY = _TABLE + COLUMNS
-_SCRATCH = 1 << 18  # float32 for each of the other threads
+_SCRATCH = 1 << 18  # float32 for each of the other threads: what a product needs, and some more
 
 ASK, ALONE = 0, -1
 """Instead of a team's address: to do nothing where a team pays, or to do without one."""
@@ -179,6 +179,13 @@ def shared(compiled: Callable, arguments: tuple, work: float):
     if not team.pays(work >= _LONG):
         return compiled(*arguments, ALONE)
     return team.run(compiled, arguments, work)
+
+
+def shared_elements(compiled: Callable, arguments: tuple, size: int):
+    """As `shared`, for arithmetic on each of so many elements: alone where they are few."""
+    if size < LARGE:
+        return compiled(*arguments, ALONE)
+    return shared(compiled, arguments, size / LARGE)
 
 
 def _the_team() -> Team:

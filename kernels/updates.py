@@ -30,7 +30,7 @@ from kernels.simd import (
     zeros,
 )
 from kernels.state import THREAD, THREADS, cell, doubles_at, instruction
-from kernels.team import ALONE, LARGE, address_of, operands, shared, together
+from kernels.team import ALONE, address_of, operands, shared_elements, together
 from kernels.threads import share
 
 SGD, ADAM = 0, 1
@@ -253,11 +253,7 @@ def _update_flat(rule, step, settings, p, g, first, second, team):
 
 def update_flat(rule, step, settings, p, g, first, second) -> None:
     """Update a flat array of parameters by its gradient; the arguments are those of `update`."""
-    compiled, arguments = _update_flat[p.dtype], (rule, step, settings, p, g, first, second)
-    if p.size < LARGE:
-        compiled(*arguments, ALONE)
-    else:
-        shared(compiled, arguments, p.size / LARGE)
+    shared_elements(_update_flat[p.dtype], (rule, step, settings, p, g, first, second), p.size)
 
 
 @entry(lambda real: (const(real, 1), types.float64), types.float64)

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, reject, settings
@@ -29,8 +30,8 @@ from fastnn import (
     runner,
 )
 from fastnn.program import Source, TrainingProgram
-from fastnn.runner import Runner, get_num_threads, threads_for
-from kernels import followers, subnormals
+from fastnn.runner import Runner, get_num_threads, set_num_threads, threads_for
+from kernels import followers, host, subnormals
 
 
 def trained(run, bits, threads):
@@ -71,9 +72,21 @@ def test_threads_do_not_change_a_bit_of_large_layers(run_kind, bits, dtype, clip
 
 def test_as_many_threads_as_the_work_pays_for():
     assert threads_for(0, None) == threads_for(1e5, None) == 1
-    assert threads_for(1e12, None) == get_num_threads()
+    assert threads_for(1e12, None) == min(host.cores(), numba.config.NUMBA_NUM_THREADS)
     assert threads_for(1e12, 1) == 1
     assert threads_for(0, np.int64(3)) == 3
+
+
+def test_no_more_threads_than_are_set():
+    before = get_num_threads()
+    try:
+        for most in (1, 5):
+            set_num_threads(most)
+            assert threads_for(1e12, None) == most
+            assert threads_for(0, None) == 1
+            assert threads_for(1e12, 7) == 7, "asked for by number"
+    finally:
+        set_num_threads(before)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 257, 10**9])
@@ -208,9 +221,16 @@ def interrupted(threads, **changes):
     """Run a fit of hours, interrupt it, and give the model, optimizer, and seconds it took."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20_000, 64)).astype(np.float32), rng.integers(0, 10, 20_000)
-    layers = [Linear(64, 200, seed=0), Tanh(), Dropout(0.1), Linear(200, 10, seed=1)]
-    model = Sequential(*layers)
-    optimizer = Adam(model.parameters())
+
+    def parts():
+        layers = [Linear(64, 200, seed=0), Tanh(), Dropout(0.1), Linear(200, 10, seed=1)]
+        model = Sequential(*layers)
+        return model, Adam(model.parameters())
+
+    first, its = parts()  # compiles what there is to compile
+    fit(first, x[:64], y[:64], loss=CrossEntropyLoss(), optimizer=its, epochs=1, batch_size=64,
+        threads=threads)  # fmt: skip
+    model, optimizer = parts()
     sent = []
 
     def interrupt():

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 import kernels
 from kernels import team, updates
 from kernels.activations import ACTIVATIONS, _activate
+from kernels.matmul import _scratch_bytes
 from kernels.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
 
 FLOATS = (np.float32, np.float64)
@@ -134,6 +135,10 @@ def test_products(dtype, data):
 def test_products_are_shared(used, rows, depth, columns, dtype):
     a, b = normal((rows, depth), dtype), normal((depth, columns), dtype, 1)
     check(used, lambda: kernels.matmul(a, b))
+
+
+def test_a_product_has_scratch_memory_enough_on_every_thread():
+    assert max(_scratch_bytes(np.dtype(dtype)) for dtype in FLOATS) <= 4 * team._SCRATCH
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
