@@ -26,6 +26,7 @@ from fastnn.program import (
     Source,
     UnsupportedError,
     flat_layers,
+    layout,
 )
 from fastnn.runner import Runner, threads_for
 from fastnn.sequential import Sequential
@@ -69,23 +70,53 @@ def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATIO
     classifies = classifies_by(loss, y, columns)
     weights = read_weights(loss, targets, sample_weight, classes=columns, dtype=dtype)
     source = Source(samples, targets, np.arange(len(samples)), weights)
-    return evaluate_source(model, source, loss, classifies, batch_size, threads)
+    with Evaluator(model, source, loss, classifies, batch_size, threads) as evaluator:
+        return evaluator.compute()
 
 
-def evaluate_source(model, source: Source, loss, classifies, batch_size, threads) -> Evaluation:
-    """As `evaluate`, for samples and targets that have been read and checked."""
-    batch = min(batch_size, len(source.x))
-    count = threads_for(step_work(model, batch) / 3, threads)
-    runner: Runner | EagerRunner
-    try:
-        program = EvaluationProgram(model, loss, source, batch, model_dtype(model))
-        runner = Runner(program, len(source.x), count)
-    except UnsupportedError:
-        runner = EagerRunner(model, loss, None, source, batch)
-    with runner:
+class Evaluator:
+    """Loss and accuracy of a model on a data set, as often as asked for; a context manager.
+
+    The program is made once, and anew when the model has other layers or its parameters
+    lie elsewhere.
+    """
+
+    def __init__(self, model: Sequential, source: Source, loss: Loss, classifies: bool,
+                 batch_size: int, threads: int | None):  # fmt: skip
+        self._model, self._source, self._loss = model, source, loss
+        self._classifies, self._dtype = classifies, model_dtype(model)
+        self._batch = min(batch_size, len(source.x))
+        self._threads = threads_for(step_work(model, self._batch) / 3, threads)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._layout = layout(self._model)
+        arguments = self._model, self._loss, self._source, self._batch
+        self._runner: Runner | EagerRunner
+        try:
+            program = EvaluationProgram(*arguments, self._dtype)
+            self._runner = Runner(program, len(self._source.x), self._threads)
+        except UnsupportedError:
+            self._runner = EagerRunner(self._model, self._loss, None, self._source, self._batch)
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._runner.__exit__(*error)
+
+    def compute(self) -> Evaluation:
+        """Loss and accuracy of the model as it is now."""
+        if self._layout != layout(self._model):
+            self.__exit__(None, None, None)
+            self._lay_out()
+        runner = self._runner
+        runner.totals[:] = 0
         for _ in runner.slices():
             pass
-    return Evaluation(*means(runner.totals, source, loss, classifies, model_dtype(model)))
+        return Evaluation(
+            *means(runner.totals, self._source, self._loss, self._classifies, self._dtype)
+        )
 
 
 def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float | None]:

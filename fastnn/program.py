@@ -180,6 +180,12 @@ def _loss_instruction(build: Builder, loss: Loss, columns: int, truth: Truth):
 # ------------------------------------------------------------------------- programs
 
 
+def layout(model: Sequential) -> list:
+    """What programs of a model are made for: layers, how much they drop, places of parameters."""
+    layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
+    return [*layers, *((id(p.block), p.start) for p in model.parameters())]
+
+
 @dataclass(frozen=True)
 class Timetable:
     """Settings of an optimizer for each batch of an epoch.

@@ -14,7 +14,7 @@ from fastnn.inputs import model_dtype
 from fastnn.layers import Dropout
 from fastnn.norms import BatchNorm1d
 from fastnn.optimizers import Optimizer
-from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers
+from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers, layout
 from fastnn.runner import Runner
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
@@ -111,10 +111,7 @@ class Steps:
             self.runner = EagerRunner(*arguments, self._timetable)
 
     def _find_basis(self) -> list:
-        model = self._training.model
-        layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
-        places = [(id(p.block), p.start) for p in model.parameters()]
-        return [self._training.optimizer.clip_norm is None, *layers, *places]
+        return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
 
     def count(self) -> None:
         """Bring the counts of layers, optimizer and schedule up to date with the runner's."""

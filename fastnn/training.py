@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
 from fastnn.callbacks import Callback, Progress, listeners, notify
-from fastnn.evaluation import EVALUATION_BATCH, Evaluation, evaluate_source, means, step_work
+from fastnn.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means, step_work
 from fastnn.history import History
 from fastnn.inputs import (
     check_bound,
@@ -108,9 +108,10 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
     weights = read_weights(loss, targets, sample_weight, class_weight, classes=columns, dtype=dtype)
-    validation = None
+    validator = None
     if validation_data is not None:
         validation = _validation(validation_data, samples, columns, loss, dtype)
+        validator = Evaluator(model, validation, loss, classifies, EVALUATION_BATCH, threads)
     batch = min(batch_size, len(samples))
     _check_batches(model, len(samples), batch)
     if schedule is not None:
@@ -120,7 +121,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     source = Source(samples, targets, np.arange(len(samples)), weights)
 
     training = Training(model, loss, optimizer, History(), schedule)
-    training.epochs, training.validating = epochs, validation is not None
+    training.epochs, training.validating = epochs, validator is not None
     conditions = {
         "samples": len(samples), "batch_size": batch, "shuffle": shuffle, "seed": seed,
         "loss": type(loss).__name__,
@@ -130,7 +131,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
         checkpoints = Checkpoints(state, checkpoint, every, resume)
         if schedule is not None:
             left = epochs - training.epoch
-            schedule.begin(left, -(-len(samples) // batch), validation is not None)
+            schedule.begin(left, -(-len(samples) // batch), validator is not None)
         if seed is not None and training.epoch == 0:
             for stream, layer in enumerate(dropouts(model)):
                 layer.reseed(seed, stream)
@@ -142,7 +143,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
             training.batch = batches
             notify(told, "on_batches_end", training)
 
-        with steps:
+        with steps, validator or nullcontext():
             try:
                 notify(told, "on_train_begin", training)
                 while training.epoch < epochs and not training.stop:
@@ -155,10 +156,8 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                     seconds = time.perf_counter() - started
                     mean, accuracy = means(totals, source, loss, classifies, dtype)
                     val = Evaluation(None, None)  # type: ignore[arg-type]
-                    if validation is not None:
-                        val = evaluate_source(
-                            model, validation, loss, classifies, EVALUATION_BATCH, threads
-                        )
+                    if validator is not None:
+                        val = validator.compute()
                     training.history.add(
                         loss=mean, accuracy=accuracy, val_loss=val.loss,
                         val_accuracy=val.accuracy, seconds=seconds,

@@ -1045,10 +1045,12 @@ def test_callbacks_may_use_the_model(bits, own):
 @ignore_own
 @both
 def test_callbacks_may_make_a_model_of_its_layers(bits, own):
-    """The weights move to the new model's memory; training has to follow them or to refuse."""
-    quiet = run([], own)
-    busy = run([lambda training: Sequential(*training.model.layers[:-1])], own)
+    """The weights move to the new model's memory; training and validation have to follow them."""
+    quiet = run([], own, epochs=3, validation_data=(X, Y))
+    take = [lambda training: Sequential(*training.model.layers[:-1])]
+    busy = run(take, own, epochs=3, validation_data=(X, Y))
     assert bits(*quiet[:2]) == bits(*busy[:2])
+    assert quiet[2].val_loss == busy[2].val_loss
 
 
 # ------------------------------------------------------------------------------ history
