@@ -335,3 +335,9 @@ def notify(listeners: Iterable[Callback], event: str, training: Training) -> Non
     """Tell all callbacks of an event, by the name of their method."""
     for listener in listeners:
         getattr(listener, event)(training)
+
+
+def hear_of_batches(listeners: Iterable[Callback]) -> bool:
+    """Whether any callback wants to know of batches, and may look at the model then."""
+    plain = Callback.on_batches_end, Progress.on_batches_end
+    return any(type(each).on_batches_end not in plain for each in listeners)

@@ -66,7 +66,7 @@ class EagerRunner:
     def __exit__(self, *error) -> None:
         pass
 
-    def slices(self):
+    def slices(self, watched: bool = False):
         """Run all batches, yielding the number of the next one after each."""
         if self.optimizer is not None:
             self.model.train()
@@ -113,6 +113,9 @@ class EagerRunner:
         elements = mass * output.shape[1] if averages_elements(self.loss) else mass
         self.totals += loss * elements, getattr(self.loss, "correct", 0)
         return True
+
+    def deliver(self) -> None:
+        """Do nothing: the model holds what has been learned."""
 
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps."""

@@ -23,6 +23,7 @@ from fastnn.losses import (
     PoissonNLLLoss,
     masses_of,
 )
+from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from fastnn.stages import (
     Block,
@@ -201,7 +202,7 @@ _ARENA = 2**17  # bytes that most small networks' batches fit in
 
 
 class Program:
-    """Instructions, and the memory they work on.
+    """Instructions, and the memory they work on: `table`, for each batch, `opening` and `closing`.
 
     `totals` holds the sum of the losses and the number of right rows since it was
     last set to zero. Raises UnsupportedError for what cannot be compiled.
@@ -214,7 +215,10 @@ class Program:
         if build.taken > _ARENA:  # now it is known how much is needed
             build = self._lowered(build.taken)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
-        self.table, self._kept = np.array(build.rows, np.int64), build.kept
+        self.opening, self.table, self.closing = map(
+            _table, (build.opening, build.rows, build.closing)
+        )
+        self._kept = build.kept
 
     def _lowered(self, size: int) -> Builder:
         """Instructions that work on an arena of so many bytes."""
@@ -227,17 +231,27 @@ class Program:
         """Emit all instructions."""
         raise NotImplementedError
 
-    def _forward(self, build: Builder, model: Sequential, source: Source, training: bool,
-                 loss: Loss | None = None):  # fmt: skip
-        """Emit samples, what the loss compares them with, and all stages' forward pass."""
+    def _forward(self, build: Builder, model: Sequential, source: Source,
+                 loss: Loss | None = None, optimizer: Optimizer | None = None):  # fmt: skip
+        """Emit samples, what the loss compares them with, and all stages' forward pass.
+
+        There is an optimizer in training.
+        """
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers)
         x = _emit_samples(build, source, normalize)
         truth = None if loss is None else _emit_truth(build, loss, source)
         for stage in stages:
-            x = stage.forward(build, x, training)
+            if optimizer is not None:
+                stage.arrange(build, optimizer)
+            x = stage.forward(build, x, optimizer is not None)
         return stages, x, truth
+
+
+def _table(rows: list[list[int]]) -> np.ndarray:
+    """Instructions as the interpreter takes them."""
+    return np.array(rows, np.int64) if rows else epoch.NOTHING
 
 
 class TrainingProgram(Program):
@@ -256,7 +270,7 @@ class TrainingProgram(Program):
                 instructions.follow, self.batch, len(places), address(values),
                 address(self.optimizer.settings), *places,
             )  # fmt: skip
-        stages, y, truth = self._forward(build, self.model, self.source, True, self.loss)
+        stages, y, truth = self._forward(build, self.model, self.source, self.loss, self.optimizer)
         gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
         for stage in stages:
             stage.track(build)
@@ -296,7 +310,7 @@ class EvaluationProgram(Program):
         super().__init__(batch, dtype)
 
     def _lower(self, build):
-        _, y, truth = self._forward(build, self.model, self.source, False, self.loss)
+        _, y, truth = self._forward(build, self.model, self.source, self.loss)
         _emit_loss(build, self.loss, y, truth, self.totals, False)
 
 
@@ -308,5 +322,5 @@ class PredictionProgram(Program):
         super().__init__(batch, results.dtype)
 
     def _lower(self, build):
-        _, y, _ = self._forward(build, self.model, self.source, False)
+        _, y, _ = self._forward(build, self.model, self.source)
         build.emit(instructions.collect, y.columns, *y.place, address(self.results))

@@ -57,13 +57,15 @@ class Runner:
         lanes = host.lanes(real_type(program.dtype))
         size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)
+        tables = program.opening, program.table, program.closing
         self._arguments, *others = (
-            (program.table, state, aligned_zeros(size, program.dtype), self._barrier,
+            (*tables, state, aligned_zeros(size, program.dtype), self._barrier,
              samples, program.batch)
             for state in self._states
         )  # fmt: skip
         self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
         self._pace = 1  # batches a slice
+        self._ahead = False  # of the model, which does not hold yet what has been learned
 
     def __enter__(self) -> Runner:
         return self
@@ -92,36 +94,54 @@ class Runner:
         """Sum of the losses of the last batch that was not finite."""
         return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
 
-    def slices(self, begin: int = 0, end: int | None = None):
+    def slices(self, begin: int = 0, end: int | None = None, watched: bool = False):
         """Run batches, yielding the number of the next one after each slice.
 
-        Stops early, before the end, at a batch whose loss is not finite.
+        Stops early, before the end, at a batch whose loss is not finite. Unless it is `watched`,
+        the model holds what has been learned only after the last slice, or `deliver`.
         """
         end = self.batches if end is None else end
+        ends = epoch.OPENING
         while begin < end:
             until = min(end, begin + self._pace)
+            if until == end or watched:
+                ends |= epoch.CLOSING
             started = time.perf_counter()
-            done = self.run(begin, until)
+            done = self._post(begin, until, ends)
             elapsed = time.perf_counter() - started
             begin += done
             yield begin
             if begin < until:
                 return
+            ends = epoch.OPENING if watched else 0
             fitting = done * _SLICE / max(elapsed, 1e-6)
             self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
 
     def run(self, begin: int, end: int) -> int:
-        """Run batches `begin` to `end` on all threads; give how many were finished."""
-        if not self._followers:
-            return self._run(begin, end)
-        with self._followers.wanted:
-            self._followers.gather(time.perf_counter())
-            return self._run(begin, end)
+        """Run batches `begin` to `end`; give how many were finished."""
+        return self._post(begin, end, epoch.OPENING | epoch.CLOSING)
 
-    def _run(self, begin: int, end: int) -> int:
+    def deliver(self) -> None:
+        """Have the model hold what has been learned, where slices have not been run to the end."""
+        if self._ahead:
+            self._post(0, 0, epoch.CLOSING)
+
+    def _post(self, begin: int, end: int, ends: int) -> int:
+        """Run batches on all threads; give how many were finished."""
+        self._ahead = True
+        if not self._followers:
+            done = self._run(begin, end, ends)
+        else:
+            with self._followers.wanted:
+                self._followers.gather(time.perf_counter())
+                done = self._run(begin, end, ends)
+        self._ahead = not ends & epoch.CLOSING
+        return done
+
+    def _run(self, begin: int, end: int, ends: int) -> int:
         """Run on this thread, with subnormal numbers taken for 0."""
         with subnormals.Flushed():
-            return self._epoch(*self._arguments, begin, end)
+            return self._epoch(*self._arguments, begin, end, ends)
 
     def rewind(self, ticks: int) -> None:
         """Go back to having done so many steps, and clear the sign to stop."""

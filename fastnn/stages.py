@@ -7,7 +7,7 @@ A layer that is to be compiled gets a stage here, and its instructions functions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from fastnn.sequential import Sequential
 from kernels import epoch, instructions, layer_instructions
 from kernels.dropout import keep_halves, keep_scale, mask_columns
 from kernels.jit import Routine, real_type
+from kernels.linear import panels
 from kernels.memory import address, leading_dimension, padded
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
@@ -57,6 +58,8 @@ class Builder:
     dtype: np.dtype
     base: int
     rows: list[list[int]] = field(default_factory=list)
+    opening: list[list[int]] = field(default_factory=list)
+    closing: list[list[int]] = field(default_factory=list)
     kept: list[np.ndarray] = field(default_factory=list)
     taken: int = 0
 
@@ -79,8 +82,20 @@ class Builder:
 
     def emit(self, kind: Routine, *operands: int, wait: bool = True) -> None:
         """Add an instruction; `wait` says that all threads finish it before the next."""
+        self.rows.append(self._row(kind, *operands, wait=wait))
+
+    def _row(self, kind: Routine, *operands: int, wait: bool) -> list[int]:
         row = [kind.address(real_type(self.dtype)), int(wait), *operands]
-        self.rows.append(row + [0] * (epoch.COLUMNS - len(row)))
+        return row + [0] * (epoch.COLUMNS - len(row))
+
+    def panelled(self, inputs: int, outputs: int, ld: int, matrix: int) -> int:
+        """Panels of a matrix like a weight, for a run of the program; give their address."""
+        count, elements = panels(inputs, outputs, self.dtype)
+        place = self.take(count * elements)
+        operands = inputs, outputs, matrix, ld, place, elements
+        for rows, back in ((self.opening, 0), (self.closing, 1)):
+            rows.append(self._row(instructions.copy_panels, *operands, back, wait=True))
+        return place
 
     def through_activation(self, gradient: Block, output: Block) -> Block:
         """The gradient before a block's activation, from the one after it."""
@@ -102,6 +117,9 @@ class Stage:
     learns = False
     """Whether there are parameters, so that a gradient has to come this far."""
 
+    def arrange(self, build: Builder, optimizer: Optimizer) -> None:
+        """Find the parameters a place that is good to train them in."""
+
     def forward(self, build: Builder, x: Block, training: bool) -> Block:
         """Emit the forward pass and give the output."""
         raise NotImplementedError
@@ -117,6 +135,26 @@ class Stage:
         """Emit what is to be noted of a batch whose loss is finite."""
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Where a linear layer's weights lie, and what is remembered of them, for a program.
+
+    Rows are `ld` elements apart, and panels `panel` (`kernels.linear`), which is 0 for one
+    matrix; `span` elements are all of them.
+    """
+
+    address: int
+    ld: int
+    panel: int
+    span: int
+    memories: list[int]
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Address and distances, as instructions take them."""
+        return self.address, self.ld, self.panel
+
+
 class LinearStage(Stage):
     """y = f(x W^T + b)."""
 
@@ -124,6 +162,27 @@ class LinearStage(Stage):
 
     def __init__(self, layer: Linear, activation: int = _IDENTITY):
         self.layer, self.activation = layer, activation
+        weight = layer._weight
+        ld = weight.memory_shape[1]
+        self.weights = Weights(address(weight.memory), ld, 0, weight.span, [])
+
+    def arrange(self, build, optimizer):
+        """Keep a wide weight in panels, unless its gradient is needed as a whole."""
+        layer, plain = self.layer, self.weights
+        if not optimizer.knows(layer._weight):
+            return
+        memories = optimizer.memory_addresses(layer._weight)
+        sizes = layer.in_features, layer.out_features
+        count, elements = panels(*sizes, build.dtype)
+        if count == 1 or optimizer.clip_norm is not None:
+            self.weights = replace(plain, memories=memories)
+            return
+        place, *memories = (
+            build.panelled(*sizes, plain.ld, each) if each else 0
+            for each in (plain.address, *memories)
+        )
+        ld = elements // layer.in_features
+        self.weights = Weights(place, ld, elements, count * elements, memories)
 
     def forward(self, build, x, training):
         layer = self.layer
@@ -133,7 +192,7 @@ class LinearStage(Stage):
         y = build.block(layer.out_features, self.activation)
         build.emit(
             instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *_weight(layer), address(layer._bias.memory), *y.place,
+            *self.weights.place, address(layer._bias.memory), *y.place,
         )  # fmt: skip
         return y
 
@@ -145,37 +204,31 @@ class LinearStage(Stage):
             below = build.block(layer.in_features)
             build.emit(
                 instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *_weight(layer), *x.place, *below.place,
+                *self.weights.place, *x.place, *below.place,
             )  # fmt: skip
         self._emit_update(build, gradient, optimizer)
         return below
 
     def _emit_update(self, build, gradient, optimizer):
         """Update the parameters at once, or only write gradients that have to be clipped first."""
-        layer, x = self.layer, self.input
-        learns = optimizer.knows(layer._weight), optimizer.knows(layer._bias)
+        layer, x, weights = self.layer, self.input, self.weights
+        weight, bias = layer._weight, layer._bias
+        learns = optimizer.knows(weight), optimizer.knows(bias)
         if not any(learns):
             return
-        spare = 0 if all(learns) else build.take(max(layer._weight.span, layer._bias.span))
-        places: list[int] = []
-        memories: list[int] = []
+        spare = 0 if all(learns) else build.take(max(weight.span, bias.span))
         fused = optimizer.clip_norm is None
-        rules = [optimizer.rule_for(p) if fused else -1 for p in (layer._weight, layer._bias)]
-        for parameter, learning in zip((layer._weight, layer._bias), learns, strict=True):
-            memory = parameter.memory if fused else parameter.gradient_memory
-            places.append(address(memory) if learning else spare)
-            memories += optimizer.memory_addresses(parameter) if learning else [spare, spare]
+        rules = [optimizer.rule_for(p) if fused else -1 for p in (weight, bias)]
+        place = weights.address if fused else address(weight.gradient_memory)
+        bias_place = address(bias.memory if fused else bias.gradient_memory)
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
-            *x.place, *gradient.place, places[0], _weight(layer)[1], places[1],
+            *x.place, *gradient.place, place if learns[0] else spare, weights.ld, weights.panel,
+            bias_place if learns[1] else spare,
             *rules, optimizer.steps, address(optimizer.settings),
-            *memories, wait=False,
+            *(weights.memories if learns[0] else [spare, spare]),
+            *(optimizer.memory_addresses(bias) if learns[1] else [spare, spare]), wait=False,
         )  # fmt: skip
-
-
-def _weight(layer: Linear) -> tuple[int, int]:
-    """Address and leading dimension of a layer's weight."""
-    return address(layer._weight.memory), layer._weight.memory_shape[1]
 
 
 class ActivationStage(Stage):

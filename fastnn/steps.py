@@ -69,12 +69,14 @@ class Steps:
 
     A program is made for the layers, how much each drops, the memory in which the parameters
     lie, and for gradients that are or are not clipped by their norm. A callback may change
-    all of these, so programs are made anew when they have.
+    all of these, so programs are made anew when they have. Where what hears of batches may look
+    at the model, training is `watched`.
     """
 
-    def __init__(self, training: Training, source: Source, batch: int, threads: int):
+    def __init__(self, training: Training, source: Source, batch: int, threads: int,
+                 watched: bool):  # fmt: skip
         self._training, self._source = training, source
-        self._batch, self._threads = batch, threads
+        self._batch, self._threads, self._watched = batch, threads, watched
         self.runner: Runner | EagerRunner
         self._schedule: Schedule | None = None  # one that moves on with each batch
         self._timetable: Timetable | None = None
@@ -113,8 +115,9 @@ class Steps:
     def _find_basis(self) -> list:
         return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
 
-    def count(self) -> None:
-        """Bring the counts of layers, optimizer and schedule up to date with the runner's."""
+    def settle(self) -> None:
+        """Bring the model, and all counts of steps, up to date with the runner."""
+        self.runner.deliver()
         self._training.optimizer.steps = self._first_step + self.runner.ticks
         if self._schedule is not None:
             self._schedule.move_to(self._first_count + self.runner.ticks)
@@ -140,16 +143,16 @@ class Steps:
         first_tick = runner.ticks
         runner.totals[:] = 0
         done = 0
-        for done in runner.slices():
+        for done in runner.slices(watched=self._watched):
             tell(done)
-        self.count()
+        self.settle()
         finite = self._snapshot.finite()
         if finite and done == runner.batches:
             return runner.totals
         what, bad = f"the loss became {runner.last_loss}", done + 1
         if not finite:
             left = self._return_to_finite(first_tick, done)
-            self.count()
+            self.settle()
             if done == runner.batches:  # no loss has told
                 what, bad = "the weights became infinite or NaN", left + 1
         raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.callbacks import Callback, Progress, listeners, notify
+from fastnn.callbacks import Callback, Progress, hear_of_batches, listeners, notify
 from fastnn.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means, step_work
 from fastnn.history import History
 from fastnn.inputs import (
@@ -136,7 +136,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
             for stream, layer in enumerate(dropouts(model)):
                 layer.reseed(seed, stream)
         model.train()
-        steps = Steps(training, source, batch, count)
+        steps = Steps(training, source, batch, count, watched=hear_of_batches(told))
         training.batches = steps.runner.batches
 
         def tell(batches: int) -> None:
@@ -167,7 +167,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                     notify(told, "on_epoch_end", training)
                     checkpoints.save_if_due()
             finally:
-                steps.count()
+                steps.settle()
                 notify(told, "on_train_end", training)
     return training.history
 

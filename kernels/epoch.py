@@ -4,10 +4,14 @@ A program is a table of integers, a row for each instruction: the address of its
 function (`kernels.instructions`), whether all threads must be done with it before
 the next, and its operands. The interpreter is compiled once for each dtype, so a
 new network costs no compilation.
+
+Before a program's batches comes its opening and after them its closing, each a table
+too: a step keeps weights as it likes best, which is not as Python sees them.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -15,10 +19,16 @@ from numba.extending import intrinsic
 from kernels.jit import array, const, entry, inline
 from kernels.simd import advance, data
 from kernels.state import HALT, ROWS, START, THREADS, TICK
-from kernels.threads import BEGIN, END, post, posted, wait
+from kernels.threads import BEGIN, END, ENDS, post, posted, wait
 
-FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 19
+FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 20
 """Places in an instruction's row, and its length."""
+
+OPENING, CLOSING = 1, 2
+"""What a run may do beside its batches; their sum is both."""
+
+NOTHING = np.empty((0, COLUMNS), np.int64)
+"""The table of no instruction."""
 
 
 @intrinsic
@@ -34,50 +44,65 @@ def call(typingctx, address, operands, state, scratch):
 
 
 @inline
-def _batches(program, state, scratch, barrier, samples, batch, begin, end):
+def _carry_out(table, state, scratch, meeting):
+    """Carry out instructions; give whether none of them stopped the run."""
+    first, before = data(table), state[HALT]
+    for i in range(table.shape[0]):
+        row = advance(first, i * COLUMNS)
+        call(row[FUNCTION], advance(row, OPERANDS), state, scratch)
+        if row[WAIT]:
+            wait(meeting, state[THREADS])
+        if state[HALT] != before:
+            return False
+    return True
+
+
+@inline
+def _batches(opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends):
     """Run a program on batches `begin` to `end`; give how many were finished."""
     here, memory, meeting = data(state), data(scratch), data(barrier)
-    table = data(program)
     done = 0
+    if ends & OPENING:
+        _carry_out(opening, here, memory, meeting)
     for step in range(begin, end):
         here[START] = step * batch
         here[ROWS] = min(batch, samples - here[START])
-        for i in range(program.shape[0]):
-            row = advance(table, i * COLUMNS)
-            call(row[FUNCTION], advance(row, OPERANDS), here, memory)
-            if row[WAIT]:
-                wait(meeting, here[THREADS])
-            if here[HALT]:
-                break
-        if here[HALT]:
+        if not _carry_out(program, here, memory, meeting):
             break
         here[TICK] += 1
         done += 1
+    if ends & CLOSING:
+        _carry_out(closing, here, memory, meeting)
     wait(meeting, here[THREADS])
     return done
 
 
 def _arguments(real, numbers):
     """Types of the arguments: a program, what a thread needs to run it, and some numbers."""
-    arrays = const(types.int64, 2), array(types.int64, 1), array(real, 1), array(types.int64, 1)
-    return arrays + (types.int64,) * numbers
+    arrays = array(types.int64, 1), array(real, 1), array(types.int64, 1)
+    return (const(types.int64, 2),) * 3 + arrays + (types.int64,) * numbers
 
 
-@entry(lambda real: _arguments(real, 4), types.int64)
-def run(program, state, scratch, barrier, samples, batch, begin, end):
+@entry(lambda real: _arguments(real, 5), types.int64)
+def run(
+    opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends
+):  # fmt: skip
     """Run a program on batches `begin` to `end` of a data set; give how many were finished.
 
-    `state` and `scratch` are this thread's; `program` and `barrier` are those of all
+    `ends` says whether it is opened first (`OPENING`) and closed in the end (`CLOSING`).
+    `state` and `scratch` are this thread's; the program and `barrier` are those of all
     threads: the others are in `follow`, or come there. The last batch of `samples` may be a
     smaller one. When the loss of a batch is not finite, nothing of that batch is learned.
     """
     if state[THREADS] > 1:
-        post(data(barrier), begin, end)
-    return _batches(program, state, scratch, barrier, samples, batch, begin, end)
+        post(data(barrier), begin, end, ends)
+    return _batches(
+        opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends
+    )
 
 
 @entry(lambda real: _arguments(real, 3), types.int64)
-def follow(program, state, scratch, barrier, samples, batch, seen):
+def follow(opening, program, closing, state, scratch, barrier, samples, batch, seen):
     """Run what the first thread runs, after the first `seen` times, until that is nothing more.
 
     Gives how many times that was. Returns about a millisecond after the last, or when
@@ -87,6 +112,7 @@ def follow(program, state, scratch, barrier, samples, batch, seen):
     while posted(meeting, seen):
         seen += 1
         _batches(
-            program, state, scratch, barrier, samples, batch, meeting[BEGIN], meeting[END]
+            opening, program, closing, state, scratch, barrier, samples, batch,
+            meeting[BEGIN], meeting[END], meeting[ENDS],
         )  # fmt: skip
     return seen

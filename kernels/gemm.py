@@ -165,7 +165,8 @@ def scratch_elements(lanes):
 @routine(
     lambda real: (
         (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER, _INTEGER) * 2
+        + (_POINTER(real), _INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER, _INTEGER)
         + (_POINTER(real), _INTEGER)
         + (real, _INTEGER, _POINTER(real), _INTEGER)
@@ -173,7 +174,7 @@ def scratch_elements(lanes):
     )
 )
 def gemm(
-    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+    rows, columns, depth, a, a_row, a_column, b, b_row, b_column, b_panel,
     start, start_row, start_column, c, ldc, floor, after, y, ldy, pack_a, pack_b, scratch,
 ):  # fmt: skip
     """C = max(start + A @ B, floor), and what comes `after` (see `block`); A, B of any strides.
@@ -182,6 +183,10 @@ def gemm(
     `start_row` 0, a row to repeat; with `start_column` 0 as well, a row as wide as a
     tile. B has unit column stride, or is packed with `pack_b`. Nothing is computed for
     empty C; for `depth` 0, C is `start` bounded by the floor.
+
+    With `b_panel` other than 0, B lies in panels that begin so many elements apart: panels of
+    a tile's columns, each padded to that width, and read where they lie; or, with `pack_b`,
+    B is the transpose of a matrix that lies so.
     """
     span = tile_columns(a)
     deep, wide = even_part(depth, PANEL_DEPTH), BLOCK_PANELS * span
@@ -195,17 +200,22 @@ def gemm(
             start, start_row, start_column = c, ldc, 1
         for j in range(0, columns, wide):
             here = min(wide, columns - j)
-            source, ldb, b_panel = advance(b, k * b_row + j * b_column), b_row, span
+            source, ldb, panel = advance(b, k * b_row + j * b_column), b_row, span
+            packed, to_next = scratch, packed_panel
             if pack_b:
-                pack_panels(steps, here, source, b_row, b_column, scratch, packed_panel)
-                source, ldb, b_panel = scratch, span, packed_panel
+                right = advance(b, j * b_column)
+                pack_panels(k, steps, here, right, b_row, b_column, b_panel, packed, to_next)
+                source, ldb, panel = packed, span, to_next
+            elif b_panel != 0:
+                source = advance(b, k * span + j // span * b_panel)
+                packed, ldb, panel, to_next = source, span, b_panel, b_panel
             first, target = advance(start, j * start_column), advance(c, j)
             output = advance(y, j)
             left = advance(a, k * a_column)
             if not pack_a:
                 block(
-                    rows, here, steps, left, a_row, a_column, 0, source, ldb, b_panel,
-                    scratch, packed_panel, first, start_row, start_column, target, ldc, bound,
+                    rows, here, steps, left, a_row, a_column, 0, source, ldb, panel,
+                    packed, to_next, first, start_row, start_column, target, ldc, bound,
                     then, output, ldy,
                 )  # fmt: skip
                 continue
@@ -216,12 +226,12 @@ def gemm(
                 stride = tile_stride(a)
                 pack(steps, height, advance(left, row * a_row), a_column, a_row, packed_a, stride)
                 block(
-                    height, here, steps, packed_a, 1, stride, 0, source, ldb, b_panel,
-                    scratch, packed_panel, advance(first, row * start_row), start_row,
+                    height, here, steps, packed_a, 1, stride, 0, source, ldb, panel,
+                    packed, to_next, advance(first, row * start_row), start_row,
                     start_column, advance(target, row * ldc), ldc, bound,
                     then, advance(output, row * ldy), ldy,
                 )  # fmt: skip
-                source, ldb, b_panel = scratch, span, packed_panel
+                source, ldb, panel = packed, span, to_next
                 row += height
         k += steps
         if k >= depth:
@@ -229,12 +239,23 @@ def gemm(
 
 
 @inline
-def pack_panels(depth, columns, b, b_row, b_column, packed, packed_panel):
-    """Pack a block of B panel by panel."""
+def pack_panels(k, depth, columns, b, b_row, b_column, b_panel, packed, packed_panel):
+    """Pack `depth` rows of B from the `k`-th on panel by panel; see `gemm` for `b_panel`."""
     span = tile_columns(b)
     for j in range(0, columns, span):
-        place = advance(packed, j // span * packed_panel)
-        pack(depth, min(span, columns - j), advance(b, j * b_column), b_row, b_column, place, span)
+        right, place = advance(b, j * b_column), advance(packed, j // span * packed_panel)
+        here, done = min(span, columns - j), 0
+        while done < depth:
+            row = k + done
+            steps, begin = depth - done, row * b_row
+            if b_panel != 0:
+                steps = min(steps, span - row % span)
+                begin = row // span * b_panel + row % span
+            pack(
+                steps, here, advance(right, begin), b_row, b_column,
+                advance(place, done * span), span,
+            )  # fmt: skip
+            done += steps
 
 
 @inline

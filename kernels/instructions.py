@@ -86,11 +86,15 @@ def gather_weights(at, state, scratch):
 
 @instruction
 def linear(at, state, scratch):
-    """y = f(x w + bias). Operands: inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy."""
+    """y = f(x w + bias).
+
+    Operands: inputs, outputs, activation, x, ldx, w, ldw, elements from panel to panel of w or
+    0, bias, y, ldy.
+    """
     products.linear_forward(
         state[ROWS], at[0], at[1], at[2], pointer(at[3], scratch), at[4],
-        pointer(at[5], scratch), at[6], pointer(at[7], scratch), pointer(at[8], scratch), at[9],
-        state[THREAD], state[THREADS], scratch,
+        pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch),
+        pointer(at[9], scratch), at[10], state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 
 
@@ -98,12 +102,13 @@ def linear(at, state, scratch):
 def linear_input_gradient(at, state, scratch):
     """out = (g w^T) f'(y).
 
-    Operands: inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo.
+    Operands: inputs, outputs, activation, g, ldg, w, ldw, elements from panel to panel of w or
+    0, y, ldy, out, ldo.
     """
     products.linear_input_gradient(
         state[ROWS], at[0], at[1], at[2], pointer(at[3], scratch), at[4],
-        pointer(at[5], scratch), at[6], pointer(at[7], scratch), at[8],
-        pointer(at[9], scratch), at[10], state[THREAD], state[THREADS], scratch,
+        pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch), at[9],
+        pointer(at[10], scratch), at[11], state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 
 
@@ -111,17 +116,29 @@ def linear_input_gradient(at, state, scratch):
 def linear_update(at, state, scratch):
     """Weights and bias by their gradients; with a rule below 0 the gradients themselves.
 
-    Operands: inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule of the weights and
-    of the bias, updates before this run, settings, first and second memory of the
-    weights, and of the bias.
+    Operands: inputs, outputs, x, ldx, g, ldg, w, ldw, elements from panel to panel of w or 0,
+    bias, rule of the weights and of the bias, updates before this run, settings, first and
+    second memory of the weights, and of the bias.
     """
     products.linear_update(
         state[ROWS], at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
-        pointer(at[6], scratch), at[7], pointer(at[8], scratch),
-        at[9], at[10], at[11] + state[TICK], doubles_at(at[12]),
-        pointer(at[13], scratch), pointer(at[14], scratch),
-        pointer(at[15], scratch), pointer(at[16], scratch),
+        pointer(at[6], scratch), at[7], at[8], pointer(at[9], scratch),
+        at[10], at[11], at[12] + state[TICK], doubles_at(at[13]),
+        pointer(at[14], scratch), pointer(at[15], scratch),
+        pointer(at[16], scratch), pointer(at[17], scratch),
         state[THREAD], state[THREADS], scratch,
+    )  # fmt: skip
+
+
+@instruction
+def copy_panels(at, state, scratch):
+    """A weight to its panels, or back.
+
+    Operands: inputs, outputs, w, ldw, panels, elements from panel to panel, whether back.
+    """
+    products.copy_panels(
+        at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
+        state[THREAD], state[THREADS], at[6],
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 A block is computed, and what follows (activation, its gradient, the update of the
 parameters) is done to it at once, while it lies in the L1 cache. Threads take
 contiguous ranges of blocks; a block's value does not depend on who computes it.
-Weights lie as (inputs, outputs), so that outputs fill vectors.
+Weights lie as (inputs, outputs), so that outputs fill vectors, or in panels of a tile's
+outputs (`panels`): a thread's columns of the weights are then on cache lines of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, load_first, store, store_first, width, zeros
+from kernels.simd import advance, data, load, load_first, store, store_first, width, zeros
 from kernels.threads import share
 from kernels.tile import transpose
 from kernels.updates import update
@@ -46,6 +47,7 @@ _BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's widt
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
+_MANY_PANELS = 4  # of weights, for a thread: one more or less is little
 
 
 @inline
@@ -67,19 +69,64 @@ def scratch_size(dtype) -> int:
     return 2 * span + max(scratch_elements.py_func(lanes), update, few)
 
 
+def panels(inputs: int, outputs: int, dtype) -> tuple[int, int]:
+    """Number of a weight's panels and elements of each; the last one is as wide as the others.
+
+    A weight of one panel need not be copied: it is one matrix.
+    """
+    span = TILE_VECTORS * host.lanes(real_type(dtype))
+    return -(-outputs // span), inputs * span
+
+
+@inline
+def whole_panels(columns, pointer):
+    """Columns rounded up to whole panels, of what the pointer points at."""
+    span = tile_columns(pointer)
+    return (columns + span - 1) // span * span
+
+
+@inline
+def _weights_at(w, i, j, ldw, w_panel):
+    """Pointer to the weight of input `i` and output `j`, the first one of a panel."""
+    span = tile_columns(w)
+    return advance(w, i * ldw + (j if w_panel == 0 else j // span * w_panel))
+
+
+@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2 + _SHARE + (_INTEGER,))
+def copy_panels(inputs, outputs, w, ldw, panelled, w_panel, thread, threads, back):
+    """Copy this thread's columns of a weight to its panels, or `back`."""
+    span, lanes = tile_columns(w), width(w)
+    begin, end = share((outputs + span - 1) // span, thread, threads)
+    for panel in range(begin, end):
+        j = panel * span
+        matrix, place = advance(w, j), advance(panelled, panel * w_panel)
+        for i in range(inputs):
+            for k in range(0, min(span, outputs - j), lanes):
+                count = outputs - j - k
+                if back:
+                    store_first(matrix, i * ldw + k, load(place, i * span + k), count)
+                else:
+                    store(place, i * span + k, load_first(matrix, i * ldw + k, count))
+
+
 @routine(
     lambda real: (
         (_INTEGER,) * 4
-        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER)
         + (_POINTER(real), _POINTER(real), _INTEGER)
         + _SHARE
         + (_POINTER(real),)
     )
 )
 def linear_forward(
-    rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, thread, threads, scratch
-):
-    """y = f(x w + bias), this thread's blocks of it."""
+    rows, inputs, outputs, activation, x, ldx, w, ldw, w_panel, bias, y, ldy,
+    thread, threads, scratch,
+):  # fmt: skip
+    """y = f(x w + bias), this thread's blocks of it.
+
+    The weights' panels begin `w_panel` elements apart; 0 where they are one matrix.
+    """
     if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
         here = advance(y, begin * ldy)
@@ -90,6 +137,8 @@ def linear_forward(
         activate(activation, end - begin, outputs, here, ldy, here, ldy)
         return
     high, wide = parts(rows, outputs, width(x), threads)
+    if w_panel != 0:
+        wide = whole_panels(wide, x)
     down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     begin, end = share(down * across, thread, threads)
@@ -98,15 +147,26 @@ def linear_forward(
         height, columns = min(high, rows - i), min(wide, outputs - j)
         here = advance(y, i * ldy + j)
         gemm(
-            height, columns, inputs, advance(x, i * ldx), ldx, 1, advance(w, j), ldw, 1,
-            advance(bias, j), 0, 1, here, ldy, floor, after, here, ldy, 0, 0, scratch,
+            height, columns, inputs, advance(x, i * ldx), ldx, 1,
+            _weights_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
+            here, ldy, floor, after, here, ldy, 0, 0, scratch,
         )  # fmt: skip
 
 
-@routine(lambda real: (_INTEGER,) * 4 + (_POINTER(real), _INTEGER) * 4 + _SHARE + (_POINTER(real),))
+@routine(
+    lambda real: (
+        (_INTEGER,) * 4
+        + (_POINTER(real), _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER) * 2
+        + _SHARE
+        + (_POINTER(real),)
+    )
+)
 def linear_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, thread, threads, scratch
-):
+    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, out, ldo,
+    thread, threads, scratch,
+):  # fmt: skip
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
     if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
@@ -123,7 +183,8 @@ def linear_input_gradient(
         i, j = unit % down * high, unit // down * wide
         height, columns = min(high, rows - i), min(wide, inputs - j)
         gemm(
-            height, columns, outputs, advance(g, i * ldg), ldg, 1, advance(w, j * ldw), 1, ldw,
+            height, columns, outputs, advance(g, i * ldg), ldg, 1,
+            advance(w, j * ldw), 1, ldw, w_panel,
             scratch, 0, 0, advance(out, i * ldo + j), ldo, -np.inf,
             -activation, advance(y, i * ldy + j), ldy, 0, 1, free,
         )  # fmt: skip
@@ -143,7 +204,7 @@ def _weight_block(inputs, panels, threads):
     lambda real: (
         (_INTEGER,) * 3
         + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), _INTEGER, _POINTER(real))
+        + (_POINTER(real), _INTEGER, _INTEGER, _POINTER(real))
         + (_INTEGER, _INTEGER, _INTEGER, _POINTER(types.float64))
         + (_POINTER(real),) * 4
         + _SHARE
@@ -151,13 +212,14 @@ def _weight_block(inputs, panels, threads):
     )
 )
 def linear_update(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, bias, rule, bias_rule, step, settings,
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, bias, rule, bias_rule, step, settings,
     first_w, second_w, first_bias, second_bias, thread, threads, scratch,
 ):  # fmt: skip
     """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
 
     The gradient is never written: each block of it is used as it is made. With
     `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
+    What the rule remembers of the weights lies as they do.
     """
     memory = _zero_row(scratch)
     if outputs <= min(TILE_ROWS, width(x)):
@@ -167,7 +229,7 @@ def linear_update(
         )  # fmt: skip
     else:
         _update_blocks(
-            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
     span = tile_columns(x)
@@ -187,13 +249,14 @@ def linear_update(
 
 @inline
 def _update_blocks(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip
     """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays."""
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    block = _weight_block(inputs, panels, threads)
+    own = w_panel != 0 and (panels % threads == 0 or panels >= _MANY_PANELS * threads)
+    block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
     packing = panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
     blocks = (inputs + block - 1) // block
@@ -201,16 +264,20 @@ def _update_blocks(
     packed_b = advance(gradient, block * span)
     packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
     a_tile = (rows + width(x)) * stride
+    left, across = 0, panels
     begin, end = share(blocks * panels, thread, threads)
+    if own:
+        left, right = share(panels, thread, threads)
+        across = right - left
+        begin, end = 0, blocks * across
     packed = -1
     for unit in range(begin, end):
-        i, j = unit // panels * block, unit % panels * span
+        i, j = unit // across * block, (left + unit % across) * span
         height, columns = min(block, inputs - i), min(span, outputs - j)
         if packing and packed != i:
             pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
             packed = i
-        place = i * ldw + j
-        target, ldt = (advance(w, place), ldw) if rule < 0 else (gradient, span)
+        target, ldt = (_weights_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
         k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
             steps = min(deep, rows - k)
@@ -227,8 +294,10 @@ def _update_blocks(
                 break
         if rule >= 0:
             update(
-                rule, step, settings, height, columns, advance(w, place), ldw, gradient, span,
-                advance(first_w, place), advance(second_w, place),
+                rule, step, settings, height, columns,
+                _weights_at(w, i, j, ldw, w_panel), ldw, gradient, span,
+                _weights_at(first_w, i, j, ldw, w_panel),
+                _weights_at(second_w, i, j, ldw, w_panel),
             )  # fmt: skip
 
 
@@ -298,7 +367,7 @@ def _copy(count, source, target):
 def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
     linear_update(
         x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
-        data(w), w.strides[0] // w.itemsize, data(bias), rule, rule, step, data(settings),
+        data(w), w.strides[0] // w.itemsize, 0, data(bias), rule, rule, step, data(settings),
         data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
     )  # fmt: skip
 

@@ -54,7 +54,7 @@ def multiply(
             store(scratch, j, zeros(a))
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     gemm(
-        rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+        rows, columns, depth, a, a_row, a_column, b, b_row, b_column, 0,
         start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b,
         advance(scratch, span),
     )  # fmt: skip

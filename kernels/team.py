@@ -79,7 +79,7 @@ def together(team, task, scratch):
     memory = pointer_to(team, types.int64)
     state, row = advance(memory, _STATE), advance(memory, _TABLE)
     row[FUNCTION] = task
-    post(memory, 0, 1)
+    post(memory, 0, 1, 0)
     call(task, advance(row, OPERANDS), state, scratch)
     wait(memory, state[THREADS])
 
@@ -99,7 +99,8 @@ class Team:
         for number in range(1, threads):
             state = aligned_zeros(STATE, np.int64)
             state[THREAD], state[THREADS] = number, threads
-            others.append((table, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
+            tables = epoch.NOTHING, table, epoch.NOTHING
+            others.append((*tables, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
         self._followers = Followers(epoch.follow["float32"], others)
         self._rest = 0.0  # until when it is not to be had
         self._asked, self._last = 0, 0.0  # times, each shortly after the one before; and when

@@ -8,6 +8,7 @@ from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optimizers import Adam
 from fastnn.program import Source, Timetable, TrainingProgram
 from fastnn.runner import Runner
+from fastnn.stages import LinearStage
 from kernels import instructions, updates
 from kernels.memory import address
 
@@ -16,23 +17,21 @@ class _Program(TrainingProgram):
     """A step of training that also adds up what weight decay contributes to the loss."""
 
     def __init__(self, network: Network, source: Source, batch: int, timetable: Timetable):
-        self._weights = network.weights
-        counts = [updates.chunks.py_func(weight.span) for weight in self._weights]
-        self._starts = np.cumsum([0, *counts])
-        self.penalties = np.zeros(self._starts[-1])
         super().__init__(
             network.model, network.loss, network.optimizer, source, batch, network.dtype, timetable
         )
 
     def _forward(self, build, *arguments):
-        settings = address(self.optimizer.settings)
-        for weight, start in zip(self._weights, self._starts, strict=False):
-            sums = address(self.penalties[start:])
+        stages, *rest = super()._forward(build, *arguments)
+        weights = [stage.weights for stage in stages if isinstance(stage, LinearStage)]
+        starts = np.cumsum([0, *(updates.chunks.py_func(each.span) for each in weights)])
+        self.penalties = np.zeros(starts[-1])
+        for each, start in zip(weights, starts, strict=False):
             build.emit(
-                instructions.penalty, weight.span, address(weight.memory), settings, sums,
-                wait=False,
+                instructions.penalty, each.span, each.address, address(self.optimizer.settings),
+                address(self.penalties[start:]), wait=False,
             )  # fmt: skip
-        return super()._forward(build, *arguments)
+        return stages, *rest
 
 
 class _Epsilons:
@@ -118,6 +117,7 @@ class Epochs:
             for _ in runner.slices():
                 pass
         finally:
+            runner.deliver()
             self._done = runner.ticks
             self._network.optimizer.steps += self._done - before
             for layer in self._dropouts:

@@ -223,13 +223,13 @@ def train(dtype, threads):
         (instructions.gather_labels, labels, order, chosen),
         (layers.dropout_layer, inputs, *x, *hidden, mask, 128, 5, 0, 0, 2**15, scale),
         (instructions.activation, tanh, inputs, *hidden, *hidden),
-        (instructions.linear, inputs, outputs, 0, *hidden, *w, bias[0], *y),
+        (instructions.linear, inputs, outputs, 0, *hidden, *w, 0, bias[0], *y),
         (losses_of.cross_entropy, outputs, *y, chosen, weights, 0, *g, losses, hits),
         (losses_of.tally, losses, hits, totals, 1),
-        (instructions.linear_input_gradient, inputs, outputs, tanh, *g, *w, *hidden, *below),
+        (instructions.linear_input_gradient, inputs, outputs, tanh, *g, *w, 0, *hidden, *below),
         (layers.dropout_gradient, inputs, *below, mask, 128, scale, *below),
         (
-            instructions.linear_update, inputs, outputs, *hidden, *g, *w_slope, bias_slope[0],
+            instructions.linear_update, inputs, outputs, *hidden, *g, *w_slope, 0, bias_slope[0],
             -1, -1, 0, held(values), w_slope[0], w_slope[0], bias_slope[0], bias_slope[0],
         ),
         (instructions.gradient_squares, size, w_slope[0], sums),
@@ -247,7 +247,9 @@ def train(dtype, threads):
         state = np.zeros(STATE, np.int64)
         state[THREAD], state[THREADS] = thread, threads
         scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
-        done = epoch.run[np.dtype(dtype)](program, state, scratch, barrier, samples, batch, 0, 5)
+        done = epoch.run[np.dtype(dtype)](
+            epoch.NOTHING, program, epoch.NOTHING, state, scratch, barrier, samples, batch, 0, 5, 0
+        )
         assert done == 5
 
     team = [threading.Thread(target=work, args=(n,)) for n in range(threads)]

@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import epoch, instructions, linear, loss_instructions, updates
+from kernels.epoch import CLOSING, NOTHING, OPENING
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
 from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
@@ -48,9 +49,11 @@ class Network:
         self._emit(instructions.gather, OUTPUTS, self.t, self.order, 0, 0, 0, *target)
         first, second = (self._place(w) for w in self.weights)
         shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
-        self._emit(instructions.linear, *shapes[0], RELU, *batch, *first, self.biases[0], *hidden)
         self._emit(
-            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, self.biases[1], *output
+            instructions.linear, *shapes[0], RELU, *batch, *first, 0, self.biases[0], *hidden
+        )
+        self._emit(
+            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, 0, self.biases[1], *output
         )
         ones = np.ones(BATCH, dtype)
         self._emit(
@@ -59,17 +62,17 @@ class Network:
         )  # fmt: skip
         self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
-            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, *hidden,
+            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, 0, *hidden,
             *hidden_slope,
         )  # fmt: skip
         for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
             self._emit(
                 instructions.linear_update, *shapes[layer], *source, *gradient,
-                *self._place(self.weights[layer]), self.biases[layer], updates.SGD, updates.SGD, 0,
-                self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
+                *self._place(self.weights[layer]), 0, self.biases[layer], updates.SGD, updates.SGD,
+                0, self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
                 self.bias_speeds[layer],
             )  # fmt: skip
-        self.table = np.array(self.rows, np.int64)
+        self.opening, self.table, self.closing = NOTHING, np.array(self.rows, np.int64), NOTHING
         self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits, ones
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
@@ -92,14 +95,18 @@ class Network:
         row = [kind.address(real_type(self.dtype)), int(wait), *at]
         self.rows.append(row + [0] * (epoch.COLUMNS - len(row)))
 
-    def run(self, begin, end):
+    @property
+    def tables(self):
+        return self.opening, self.table, self.closing
+
+    def run(self, begin, end, ends=0):
         """Numbers of batches that each thread finished."""
         done = {}
 
         def work(thread):
             done[thread] = epoch.run[np.dtype(self.dtype)](
-                self.table, self.states[thread], self.scratch[thread], self.barrier,
-                self.samples, BATCH, begin, end,
+                *self.tables, self.states[thread], self.scratch[thread], self.barrier,
+                self.samples, BATCH, begin, end, ends,
             )  # fmt: skip
 
         team = [threading.Thread(target=work, args=(n,)) for n in range(1, self.threads)]
@@ -164,6 +171,49 @@ def test_an_epoch_in_slices_is_the_same(threads):
     assert_array_equal(sliced.totals, whole.totals)
 
 
+def keep_in_panels(network):
+    """Have the first weight copied to panels by the opening, and back by the closing."""
+    w, training = network.weights[0], network.rows
+    count, elements = linear.panels(*w.shape, network.dtype)
+    network.panels = aligned_zeros(count * elements, network.dtype)
+    tables = []
+    for back in (0, 1):
+        network.rows = []
+        operands = *w.shape, *network._place(w), network.panels, elements, back
+        network._emit(instructions.copy_panels, *operands)
+        tables.append(np.array(network.rows, np.int64))
+    network.opening, network.closing = tables
+    network.rows = training
+    return w
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_run_opens_and_closes_as_it_is_told(threads, dtype):
+    network = Network(dtype, 20 * BATCH, threads)
+    w = keep_in_panels(network)
+    network.table = NOTHING
+    first = w.copy()
+    assert network.run(0, 3, OPENING) == [3] * threads
+    w[...] = 1
+    assert network.run(3, 5) == [2] * threads
+    assert_array_equal(w, 1)
+    assert network.run(5, 5, CLOSING) == [0] * threads
+    assert_array_equal(w, first)
+    w[...] = 2
+    network.run(5, 6, OPENING | CLOSING)
+    assert_array_equal(w, 2)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_that_is_stopped_is_closed(threads):
+    spoiled = Network(np.float32, 10 * BATCH, threads)
+    spoiled.t[spoiled.order[3 * BATCH], 0] = np.nan
+    w = keep_in_panels(spoiled)
+    assert spoiled.run(0, 10, CLOSING) == [3] * threads
+    assert_array_equal(w, 0)
+
+
 def test_a_thread_follows_the_first():
     alone, pair = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 2)
     dtype, arguments = np.dtype(np.float32), (pair.samples, BATCH)
@@ -172,13 +222,13 @@ def test_a_thread_follows_the_first():
     def follow():
         mine = pair.states[1], pair.scratch[1], pair.barrier, *arguments
         while pair.barrier[POSTED] != DISMISSED:
-            seen.append(epoch.follow[dtype](pair.table, *mine, max(seen, default=0)))
+            seen.append(epoch.follow[dtype](*pair.tables, *mine, max(seen, default=0)))
 
     follower = threading.Thread(target=follow)
     follower.start()
     for begin, end in ((0, 1), (1, 8), (8, 20)):
         mine = pair.states[0], pair.scratch[0], pair.barrier, *arguments
-        assert epoch.run[dtype](pair.table, *mine, begin, end) == end - begin
+        assert epoch.run[dtype](*pair.tables, *mine, begin, end, 0) == end - begin
     pair.barrier[POSTED] = DISMISSED
     follower.join(60)
     assert not follower.is_alive()
@@ -237,4 +287,4 @@ def test_no_program_and_no_batches():
 def test_a_row_has_room_for_the_operands_of_every_instruction():
     network = Network(np.float32, BATCH)
     assert network.table.shape[1] == epoch.COLUMNS
-    assert epoch.OPERANDS + 17 <= epoch.COLUMNS  # `linear_update` has the most
+    assert epoch.OPERANDS + 18 <= epoch.COLUMNS  # `linear_update` has the most

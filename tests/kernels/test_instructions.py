@@ -118,7 +118,7 @@ def test_gather_weights(dtype, threads):
 def test_linear_layer(dtype, threads):
     x, w = block(normal((50, 20), dtype)), block(normal((20, 33), dtype, 1))
     bias, y, g = normal(33, dtype, 2), nothing((50, 33), dtype), block(normal((50, 33), dtype, 3))
-    operands = 20, 33, CODE["tanh"], *place(x), *place(w), bias, *place(y)
+    operands = 20, 33, CODE["tanh"], *place(x), *place(w), 0, bias, *place(y)
     carry_out(instructions.linear, dtype, operands, 45, threads)
     assert_array_equal(y[:45], kernels.matmul(x[:45], w, bias=bias, activation="tanh"))
     assert np.isnan(y[45:]).all()
@@ -126,7 +126,7 @@ def test_linear_layer(dtype, threads):
 
     before, out = np.tanh(x.copy()), nothing((50, 20), dtype)
     before = block(before)
-    operands = 20, 33, CODE["tanh"], *place(g), *place(w), *place(before), *place(out)
+    operands = 20, 33, CODE["tanh"], *place(g), *place(w), 0, *place(before), *place(out)
     carry_out(instructions.linear_input_gradient, dtype, operands, 45, threads)
     expected = kernels.tanh_gradient(before[:45], kernels.matmul(g[:45], w.T))
     assert_array_equal(out[:45], expected)
@@ -150,14 +150,28 @@ def test_linear_update(dtype, threads):
         for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
             flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
         operands = (
-            20, 33, *place(x), *place(g), *place(w), bias, updates.SGD, updates.SGD, done, settings,
-            velocity, velocity, speed, speed,
+            20, 33, *place(x), *place(g), *place(w), 0, bias, updates.SGD, updates.SGD, done,
+            settings, velocity, velocity, speed, speed,
         )  # fmt: skip
         carry_out(instructions.linear_update, dtype, operands, 45, threads, tick=tick)
         for own, wanted in zip((w, velocity, bias, speed), expected, strict=True):
             assert_array_equal(own, wanted)
         assert only_inside(w)
         assert only_inside(velocity)
+
+
+def test_copy_panels(dtype, threads):
+    w, again = block(normal((20, 133), dtype)), nothing((20, 133), dtype)
+    count, elements = linear.panels(20, 133, dtype)
+    memory = np.zeros(count * elements, dtype)
+    for matrix, back in ((w, 0), (again, 1)):
+        operands = 20, 133, *place(matrix), memory, elements, back
+        carry_out(instructions.copy_panels, dtype, operands, 1, threads)
+    side_by_side = np.concatenate([*memory.reshape(count, 20, -1)], axis=1)
+    assert_array_equal(side_by_side[:, :133], w)
+    assert not side_by_side[:, 133:].any()
+    assert_array_equal(again, w)
+    assert only_inside(again)
 
 
 @pytest.mark.parametrize("name", CODE)

@@ -1,4 +1,5 @@
 import ctypes
+import itertools
 
 import numpy as np
 import pytest
@@ -113,36 +114,84 @@ def product_bound(a, b, start=0.0):
     return (a.shape[1] + 1) * np.finfo(a.dtype).eps * magnitude
 
 
+def in_panels(w, threads=1):
+    """A weight, or what is remembered of it, in panels: their memory, and the distances."""
+    (inputs, outputs), dtype = w.shape, w.dtype
+    count, elements = linear.panels(inputs, outputs, dtype)
+    memory = aligned_zeros(count * elements, dtype)
+    for thread in range(threads):
+        call(
+            linear.copy_panels, dtype, inputs, outputs, w, ld(w), memory, elements,
+            thread, threads, 0,
+        )  # fmt: skip
+    return memory, elements // inputs, elements
+
+
+def from_panels(panels, w, threads=1):
+    """Copy panels back to the matrix they were made from."""
+    memory, _, elements = panels
+    for thread in range(threads):
+        call(linear.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
+
+
 def forward(x, w, bias, activation, threads):
+    """The output, which does not depend on how the weights lie."""
     (rows, inputs), outputs = x.shape, w.shape[1]
-    y = padded(np.full((rows, outputs), np.nan, x.dtype))
-    for thread in range(threads):
-        call(
-            linear.linear_forward, x.dtype, rows, inputs, outputs, ACTIVATIONS[activation],
-            x, ld(x), w, ld(w), bias, y, ld(y), thread, threads, dirty_scratch(x.dtype),
-        )  # fmt: skip
-    return y
+    found = []
+    for weights in ((w, ld(w), 0), in_panels(w)):
+        y = padded(np.full((rows, outputs), np.nan, x.dtype))
+        for thread in range(threads):
+            call(
+                linear.linear_forward, x.dtype, rows, inputs, outputs, ACTIVATIONS[activation],
+                x, ld(x), *weights, bias, y, ld(y), thread, threads, dirty_scratch(x.dtype),
+            )  # fmt: skip
+        found.append(y)
+    assert_array_equal(*found)
+    assert only_inside(found[1])
+    return found[0]
 
 
-def input_gradient(g, w, y, activation, threads, out=None):
-    rows, outputs = g.shape
-    inputs = w.shape[0]
-    out = padded(np.full((rows, inputs), np.nan, g.dtype)) if out is None else out
-    for thread in range(threads):
-        call(
-            linear.linear_input_gradient, g.dtype, rows, inputs, outputs, ACTIVATIONS[activation],
-            g, ld(g), w, ld(w), y, ld(y), out, ld(out), thread, threads, dirty_scratch(g.dtype),
-        )  # fmt: skip
-    return out
+def input_gradient(g, w, y, activation, threads):
+    """The gradient, which does not depend on how the weights lie."""
+    (rows, outputs), inputs = g.shape, w.shape[0]
+    found = []
+    for weights in ((w, ld(w), 0), in_panels(w)):
+        out = padded(np.full((rows, inputs), np.nan, g.dtype))
+        for thread in range(threads):
+            call(
+                linear.linear_input_gradient, g.dtype, rows, inputs, outputs,
+                ACTIVATIONS[activation], g, ld(g), *weights, y, ld(y), out, ld(out),
+                thread, threads, dirty_scratch(g.dtype),
+            )  # fmt: skip
+        found.append(out)
+    assert_array_equal(*found)
+    assert only_inside(found[1])
+    return found[0]
 
 
 def update(x, g, w, bias, rule, step, settings_, memories, threads):
+    """Update, and see that it does not depend on how the weights lie."""
     (rows, inputs), outputs = x.shape, g.shape[1]
-    for thread in range(threads):
-        call(
-            linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), g, ld(g), w, ld(w),
-            bias, rule, rule, step, settings_, *memories, thread, threads, dirty_scratch(x.dtype),
-        )  # fmt: skip
+    first, second, *of_bias = memories
+    remembers = [each for each in (first, second) if each.shape == w.shape and each is not w]
+    panels = [in_panels(each, threads) for each in (w, *remembers)]
+    places = [place for place, *_ in panels[1:]] + [panels[0][0]] * (2 - len(remembers))
+    other = [np.array(each) for each in (bias, *of_bias)]
+    for weights, its_bias, lie in (
+        ((w, ld(w), 0), bias, memories),
+        (panels[0], other[0], (*places, *other[1:])),
+    ):
+        for thread in range(threads):
+            call(
+                linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), g, ld(g), *weights,
+                its_bias, rule, rule, step, settings_, *lie, thread, threads,
+                dirty_scratch(x.dtype),
+            )  # fmt: skip
+    for each, panelled in zip((w, *remembers), panels, strict=True):
+        again = padded(np.full(each.shape, np.nan, each.dtype))
+        from_panels(panelled, again, threads)
+        assert_array_equal(again, each)
+        assert only_inside(again)
 
 
 def sgd(lr=0.1, momentum=0.0):
@@ -319,28 +368,40 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         bias, g = held(whole(outputs, dtype, 2)), held(whole((rows, outputs), dtype, 3))
         y, out = held(np.empty((rows, outputs), dtype)), held(np.empty((rows, inputs), dtype))
         settings_ = held(sgd(lr=1.0, momentum=0.5))
-        for threads in (1, 3):
+        count, elements = linear.panels(inputs, outputs, dtype)
+        panels = held(np.zeros(count * elements, dtype))
+        for threads, panelled in itertools.product((1, 3), (False, True)):
+            weights = w, outputs, 0
+            if panelled:
+                copy = inputs, outputs, w, outputs, panels, elements
+                for back in (0, 1):
+                    call(linear.copy_panels, dtype, *copy, 0, 1, back)
+                weights = panels, elements // inputs, elements
             for thread in range(threads):
                 call(
                     linear.linear_forward, dtype, rows, inputs, outputs, ACTIVATIONS["relu"],
-                    x, inputs, w, outputs, bias, y, outputs, thread, threads, scratch,
+                    x, inputs, *weights, bias, y, outputs, thread, threads, scratch,
                 )  # fmt: skip
                 call(
                     linear.linear_input_gradient, dtype, rows, inputs, outputs,
-                    ACTIVATIONS["relu"], g, outputs, w, outputs, x, inputs, out, inputs,
+                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, out, inputs,
                     thread, threads, scratch,
                 )  # fmt: skip
             assert_array_equal(y, np.maximum(x @ w + bias, 0))
             assert_array_equal(out, np.where(x > 0, g @ w.T, 0))
             for rule in (NONE, updates.SGD):
                 weight, slope = held(w), held(bias)
-                first, first_bias = held(0 * w), held(0 * bias)
+                first, first_bias = held(0 * weights[0]), held(0 * bias)
+                own = (held(panels) if panelled else weight), *weights[1:]
                 for thread in range(threads):
                     call(
                         linear.linear_update, dtype, rows, inputs, outputs, x, inputs, g, outputs,
-                        weight, outputs, slope, rule, rule, 0, settings_, first, first, first_bias,
+                        *own, slope, rule, rule, 0, settings_, first, first, first_bias,
                         first_bias, thread, threads, scratch,
                     )  # fmt: skip
+                if panelled:
+                    copy = inputs, outputs, weight, outputs, own[0], elements
+                    call(linear.copy_panels, dtype, *copy, 0, 1, 1)
                 sign = 1 if rule == NONE else -1
                 assert_array_equal(weight, sign * (x.T @ g) + (0 if rule == NONE else w))
                 assert_array_equal(slope, sign * g.sum(0) + (0 if rule == NONE else bias))
