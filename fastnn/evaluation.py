@@ -44,14 +44,18 @@ class Evaluation(NamedTuple):
     """Share of rows whose class is right, 0 to 1; None for regression."""
 
 
-def step_work(model: Sequential, batch: int) -> float:
-    """Floating-point operations of a training step: three products for each linear layer.
+_UPDATE = 25  # floating-point operations that take as long as updating one weight
 
-    One of float64 counts as two: it takes as long.
+
+def step_work(model: Sequential, rows: int, training: bool = True) -> float:
+    """Work of a step in floating-point operations: a product or three for each linear layer.
+
+    The update counts as what takes as long, and an operation of float64 as two.
     """
     linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
-    elements = sum(layer.in_features * layer.out_features for layer in linear)
-    return 6.0 * batch * elements * model_dtype(model).itemsize / 4
+    weights = sum(layer.in_features * layer.out_features for layer in linear)
+    per_weight = 6 * rows + _UPDATE if training else 2 * rows
+    return float(per_weight * weights * model_dtype(model).itemsize / 4)
 
 
 def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
@@ -86,7 +90,7 @@ class Evaluator:
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
-        self._threads = threads_for(step_work(model, self._batch) / 3, threads)
+        self._threads = threads_for(step_work(model, self._batch, training=False), threads)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -143,7 +147,7 @@ def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))
-    count = threads_for(step_work(model, batch) / 3, threads)
+    count = threads_for(step_work(model, batch, training=False), threads)
     try:
         program = PredictionProgram(model, source, results, batch)
     except UnsupportedError:

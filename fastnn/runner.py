@@ -26,7 +26,7 @@ from kernels.team import get_num_threads, set_num_threads
 __all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
-_WORK_PER_THREAD = 2e6  # floating-point operations a step that are worth a thread
+_WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread
 
 
 def threads_for(work: float, threads: int | None) -> int:

@@ -92,9 +92,9 @@ class Network:
             return y.argmax(axis=1).astype(np.int64)
         return np.ascontiguousarray(y, self.dtype)
 
-    def threads(self, rows: int, threads: int | None) -> int:
+    def threads(self, rows: int, threads: int | None, training: bool = True) -> int:
         """Threads for steps of so many rows, or as many as are asked for."""
-        return threads_for(step_work(self.model, rows), threads)
+        return threads_for(step_work(self.model, rows, training), threads)
 
 
 class Outputs:
@@ -105,7 +105,7 @@ class Outputs:
         self._source = Source(x, None, np.arange(len(x)))
         batch = min(EVALUATION_BATCH, len(x))
         program = PredictionProgram(network.model, self._source, self.values, batch)
-        self._runner = Runner(program, len(x), network.threads(batch // 3, threads))
+        self._runner = Runner(program, len(x), network.threads(batch, threads, training=False))
 
     def compute(self) -> np.ndarray:
         """Outputs (samples, columns) of the network as it is now, in memory of this object."""

@@ -29,6 +29,7 @@ from fastnn import (
     predict,
     runner,
 )
+from fastnn.evaluation import step_work
 from fastnn.program import Source, TrainingProgram
 from fastnn.runner import Runner, get_num_threads, set_num_threads, threads_for
 from kernels import followers, host, subnormals
@@ -75,6 +76,19 @@ def test_as_many_threads_as_the_work_pays_for():
     assert threads_for(1e12, None) == min(host.cores(), numba.config.NUMBA_NUM_THREADS)
     assert threads_for(1e12, 1) == 1
     assert threads_for(0, np.int64(3)) == 3
+
+
+def test_work_of_a_step():
+    single, double = (
+        Sequential(Linear(10, 20, dtype=dtype), ReLU(), Linear(20, 5, dtype=dtype))
+        for dtype in (np.float32, np.float64)
+    )
+    forward = step_work(single, 8, training=False)
+    assert forward == 2 * 8 * (10 * 20 + 20 * 5)
+    assert step_work(single, 8) > 3 * forward, "an update takes time, too"
+    assert step_work(double, 8) == 2 * step_work(single, 8)
+    wide = Sequential(Linear(300, 300))
+    assert threads_for(step_work(wide, 1), None) == min(2, get_num_threads())
 
 
 def test_no_more_threads_than_are_set():
