@@ -20,7 +20,7 @@ from kernels.followers import Followers
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
-from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.state import AHEAD, HALT, LOSS, STATE, THREAD, THREADS, TICK
 from kernels.team import get_num_threads, set_num_threads
 
 __all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
@@ -65,7 +65,6 @@ class Runner:
         )  # fmt: skip
         self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
         self._pace = 1  # batches a slice
-        self._ahead = False  # of the model, which does not hold yet what has been learned
 
     def __enter__(self) -> Runner:
         return self
@@ -123,20 +122,16 @@ class Runner:
 
     def deliver(self) -> None:
         """Have the model hold what has been learned, where slices have not been run to the end."""
-        if self._ahead:
+        if self._states[0][AHEAD]:
             self._post(0, 0, epoch.CLOSING)
 
     def _post(self, begin: int, end: int, ends: int) -> int:
         """Run batches on all threads; give how many were finished."""
-        self._ahead = True
         if not self._followers:
-            done = self._run(begin, end, ends)
-        else:
-            with self._followers.wanted:
-                self._followers.gather(time.perf_counter())
-                done = self._run(begin, end, ends)
-        self._ahead = not ends & epoch.CLOSING
-        return done
+            return self._run(begin, end, ends)
+        with self._followers.wanted:
+            self._followers.gather(time.perf_counter())
+            return self._run(begin, end, ends)
 
     def _run(self, begin: int, end: int, ends: int) -> int:
         """Run on this thread, with subnormal numbers taken for 0."""

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from kernels.jit import array, const, entry, inline
 from kernels.simd import advance, data
-from kernels.state import HALT, ROWS, START, THREADS, TICK
+from kernels.state import AHEAD, HALT, ROWS, START, THREADS, TICK
 from kernels.threads import BEGIN, END, ENDS, post, posted, wait
 
 FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 20
@@ -64,6 +64,7 @@ def _batches(opening, program, closing, state, scratch, barrier, samples, batch,
     done = 0
     if ends & OPENING:
         _carry_out(opening, here, memory, meeting)
+        here[AHEAD] = 1
     for step in range(begin, end):
         here[START] = step * batch
         here[ROWS] = min(batch, samples - here[START])
@@ -73,6 +74,7 @@ def _batches(opening, program, closing, state, scratch, barrier, samples, batch,
         done += 1
     if ends & CLOSING:
         _carry_out(closing, here, memory, meeting)
+        here[AHEAD] = 0
     wait(meeting, here[THREADS])
     return done
 

@@ -16,13 +16,14 @@ from kernels.threads import share
     THREADS,
     HALT,
     LOSS,
+    AHEAD,
     STATE,
-) = range(8)
+) = range(9)
 """Places in the state of the run, and its length.
 
 Rows of this batch, where it begins in the order of the samples, steps done so far,
-the number of this thread, how many there are, whether to stop, and the bits of the
-loss that was the reason.
+the number of this thread, how many there are, whether to stop, the bits of the
+loss that was the reason, and whether the program has been opened and not closed since.
 """
 
 WORDS = types.CPointer(types.int64)

@@ -288,6 +288,20 @@ def test_ctrl_c_tells_callbacks_that_training_ends():
     assert heard == [optimizer.steps]
 
 
+def test_ctrl_c_before_the_first_step_changes_nothing(monkeypatch):
+    def interrupt(self, now):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(followers.Followers, "gather", interrupt)
+    model = Sequential(Linear(6, 100, seed=0))
+    before = model.state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, np.ones((20, 6)), np.zeros(20, int), loss=CrossEntropyLoss(), epochs=1,
+            optimizer=SGD(model.parameters(), lr=0.1), batch_size=5, threads=2)  # fmt: skip
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 STORM = """
 import os, random, signal, threading, time
 import numpy as np

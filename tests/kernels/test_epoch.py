@@ -9,7 +9,7 @@ from kernels import epoch, instructions, linear, loss_instructions, updates
 from kernels.epoch import CLOSING, NOTHING, OPENING
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
-from kernels.state import HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.state import AHEAD, HALT, LOSS, STATE, THREAD, THREADS, TICK
 from kernels.threads import BARRIER, DISMISSED, POSTED
 
 FLOATS = (np.float32, np.float64)
@@ -198,11 +198,13 @@ def test_a_run_opens_and_closes_as_it_is_told(threads, dtype):
     w[...] = 1
     assert network.run(3, 5) == [2] * threads
     assert_array_equal(w, 1)
+    assert {state[AHEAD] for state in network.states} == {1}
     assert network.run(5, 5, CLOSING) == [0] * threads
     assert_array_equal(w, first)
     w[...] = 2
     network.run(5, 6, OPENING | CLOSING)
     assert_array_equal(w, 2)
+    assert {state[AHEAD] for state in network.states} == {0}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
