@@ -179,8 +179,9 @@ class Optimizer:
     def memory_addresses(self, parameter: Parameter) -> list[int]:
         """Where the two numbers remembered for a parameter lie; 0 for those there are not."""
         place = next(i for i, each in enumerate(self.parameters) if each is parameter)
-        arrays = self.memory[parameter.dtype]
-        return ([address(array[self._starts[place] :]) for array in arrays] + [0, 0])[:2]
+        offset = self._starts[place] * parameter.dtype.itemsize
+        found = [address(array) + offset for array in self.memory[parameter.dtype]]
+        return (found + [0, 0])[:2]
 
     def state_dict(self) -> dict:
         """Copy of the settings, the number of steps, and what is remembered of each parameter."""

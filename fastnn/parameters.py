@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from kernels.memory import aligned_zeros, padded
+from kernels.memory import address, aligned_zeros, padded
 
 
 class Parameter:
@@ -52,6 +52,16 @@ class Parameter:
     def gradient_memory(self) -> np.ndarray:
         """Flat memory of the gradient, which lies in `gradient_block` as the values in `block`."""
         return self.gradient_block[self.start : self.start + self.span]
+
+    @property
+    def address(self) -> int:
+        """Address of `memory`."""
+        return address(self.block) + self.start * self.block.itemsize
+
+    @property
+    def gradient_address(self) -> int:
+        """Address of `gradient_memory`."""
+        return address(self.gradient_block) + self.start * self.block.itemsize
 
     def _seen(self, memory: np.ndarray) -> np.ndarray:
         block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)

@@ -74,6 +74,12 @@ class Sequential(Layer):
             for name, parameter in _own_parameters(layer):
                 yield f"{place}.{name}", parameter
 
+    def parameters(self) -> Iterator[Parameter]:
+        """Give the parameters of all layers, in order."""
+        for layer in self.layers:
+            if hasattr(layer, "parameters"):
+                yield from layer.parameters()
+
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
         """Names and arrays that are kept but do not learn, of all layers, in order."""
         for place, layer in enumerate(self.layers):

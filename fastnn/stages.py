@@ -63,6 +63,9 @@ class Builder:
     kept: list[np.ndarray] = field(default_factory=list)
     taken: int = 0
 
+    def __post_init__(self) -> None:
+        self._real = real_type(self.dtype)
+
     def take(self, elements: int, dtype=None) -> int:
         """Address of fresh memory for so many elements."""
         dtype = np.dtype(dtype or self.dtype)
@@ -85,7 +88,7 @@ class Builder:
         self.rows.append(self._row(kind, *operands, wait=wait))
 
     def _row(self, kind: Routine, *operands: int, wait: bool) -> list[int]:
-        row = [kind.address(real_type(self.dtype)), int(wait), *operands]
+        row = [kind.address(self._real), int(wait), *operands]
         return row + [0] * (epoch.COLUMNS - len(row))
 
     def panelled(self, inputs: int, outputs: int, ld: int, matrix: int) -> int:
@@ -164,7 +167,7 @@ class LinearStage(Stage):
         self.layer, self.activation = layer, activation
         weight = layer._weight
         ld = weight.memory_shape[1]
-        self.weights = Weights(address(weight.memory), ld, 0, weight.span, [])
+        self.weights = Weights(weight.address, ld, 0, weight.span, [])
 
     def arrange(self, build, optimizer):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
@@ -192,7 +195,7 @@ class LinearStage(Stage):
         y = build.block(layer.out_features, self.activation)
         build.emit(
             instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *self.weights.place, address(layer._bias.memory), *y.place,
+            *self.weights.place, layer._bias.address, *y.place,
         )  # fmt: skip
         return y
 
@@ -219,8 +222,8 @@ class LinearStage(Stage):
         spare = 0 if all(learns) else build.take(max(weight.span, bias.span))
         fused = optimizer.clip_norm is None
         rules = [optimizer.rule_for(p) if fused else -1 for p in (weight, bias)]
-        place = weights.address if fused else address(weight.gradient_memory)
-        bias_place = address(bias.memory if fused else bias.gradient_memory)
+        place = weights.address if fused else weight.gradient_address
+        bias_place = bias.address if fused else bias.gradient_address
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
             *x.place, *gradient.place, place if learns[0] else spare, weights.ld, weights.panel,
@@ -350,12 +353,12 @@ class NormStage(Stage):
 
     @property
     def _tables(self) -> tuple[int, int]:
-        return address(self.layer._weight.memory), address(self.layer._bias.memory)
+        return self.layer._weight.address, self.layer._bias.address
 
     def _gradients(self, build, optimizer) -> list[int]:
         """Where the gradients of w and b go: for those that do not learn, to where nobody looks."""
         return [
-            address(each.gradient_memory) if optimizer.knows(each) else build.take(each.span)
+            each.gradient_address if optimizer.knows(each) else build.take(each.span)
             for each in (self.layer._weight, self.layer._bias)
         ]
 
@@ -365,8 +368,8 @@ class NormStage(Stage):
             for each in (self.layer._weight, self.layer._bias):
                 if optimizer.knows(each):
                     build.emit(
-                        instructions.update, each.span, address(each.memory),
-                        address(each.gradient_memory), optimizer.rule_for(each), optimizer.steps,
+                        instructions.update, each.span, each.address,
+                        each.gradient_address, optimizer.rule_for(each), optimizer.steps,
                         address(optimizer.settings), *optimizer.memory_addresses(each), wait=False,
                     )  # fmt: skip
 

@@ -175,8 +175,12 @@ class Steps:
 
 def _changing(model: Sequential) -> list[np.ndarray]:
     """All numbers of a model that training changes: its parameters' memory, and buffers."""
-    blocks = {id(parameter.block): parameter.block for parameter in model.parameters()}
-    return [*blocks.values(), *(buffer for _, buffer in model.named_buffers())]
+    return [*blocks_of(model), *(buffer for _, buffer in model.named_buffers())]
+
+
+def blocks_of(model: Sequential) -> list[np.ndarray]:
+    """Memory in which a model's parameters lie."""
+    return list({id(each.block): each.block for each in model.parameters()}.values())
 
 
 def _batch_norms(model: Sequential) -> list[BatchNorm1d]:

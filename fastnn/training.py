@@ -31,7 +31,7 @@ from fastnn.program import Source, flat_layers
 from fastnn.runner import threads_for
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
-from fastnn.steps import Steps, dropouts
+from fastnn.steps import Steps, blocks_of, dropouts
 from fastnn.training_state import Checkpoints, TrainingState
 from fastnn.weights import read_weights
 
@@ -230,6 +230,7 @@ def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     if not all(id(parameter) in own for parameter in optimizer.parameters):
         raise ValueError("the optimizer has parameters that are not the model's")
-    for name, parameter in model.named_parameters():
-        if not np.isfinite(parameter.data).all():
-            raise ValueError(f"parameter {name} holds numbers that are not finite")
+    if not all(np.isfinite(block).all() for block in blocks_of(model)):
+        for name, parameter in model.named_parameters():
+            if not np.isfinite(parameter.data).all():
+                raise ValueError(f"parameter {name} holds numbers that are not finite")
