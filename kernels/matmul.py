@@ -8,20 +8,34 @@ import numpy as np
 from numba import types
 
 from kernels import host
-from kernels.activations import ACTIVATIONS, IDENTITY, RELU, apply_gradient
+from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, WIDE, gemm, parts, scratch_elements, tile_columns
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
+from kernels.narrow import NARROW, narrow_forward
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, element_bytes, location, pointer, store, width, zeros
+from kernels.simd import (
+    advance,
+    data,
+    element_bytes,
+    load,
+    location,
+    pointer,
+    store,
+    store_first,
+    width,
+    zeros,
+)
 from kernels.state import THREAD, THREADS, cell, instruction
 from kernels.team import ALONE, ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
 from kernels.threads import share
+from kernels.tile import transpose
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
+_FEW_PANELS = 4  # of rows, turned at a time where columns are few
 _SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
 
 
@@ -39,6 +53,19 @@ def multiply(
 ):  # fmt: skip
     """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
     span = tile_columns(a)
+    if not accumulate and rows >= width(a):
+        if columns <= NARROW and a_column == 1 and (b_column == 1 or columns == 1):
+            offset = bias if has_bias else _zero_row(scratch)
+            narrow_forward(
+                rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, advance(scratch, span)
+            )
+            activate(activation, rows, columns, c, ldc, c, ldc)
+            return
+        if columns <= min(TILE_ROWS, width(a)) and a_row == 1 and a_column != 1 and not has_bias:
+            _multiply_few_columns(
+                rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, scratch
+            )
+            return
     wide = columns >= WIDE * span and rows > TILE_ROWS
     # The rows of a tile would share one set of a small cache, and push each other out of it.
     crowded = a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0
@@ -50,14 +77,49 @@ def multiply(
     elif has_bias:
         start, start_column = bias, 1
     else:
-        for j in range(0, span, width(a)):
-            store(scratch, j, zeros(a))
+        start = _zero_row(scratch)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     gemm(
         rows, columns, depth, a, a_row, a_column, b, b_row, b_column, 0,
         start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b,
         advance(scratch, span),
     )  # fmt: skip
+
+
+@inline
+def _zero_row(scratch):
+    """A row of zeros as wide as a tile, at the beginning of the scratch memory."""
+    for j in range(0, tile_columns(scratch), width(scratch)):
+        store(scratch, j, zeros(scratch))
+    return scratch
+
+
+@inline
+def _multiply_few_columns(
+    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, scratch
+):
+    """C = f(A B) of few columns, where A lies as its transpose.
+
+    The transpose of C, which is B^T A^T, fills whole vectors, and is turned then.
+    """
+    lanes, wide = width(a), _FEW_PANELS * tile_columns(a)
+    zero = _zero_row(scratch)
+    turned = advance(scratch, tile_columns(a))
+    square = advance(turned, wide * TILE_ROWS)
+    for i in range(0, rows, wide):
+        here = min(wide, rows - i)
+        gemm(
+            columns, here, depth, b, b_column, b_row, advance(a, i), a_column, 1, 0,
+            zero, 0, 0, turned, wide, -np.inf, IDENTITY, turned, wide, 0, 0,
+            advance(square, lanes * lanes),
+        )  # fmt: skip
+        for j in range(0, here, lanes):
+            count = min(lanes, here - j)
+            transpose(columns, count, advance(turned, j), wide, square, lanes)
+            for r in range(count):
+                row = advance(c, (i + j + r) * ldc)
+                store_first(row, 0, load(square, r * lanes), columns)
+    activate(activation, rows, columns, c, ldc, c, ldc)
 
 
 @instruction
@@ -196,7 +258,9 @@ class _Scratch(threading.local):
 
 def _scratch_bytes(dtype: np.dtype) -> int:
     lanes = host.lanes(real_type(dtype))
-    elements = host.TILE_VECTORS * lanes + scratch_elements.py_func(lanes)
+    span = host.TILE_VECTORS * lanes
+    few = _FEW_PANELS * span * TILE_ROWS + lanes * lanes
+    elements = span + few + scratch_elements.py_func(lanes)
     return elements * dtype.itemsize
 
 
