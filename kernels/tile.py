@@ -10,6 +10,9 @@ shape of tiles, on blocking or on the number of threads.
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
+
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -18,6 +21,7 @@ from kernels import host, simd
 
 _I64 = ir.IntType(64)
 _KEY = 64  # a tile's numbers of vectors and of row pairs as one integer
+_HALF = 1024  # and whether half a vector ends its rows
 _AHEAD = 16  # rows of B that are asked for before they are needed
 _ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 2 * stride]
 
@@ -50,7 +54,8 @@ def tile(
 
     When `b` and `packed` differ, B is copied to `packed` on the way, in whole vectors and with
     leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
-    busy while it waits for B. When they are the same, B lies there already.
+    busy while it waits for B. When they are the same, B lies there already. With
+    `host.HALVES`, half a vector ends rows of which no more is left.
     """
     real = a.dtype
     vector = simd.vector_of(real)
@@ -80,18 +85,27 @@ def tile(
         done = builder.append_basic_block("tile.done")
 
         def cases(copies):
-            """Every tile, keyed by its number of vectors and pairs of rows."""
+            """Every tile, keyed by its width and pairs of rows."""
+            shapes = itertools.product(
+                range(1, host.TILE_VECTORS + 1),
+                range(1, host.TILE_ROWS // 2 + 1),
+                (False, True) if host.HALVES else (False,),
+            )
+
+            def call(vectors, pairs, half):
+                function = _tile_function(builder, 2 * pairs, vectors, half, copies, vector)
+                builder.call(function, [rows, last, *operands])
+
             return {
-                vectors * _KEY + pairs: lambda vectors=vectors, pairs=pairs: builder.call(
-                    _tile_function(builder, 2 * pairs, vectors, copies, vector),
-                    [rows, last, *operands],
-                )
-                for vectors in range(1, host.TILE_VECTORS + 1)
-                for pairs in range(1, host.TILE_ROWS // 2 + 1)
+                vectors * _KEY + pairs + half * _HALF: partial(call, vectors, pairs, half)
+                for vectors, pairs, half in shapes
             }
 
         pairs = builder.ashr(builder.add(rows, _I64(1)), _I64(1))
         key = builder.add(builder.mul(builder.add(before_last, _I64(1)), _I64(_KEY)), pairs)
+        if host.HALVES:
+            half = builder.icmp_signed("<=", last, _I64(lanes // 2))
+            key = builder.add(key, builder.select(half, _I64(_HALF), _I64(0)))
         source, packed = operands[4], operands[6]
         with builder.if_else(builder.icmp_unsigned("==", source, packed)) as (reading, copying):
             for branch, copies in ((reading, False), (copying, True)):
@@ -127,13 +141,14 @@ def _opaque(builder, pointer):
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
-def _tile_function(builder, rows, vectors, copies, vector):
+def _tile_function(builder, rows, vectors, half, copies, vector):
     """The function of one tile of fixed size, of its own so that no register is shared.
 
     It has an even number of rows; with one less, it computes the last one twice,
     which halves the number of tiles to compile.
     """
-    name = f"tile.{vector.dtype}.{rows}x{vectors}{'.copying' if copies else ''}"
+    kind = ("half." if half else "") + ("copying" if copies else "reading")
+    name = f"tile.{vector.dtype}.{rows}x{vectors}.{kind}"
     element = simd.llvm_vector(vector).element
     pointer = element.as_pointer()
     kinds = (
@@ -148,28 +163,36 @@ def _tile_function(builder, rows, vectors, copies, vector):
         inner = ir.IRBuilder(function.append_basic_block("entry"))
         actual_rows, last, *operands = function.args
         numbers = [_I64(m) for m in range(rows - 1)] + [inner.sub(actual_rows, _I64(1))]
-        mask = simd.emit_mask(inner, last, vector)
-        _emit_tile(inner, numbers, vectors, copies, mask, vector, *operands)
+        row = [vector] * vectors
+        if half:
+            row[-1] = simd.Vector(vector.dtype, vector.lanes // 2)
+        _emit_tile(inner, numbers, row, last, vector.lanes, copies, *operands)
         inner.ret_void()
     return function
 
 
 def _emit_tile(
-    builder, numbers, vectors, copies, mask, vector,
+    builder, numbers, kinds, last, lanes, copies,
     depth, a, a_row, a_step, b, ldb, packed, start, ld_start, c, ldc, floor,
 ):  # fmt: skip
-    """Emit the loop of one tile: its rows have these numbers, `mask` ends each of them."""
-    rows = len(numbers)
+    """Emit the loop of one tile.
+
+    Its rows have these `numbers`, and each consists of vectors of these `kinds`, of which the
+    last one has `last` lanes that count.
+    """
+    rows, vectors = len(numbers), len(kinds)
+    mask = simd.emit_mask(builder, last, kinds[-1])
 
     def mask_of(j):
         return mask if j == vectors - 1 else None
 
     def offset(ld, m, j):
-        return builder.add(builder.mul(ld, numbers[m]), _I64(j * vector.lanes))
+        return builder.add(builder.mul(ld, numbers[m]), _I64(j * lanes))
 
     tile = [(m, j) for m in range(rows) for j in range(vectors)]
     starts = [
-        simd.emit_load(builder, start, offset(ld_start, m, j), vector, mask_of(j)) for m, j in tile
+        simd.emit_load(builder, start, offset(ld_start, m, j), kinds[j], mask_of(j))
+        for m, j in tile
     ]
     # The last row may repeat the one before it, so it has an address of its own.
     first = [*range(0, rows - 1, _ADDRESS_GROUP), rows - 1]
@@ -186,7 +209,7 @@ def _emit_tile(
     step = builder.phi(_I64)
     a_now = [builder.phi(base.type) for base in bases]
     b_now, packed_now = builder.phi(b.type), builder.phi(b.type)
-    sums = [builder.phi(simd.llvm_vector(vector)) for _ in tile]
+    sums = [builder.phi(simd.llvm_vector(kinds[j])) for _, j in tile]
     phis = [step, *a_now, b_now, packed_now, *sums]
     for phi, value in zip(phis, [_I64(0), *bases, b, packed, *starts], strict=True):
         phi.add_incoming(value, before)
@@ -194,27 +217,25 @@ def _emit_tile(
 
     builder.position_at_end(body)
     b_row = [
-        simd.emit_load(
-            builder, b_now, _I64(j * vector.lanes), vector, mask_of(j) if copies else None
-        )
+        simd.emit_load(builder, b_now, _I64(j * lanes), kinds[j], mask_of(j) if copies else None)
         for j in range(vectors)
     ]
     if copies:
         ahead = builder.gep(b_now, [builder.mul(ldb, _I64(_AHEAD))])
         for j, value in enumerate(b_row):
-            simd.emit_prefetch(builder, ahead, _I64(j * vector.lanes))
-            simd.emit_store(builder, value, packed_now, _I64(j * vector.lanes), vector)
+            simd.emit_prefetch(builder, ahead, _I64(j * lanes))
+            simd.emit_store(builder, value, packed_now, _I64(j * lanes), kinds[j])
     a_here = [_opaque(builder, pointer) for pointer in a_now]
     sums_next = []
     for m in range(rows):
         address = builder.gep(a_here[group[m]], [builder.mul(a_row, _I64(m - first[group[m]]))])
-        element = simd.emit_splat(builder, builder.load(address), vector)
-        for j in range(vectors):
-            total = sums[m * vectors + j]
-            sums_next.append(simd.emit_fma(builder, element, b_row[j], total, vector))
+        value = builder.load(address)
+        for j, kind in enumerate(kinds):
+            element, total = simd.emit_splat(builder, value, kind), sums[m * vectors + j]
+            sums_next.append(simd.emit_fma(builder, element, b_row[j], total, kind))
     a_next = [builder.gep(pointer, [a_step]) for pointer in a_here]
     b_next = builder.gep(b_now, [ldb])
-    packed_next = builder.gep(packed_now, [_I64(host.TILE_VECTORS * vector.lanes)])
+    packed_next = builder.gep(packed_now, [_I64(host.TILE_VECTORS * lanes)])
     step_next = builder.add(step, _I64(1))
     nexts = [step_next, *a_next, b_next, packed_next, *sums_next]
     for phi, value in zip(phis, nexts, strict=True):
@@ -222,10 +243,10 @@ def _emit_tile(
     builder.branch(head)
 
     builder.position_at_end(end)
-    bound = simd.emit_splat(builder, floor, vector)
     for (m, j), total in zip(tile, sums, strict=True):
+        bound = simd.emit_splat(builder, floor, kinds[j])
         bounded = builder.select(builder.fcmp_ordered(">", bound, total), bound, total)
-        simd.emit_store(builder, bounded, c, offset(ldc, m, j), vector, mask_of(j))
+        simd.emit_store(builder, bounded, c, offset(ldc, m, j), kinds[j], mask_of(j))
 
 
 @intrinsic

@@ -15,6 +15,7 @@ from kernels.threads import (
     BEGIN,
     DISMISSED,
     END,
+    ENDS,
     GENERATION,
     POSTED,
     post,
@@ -99,35 +100,36 @@ def listen():
         meeting, count = data(barrier), 0
         while posted(meeting, seen):
             heard[count, 0], heard[count, 1] = meeting[BEGIN], meeting[END]
+            heard[count, 2] = meeting[ENDS]
             seen, count = seen + 1, count + 1
         return seen
 
-    listen(aligned_zeros(BARRIER, np.int64), 0, np.zeros((1, 2), np.int64))
+    listen(aligned_zeros(BARRIER, np.int64), 0, np.zeros((1, 3), np.int64))
     return listen
 
 
 @pytest.fixture(scope="module")
 def tell():
     @numba.njit
-    def tell(barrier, begin, end):
-        post(data(barrier), begin, end)
+    def tell(barrier, begin, end, ends):
+        post(data(barrier), begin, end, ends)
 
     return tell
 
 
 def test_a_notice_is_heard_once_and_also_late(listen, tell):
-    barrier, heard = aligned_zeros(BARRIER, np.int64), np.full((3, 2), -7)
+    barrier, heard = aligned_zeros(BARRIER, np.int64), np.full((3, 3), -7)
     assert listen(barrier, 0, heard) == 0
-    tell(barrier, 4, 9)
+    tell(barrier, 4, 9, 2)
     assert listen(barrier, 0, heard) == 1
-    assert heard.tolist() == [[4, 9], [-7, -7], [-7, -7]]
+    assert heard.tolist() == [[4, 9, 2], [-7] * 3, [-7] * 3]
     assert listen(barrier, 1, heard) == 1
 
 
 def test_nobody_waits_after_being_dismissed(listen):
     barrier = aligned_zeros(BARRIER, np.int64)
     barrier[POSTED] = DISMISSED
-    heard = np.full((1, 2), -7)
+    heard = np.full((1, 3), -7)
     assert listen(barrier, 0, heard) == 0
     assert listen(barrier, 5, heard) == 5
     assert (heard == -7).all()
@@ -136,4 +138,4 @@ def test_nobody_waits_after_being_dismissed(listen):
 def test_the_counters_of_a_barrier_lie_on_lines_of_their_own():
     places = sorted((ARRIVED, GENERATION, POSTED, BARRIER))
     assert all(8 * (b - a) >= 64 for a, b in itertools.pairwise(places))
-    assert {BEGIN, END} < set(range(POSTED, BARRIER))
+    assert {BEGIN, END, ENDS} < set(range(POSTED, BARRIER))
