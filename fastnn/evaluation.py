@@ -82,15 +82,17 @@ class Evaluator:
     """Loss and accuracy of a model on a data set, as often as asked for; a context manager.
 
     The program is made once, and anew when the model has other layers or its parameters
-    lie elsewhere.
+    lie elsewhere. How many `times` it will be asked decides whether threads are worth starting.
     """
 
     def __init__(self, model: Sequential, source: Source, loss: Loss, classifies: bool,
-                 batch_size: int, threads: int | None):  # fmt: skip
+                 batch_size: int, threads: int | None, times: int = 1):  # fmt: skip
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
-        self._threads = threads_for(step_work(model, self._batch, training=False), threads)
+        steps = times * -(-len(source.x) // self._batch)
+        work = step_work(model, self._batch, training=False)
+        self._threads = threads_for(work, threads, steps)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -147,7 +149,8 @@ def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))
-    count = threads_for(step_work(model, batch, training=False), threads)
+    steps = -(-len(samples) // batch)
+    count = threads_for(step_work(model, batch, training=False), threads, steps)
     try:
         program = PredictionProgram(model, source, results, batch)
     except UnsupportedError:

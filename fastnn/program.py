@@ -198,7 +198,7 @@ class Timetable:
     values: np.ndarray
 
 
-_ARENA = 2**17  # bytes that most small networks' batches fit in
+_ARENA = 2**18  # bytes that most small networks' batches and weights fit in
 
 
 class Program:

@@ -111,12 +111,15 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     validator = None
     if validation_data is not None:
         validation = _validation(validation_data, samples, columns, loss, dtype)
-        validator = Evaluator(model, validation, loss, classifies, EVALUATION_BATCH, threads)
+        validator = Evaluator(
+            model, validation, loss, classifies, EVALUATION_BATCH, threads, times=epochs
+        )
     batch = min(batch_size, len(samples))
     _check_batches(model, len(samples), batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
-    count = threads_for(step_work(model, batch), threads)
+    step_count = epochs * -(-len(samples) // batch)
+    count = threads_for(step_work(model, batch), threads, step_count)
     rng = np.random.default_rng(seed)
     source = Source(samples, targets, np.arange(len(samples)), weights)
 

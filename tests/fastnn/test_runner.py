@@ -78,6 +78,12 @@ def test_as_many_threads_as_the_work_pays_for():
     assert threads_for(0, np.int64(3)) == 3
 
 
+def test_no_threads_are_started_for_what_takes_less_than_that():
+    assert threads_for(1e7, None, steps=10) == 1
+    assert threads_for(1e7, None, steps=1000) == min(8, get_num_threads())
+    assert threads_for(1e7, 2, steps=10) == 2
+
+
 def test_work_of_a_step():
     single, double = (
         Sequential(Linear(10, 20, dtype=dtype), ReLU(), Linear(20, 5, dtype=dtype))
