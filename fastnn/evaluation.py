@@ -58,6 +58,12 @@ def step_work(model: Sequential, rows: int, training: bool = True) -> float:
     return float(per_weight * weights * model_dtype(model).itemsize / 4)
 
 
+def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
+    """Threads to compute a model's outputs for samples, so many times."""
+    steps = times * -(-samples // batch)
+    return threads_for(step_work(model, batch, training=False), threads, steps)
+
+
 def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
              sample_weight=None, threads: int | None = None) -> Evaluation:  # fmt: skip
     """Mean loss and accuracy of a model on a data set, dropout off.
@@ -90,9 +96,7 @@ class Evaluator:
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
-        steps = times * -(-len(source.x) // self._batch)
-        work = step_work(model, self._batch, training=False)
-        self._threads = threads_for(work, threads, steps)
+        self._threads = _threads_for(model, len(source.x), self._batch, threads, times)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -149,8 +153,7 @@ def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))
-    steps = -(-len(samples) // batch)
-    count = threads_for(step_work(model, batch, training=False), threads, steps)
+    count = _threads_for(model, len(samples), batch, threads)
     try:
         program = PredictionProgram(model, source, results, batch)
     except UnsupportedError:

@@ -18,10 +18,9 @@ from fastnn.layers import Activation, Dropout, Flatten, Identity, Linear, Softma
 from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
-from kernels import epoch, instructions, layer_instructions
+from kernels import epoch, instructions, layer_instructions, panels
 from kernels.dropout import keep_halves, keep_scale, mask_columns
 from kernels.jit import Routine, real_type
-from kernels.linear import panels
 from kernels.memory import address, leading_dimension, padded
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
@@ -93,7 +92,7 @@ class Builder:
 
     def panelled(self, inputs: int, outputs: int, ld: int, matrix: int) -> int:
         """Panels of a matrix like a weight, for a run of the program; give their address."""
-        count, elements = panels(inputs, outputs, self.dtype)
+        count, elements = panels.sizes(inputs, outputs, self.dtype)
         place = self.take(count * elements)
         operands = inputs, outputs, matrix, ld, place, elements
         for rows, back in ((self.opening, 0), (self.closing, 1)):
@@ -142,7 +141,7 @@ class Stage:
 class Weights:
     """Where a linear layer's weights lie, and what is remembered of them, for a program.
 
-    Rows are `ld` elements apart, and panels `panel` (`kernels.linear`), which is 0 for one
+    Rows are `ld` elements apart, and panels `panel` (`kernels.panels`), which is 0 for one
     matrix; `span` elements are all of them.
     """
 
@@ -176,7 +175,7 @@ class LinearStage(Stage):
             return
         memories = optimizer.memory_addresses(layer._weight)
         sizes = layer.in_features, layer.out_features
-        count, elements = panels(*sizes, build.dtype)
+        count, elements = panels.sizes(*sizes, build.dtype)
         if count == 1 or optimizer.clip_norm is not None:
             self.weights = replace(plain, memories=memories)
             return

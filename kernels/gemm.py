@@ -23,6 +23,7 @@ from kernels.simd import (
     poke,
     store,
     width,
+    zeros,
 )
 from kernels.tile import tile, transpose
 
@@ -97,6 +98,15 @@ def row_tiles(rows):
 def tile_columns(pointer):
     """Columns of the register tile, for what the pointer points at."""
     return TILE_VECTORS * width(pointer)
+
+
+@inline
+def zero_row(scratch):
+    """Write a row of zeros as wide as a tile to scratch memory; give the memory behind it."""
+    columns = tile_columns(scratch)
+    for j in range(0, columns, width(scratch)):
+        store(scratch, j, zeros(scratch))
+    return advance(scratch, columns)
 
 
 @routine(

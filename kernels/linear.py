@@ -4,7 +4,7 @@ A block is computed, and what follows (activation, its gradient, the update of t
 parameters) is done to it at once, while it lies in the L1 cache. Threads take
 contiguous ranges of blocks; a block's value does not depend on who computes it.
 Weights lie as (inputs, outputs), so that outputs fill vectors, or in panels of a tile's
-outputs (`panels`): a thread's columns of the weights are then on cache lines of their own.
+outputs (`kernels.panels`): a thread's columns of the weights are then on cache lines of their own.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from kernels.gemm import (
     scratch_elements,
     tile_columns,
     tile_stride,
+    zero_row,
 )
 from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
+from kernels.panels import weights_at, whole_panels
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, load, load_first, store, store_first, width, zeros
+from kernels.simd import advance, data, load_first, store_first, width
 from kernels.threads import share
 from kernels.tile import transpose
 from kernels.updates import update
@@ -50,15 +52,6 @@ _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 _MANY_PANELS = 4  # of weights, for a thread: one more or less is little
 
 
-@inline
-def _zero_row(scratch):
-    """A row of zeros as wide as a tile, at the beginning of the scratch memory."""
-    columns = tile_columns(scratch)
-    for j in range(0, columns, width(scratch)):
-        store(scratch, j, zeros(scratch))
-    return advance(scratch, columns)
-
-
 def scratch_size(dtype) -> int:
     """Elements of aligned scratch memory that a thread needs for any of these products."""
     lanes = host.lanes(real_type(dtype))
@@ -67,46 +60,6 @@ def scratch_size(dtype) -> int:
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
     few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
     return 2 * span + max(scratch_elements.py_func(lanes), update, few)
-
-
-def panels(inputs: int, outputs: int, dtype) -> tuple[int, int]:
-    """Number of a weight's panels and elements of each; the last one is as wide as the others.
-
-    A weight of one panel need not be copied: it is one matrix.
-    """
-    span = TILE_VECTORS * host.lanes(real_type(dtype))
-    return -(-outputs // span), inputs * span
-
-
-@inline
-def whole_panels(columns, pointer):
-    """Columns rounded up to whole panels, of what the pointer points at."""
-    span = tile_columns(pointer)
-    return (columns + span - 1) // span * span
-
-
-@inline
-def _weights_at(w, i, j, ldw, w_panel):
-    """Pointer to the weight of input `i` and output `j`, the first one of a panel."""
-    span = tile_columns(w)
-    return advance(w, i * ldw + (j if w_panel == 0 else j // span * w_panel))
-
-
-@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2 + _SHARE + (_INTEGER,))
-def copy_panels(inputs, outputs, w, ldw, panelled, w_panel, thread, threads, back):
-    """Copy this thread's columns of a weight to its panels, or `back`."""
-    span, lanes = tile_columns(w), width(w)
-    begin, end = share((outputs + span - 1) // span, thread, threads)
-    for panel in range(begin, end):
-        j = panel * span
-        matrix, place = advance(w, j), advance(panelled, panel * w_panel)
-        for i in range(inputs):
-            for k in range(0, min(span, outputs - j), lanes):
-                count = outputs - j - k
-                if back:
-                    store_first(matrix, i * ldw + k, load(place, i * span + k), count)
-                else:
-                    store(place, i * span + k, load_first(matrix, i * ldw + k, count))
 
 
 @routine(
@@ -148,7 +101,7 @@ def linear_forward(
         here = advance(y, i * ldy + j)
         gemm(
             height, columns, inputs, advance(x, i * ldx), ldx, 1,
-            _weights_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
+            weights_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
             here, ldy, floor, after, here, ldy, 0, 0, scratch,
         )  # fmt: skip
 
@@ -178,7 +131,7 @@ def linear_input_gradient(
     high, wide = parts(rows, inputs, width(g), threads)
     down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
     begin, end = share(down * across, thread, threads)
-    free = _zero_row(scratch)
+    free = zero_row(scratch)
     for unit in range(begin, end):
         i, j = unit % down * high, unit // down * wide
         height, columns = min(high, rows - i), min(wide, inputs - j)
@@ -221,7 +174,7 @@ def linear_update(
     `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
     What the rule remembers of the weights lies as they do.
     """
-    memory = _zero_row(scratch)
+    memory = zero_row(scratch)
     if outputs <= min(TILE_ROWS, width(x)):
         _update_few_outputs(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
@@ -277,7 +230,7 @@ def _update_blocks(
         if packing and packed != i:
             pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
             packed = i
-        target, ldt = (_weights_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
+        target, ldt = (weights_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
         k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
             steps = min(deep, rows - k)
@@ -295,9 +248,9 @@ def _update_blocks(
         if rule >= 0:
             update(
                 rule, step, settings, height, columns,
-                _weights_at(w, i, j, ldw, w_panel), ldw, gradient, span,
-                _weights_at(first_w, i, j, ldw, w_panel),
-                _weights_at(second_w, i, j, ldw, w_panel),
+                weights_at(w, i, j, ldw, w_panel), ldw, gradient, span,
+                weights_at(first_w, i, j, ldw, w_panel),
+                weights_at(second_w, i, j, ldw, w_panel),
             )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from numba import types
 from kernels import host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
-from kernels.gemm import TILE_ROWS, WIDE, gemm, parts, scratch_elements, tile_columns
+from kernels.gemm import TILE_ROWS, WIDE, gemm, parts, scratch_elements, tile_columns, zero_row
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
 from kernels.narrow import NARROW, narrow_forward
@@ -22,10 +22,8 @@ from kernels.simd import (
     load,
     location,
     pointer,
-    store,
     store_first,
     width,
-    zeros,
 )
 from kernels.state import THREAD, THREADS, cell, instruction
 from kernels.team import ALONE, ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
@@ -52,19 +50,18 @@ def multiply(
     has_bias, accumulate, activation, bias, c, ldc, scratch,
 ):  # fmt: skip
     """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
-    span = tile_columns(a)
+    span, free = tile_columns(a), zero_row(scratch)
     if not accumulate and rows >= width(a):
         if columns <= NARROW and a_column == 1 and (b_column == 1 or columns == 1):
-            offset = bias if has_bias else _zero_row(scratch)
-            narrow_forward(
-                rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, advance(scratch, span)
-            )
+            offset = bias if has_bias else scratch
+            narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
             activate(activation, rows, columns, c, ldc, c, ldc)
             return
         if columns <= min(TILE_ROWS, width(a)) and a_row == 1 and a_column != 1 and not has_bias:
             _multiply_few_columns(
-                rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, scratch
-            )
+                rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc,
+                scratch, free,
+            )  # fmt: skip
             return
     wide = columns >= WIDE * span and rows > TILE_ROWS
     # The rows of a tile would share one set of a small cache, and push each other out of it.
@@ -76,35 +73,23 @@ def multiply(
         start, start_row, start_column = c, ldc, 1
     elif has_bias:
         start, start_column = bias, 1
-    else:
-        start = _zero_row(scratch)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     gemm(
         rows, columns, depth, a, a_row, a_column, b, b_row, b_column, 0,
-        start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b,
-        advance(scratch, span),
+        start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b, free,
     )  # fmt: skip
 
 
 @inline
-def _zero_row(scratch):
-    """A row of zeros as wide as a tile, at the beginning of the scratch memory."""
-    for j in range(0, tile_columns(scratch), width(scratch)):
-        store(scratch, j, zeros(scratch))
-    return scratch
-
-
-@inline
 def _multiply_few_columns(
-    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, scratch
+    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, zero, turned
 ):
     """C = f(A B) of few columns, where A lies as its transpose.
 
-    The transpose of C, which is B^T A^T, fills whole vectors, and is turned then.
+    The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
+    row of zeros, `turned` the scratch memory behind it.
     """
     lanes, wide = width(a), _FEW_PANELS * tile_columns(a)
-    zero = _zero_row(scratch)
-    turned = advance(scratch, tile_columns(a))
     square = advance(turned, wide * TILE_ROWS)
     for i in range(0, rows, wide):
         here = min(wide, rows - i)

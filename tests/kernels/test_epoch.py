@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import epoch, instructions, linear, loss_instructions, updates
+from kernels import epoch, instructions, linear, loss_instructions, panels, updates
 from kernels.epoch import CLOSING, NOTHING, OPENING
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
@@ -174,7 +174,7 @@ def test_an_epoch_in_slices_is_the_same(threads):
 def keep_in_panels(network):
     """Have the first weight copied to panels by the opening, and back by the closing."""
     w, training = network.weights[0], network.rows
-    count, elements = linear.panels(*w.shape, network.dtype)
+    count, elements = panels.sizes(*w.shape, network.dtype)
     network.panels = aligned_zeros(count * elements, network.dtype)
     tables = []
     for back in (0, 1):

@@ -12,6 +12,7 @@ from kernels import (
     linear,
     loss_instructions,
     normalization,
+    panels,
     updates,
 )
 from kernels.dropout import keep_halves, keep_scale, mask_columns
@@ -162,7 +163,7 @@ def test_linear_update(dtype, threads):
 
 def test_copy_panels(dtype, threads):
     w, again = block(normal((20, 133), dtype)), nothing((20, 133), dtype)
-    count, elements = linear.panels(20, 133, dtype)
+    count, elements = panels.sizes(20, 133, dtype)
     memory = np.zeros(count * elements, dtype)
     for matrix, back in ((w, 0), (again, 1)):
         operands = 20, 133, *place(matrix), memory, elements, back

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import linear, matmul_update, updates
+from kernels import panels as layout
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
 
@@ -117,11 +118,11 @@ def product_bound(a, b, start=0.0):
 def in_panels(w, threads=1):
     """A weight, or what is remembered of it, in panels: their memory, and the distances."""
     (inputs, outputs), dtype = w.shape, w.dtype
-    count, elements = linear.panels(inputs, outputs, dtype)
+    count, elements = layout.sizes(inputs, outputs, dtype)
     memory = aligned_zeros(count * elements, dtype)
     for thread in range(threads):
         call(
-            linear.copy_panels, dtype, inputs, outputs, w, ld(w), memory, elements,
+            layout.copy_panels, dtype, inputs, outputs, w, ld(w), memory, elements,
             thread, threads, 0,
         )  # fmt: skip
     return memory, elements // inputs, elements
@@ -131,7 +132,7 @@ def from_panels(panels, w, threads=1):
     """Copy panels back to the matrix they were made from."""
     memory, _, elements = panels
     for thread in range(threads):
-        call(linear.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
+        call(layout.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
 
 
 def forward(x, w, bias, activation, threads):
@@ -368,14 +369,14 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         bias, g = held(whole(outputs, dtype, 2)), held(whole((rows, outputs), dtype, 3))
         y, out = held(np.empty((rows, outputs), dtype)), held(np.empty((rows, inputs), dtype))
         settings_ = held(sgd(lr=1.0, momentum=0.5))
-        count, elements = linear.panels(inputs, outputs, dtype)
+        count, elements = layout.sizes(inputs, outputs, dtype)
         panels = held(np.zeros(count * elements, dtype))
         for threads, panelled in itertools.product((1, 3), (False, True)):
             weights = w, outputs, 0
             if panelled:
                 copy = inputs, outputs, w, outputs, panels, elements
                 for back in (0, 1):
-                    call(linear.copy_panels, dtype, *copy, 0, 1, back)
+                    call(layout.copy_panels, dtype, *copy, 0, 1, back)
                 weights = panels, elements // inputs, elements
             for thread in range(threads):
                 call(
@@ -401,7 +402,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                     )  # fmt: skip
                 if panelled:
                     copy = inputs, outputs, weight, outputs, own[0], elements
-                    call(linear.copy_panels, dtype, *copy, 0, 1, 1)
+                    call(layout.copy_panels, dtype, *copy, 0, 1, 1)
                 sign = 1 if rule == NONE else -1
                 assert_array_equal(weight, sign * (x.T @ g) + (0 if rule == NONE else w))
                 assert_array_equal(slope, sign * g.sum(0) + (0 if rule == NONE else bias))
