@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastnn.builder import Block, Builder
 from fastnn.layers import Flatten, Identity, Normalize
 from fastnn.losses import (
     BCEWithLogitsLoss,
@@ -26,8 +27,6 @@ from fastnn.losses import (
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from fastnn.stages import (
-    Block,
-    Builder,
     UnsupportedError,
     flat_layers,
     float_bits,
