@@ -1,0 +1,42 @@
+import ctypes
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from kernels import host, panels
+from kernels.jit import real_type
+from kernels.memory import aligned_zeros
+
+
+def copy(matrix, memory, elements, threads, back):
+    """Copy a matrix to its panels, or back, as so many threads do."""
+    integer, pointer = ctypes.c_int64, ctypes.c_void_p
+    kinds = [integer, integer, pointer, integer, pointer] + [integer] * 4
+    routine = panels.copy_panels.address(real_type(matrix.dtype))
+    run = ctypes.CFUNCTYPE(None, *kinds)(routine)
+    ld = matrix.strides[0] // matrix.itemsize
+    for thread in range(threads):
+        run(
+            *matrix.shape, matrix.ctypes.data, ld, memory.ctypes.data, elements,
+            thread, threads, back,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_columns_to_panels_and_back(dtype, threads):
+    span = host.TILE_VECTORS * host.lanes(real_type(dtype))
+    for outputs in (1, span - 1, span, span + 1, 2 * span, 5 * span + 3):
+        w = np.random.default_rng(0).normal(size=(7, outputs)).astype(dtype)
+        count, elements = panels.sizes(7, outputs, dtype)
+        assert (count, elements) == (-(-outputs // span), 7 * span)
+        memory = aligned_zeros(count * elements, dtype)
+        copy(w, memory, elements, threads, 0)
+        side_by_side = np.concatenate([*memory.reshape(count, 7, span)], axis=1)
+        assert_array_equal(side_by_side[:, :outputs], w)
+        assert not side_by_side[:, outputs:].any()
+        again = np.full((7, outputs + 2), np.nan, dtype)
+        copy(again[:, :outputs], memory, elements, threads, 1)
+        assert_array_equal(again[:, :outputs], w)
+        assert np.isnan(again[:, outputs:]).all()
