@@ -18,14 +18,16 @@ _IDENTITY = kernels.ACTIVATIONS["identity"]
 class Block:
     """A batch of rows in the arena: where it begins, its columns, and how far rows are apart.
 
-    `activation` is the function its producer applied last, whose gradient is still to
-    be taken by whoever computes the gradient of this block.
+    With a `panel` other than 0 the columns lie in panels, which begin so many elements apart
+    (`kernels.panels`). `activation` is the function its producer applied last, whose gradient
+    is still to be taken by whoever computes the gradient of this block.
     """
 
     address: int
     columns: int
     ld: int
     activation: int = _IDENTITY
+    panel: int = 0
 
     @property
     def place(self) -> tuple[int, int]:
@@ -39,6 +41,7 @@ class Builder:
 
     batch: int
     dtype: np.dtype
+    threads: int
     base: int
     rows: list[list[int]] = field(default_factory=list)
     opening: list[list[int]] = field(default_factory=list)
@@ -60,6 +63,14 @@ class Builder:
         """Fresh memory for a batch."""
         ld = leading_dimension(columns, self.dtype)
         return Block(self.take(self.batch * ld), columns, ld, activation)
+
+    def block_in_panels(self, columns: int) -> Block:
+        """Fresh memory for a batch, in panels where threads split its columns."""
+        count, ld = panels.of_threads(self.batch, columns, self.dtype, self.threads)
+        if count == 1:
+            return self.block(columns)
+        elements = self.batch * ld
+        return Block(self.take(count * elements), columns, ld, panel=elements)
 
     def keep(self, array: np.ndarray) -> int:
         """Address of an array that is to live as long as the program."""

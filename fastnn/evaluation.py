@@ -104,8 +104,8 @@ class Evaluator:
         arguments = self._model, self._loss, self._source, self._batch
         self._runner: Runner | EagerRunner
         try:
-            program = EvaluationProgram(*arguments, self._dtype)
-            self._runner = Runner(program, len(self._source.x), self._threads)
+            program = EvaluationProgram(*arguments, self._dtype, self._threads)
+            self._runner = Runner(program, len(self._source.x))
         except UnsupportedError:
             self._runner = EagerRunner(self._model, self._loss, None, self._source, self._batch)
 
@@ -155,10 +155,10 @@ def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
     batch = min(batch_size, len(samples))
     count = _threads_for(model, len(samples), batch, threads)
     try:
-        program = PredictionProgram(model, source, results, batch)
+        program = PredictionProgram(model, source, results, batch, count)
     except UnsupportedError:
         return predict_eagerly(model, samples, batch)
-    with Runner(program, len(samples), count) as runner:
+    with Runner(program, len(samples)) as runner:
         for _ in runner.slices():
             pass
     return results

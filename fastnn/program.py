@@ -8,6 +8,7 @@ first step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -203,12 +204,12 @@ _ARENA = 2**18  # bytes that most small networks' batches and weights fit in
 class Program:
     """Instructions, and the memory they work on: `table`, for each batch, `opening` and `closing`.
 
-    `totals` holds the sum of the losses and the number of right rows since it was
-    last set to zero. Raises UnsupportedError for what cannot be compiled.
+    So many `threads` are to run it. `totals` holds the sum of the losses and the number of
+    right rows since it was last set to zero. Raises UnsupportedError for what cannot be compiled.
     """
 
-    def __init__(self, batch: int, dtype):
-        self.batch, self.dtype = batch, np.dtype(dtype)
+    def __init__(self, batch: int, dtype, threads: int):
+        self.batch, self.dtype, self.threads = batch, np.dtype(dtype), threads
         self.totals = np.zeros(2)
         build = self._lowered(_ARENA)
         if build.taken > _ARENA:  # now it is known how much is needed
@@ -222,7 +223,7 @@ class Program:
     def _lowered(self, size: int) -> Builder:
         """Instructions that work on an arena of so many bytes."""
         self._arena = aligned_zeros(size, np.uint8)
-        build = Builder(self.batch, self.dtype, address(self._arena))
+        build = Builder(self.batch, self.dtype, self.threads, address(self._arena))
         self._lower(build)
         return build
 
@@ -257,10 +258,10 @@ class TrainingProgram(Program):
     """One step of training: forward, loss, backward, update."""
 
     def __init__(self, model, loss, optimizer, source: Source, batch: int, dtype,
-                 timetable: Timetable | None = None):  # fmt: skip
+                 timetable: Timetable | None = None, threads: int = 1):  # fmt: skip
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
         self.timetable = timetable
-        super().__init__(batch, dtype)
+        super().__init__(batch, dtype, threads)
 
     def _lower(self, build):
         if self.timetable is not None:
@@ -275,10 +276,12 @@ class TrainingProgram(Program):
             stage.track(build)
         learning = [i for i, stage in enumerate(stages) if stage.learns]
         if learning:
+            taught = stages[learning[0] :]
+            for stage, above in pairwise(taught):
+                above.below = stage
             gradient = build.through_activation(gradient, y)
-            for stage in reversed(stages[learning[0] :]):
-                first = stage is stages[learning[0]]
-                gradient = stage.backward(build, gradient, self.optimizer, first)
+            for stage in reversed(taught):
+                gradient = stage.backward(build, gradient, self.optimizer)
         if self.optimizer.clip_norm is not None:
             build.rows[-1][epoch.WAIT] = 1
             self._emit_update(build)
@@ -304,9 +307,9 @@ class TrainingProgram(Program):
 class EvaluationProgram(Program):
     """Loss and right rows of batches."""
 
-    def __init__(self, model, loss, source: Source, batch: int, dtype):
+    def __init__(self, model, loss, source: Source, batch: int, dtype, threads: int = 1):
         self.model, self.loss, self.source = model, loss, source
-        super().__init__(batch, dtype)
+        super().__init__(batch, dtype, threads)
 
     def _lower(self, build):
         _, y, truth = self._forward(build, self.model, self.source, self.loss)
@@ -316,9 +319,9 @@ class EvaluationProgram(Program):
 class PredictionProgram(Program):
     """Outputs of batches, written to `results`, an array (samples, columns) of the dtype."""
 
-    def __init__(self, model, source: Source, results: np.ndarray, batch: int):
+    def __init__(self, model, source: Source, results: np.ndarray, batch: int, threads: int = 1):
         self.model, self.source, self.results = model, source, results
-        super().__init__(batch, results.dtype)
+        super().__init__(batch, results.dtype, threads)
 
     def _lower(self, build):
         _, y, _ = self._forward(build, self.model, self.source)

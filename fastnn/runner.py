@@ -52,13 +52,13 @@ def threads_for(work: float, threads: int | None, steps: float = math.inf) -> in
 class Runner:
     """A program, its threads, and where it has got to; use as a context manager."""
 
-    def __init__(self, program: Program, samples: int, thread_count: int = 1):
-        self.program, self.samples, self.threads = program, samples, thread_count
+    def __init__(self, program: Program, samples: int):
+        self.program, self.samples = program, samples
         self.batches = -(-samples // program.batch)
         self._epoch: Any = epoch.run[program.dtype]
-        self._states = [np.zeros(STATE, np.int64) for _ in range(thread_count)]
+        self._states = [np.zeros(STATE, np.int64) for _ in range(program.threads)]
         for number, state in enumerate(self._states):
-            state[THREAD], state[THREADS] = number, thread_count
+            state[THREAD], state[THREADS] = number, program.threads
         lanes = host.lanes(real_type(program.dtype))
         size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)

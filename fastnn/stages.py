@@ -36,6 +36,8 @@ class Stage:
     input: Block
     learns = False
     """Whether there are parameters, so that a gradient has to come this far."""
+    below: Stage | None = None
+    """The stage that needs the gradient with respect to the input; None where none does."""
 
     def arrange(self, build: Builder, optimizer: Optimizer) -> None:
         """Find the parameters a place that is good to train them in."""
@@ -44,11 +46,12 @@ class Stage:
         """Emit the forward pass and give the output."""
         raise NotImplementedError
 
-    def backward(self, build: Builder, gradient: Block, optimizer: Optimizer, first: bool) -> Block:
-        """Emit the backward pass; give the gradient before the activation of the input.
+    def gradient_block(self, build: Builder, columns: int) -> Block:
+        """Fresh memory for a linear stage's gradient with respect to this one's output."""
+        return build.block(columns)
 
-        Nothing needs the gradient with respect to the input of the first stage.
-        """
+    def backward(self, build: Builder, gradient: Block, optimizer: Optimizer) -> Block:
+        """Emit the backward pass; give the gradient before the activation of the input."""
         raise NotImplementedError
 
     def track(self, build: Builder) -> None:
@@ -116,18 +119,24 @@ class LinearStage(Stage):
         )  # fmt: skip
         return y
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         layer, x = self.layer, self.input
         sizes = layer.in_features, layer.out_features
         below = gradient
-        if not first:
-            below = build.block(layer.in_features)
+        if self.below is not None:
+            below = self.below.gradient_block(build, layer.in_features)
             build.emit(
                 instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *self.weights.place, *x.place, *below.place,
+                *self.weights.place, *x.place, *below.place, below.panel,
             )  # fmt: skip
         self._emit_update(build, gradient, optimizer)
         return below
+
+    def gradient_block(self, build, columns):
+        """In panels where only the update needs it: a thread's columns then lie together."""
+        if self.below is None and self.weights.panel:
+            return build.block_in_panels(columns)
+        return build.block(columns)
 
     def _emit_update(self, build, gradient, optimizer):
         """Update the parameters at once, or only write gradients that have to be clipped first."""
@@ -143,8 +152,8 @@ class LinearStage(Stage):
         bias_place = bias.address if fused else bias.gradient_address
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
-            *x.place, *gradient.place, place if learns[0] else spare, weights.ld, weights.panel,
-            bias_place if learns[1] else spare,
+            *x.place, *gradient.place, gradient.panel, place if learns[0] else spare,
+            weights.ld, weights.panel, bias_place if learns[1] else spare,
             *rules, optimizer.steps, address(optimizer.settings),
             *(weights.memories if learns[0] else [spare, spare]),
             *(optimizer.memory_addresses(bias) if learns[1] else [spare, spare]), wait=False,
@@ -164,7 +173,7 @@ class ActivationStage(Stage):
         )
         return self.output
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         y = self.output
         build.emit(
             instructions.activation_gradient, self.activation, y.columns,
@@ -186,7 +195,7 @@ class RectifierStage(Stage):
         build.emit(kind, x.columns, *self.parameters, *x.place, *y.place)
         return y
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         x, kind = self.input, layer_instructions.RECTIFY_GRADIENT[self.name]
         build.emit(kind, x.columns, *self.parameters, *x.place, *gradient.place, *gradient.place)
         return build.through_activation(gradient, x)
@@ -205,7 +214,7 @@ class SoftmaxStage(Stage):
         build.emit(kind, x.columns, *x.place, *self.output.place)
         return self.output
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         y, plain = self.output, layer_instructions.softmax_gradient
         kind = layer_instructions.log_softmax_gradient if self.logarithm else plain
         build.emit(kind, y.columns, *y.place, *gradient.place, *gradient.place)
@@ -233,7 +242,7 @@ class DropoutStage(Stage):
         )  # fmt: skip
         return y
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         if not self.drops:
             return gradient
         build.emit(
@@ -303,9 +312,9 @@ class LayerNormStage(NormStage):
         )  # fmt: skip
         return y
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         x, below = self.input, gradient
-        if not first:
+        if self.below is not None:
             below = build.block(x.columns)
             build.emit(
                 layer_instructions.layer_norm_gradient, x.columns, *x.place, *self.moments,
@@ -316,7 +325,7 @@ class LayerNormStage(NormStage):
             *gradient.place, *self._gradients(build, optimizer),
         )  # fmt: skip
         self._emit_updates(build, optimizer)
-        return below if first else build.through_activation(below, x)
+        return below if self.below is None else build.through_activation(below, x)
 
 
 class BatchNormStage(NormStage):
@@ -346,14 +355,14 @@ class BatchNormStage(NormStage):
                 address(layer.running_var), wait=False,
             )  # fmt: skip
 
-    def backward(self, build, gradient, optimizer, first):
+    def backward(self, build, gradient, optimizer):
         x = self.input
         build.emit(
             layer_instructions.batch_norm_gradient, x.columns, self.eps, *x.place, *self.moments,
             self._tables[0], *gradient.place, *gradient.place, *self._gradients(build, optimizer),
         )  # fmt: skip
         self._emit_updates(build, optimizer)
-        return gradient if first else build.through_activation(gradient, x)
+        return gradient if self.below is None else build.through_activation(gradient, x)
 
 
 def flat_layers(model: Sequential) -> list:

@@ -104,8 +104,10 @@ class Steps:
         self._snapshot = _Snapshot(model, optimizer)
         arguments = model, self._training.loss, optimizer, self._source, self._batch
         try:
-            program = TrainingProgram(*arguments, model_dtype(model), self._timetable)
-            self.runner = Runner(program, len(self._source.x), self._threads)
+            program = TrainingProgram(
+                *arguments, model_dtype(model), self._timetable, self._threads
+            )
+            self.runner = Runner(program, len(self._source.x))
         except UnsupportedError as reason:
             if not self._warned:
                 warnings.warn(f"{reason}: training steps in Python", stacklevel=4)

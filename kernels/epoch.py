@@ -21,7 +21,7 @@ from kernels.simd import advance, data
 from kernels.state import AHEAD, HALT, ROWS, START, THREADS, TICK
 from kernels.threads import BEGIN, END, ENDS, post, posted, wait
 
-FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 20
+FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 21
 """Places in an instruction's row, and its length."""
 
 OPENING, CLOSING = 1, 2

@@ -281,15 +281,21 @@ def pack_tiles(rows, depth, a, a_row, a_column, packed, stride, tile_elements):
 
 
 @inline
-def parts(rows, columns, lanes, threads):
-    """Rows and columns of the parts of a product: one part, or one for each thread.
+def splits_columns(rows, vectors, threads):
+    """Whether threads split a product by its columns, of so many vectors, and not by its rows.
 
     Many rows are split: what a thread writes then lies together, and where the next
     instructions of that thread look. Otherwise columns are, where that makes shares of about
     the same number of vectors: each thread then packs its own part of B only.
     """
-    vectors = (columns + lanes - 1) // lanes
     even = vectors % (TILE_VECTORS * threads) == 0 or vectors >= _MANY_VECTORS * threads
-    if rows < _MANY_ROWS * threads and (even or rows < _FEW_ROWS * threads):
+    return rows < _MANY_ROWS * threads and (even or rows < _FEW_ROWS * threads)
+
+
+@inline
+def parts(rows, columns, lanes, threads):
+    """Rows and columns of the parts of a product: one part, or one for each thread."""
+    vectors = (columns + lanes - 1) // lanes
+    if splits_columns(rows, vectors, threads):
         return max(rows, 1), max((vectors + threads - 1) // threads * lanes, 1)
     return even_part(rows, max((rows + threads - 1) // threads, 1)), max(columns, 1)

@@ -103,12 +103,12 @@ def linear_input_gradient(at, state, scratch):
     """out = (g w^T) f'(y).
 
     Operands: inputs, outputs, activation, g, ldg, w, ldw, elements from panel to panel of w or
-    0, y, ldy, out, ldo.
+    0, y, ldy, out, ldo, those from panel to panel of out or 0.
     """
     products.linear_input_gradient(
         state[ROWS], at[0], at[1], at[2], pointer(at[3], scratch), at[4],
         pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch), at[9],
-        pointer(at[10], scratch), at[11], state[THREAD], state[THREADS], scratch,
+        pointer(at[10], scratch), at[11], at[12], state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 
 
@@ -116,16 +116,16 @@ def linear_input_gradient(at, state, scratch):
 def linear_update(at, state, scratch):
     """Weights and bias by their gradients; with a rule below 0 the gradients themselves.
 
-    Operands: inputs, outputs, x, ldx, g, ldg, w, ldw, elements from panel to panel of w or 0,
-    bias, rule of the weights and of the bias, updates before this run, settings, first and
-    second memory of the weights, and of the bias.
+    Operands: inputs, outputs, x, ldx, g, ldg, elements from panel to panel of g or 0, w, ldw,
+    those from panel to panel of w, bias, rule of the weights and of the bias, updates before
+    this run, settings, first and second memory of the weights, and of the bias.
     """
     products.linear_update(
         state[ROWS], at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
-        pointer(at[6], scratch), at[7], at[8], pointer(at[9], scratch),
-        at[10], at[11], at[12] + state[TICK], doubles_at(at[13]),
-        pointer(at[14], scratch), pointer(at[15], scratch),
-        pointer(at[16], scratch), pointer(at[17], scratch),
+        at[6], pointer(at[7], scratch), at[8], at[9], pointer(at[10], scratch),
+        at[11], at[12], at[13] + state[TICK], doubles_at(at[14]),
+        pointer(at[15], scratch), pointer(at[16], scratch),
+        pointer(at[17], scratch), pointer(at[18], scratch),
         state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
-from kernels.panels import weights_at, whole_panels
+from kernels.panels import panel_at, whole_panels
 from kernels.rows import sum_columns
 from kernels.simd import advance, data, load_first, store_first, width
 from kernels.threads import share
@@ -101,7 +101,7 @@ def linear_forward(
         here = advance(y, i * ldy + j)
         gemm(
             height, columns, inputs, advance(x, i * ldx), ldx, 1,
-            weights_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
+            panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
             here, ldy, floor, after, here, ldy, 0, 0, scratch,
         )  # fmt: skip
 
@@ -111,24 +111,30 @@ def linear_forward(
         (_INTEGER,) * 4
         + (_POINTER(real), _INTEGER)
         + (_POINTER(real), _INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(real), _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER)
         + _SHARE
         + (_POINTER(real),)
     )
 )
 def linear_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, out, ldo,
+    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, out, ldo, out_panel,
     thread, threads, scratch,
 ):  # fmt: skip
-    """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input."""
+    """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input.
+
+    Panels of the weights, and those of `out`, begin so many elements apart; 0 for one matrix.
+    """
     if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
         narrow_input_gradient(
             end - begin, inputs, outputs, activation, advance(g, begin * ldg), ldg, w, ldw,
-            advance(y, begin * ldy), ldy, advance(out, begin * ldo), ldo, scratch,
+            advance(y, begin * ldy), ldy, advance(out, begin * ldo), ldo, out_panel, scratch,
         )  # fmt: skip
         return
-    high, wide = parts(rows, inputs, width(g), threads)
+    high, wide = rows, ldo
+    if out_panel == 0:
+        high, wide = parts(rows, inputs, width(g), threads)
     down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
     begin, end = share(down * across, thread, threads)
     free = zero_row(scratch)
@@ -138,7 +144,7 @@ def linear_input_gradient(
         gemm(
             height, columns, outputs, advance(g, i * ldg), ldg, 1,
             advance(w, j * ldw), 1, ldw, w_panel,
-            scratch, 0, 0, advance(out, i * ldo + j), ldo, -np.inf,
+            scratch, 0, 0, panel_at(out, i, j, ldo, out_panel), ldo, -np.inf,
             -activation, advance(y, i * ldy + j), ldy, 0, 1, free,
         )  # fmt: skip
 
@@ -156,8 +162,9 @@ def _weight_block(inputs, panels, threads):
 @routine(
     lambda real: (
         (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), _INTEGER, _INTEGER, _POINTER(real))
+        + (_POINTER(real), _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER) * 2
+        + (_POINTER(real),)
         + (_INTEGER, _INTEGER, _INTEGER, _POINTER(types.float64))
         + (_POINTER(real),) * 4
         + _SHARE
@@ -165,14 +172,15 @@ def _weight_block(inputs, panels, threads):
     )
 )
 def linear_update(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, bias, rule, bias_rule, step, settings,
-    first_w, second_w, first_bias, second_bias, thread, threads, scratch,
+    rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, bias, rule, bias_rule, step,
+    settings, first_w, second_w, first_bias, second_bias, thread, threads, scratch,
 ):  # fmt: skip
     """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
 
     The gradient is never written: each block of it is used as it is made. With
     `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
-    What the rule remembers of the weights lies as they do.
+    What the rule remembers of the weights lies as they do; `g` may lie in panels where
+    there are more outputs than a tile has rows.
     """
     memory = zero_row(scratch)
     if outputs <= min(TILE_ROWS, width(x)):
@@ -182,7 +190,7 @@ def linear_update(
         )  # fmt: skip
     else:
         _update_blocks(
-            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, rule, step, settings,
+            rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
     span = tile_columns(x)
@@ -191,9 +199,9 @@ def linear_update(
         j = panel * span
         columns = min(span, outputs - j)
         if bias_rule < 0:
-            sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
+            sum_columns(rows, columns, panel_at(g, 0, j, ldg, g_panel), ldg, advance(bias, j))
             continue
-        sum_columns(rows, columns, advance(g, j), ldg, memory)
+        sum_columns(rows, columns, panel_at(g, 0, j, ldg, g_panel), ldg, memory)
         update(
             bias_rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
             advance(first_bias, j), advance(second_bias, j),
@@ -202,7 +210,7 @@ def linear_update(
 
 @inline
 def _update_blocks(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, w_panel, rule, step, settings,
+    rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip
     """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays."""
@@ -230,15 +238,15 @@ def _update_blocks(
         if packing and packed != i:
             pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
             packed = i
-        target, ldt = (weights_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
+        target, ldt = (panel_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
         k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
-            steps = min(deep, rows - k)
+            steps, right = min(deep, rows - k), panel_at(g, k, j, ldg, g_panel)
             tiles_of(
                 height, columns, steps,
                 advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),
                 1, stride if packing else ldx, a_tile if packing else 0,
-                advance(g, k * ldg + j), ldg, 0, packed_b, 0,
+                right, ldg, 0, packed_b, 0,
                 target if k > 0 else zero, ldt if k > 0 else 0, 0, target, ldt, -np.inf,
                 IDENTITY, target, ldt,
             )  # fmt: skip
@@ -248,9 +256,9 @@ def _update_blocks(
         if rule >= 0:
             update(
                 rule, step, settings, height, columns,
-                weights_at(w, i, j, ldw, w_panel), ldw, gradient, span,
-                weights_at(first_w, i, j, ldw, w_panel),
-                weights_at(second_w, i, j, ldw, w_panel),
+                panel_at(w, i, j, ldw, w_panel), ldw, gradient, span,
+                panel_at(first_w, i, j, ldw, w_panel),
+                panel_at(second_w, i, j, ldw, w_panel),
             )  # fmt: skip
 
 
@@ -319,7 +327,7 @@ def _copy(count, source, target):
 )
 def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
     linear_update(
-        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
+        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1], 0,
         data(w), w.strides[0] // w.itemsize, 0, data(bias), rule, rule, step, data(settings),
         data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Weights in panels of a tile's columns, each with its rows one behind the other.
+"""Matrices in panels of columns, each with its rows one behind the other.
 
 So a thread's columns lie together, not beside those of another one within each row, whose
-prefetcher would take lines that this one writes; and the register tile reads them where they
-are. Elements past the last column are zeros.
+prefetcher would take lines that this one writes. Weights are in panels of a tile's columns, which
+the register tile reads where they are; elements past the last column are zeros. A batch is in
+panels of a thread's columns.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from numba import types
 
 from kernels import host
-from kernels.gemm import TILE_VECTORS, tile_columns
+from kernels.gemm import TILE_VECTORS, splits_columns, tile_columns
 from kernels.jit import inline, real_type, routine
 from kernels.simd import advance, load, load_first, store, store_first, width
 from kernels.threads import share
@@ -28,6 +29,20 @@ def sizes(inputs: int, outputs: int, dtype) -> tuple[int, int]:
     return -(-outputs // span), inputs * span
 
 
+def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int]:
+    """Number of panels of a batch, and columns of each: one for each thread's columns of a product.
+
+    There is one panel where threads split such a product by its rows.
+    """
+    lanes = host.lanes(real_type(dtype))
+    vectors = -(-columns // lanes)
+    if threads == 1 or not splits_columns.py_func(rows, vectors, threads):
+        return 1, columns
+    span = TILE_VECTORS * lanes
+    wide = -(-vectors // (threads * TILE_VECTORS)) * span
+    return -(-columns // wide), wide
+
+
 @inline
 def whole_panels(columns, pointer):
     """Columns rounded up to whole panels, of what the pointer points at."""
@@ -36,10 +51,9 @@ def whole_panels(columns, pointer):
 
 
 @inline
-def weights_at(w, i, j, ldw, w_panel):
-    """Pointer to the weight of input `i` and output `j`, the first one of a panel."""
-    span = tile_columns(w)
-    return advance(w, i * ldw + (j if w_panel == 0 else j // span * w_panel))
+def panel_at(pointer, i, j, ld, panel):
+    """Pointer to an element of panels of `ld` columns, or, with `panel` 0, of one matrix."""
+    return advance(pointer, i * ld + (j if panel == 0 else j // ld * panel + j % ld))
 
 
 @routine(lambda real: (_INTEGER,) * 2 + (_POINTER(real), _INTEGER) * 2 + (_INTEGER,) * 3)

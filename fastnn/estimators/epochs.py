@@ -16,10 +16,12 @@ from kernels.memory import address
 class _Program(TrainingProgram):
     """A step of training that also adds up what weight decay contributes to the loss."""
 
-    def __init__(self, network: Network, source: Source, batch: int, timetable: Timetable):
+    def __init__(self, network: Network, source: Source, batch: int, timetable: Timetable,
+                 threads: int):  # fmt: skip
         super().__init__(
-            network.model, network.loss, network.optimizer, source, batch, network.dtype, timetable
-        )
+            network.model, network.loss, network.optimizer, source, batch, network.dtype,
+            timetable, threads,
+        )  # fmt: skip
 
     def _forward(self, build, *arguments):
         stages, *rest = super()._forward(build, *arguments)
@@ -85,8 +87,9 @@ class Epochs:
         self._settings[:, 0] = alpha / self._counts
         optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         timetable = Timetable(tuple(places), self._settings)
-        self._program = _Program(network, self._source, batch, timetable)
-        self._runner = Runner(self._program, samples, network.threads(batch, threads))
+        count = network.threads(batch, threads)
+        self._program = _Program(network, self._source, batch, timetable, count)
+        self._runner = Runner(self._program, samples)
         self._dropouts, self._done = network.dropouts, 0
         self._constants = None
         if network.out_activation == "exp":

@@ -20,11 +20,11 @@ from fastnn.training import Training
 class _Program(TrainingProgram):
     """The loss of all samples and its gradient, without an update."""
 
-    def __init__(self, network: Network, source: Source):
+    def __init__(self, network: Network, source: Source, threads: int):
         # With a bound on its norm the gradient is written, and waits for an update.
         network.optimizer = SGD(network.model.parameters(), lr=0.0, clip_norm=1.0)
         arguments = network.model, network.loss, network.optimizer, source
-        super().__init__(*arguments, len(source.x), network.dtype)
+        super().__init__(*arguments, len(source.x), network.dtype, threads=threads)
 
     def _emit_update(self, build):
         pass
@@ -42,7 +42,8 @@ class Objective:
             shares = (weights * (samples / mass)).astype(network.dtype)
         source = Source(x, network.targets(y), np.arange(samples), shares)
         self._network, self._samples = network, samples
-        self._runner = Runner(_Program(network, source), samples, network.threads(samples, threads))
+        program = _Program(network, source, network.threads(samples, threads))
+        self._runner = Runner(program, samples)
         first = next(network.model.parameters())
         self.block, self._gradient = first.block, first.gradient_block
         self._decay = np.zeros(self.block.size)

@@ -104,8 +104,9 @@ class Outputs:
         self.values = np.empty((len(x), network.columns), network.dtype)
         self._source = Source(x, None, np.arange(len(x)))
         batch = min(EVALUATION_BATCH, len(x))
-        program = PredictionProgram(network.model, self._source, self.values, batch)
-        self._runner = Runner(program, len(x), network.threads(batch, threads, training=False))
+        count = network.threads(batch, threads, training=False)
+        program = PredictionProgram(network.model, self._source, self.values, batch, count)
+        self._runner = Runner(program, len(x))
 
     def compute(self) -> np.ndarray:
         """Outputs (samples, columns) of the network as it is now, in memory of this object."""

@@ -38,7 +38,7 @@ from fastnn.program import (
 from fastnn.runner import Runner
 
 
-def check_same(run, hand_loop, bits, diverged=pytest.fail):
+def check_same(run, hand_loop, bits, diverged=pytest.fail, threads=None):
     """One run by hand and one by `fit` change the same things to the same bits."""
     x, y = run.data()
     how = run.how()
@@ -48,7 +48,7 @@ def check_same(run, hand_loop, bits, diverged=pytest.fail):
     if len(expected) < run.epochs or not finite:
         diverged()
     compiled, loss, its = run.parts()
-    history = fit(compiled, x, y, loss=loss, optimizer=its, **how)
+    history = fit(compiled, x, y, loss=loss, optimizer=its, threads=threads, **how)
     assert bits(compiled, its) == bits(model, optimizer)
     # The sums of the losses are float64, in another order.
     np.testing.assert_allclose(history.loss, [loss for loss, _ in expected], rtol=1e-12, atol=1e-15)
@@ -107,6 +107,21 @@ def test_compiled_is_eager_for_odd_shapes(run_kind, hand_loop, bits, inputs, out
         samples=batch + batch // 2 + 1, batch_size=batch,
     )  # fmt: skip
     check_same(run, hand_loop, bits)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("outputs", [1, 10, 40])
+def test_compiled_is_eager_where_threads_split_columns(
+    run_kind, hand_loop, bits, threads, dtype, outputs
+):
+    """The first layer's gradient lies in a panel for each thread, also in a smaller last batch."""
+    run = run_kind(
+        columns=20, layers=[("Linear", 517, True), ("Tanh",), ("Linear", outputs, True)],
+        dtype=dtype, target="mse", optimizer_kind="Adam", settings={"lr": 0.01},
+        samples=50, batch_size=20,
+    )  # fmt: skip
+    check_same(run, hand_loop, bits, threads=threads)
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,10 @@ def make(columns=8, rows=100, batch=8, threads=1, width=16, lr=0.1):
     x = rng.normal(size=(rows, columns)).astype(np.float32)
     source = Source(x, rng.integers(0, 3, rows), np.arange(rows))
     optimizer = SGD(model.parameters(), lr=lr)
-    program = TrainingProgram(model, CrossEntropyLoss(), optimizer, source, batch, np.float32)
-    return model, Runner(program, rows, threads)
+    program = TrainingProgram(
+        model, CrossEntropyLoss(), optimizer, source, batch, np.float32, threads=threads
+    )
+    return model, Runner(program, rows)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -63,11 +63,11 @@ class Network:
         self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
             instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, 0, *hidden,
-            *hidden_slope,
+            *hidden_slope, 0,
         )  # fmt: skip
         for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
             self._emit(
-                instructions.linear_update, *shapes[layer], *source, *gradient,
+                instructions.linear_update, *shapes[layer], *source, *gradient, 0,
                 *self._place(self.weights[layer]), 0, self.biases[layer], updates.SGD, updates.SGD,
                 0, self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
                 self.bias_speeds[layer],
@@ -289,4 +289,4 @@ def test_no_program_and_no_batches():
 def test_a_row_has_room_for_the_operands_of_every_instruction():
     network = Network(np.float32, BATCH)
     assert network.table.shape[1] == epoch.COLUMNS
-    assert epoch.OPERANDS + 18 <= epoch.COLUMNS  # `linear_update` has the most
+    assert epoch.OPERANDS + 19 <= epoch.COLUMNS  # `linear_update` has the most

@@ -127,7 +127,7 @@ def test_linear_layer(dtype, threads):
 
     before, out = np.tanh(x.copy()), nothing((50, 20), dtype)
     before = block(before)
-    operands = 20, 33, CODE["tanh"], *place(g), *place(w), 0, *place(before), *place(out)
+    operands = 20, 33, CODE["tanh"], *place(g), *place(w), 0, *place(before), *place(out), 0
     carry_out(instructions.linear_input_gradient, dtype, operands, 45, threads)
     expected = kernels.tanh_gradient(before[:45], kernels.matmul(g[:45], w.T))
     assert_array_equal(out[:45], expected)
@@ -151,7 +151,7 @@ def test_linear_update(dtype, threads):
         for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
             flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
         operands = (
-            20, 33, *place(x), *place(g), *place(w), 0, bias, updates.SGD, updates.SGD, done,
+            20, 33, *place(x), *place(g), 0, *place(w), 0, bias, updates.SGD, updates.SGD, done,
             settings, velocity, velocity, speed, speed,
         )  # fmt: skip
         carry_out(instructions.linear_update, dtype, operands, 45, threads, tick=tick)

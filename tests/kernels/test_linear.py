@@ -135,6 +135,23 @@ def from_panels(panels, w, threads=1):
         call(layout.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
 
 
+def batch_in_panels(batch, tiles):
+    """A batch in panels as wide as so many tiles, with NaN past its columns."""
+    (rows, columns), dtype = batch.shape, batch.dtype
+    wide = tiles * layout.sizes(1, 1, dtype)[1]
+    memory = np.full((-(-columns // wide), rows, wide), np.nan, dtype)
+    for place, j in zip(memory, range(0, columns, wide), strict=True):
+        part = batch[:, j : j + wide]
+        place[:, : part.shape[1]] = part
+    return memory, wide, rows * wide
+
+
+def from_batch_panels(memory, columns):
+    """A batch from its panels, and whether only its columns were written."""
+    side_by_side = np.concatenate([np.empty((memory.shape[1], 0), memory.dtype), *memory], axis=1)
+    return side_by_side[:, :columns], bool(np.isnan(side_by_side[:, columns:]).all())
+
+
 def forward(x, w, bias, activation, threads):
     """The output, which does not depend on how the weights lie."""
     (rows, inputs), outputs = x.shape, w.shape[1]
@@ -153,38 +170,52 @@ def forward(x, w, bias, activation, threads):
 
 
 def input_gradient(g, w, y, activation, threads):
-    """The gradient, which does not depend on how the weights lie."""
+    """The gradient, which depends neither on how the weights lie nor on how it does itself."""
     (rows, outputs), inputs = g.shape, w.shape[0]
-    found = []
-    for weights in ((w, ld(w), 0), in_panels(w)):
-        out = padded(np.full((rows, inputs), np.nan, g.dtype))
+    nothing = padded(np.full((rows, inputs), np.nan, g.dtype))
+
+    def compute(weights, out):
         for thread in range(threads):
             call(
                 linear.linear_input_gradient, g.dtype, rows, inputs, outputs,
-                ACTIVATIONS[activation], g, ld(g), *weights, y, ld(y), out, ld(out),
+                ACTIVATIONS[activation], g, ld(g), *weights, y, ld(y), *out,
                 thread, threads, dirty_scratch(g.dtype),
             )  # fmt: skip
-        found.append(out)
-    assert_array_equal(*found)
-    assert only_inside(found[1])
-    return found[0]
+
+    plain = w, ld(w), 0
+    first, again = padded(nothing), padded(nothing)
+    compute(plain, (first, ld(first), 0))
+    compute(in_panels(w), (again, ld(again), 0))
+    assert_array_equal(again, first)
+    assert only_inside(again)
+    for weights, tiles in ((plain, 1), (in_panels(w), 3)):
+        memory, *distances = batch_in_panels(nothing, tiles)
+        compute(weights, (memory, *distances))
+        found, inside = from_batch_panels(memory, inputs)
+        assert_array_equal(found, first)
+        assert inside
+    return first
 
 
 def update(x, g, w, bias, rule, step, settings_, memories, threads):
-    """Update, and see that it does not depend on how the weights lie."""
+    """Update, and see that it depends neither on how the weights lie nor on how g does."""
     (rows, inputs), outputs = x.shape, g.shape[1]
     first, second, *of_bias = memories
     remembers = [each for each in (first, second) if each.shape == w.shape and each is not w]
     panels = [in_panels(each, threads) for each in (w, *remembers)]
     places = [place for place, *_ in panels[1:]] + [panels[0][0]] * (2 - len(remembers))
     other = [np.array(each) for each in (bias, *of_bias)]
-    for weights, its_bias, lie in (
-        ((w, ld(w), 0), bias, memories),
-        (panels[0], other[0], (*places, *other[1:])),
-    ):
+    in_one = g, ld(g), 0
+    for gradient, weights, its_bias, lie in (
+        (in_one, (w, ld(w), 0), bias, memories),
+        (
+            in_one if outputs <= 16 else batch_in_panels(g, 2),
+            panels[0], other[0], (*places, *other[1:]),
+        ),
+    ):  # fmt: skip
         for thread in range(threads):
             call(
-                linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), g, ld(g), *weights,
+                linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), *gradient, *weights,
                 its_bias, rule, rule, step, settings_, *lie, thread, threads,
                 dirty_scratch(x.dtype),
             )  # fmt: skip
@@ -385,7 +416,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                 )  # fmt: skip
                 call(
                     linear.linear_input_gradient, dtype, rows, inputs, outputs,
-                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, out, inputs,
+                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, out, inputs, 0,
                     thread, threads, scratch,
                 )  # fmt: skip
             assert_array_equal(y, np.maximum(x @ w + bias, 0))
@@ -397,7 +428,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                 for thread in range(threads):
                     call(
                         linear.linear_update, dtype, rows, inputs, outputs, x, inputs, g, outputs,
-                        *own, slope, rule, rule, 0, settings_, first, first, first_bias,
+                        0, *own, slope, rule, rule, 0, settings_, first, first, first_bias,
                         first_bias, thread, threads, scratch,
                     )  # fmt: skip
                 if panelled:

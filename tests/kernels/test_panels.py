@@ -1,4 +1,5 @@
 import ctypes
+import itertools
 
 import numpy as np
 import pytest
@@ -40,3 +41,20 @@ def test_columns_to_panels_and_back(dtype, threads):
         copy(again[:, :outputs], memory, elements, threads, 1)
         assert_array_equal(again[:, :outputs], w)
         assert np.isnan(again[:, outputs:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_batch_is_in_panels_of_threads_where_its_columns_are_split(dtype):
+    span = host.TILE_VECTORS * host.lanes(real_type(dtype))
+    for threads in (1, 2, 3, 16):
+        for tiles in (1, 2, 4, 9, 64):
+            for rows, columns in itertools.product(
+                (1, 20, 100, 5000), (tiles * span - 3, tiles * span)
+            ):
+                count, wide = panels.of_threads(rows, columns, dtype, threads)
+                assert 1 <= count <= threads
+                assert (count - 1) * wide < columns <= count * wide
+                assert count == 1 or wide % span == 0
+    assert panels.of_threads(20, 16 * span, dtype, 2) == (2, 8 * span)
+    assert panels.of_threads(20, 16 * span, dtype, 1) == (1, 16 * span)
+    assert panels.of_threads(5000, 16 * span, dtype, 2) == (1, 16 * span)
