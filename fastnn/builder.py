@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import kernels
-from kernels import epoch, instructions, panels
+from fastnn.optimizers import Optimizer
+from fastnn.parameters import Parameter
+from kernels import borrowed, epoch, instructions, panels
 from kernels.jit import Routine, real_type
 from kernels.memory import address, leading_dimension, padded
 
@@ -35,6 +37,21 @@ class Block:
         return self.address, self.ld
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a program has a parameter, and the two things an optimizer may remember of it.
+
+    Rows of a matrix are `ld` elements apart, and panels `panel` (`kernels.panels`), which is 0
+    for one matrix; `span` elements are all of them.
+    """
+
+    address: int
+    span: int
+    ld: int
+    panel: int
+    memories: list[int]
+
+
 @dataclass
 class Builder:
     """Collects instructions, and hands out the arena from its base address on."""
@@ -44,8 +61,8 @@ class Builder:
     threads: int
     base: int
     rows: list[list[int]] = field(default_factory=list)
-    opening: list[list[int]] = field(default_factory=list)
-    closing: list[list[int]] = field(default_factory=list)
+    borrowed: list[list[int]] = field(default_factory=list)
+    places: dict[int, Place] = field(default_factory=dict)
     kept: list[np.ndarray] = field(default_factory=list)
     taken: int = 0
 
@@ -85,14 +102,55 @@ class Builder:
         row = [kind.address(self._real), int(wait), *operands]
         return row + [0] * (epoch.COLUMNS - len(row))
 
-    def panelled(self, inputs: int, outputs: int, ld: int, matrix: int) -> int:
-        """Panels of a matrix like a weight, for a run of the program; give their address."""
-        count, elements = panels.sizes(inputs, outputs, self.dtype)
+    def borrow(self, owner: int, rows: int, columns: int, ld: int, learned: bool) -> int:
+        """Have a copy of a matrix, in panels, while the program runs; give its address.
+
+        What is `learned` is given back only if all of it is finite.
+        """
+        count, elements = panels.sizes(rows, columns, self.dtype)
         place = self.take(count * elements)
-        operands = inputs, outputs, matrix, ld, place, elements
-        for rows, back in ((self.opening, 0), (self.closing, 1)):
-            rows.append(self._row(instructions.copy_panels, *operands, back, wait=True))
+        finite = count * elements if learned else 0
+        self.borrowed.append([rows, columns, owner, ld, place, elements, finite])
         return place
+
+    def borrow_row(self, owner: int, columns: int, learned: bool) -> int:
+        """As `borrow`, for numbers that lie in a row here and there."""
+        return self.borrow(owner, 1, columns, columns, learned)
+
+    def learn(self, parameter: Parameter, optimizer: Optimizer, columns: int = 0) -> Place:
+        """Borrow a parameter, and what is remembered of it; with `columns` in panels of these."""
+        if id(parameter) not in self.places:
+            self.places[id(parameter)] = self._learn(parameter, optimizer, columns)
+        return self.places[id(parameter)]
+
+    def _learn(self, parameter: Parameter, optimizer: Optimizer, columns: int) -> Place:
+        owners = [parameter.address, *optimizer.memory_addresses(parameter)]
+        span, ld = parameter.span, parameter.memory_shape[-1]
+        if not columns:
+            address, *memories = (
+                self.borrow_row(each, span, i == 0) if each else 0 for i, each in enumerate(owners)
+            )
+            return Place(address, span, ld, 0, memories)
+        rows = parameter.memory_shape[0]
+        address, *memories = (
+            self.borrow(each, rows, columns, ld, i == 0) if each else 0
+            for i, each in enumerate(owners)
+        )
+        count, elements = panels.sizes(rows, columns, self.dtype)
+        return Place(address, count * elements, elements // rows, elements, memories)
+
+    def ends(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Instructions that open the program, and those that close it."""
+        if not self.borrowed:
+            return [], []
+        table = self.keep(np.array(self.borrowed, np.int64))
+        notes = self.keep(np.zeros(self.threads, np.int64))
+        operands = len(self.borrowed), table, notes
+        opening, *closing = (
+            self._row(kind, *operands, wait=True)
+            for kind in (borrowed.borrow, borrowed.check, borrowed.give_back)
+        )
+        return [opening], closing
 
     def through_activation(self, gradient: Block, output: Block) -> Block:
         """The gradient before a block's activation, from the one after it."""

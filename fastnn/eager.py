@@ -16,6 +16,7 @@ import numpy as np
 from fastnn.layers import Dropout
 from fastnn.losses import Loss, averages_elements, masses_of
 from fastnn.optimizers import Optimizer
+from fastnn.parameters import blocks_of
 from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
 from fastnn.weights import total_weight
@@ -43,17 +44,17 @@ def in_use(model: Sequential) -> Iterator[None]:
 class EagerRunner:
     """Does what a `Runner` does; without an optimizer it only evaluates."""
 
-    threads = 1
-
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer | None, source: Source,
                  batch: int, timetable: Timetable | None = None):  # fmt: skip
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
-        self.batch, self.ticks, self.last_loss = batch, 0, math.nan
+        self.batch, self.ticks, self.kept = batch, 0, 0
+        self.stopped, self.last_loss = False, math.nan
         self._timetable = timetable
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
         self._buffers = list(model.named_buffers())
         self._first_step = optimizer.steps if optimizer is not None else 0
+        self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
         self._dropouts = [
             (layer, layer.drawn)
             for layer in every_layer([model])
@@ -68,8 +69,9 @@ class EagerRunner:
 
     def slices(self, watched: bool = False):
         """Run all batches, yielding the number of the next one after each."""
-        if self.optimizer is not None:
+        if self._snapshot is not None:
             self.model.train()
+            self._take()
         with in_use(self.model) if self.optimizer is None else nullcontext():
             for batch in range(self.batches):
                 done = self.run(batch, batch + 1)
@@ -102,7 +104,7 @@ class EagerRunner:
             loss = 0.0
         if self.optimizer is not None:
             if not math.isfinite(loss):
-                self.last_loss = loss
+                self.stopped, self.last_loss = True, loss
                 for (_, buffer), values in zip(self._buffers, before, strict=True):
                     buffer[...] = values
                 return False
@@ -114,16 +116,62 @@ class EagerRunner:
         self.totals += loss * elements, getattr(self.loss, "correct", 0)
         return True
 
-    def deliver(self) -> None:
-        """Do nothing: the model holds what has been learned."""
+    def _take(self) -> None:
+        assert self._snapshot is not None
+        self._snapshot.take()
+        self.kept = self.ticks
 
-    def rewind(self, ticks: int) -> None:
-        """Go back to having done so many steps."""
-        self.ticks = ticks
-        if self.optimizer is not None:
-            self.optimizer.steps = self._first_step + ticks
+    def deliver(self) -> bool:
+        """Give whether the model, which holds what has been learned, is finite."""
+        if self._snapshot is None or self._snapshot.finite():
+            self.kept = self.ticks
+        return self.kept == self.ticks
+
+    def renew(self) -> None:
+        """Do nothing: every step begins with the model as it is."""
+
+    def rewind(self) -> None:
+        """Go back to the model of the last epoch's beginning, or of `redo`'s last batch."""
+        assert self._snapshot is not None
+        assert self.optimizer is not None
+        self._snapshot.restore()
+        self.ticks, self.stopped = self.kept, False
+        self.optimizer.steps = self._first_step + self.ticks
         for layer, drawn in self._dropouts:
-            layer.drawn = drawn + ticks
+            layer.drawn = drawn + self.ticks
+
+    def redo(self, begin: int, end: int) -> int:
+        """As that of a `Runner`."""
+        for batch in range(begin, end):
+            self._take()
+            self.run(batch, batch + 1)
+            if not self.deliver():
+                self.rewind()
+                return batch
+        return end
+
+
+class _Snapshot:
+    """Copies of all that a step changes, to go back to."""
+
+    def __init__(self, model: Sequential, optimizer: Optimizer):
+        buffers = [buffer for _, buffer in model.named_buffers()]
+        memory = [array for arrays in optimizer.memory.values() for array in arrays]
+        self._changing = [*blocks_of(model.parameters()), *buffers]
+        self._arrays = [*self._changing, *memory]
+        self._copies = [np.empty_like(array) for array in self._arrays]
+
+    def take(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(copy, array)
+
+    def finite(self) -> bool:
+        """Whether all numbers of the model, as they are now, are finite."""
+        return all(np.isfinite(array).all() for array in self._changing)
+
+    def restore(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(array, copy)
 
 
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:

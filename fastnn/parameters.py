@@ -138,3 +138,8 @@ def place_together(parameters: Iterable[Parameter]) -> None:
         for parameter in group:
             parameter.move(block, gradient_block, start)
             start += parameter.span
+
+
+def blocks_of(parameters: Iterable[Parameter]) -> list[np.ndarray]:
+    """Blocks of memory in which parameters lie."""
+    return list({id(each.block): each.block for each in parameters}.values())

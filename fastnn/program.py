@@ -29,6 +29,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from fastnn.stages import (
     UnsupportedError,
+    emit_update,
     flat_layers,
     float_bits,
     stages_of,
@@ -215,9 +216,8 @@ class Program:
         if build.taken > _ARENA:  # now it is known how much is needed
             build = self._lowered(build.taken)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
-        self.opening, self.table, self.closing = map(
-            _table, (build.opening, build.rows, build.closing)
-        )
+        opening, closing = build.ends()
+        self.opening, self.table, self.closing = map(_table, (opening, build.rows, closing))
         self._kept = build.kept
 
     def _lowered(self, size: int) -> Builder:
@@ -296,12 +296,8 @@ class TrainingProgram(Program):
             place = sums + 8 * sum(counts[:i])
             build.emit(instructions.gradient_squares, g.size, address(g), place)
         build.emit(instructions.clip_norm, sum(counts), sums, settings)
-        for rule, p, g, memory in runs:
-            memories = ([address(array) for array in memory] + [0, 0])[:2]
-            build.emit(
-                instructions.update, p.size, address(p), address(g),
-                rule, optimizer.steps, settings, *memories,
-            )  # fmt: skip
+        for parameter in optimizer.parameters:
+            emit_update(build, parameter, build.learn(parameter, optimizer), optimizer)
 
 
 class EvaluationProgram(Program):

@@ -21,7 +21,7 @@ from kernels.followers import Followers
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.softmax import cross_entropy_scratch
-from kernels.state import AHEAD, HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
 from kernels.team import get_num_threads, set_num_threads
 
 __all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
@@ -89,6 +89,16 @@ class Runner:
         return int(self._states[0][TICK])
 
     @property
+    def kept(self) -> int:
+        """Steps done so far whose results the model holds."""
+        return int(self._states[0][KEPT])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loss of a batch was not finite."""
+        return bool(self._states[0][HALT])
+
+    @property
     def totals(self) -> np.ndarray:
         """Sums of the losses and of the right rows since they were last set to zero."""
         return self.program.totals
@@ -98,52 +108,75 @@ class Runner:
         """Sum of the losses of the last batch that was not finite."""
         return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
 
-    def slices(self, begin: int = 0, end: int | None = None, watched: bool = False):
-        """Run batches, yielding the number of the next one after each slice.
+    def slices(self, watched: bool = False):
+        """Run all batches, yielding the number of the next one after each slice.
 
-        Stops early, before the end, at a batch whose loss is not finite. Unless it is `watched`,
-        the model holds what has been learned only after the last slice, or `deliver`.
+        Stops early at a batch whose loss is not finite. Unless it is `watched`, the model holds
+        what has been learned only after the last one, or `deliver`. What is watched may be changed
+        meanwhile, and stops early at weights that are not finite, too.
         """
-        end = self.batches if end is None else end
-        ends = epoch.OPENING
-        while begin < end:
-            until = min(end, begin + self._pace)
-            if until == end or watched:
-                ends |= epoch.CLOSING
+        begin = 0
+        while begin < self.batches:
+            until = min(self.batches, begin + self._pace)
             started = time.perf_counter()
-            done = self._post(begin, until, ends)
+            done = self._post(begin, until, watched or until == self.batches)
             elapsed = time.perf_counter() - started
             begin += done
             yield begin
             if begin < until:
                 return
-            ends = epoch.OPENING if watched else 0
+            if watched:
+                if self.kept != self.ticks:
+                    return
+                self.renew()
             fitting = done * _SLICE / max(elapsed, 1e-6)
             self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
 
     def run(self, begin: int, end: int) -> int:
-        """Run batches `begin` to `end`; give how many were finished."""
-        return self._post(begin, end, epoch.OPENING | epoch.CLOSING)
+        """Run batches `begin` to `end` and deliver; give how many were finished."""
+        return self._post(begin, end, True)
 
-    def deliver(self) -> None:
-        """Have the model hold what has been learned, where slices have not been run to the end."""
-        if self._states[0][AHEAD]:
-            self._post(0, 0, epoch.CLOSING)
+    def deliver(self) -> bool:
+        """Have the model hold what has been learned, unless not all weights are finite.
 
-    def _post(self, begin: int, end: int, ends: int) -> int:
+        Gives whether the model holds it.
+        """
+        if self.kept != self.ticks:
+            self._post(0, 0, True)
+        return self.kept == self.ticks
+
+    def renew(self) -> None:
+        """Have the next run begin with the model as it is then: it may have been changed."""
+        for state in self._states:
+            state[OPEN] = 0
+
+    def rewind(self) -> None:
+        """Go back to the steps whose results the model holds, and clear the sign to stop."""
+        self.renew()
+        for state in self._states:
+            state[TICK], state[HALT] = state[KEPT], 0
+
+    def redo(self, begin: int, end: int) -> int:
+        """After `rewind`, run batches `begin` to `end` as long as all weights are finite.
+
+        Gives the first batch of which that is not so; the model holds the weights before it.
+        """
+        for batch in range(begin, end):
+            self.run(batch, batch + 1)
+            if self.kept != self.ticks:
+                self.rewind()
+                return batch
+        return end
+
+    def _post(self, begin: int, end: int, close: bool) -> int:
         """Run batches on all threads; give how many were finished."""
         if not self._followers:
-            return self._run(begin, end, ends)
+            return self._run(begin, end, close)
         with self._followers.wanted:
             self._followers.gather(time.perf_counter())
-            return self._run(begin, end, ends)
+            return self._run(begin, end, close)
 
-    def _run(self, begin: int, end: int, ends: int) -> int:
+    def _run(self, begin: int, end: int, close: bool) -> int:
         """Run on this thread, with subnormal numbers taken for 0."""
         with subnormals.Flushed():
-            return self._epoch(*self._arguments, begin, end, ends)
-
-    def rewind(self, ticks: int) -> None:
-        """Go back to having done so many steps, and clear the sign to stop."""
-        for state in self._states:
-            state[TICK], state[HALT] = ticks, 0
+            return self._epoch(*self._arguments, begin, end, close)

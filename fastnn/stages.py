@@ -7,17 +7,17 @@ A layer that is to be compiled gets a stage here, and its instructions functions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 import kernels
 from fastnn.activations import LogSoftmax, Rectifier
-from fastnn.builder import Block, Builder
+from fastnn.builder import Block, Builder, Place
 from fastnn.kinds import LAYERS
 from fastnn.layers import Activation, Dropout, Flatten, Identity, Linear, Softmax
 from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
+from fastnn.parameters import Parameter
 from fastnn.sequential import Sequential
 from kernels import instructions, layer_instructions, panels
 from kernels.dropout import keep_halves, keep_scale, mask_columns
@@ -40,7 +40,7 @@ class Stage:
     """The stage that needs the gradient with respect to the input; None where none does."""
 
     def arrange(self, build: Builder, optimizer: Optimizer) -> None:
-        """Find the parameters a place that is good to train them in."""
+        """Borrow what training changes, and lay it out as it is good to train."""
 
     def forward(self, build: Builder, x: Block, training: bool) -> Block:
         """Emit the forward pass and give the output."""
@@ -58,26 +58,6 @@ class Stage:
         """Emit what is to be noted of a batch whose loss is finite."""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Where a linear layer's weights lie, and what is remembered of them, for a program.
-
-    Rows are `ld` elements apart, and panels `panel` (`kernels.panels`), which is 0 for one
-    matrix; `span` elements are all of them.
-    """
-
-    address: int
-    ld: int
-    panel: int
-    span: int
-    memories: list[int]
-
-    @property
-    def place(self) -> tuple[int, int, int]:
-        """Address and distances, as instructions take them."""
-        return self.address, self.ld, self.panel
-
-
 class LinearStage(Stage):
     """y = f(x W^T + b)."""
 
@@ -85,27 +65,18 @@ class LinearStage(Stage):
 
     def __init__(self, layer: Linear, activation: int = _IDENTITY):
         self.layer, self.activation = layer, activation
-        weight = layer._weight
-        ld = weight.memory_shape[1]
-        self.weights = Weights(weight.address, ld, 0, weight.span, [])
+        self.weights, self.bias = _place(layer._weight), _place(layer._bias)
 
     def arrange(self, build, optimizer):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
-        layer, plain = self.layer, self.weights
-        if not optimizer.knows(layer._weight):
-            return
-        memories = optimizer.memory_addresses(layer._weight)
-        sizes = layer.in_features, layer.out_features
-        count, elements = panels.sizes(*sizes, build.dtype)
-        if count == 1 or optimizer.clip_norm is not None:
-            self.weights = replace(plain, memories=memories)
-            return
-        place, *memories = (
-            build.panelled(*sizes, plain.ld, each) if each else 0
-            for each in (plain.address, *memories)
-        )
-        ld = elements // layer.in_features
-        self.weights = Weights(place, ld, elements, count * elements, memories)
+        layer = self.layer
+        if optimizer.knows(layer._bias):
+            self.bias = build.learn(layer._bias, optimizer)
+        if optimizer.knows(layer._weight):
+            count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
+            wide = count > 1 and optimizer.clip_norm is None
+            columns = layer.out_features if wide else 0
+            self.weights = build.learn(layer._weight, optimizer, columns)
 
     def forward(self, build, x, training):
         layer = self.layer
@@ -115,7 +86,7 @@ class LinearStage(Stage):
         y = build.block(layer.out_features, self.activation)
         build.emit(
             instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *self.weights.place, layer._bias.address, *y.place,
+            *_matrix(self.weights), self.bias.address, *y.place,
         )  # fmt: skip
         return y
 
@@ -127,7 +98,7 @@ class LinearStage(Stage):
             below = self.below.gradient_block(build, layer.in_features)
             build.emit(
                 instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *self.weights.place, *x.place, *below.place, below.panel,
+                *_matrix(self.weights), *x.place, *below.place, below.panel,
             )  # fmt: skip
         self._emit_update(build, gradient, optimizer)
         return below
@@ -149,14 +120,14 @@ class LinearStage(Stage):
         fused = optimizer.clip_norm is None
         rules = [optimizer.rule_for(p) if fused else -1 for p in (weight, bias)]
         place = weights.address if fused else weight.gradient_address
-        bias_place = bias.address if fused else bias.gradient_address
+        bias_place = self.bias.address if fused else bias.gradient_address
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
             *x.place, *gradient.place, gradient.panel, place if learns[0] else spare,
             weights.ld, weights.panel, bias_place if learns[1] else spare,
             *rules, optimizer.steps, address(optimizer.settings),
             *(weights.memories if learns[0] else [spare, spare]),
-            *(optimizer.memory_addresses(bias) if learns[1] else [spare, spare]), wait=False,
+            *(self.bias.memories if learns[1] else [spare, spare]), wait=False,
         )  # fmt: skip
 
 
@@ -255,6 +226,16 @@ class DropoutStage(Stage):
         return float_bits(keep_scale(self.layer.p))
 
 
+def _place(parameter: Parameter) -> Place:
+    """Where a parameter lies by itself."""
+    return Place(parameter.address, parameter.span, parameter.memory_shape[-1], 0, [0, 0])
+
+
+def _matrix(place: Place) -> tuple[int, int, int]:
+    """Address and distances of weights, as instructions take them."""
+    return place.address, place.ld, place.panel
+
+
 def float_bits(number: float) -> int:
     """The bits of a number as an operand, which is an integer."""
     return int(np.float64(number).view(np.int64))
@@ -267,6 +248,14 @@ class NormStage(Stage):
         self.layer = layer
         self.learns = layer.has_weight or layer.has_bias
         self.eps = float_bits(layer.eps)
+        self.parameters = layer._weight, layer._bias
+        self.places = [_place(each) for each in self.parameters]
+
+    def arrange(self, build, optimizer):
+        self.places = [
+            build.learn(each, optimizer) if optimizer.knows(each) else place
+            for each, place in zip(self.parameters, self.places, strict=True)
+        ]
 
     def _begin(self, build, x) -> Block:
         """Note the input; gives memory for the output."""
@@ -279,25 +268,31 @@ class NormStage(Stage):
 
     @property
     def _tables(self) -> tuple[int, int]:
-        return self.layer._weight.address, self.layer._bias.address
+        weight, bias = self.places
+        return weight.address, bias.address
 
     def _gradients(self, build, optimizer) -> list[int]:
         """Where the gradients of w and b go: for those that do not learn, to where nobody looks."""
         return [
             each.gradient_address if optimizer.knows(each) else build.take(each.span)
-            for each in (self.layer._weight, self.layer._bias)
+            for each in self.parameters
         ]
 
     def _emit_updates(self, build, optimizer) -> None:
         """Update the parameters, unless all gradients have to be clipped first."""
         if optimizer.clip_norm is None:
-            for each in (self.layer._weight, self.layer._bias):
+            for each, place in zip(self.parameters, self.places, strict=True):
                 if optimizer.knows(each):
-                    build.emit(
-                        instructions.update, each.span, each.address,
-                        each.gradient_address, optimizer.rule_for(each), optimizer.steps,
-                        address(optimizer.settings), *optimizer.memory_addresses(each), wait=False,
-                    )  # fmt: skip
+                    emit_update(build, each, place, optimizer)
+
+
+def emit_update(build: Builder, parameter: Parameter, place: Place, optimizer: Optimizer) -> None:
+    """Update a parameter by its gradient, which lies where Python sees it."""
+    build.emit(
+        instructions.update, parameter.span, place.address, parameter.gradient_address,
+        optimizer.rule_for(parameter), optimizer.steps, address(optimizer.settings),
+        *place.memories, wait=False,
+    )  # fmt: skip
 
 
 class LayerNormStage(NormStage):
@@ -331,6 +326,15 @@ class LayerNormStage(NormStage):
 class BatchNormStage(NormStage):
     """Mean and variance are those of a column: the batch's, or running ones."""
 
+    def arrange(self, build, optimizer):
+        super().arrange(build, optimizer)
+        layer = self.layer
+        if layer.track_running_stats:
+            self.running = [
+                build.borrow_row(address(each), layer.columns, True)
+                for each in (layer.running_mean, layer.running_var)
+            ]
+
     def forward(self, build, x, training):
         y, layer = self._begin(build, x), self.layer
         if training or not layer.track_running_stats:
@@ -351,8 +355,7 @@ class BatchNormStage(NormStage):
             momentum = -1.0 if layer.momentum is None else layer.momentum
             build.emit(
                 layer_instructions.track_moments, layer.columns, float_bits(momentum),
-                layer.num_batches_tracked, *self.moments, address(layer.running_mean),
-                address(layer.running_var), wait=False,
+                layer.num_batches_tracked, *self.moments, *self.running, wait=False,
             )  # fmt: skip
 
     def backward(self, build, gradient, optimizer):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.callbacks import Callback, hear_of_batches
 from fastnn.eager import EagerRunner
 from fastnn.history import History
 from fastnn.inputs import model_dtype
 from fastnn.layers import Dropout
 from fastnn.norms import BatchNorm1d
-from fastnn.optimizers import Optimizer
 from fastnn.program import Source, Timetable, TrainingProgram, UnsupportedError, flat_layers, layout
 from fastnn.runner import Runner
 from fastnn.schedules import Schedule
@@ -42,41 +42,20 @@ class NonFiniteLossError(FloatingPointError):
         return type(self), self._arguments
 
 
-class _Snapshot:
-    """Copies of all that a step changes, to go back to."""
-
-    def __init__(self, model: Sequential, optimizer: Optimizer):
-        memory = [array for arrays in optimizer.memory.values() for array in arrays]
-        self._changing = _changing(model)
-        self._arrays = [*self._changing, *memory]
-        self._copies = [np.empty_like(array) for array in self._arrays]
-
-    def take(self) -> None:
-        for array, copy in zip(self._arrays, self._copies, strict=True):
-            np.copyto(copy, array)
-
-    def finite(self) -> bool:
-        """Whether all numbers of the model, as they are now, are finite."""
-        return all(np.isfinite(array).all() for array in self._changing)
-
-    def restore(self) -> None:
-        for array, copy in zip(self._arrays, self._copies, strict=True):
-            np.copyto(array, copy)
-
-
 class Steps:
     """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
 
     A program is made for the layers, how much each drops, the memory in which the parameters
     lie, and for gradients that are or are not clipped by their norm. A callback may change
-    all of these, so programs are made anew when they have. Where what hears of batches may look
-    at the model, training is `watched`.
+    all of these, so programs are made anew when they have. It may change weights, too, after an
+    epoch, or whenever it hears of batches: what is `told` decides how long a program keeps its own.
     """
 
     def __init__(self, training: Training, source: Source, batch: int, threads: int,
-                 watched: bool):  # fmt: skip
+                 told: list[Callback]):  # fmt: skip
         self._training, self._source = training, source
-        self._batch, self._threads, self._watched = batch, threads, watched
+        self._batch, self._threads = batch, threads
+        self._shown, self._watched = bool(told), hear_of_batches(told)
         self.runner: Runner | EagerRunner
         self._schedule: Schedule | None = None  # one that moves on with each batch
         self._timetable: Timetable | None = None
@@ -101,7 +80,6 @@ class Steps:
             self._first_count = self._schedule.last_epoch
         self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
         self._tracked = [(layer, layer.num_batches_tracked) for layer in _batch_norms(model)]
-        self._snapshot = _Snapshot(model, optimizer)
         arguments = model, self._training.loss, optimizer, self._source, self._batch
         try:
             program = TrainingProgram(
@@ -117,16 +95,23 @@ class Steps:
     def _find_basis(self) -> list:
         return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
 
-    def settle(self) -> None:
-        """Bring the model, and all counts of steps, up to date with the runner."""
-        self.runner.deliver()
-        self._training.optimizer.steps = self._first_step + self.runner.ticks
+    def settle(self) -> bool:
+        """Bring the model, and all counts of steps, up to date with the runner.
+
+        Where not all weights are finite they stay as they were before; gives whether they are.
+        """
+        finite = self.runner.deliver()
+        if not finite:
+            self.runner.rewind()
+        ticks = self.runner.ticks
+        self._training.optimizer.steps = self._first_step + ticks
         if self._schedule is not None:
-            self._schedule.move_to(self._first_count + self.runner.ticks)
+            self._schedule.move_to(self._first_count + ticks)
         for layer, drawn in self._drawn:
-            layer.drawn = drawn + self.runner.ticks
+            layer.drawn = drawn + ticks
         for norm, tracked in self._tracked:
-            norm.num_batches_tracked = tracked + self.runner.ticks
+            norm.num_batches_tracked = tracked + ticks
+        return finite
 
     def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
         """Train one epoch and give its totals; `tell` hears how many batches are done.
@@ -139,50 +124,26 @@ class Steps:
             self._lay_out()
             self.runner.__enter__()
         runner = self.runner
+        if self._shown:
+            runner.renew()
         if self._schedule is not None and self._timetable is not None:
             self._schedule.fill(self._timetable.values)
-        self._snapshot.take()
         first_tick = runner.ticks
         runner.totals[:] = 0
         done = 0
         for done in runner.slices(watched=self._watched):
             tell(done)
-        self.settle()
-        finite = self._snapshot.finite()
-        if finite and done == runner.batches:
-            return runner.totals
-        what, bad = f"the loss became {runner.last_loss}", done + 1
-        if not finite:
-            left = self._return_to_finite(first_tick, done)
+        stopped, bad = runner.stopped, done + 1
+        if not self.settle():  # the same numbers come out again
+            left = runner.redo(runner.kept - first_tick, done)
             self.settle()
-            if done == runner.batches:  # no loss has told
-                what, bad = "the weights became infinite or NaN", left + 1
+            bad = bad if stopped else left + 1
+        elif not stopped:
+            return runner.totals
+        what = f"the loss became {runner.last_loss}"
+        if not stopped:
+            what = "the weights became infinite or NaN"
         raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
-
-    def _return_to_finite(self, first_tick: int, done: int) -> int:
-        """Run the epoch again up to the last batch after which all weights are finite.
-
-        The same numbers come out again, so this needs no copy of the weights for each step.
-        """
-        for stop_at_first in (True, False):
-            self._snapshot.restore()
-            self.runner.rewind(first_tick)
-            for batch in range(done):
-                self.runner.run(batch, batch + 1)
-                if stop_at_first and not self._snapshot.finite():
-                    done = batch
-                    break
-        return done
-
-
-def _changing(model: Sequential) -> list[np.ndarray]:
-    """All numbers of a model that training changes: its parameters' memory, and buffers."""
-    return [*blocks_of(model), *(buffer for _, buffer in model.named_buffers())]
-
-
-def blocks_of(model: Sequential) -> list[np.ndarray]:
-    """Memory in which a model's parameters lie."""
-    return list({id(each.block): each.block for each in model.parameters()}.values())
 
 
 def _batch_norms(model: Sequential) -> list[BatchNorm1d]:

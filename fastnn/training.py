@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.callbacks import Callback, Progress, hear_of_batches, listeners, notify
+from fastnn.callbacks import Callback, Progress, listeners, notify
 from fastnn.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means, step_work
 from fastnn.history import History
 from fastnn.inputs import (
@@ -27,11 +27,12 @@ from fastnn.inputs import (
 from fastnn.losses import Loss
 from fastnn.norms import BatchNorm1d
 from fastnn.optimizers import Optimizer
+from fastnn.parameters import blocks_of
 from fastnn.program import Source, flat_layers
 from fastnn.runner import threads_for
 from fastnn.schedules import Schedule
 from fastnn.sequential import Sequential
-from fastnn.steps import Steps, blocks_of, dropouts
+from fastnn.steps import Steps, dropouts
 from fastnn.training_state import Checkpoints, TrainingState
 from fastnn.weights import read_weights
 
@@ -139,7 +140,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
             for stream, layer in enumerate(dropouts(model)):
                 layer.reseed(seed, stream)
         model.train()
-        steps = Steps(training, source, batch, count, watched=hear_of_batches(told))
+        steps = Steps(training, source, batch, count, told)
         training.batches = steps.runner.batches
 
         def tell(batches: int) -> None:
@@ -233,7 +234,7 @@ def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     if not all(id(parameter) in own for parameter in optimizer.parameters):
         raise ValueError("the optimizer has parameters that are not the model's")
-    if not all(np.isfinite(block).all() for block in blocks_of(model)):
+    if not all(np.isfinite(block).all() for block in blocks_of(model.parameters())):
         for name, parameter in model.named_parameters():
             if not np.isfinite(parameter.data).all():
                 raise ValueError(f"parameter {name} holds numbers that are not finite")

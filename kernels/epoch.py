@@ -5,8 +5,8 @@ function (`kernels.instructions`), whether all threads must be done with it befo
 the next, and its operands. The interpreter is compiled once for each dtype, so a
 new network costs no compilation.
 
-Before a program's batches comes its opening and after them its closing, each a table
-too: a step keeps weights as it likes best, which is not as Python sees them.
+Before its first batch a program is opened, and closed when Python wants to see what it has
+learned; opening and closing are tables, too (`kernels.borrowed`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,11 @@ from numba.extending import intrinsic
 
 from kernels.jit import array, const, entry, inline
 from kernels.simd import advance, data
-from kernels.state import AHEAD, HALT, ROWS, START, THREADS, TICK
-from kernels.threads import BEGIN, END, ENDS, post, posted, wait
+from kernels.state import HALT, OPEN, ROWS, START, THREADS, TICK
+from kernels.threads import BEGIN, CLOSE, END, post, posted, wait
 
 FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 21
 """Places in an instruction's row, and its length."""
-
-OPENING, CLOSING = 1, 2
-"""What a run may do beside its batches; their sum is both."""
 
 NOTHING = np.empty((0, COLUMNS), np.int64)
 """The table of no instruction."""
@@ -58,13 +55,13 @@ def _carry_out(table, state, scratch, meeting):
 
 
 @inline
-def _batches(opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends):
+def _batches(opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close):
     """Run a program on batches `begin` to `end`; give how many were finished."""
     here, memory, meeting = data(state), data(scratch), data(barrier)
     done = 0
-    if ends & OPENING:
+    if not here[OPEN]:
         _carry_out(opening, here, memory, meeting)
-        here[AHEAD] = 1
+        here[OPEN] = 1
     for step in range(begin, end):
         here[START] = step * batch
         here[ROWS] = min(batch, samples - here[START])
@@ -72,9 +69,8 @@ def _batches(opening, program, closing, state, scratch, barrier, samples, batch,
             break
         here[TICK] += 1
         done += 1
-    if ends & CLOSING:
+    if close:
         _carry_out(closing, here, memory, meeting)
-        here[AHEAD] = 0
     wait(meeting, here[THREADS])
     return done
 
@@ -87,19 +83,19 @@ def _arguments(real, numbers):
 
 @entry(lambda real: _arguments(real, 5), types.int64)
 def run(
-    opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends
+    opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close
 ):  # fmt: skip
     """Run a program on batches `begin` to `end` of a data set; give how many were finished.
 
-    `ends` says whether it is opened first (`OPENING`) and closed in the end (`CLOSING`).
-    `state` and `scratch` are this thread's; the program and `barrier` are those of all
-    threads: the others are in `follow`, or come there. The last batch of `samples` may be a
-    smaller one. When the loss of a batch is not finite, nothing of that batch is learned.
+    It is opened first unless it is open, and with `close` closed in the end. `state` and
+    `scratch` are this thread's; the program and `barrier` are those of all threads: the others
+    are in `follow`, or come there. The last batch of `samples` may be a smaller one. When the
+    loss of a batch is not finite, nothing of that batch is learned.
     """
     if state[THREADS] > 1:
-        post(data(barrier), begin, end, ends)
+        post(data(barrier), begin, end, close)
     return _batches(
-        opening, program, closing, state, scratch, barrier, samples, batch, begin, end, ends
+        opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close
     )
 
 
@@ -115,6 +111,6 @@ def follow(opening, program, closing, state, scratch, barrier, samples, batch, s
         seen += 1
         _batches(
             opening, program, closing, state, scratch, barrier, samples, batch,
-            meeting[BEGIN], meeting[END], meeting[ENDS],
+            meeting[BEGIN], meeting[END], meeting[CLOSE],
         )  # fmt: skip
     return seen

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from kernels import linear as products
-from kernels import panels, updates
+from kernels import updates
 from kernels.activations import IDENTITY, activate, activate_gradient
 from kernels.samples import gather_bytes as gather_byte_rows
 from kernels.samples import gather_rows
@@ -127,18 +127,6 @@ def linear_update(at, state, scratch):
         pointer(at[15], scratch), pointer(at[16], scratch),
         pointer(at[17], scratch), pointer(at[18], scratch),
         state[THREAD], state[THREADS], scratch,
-    )  # fmt: skip
-
-
-@instruction
-def copy_panels(at, state, scratch):
-    """A weight to its panels, or back.
-
-    Operands: inputs, outputs, w, ldw, panels, elements from panel to panel, whether back.
-    """
-    panels.copy_panels(
-        at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
-        state[THREAD], state[THREADS], at[6],
     )  # fmt: skip
 
 

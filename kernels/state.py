@@ -16,14 +16,16 @@ from kernels.threads import share
     THREADS,
     HALT,
     LOSS,
-    AHEAD,
+    OPEN,
+    KEPT,
     STATE,
-) = range(9)
+) = range(10)
 """Places in the state of the run, and its length.
 
 Rows of this batch, where it begins in the order of the samples, steps done so far,
 the number of this thread, how many there are, whether to stop, the bits of the
-loss that was the reason, and whether the program has been opened and not closed since.
+loss that was the reason, whether the program has been opened, and the steps whose results have
+been given back (`kernels.borrowed`).
 """
 
 WORDS = types.CPointer(types.int64)

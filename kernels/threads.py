@@ -21,7 +21,7 @@ from kernels import host
 from kernels.jit import inline
 from kernels.simd import declare
 
-ARRIVED, GENERATION, POSTED, BEGIN, END, ENDS, BARRIER = 0, 8, 16, 17, 18, 19, 24
+ARRIVED, GENERATION, POSTED, BEGIN, END, CLOSE, BARRIER = 0, 8, 16, 17, 18, 19, 24
 """Places of what threads share, and its length in int64.
 
 The two counters of the barrier, and that of notices with the range that the last one
@@ -130,9 +130,9 @@ def _idle(spins):
 
 
 @inline
-def post(barrier, begin, end, ends):
+def post(barrier, begin, end, close):
     """Tell threads that look for it what to run. All of them have finished what they ran before."""
-    barrier[BEGIN], barrier[END], barrier[ENDS] = begin, end, ends
+    barrier[BEGIN], barrier[END], barrier[CLOSE] = begin, end, close
     _atomic_add(barrier, POSTED, 1)
 
 

@@ -106,8 +106,15 @@ class Epochs:
         random_state.shuffle(self._draw)
         self.order[:] = self.order[self._draw]
 
+    def renew(self) -> None:
+        """Have the next epoch begin with the weights as they are then: they may be changed."""
+        self._runner.renew()
+
     def run(self) -> float | None:
-        """Train an epoch in the order of `order`; give its loss, None if that was not finite."""
+        """Train an epoch in the order of `order`; give its loss.
+
+        None if that, or a weight, was not finite.
+        """
         runner = self._runner
         runner.totals[:] = 0
         self._program.penalties[:] = 0
@@ -120,7 +127,8 @@ class Epochs:
             for _ in runner.slices():
                 pass
         finally:
-            runner.deliver()
+            if not runner.deliver():
+                runner.rewind()
             self._done = runner.ticks
             self._network.optimizer.steps += self._done - before
             for layer in self._dropouts:

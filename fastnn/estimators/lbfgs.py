@@ -60,8 +60,9 @@ class Objective:
         with np.errstate(over="ignore"):
             self.block[:] = flat
         runner.totals[:] = 0
+        runner.renew()
         if not runner.run(0, 1):
-            runner.rewind(0)
+            runner.rewind()
             return np.inf, np.zeros_like(flat)
         shrink = self._decay * flat
         loss = runner.totals[0] * self._network.loss_scale / self._samples + self._constant

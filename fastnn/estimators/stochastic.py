@@ -110,6 +110,7 @@ class Stochastic:
         self._training.epoch = estimator.n_iter_ + 1
         if self._told:
             notify(self._told, "on_epoch_begin", self._training)
+            epochs.renew()
         started = time.perf_counter()
         if estimator.shuffle:
             epochs.shuffle(random_state)
@@ -126,7 +127,7 @@ class Stochastic:
         score = self._watch()
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
-            set_rate(self._network.optimizer, float(rate))
+            self._set_rate(float(rate))
         if self._told:
             val_loss = None if score is None else estimator.validation_loss_curve_[-1]
             self._training.history.add(
@@ -137,6 +138,10 @@ class Stochastic:
         if estimator._no_improvement_count <= estimator.n_iter_no_change:
             return False
         return self._stuck()
+
+    def _set_rate(self, rate: float) -> None:
+        set_rate(self._network.optimizer, rate)
+        self._epochs.renew()
 
     def _watch(self) -> float | None:
         """Count epochs without improvement; give the validation score if there is one.
@@ -173,7 +178,7 @@ class Stochastic:
         adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
         over = not adaptive or optimizer.lr <= _SMALLEST_RATE
         if not over:
-            set_rate(optimizer, optimizer.lr / _SLOWING)
+            self._set_rate(optimizer.lr / _SLOWING)
             estimator._no_improvement_count = 0
             said += f" Setting learning rate to {optimizer.lr:f}"
         else:

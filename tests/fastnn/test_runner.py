@@ -161,18 +161,69 @@ def test_slices_follow_the_clock(monkeypatch):
     assert np.median(lengths) < 0.05
 
 
-def test_rewind_starts_again(bits):
+def test_a_model_holds_what_has_been_delivered(bits):
     model, running = make()
-    before = model.state_dict()
+    before = bits(model)
     with running:
-        running.run(0, 5)
+        slices = running.slices()
+        next(slices)
+        assert (running.ticks, running.kept) == (1, 0)
+        assert bits(model) == before
+        assert running.deliver()
+        assert running.kept == 1
+        once = bits(model)
+        assert once != before
+        list(slices)
+        assert running.kept == running.ticks == running.batches
+        assert bits(model) not in (before, once)
+
+
+def test_rewind_goes_back_to_what_the_model_holds(bits):
+    model, running = make()
+    with running:
+        running.run(0, 2)
+        held = bits(model)
+        running.run(2, 5)
         after = bits(model)
-        assert running.ticks == 5
-        model.load_state_dict(before)
-        running.rewind(0)
-        assert running.ticks == 0
-        running.run(0, 5)
-    assert bits(model) == after
+    model, running = make()
+    with running:
+        running.run(0, 2)
+        running._post(2, 5, False)
+        assert (running.ticks, running.kept) == (5, 2)
+        running.rewind()
+        assert (running.ticks, running.kept) == (2, 2)
+        assert bits(model) == held
+        running.run(2, 5)
+        assert bits(model) == after
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weights_that_are_not_finite_are_not_delivered(bits, threads):
+    model, running = make(threads=threads, lr=1e40)
+    with running:
+        before = bits(model)
+        running._post(0, 1, False)
+        assert not running.deliver()
+        assert bits(model) == before
+        running.rewind()
+        assert running.redo(0, 5) == running.ticks == 0
+        assert bits(model) == before
+
+
+def test_a_program_keeps_its_copies_until_they_are_renewed(bits):
+    results = []
+    for change, renew in ((False, False), (True, False), (True, True)):
+        model, running = make()
+        with running:
+            running.run(0, 1)
+            if change:
+                next(model.parameters()).data[...] = 0
+            if renew:
+                running.renew()
+            running.run(1, 2)
+        results.append(bits(model))
+    untouched, overwritten, begun_anew = results
+    assert untouched == overwritten != begun_anew
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -181,6 +232,8 @@ def test_a_run_stops_before_a_loss_that_is_not_finite(bits, threads):
     running.program.source.x[8 * 4] = np.nan  # the fifth batch
     with running:
         assert list(running.slices())[-1] == 4
+        assert running.stopped
+        assert running.deliver()
         assert np.isnan(running.last_loss)
         assert running.ticks == 4
     expected, fewer = make(threads=1)

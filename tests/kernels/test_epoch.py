@@ -5,11 +5,11 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import epoch, instructions, linear, loss_instructions, panels, updates
-from kernels.epoch import CLOSING, NOTHING, OPENING
+from kernels import borrowed, epoch, instructions, linear, loss_instructions, panels, updates
+from kernels.epoch import NOTHING
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
-from kernels.state import AHEAD, HALT, LOSS, STATE, THREAD, THREADS, TICK
+from kernels.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
 from kernels.threads import BARRIER, DISMISSED, POSTED
 
 FLOATS = (np.float32, np.float64)
@@ -99,14 +99,14 @@ class Network:
     def tables(self):
         return self.opening, self.table, self.closing
 
-    def run(self, begin, end, ends=0):
+    def run(self, begin, end, close=0):
         """Numbers of batches that each thread finished."""
         done = {}
 
         def work(thread):
             done[thread] = epoch.run[np.dtype(self.dtype)](
                 *self.tables, self.states[thread], self.scratch[thread], self.barrier,
-                self.samples, BATCH, begin, end, ends,
+                self.samples, BATCH, begin, end, close,
             )  # fmt: skip
 
         team = [threading.Thread(target=work, args=(n,)) for n in range(1, self.threads)]
@@ -171,49 +171,59 @@ def test_an_epoch_in_slices_is_the_same(threads):
     assert_array_equal(sliced.totals, whole.totals)
 
 
-def keep_in_panels(network):
-    """Have the first weight copied to panels by the opening, and back by the closing."""
-    w, training = network.weights[0], network.rows
+def borrow_the_first_weight(network):
+    """Have a copy of the first weight, which the program itself does not look at."""
+    w = network.weights[0]
     count, elements = panels.sizes(*w.shape, network.dtype)
-    network.panels = aligned_zeros(count * elements, network.dtype)
-    tables = []
-    for back in (0, 1):
-        network.rows = []
-        operands = *w.shape, *network._place(w), network.panels, elements, back
-        network._emit(instructions.copy_panels, *operands)
-        tables.append(np.array(network.rows, np.int64))
-    network.opening, network.closing = tables
-    network.rows = training
+    network.copy = aligned_zeros(count * elements, network.dtype)
+    ld = w.strides[0] // w.itemsize
+    row = [*w.shape, w.ctypes.data, ld, network.copy.ctypes.data, elements, count * elements]
+    network.borrowed = np.array([row], np.int64)
+    network.notes = np.zeros(network.threads, np.int64)
+    training, network.rows = network.rows, []
+    for kind in (borrowed.borrow, borrowed.check, borrowed.give_back):
+        network._emit(kind, 1, network.borrowed, network.notes)
+    table = np.array(network.rows, np.int64)
+    network.opening, network.closing, network.rows = table[:1], table[1:], training
     return w
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_run_opens_and_closes_as_it_is_told(threads, dtype):
+def test_a_run_opens_once_and_closes_as_it_is_told(threads, dtype):
     network = Network(dtype, 20 * BATCH, threads)
-    w = keep_in_panels(network)
+    w = borrow_the_first_weight(network)
     network.table = NOTHING
     first = w.copy()
-    assert network.run(0, 3, OPENING) == [3] * threads
+    assert network.run(0, 3) == [3] * threads
     w[...] = 1
     assert network.run(3, 5) == [2] * threads
     assert_array_equal(w, 1)
-    assert {state[AHEAD] for state in network.states} == {1}
-    assert network.run(5, 5, CLOSING) == [0] * threads
+    assert {state[OPEN] for state in network.states} == {1}
+    assert {state[KEPT] for state in network.states} == {0}
+    assert network.run(5, 5, close=1) == [0] * threads
     assert_array_equal(w, first)
+    assert {state[KEPT] for state in network.states} == {5}
     w[...] = 2
-    network.run(5, 6, OPENING | CLOSING)
+    for state in network.states:
+        state[OPEN] = 0
+    network.run(5, 6, close=1)
     assert_array_equal(w, 2)
-    assert {state[AHEAD] for state in network.states} == {0}
+    assert {state[KEPT] for state in network.states} == {6}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_that_is_stopped_is_closed(threads):
     spoiled = Network(np.float32, 10 * BATCH, threads)
     spoiled.t[spoiled.order[3 * BATCH], 0] = np.nan
-    w = keep_in_panels(spoiled)
-    assert spoiled.run(0, 10, CLOSING) == [3] * threads
-    assert_array_equal(w, 0)
+    w = borrow_the_first_weight(spoiled)
+    first = w.copy()
+    w[...] = 0
+    assert spoiled.run(0, 10, close=1) == [3] * threads
+    assert {state[KEPT] for state in spoiled.states} == {3}
+    spoiled.copy[: first.size] = 7
+    spoiled.run(0, 0, close=1)
+    assert (w != 0).any()
 
 
 def test_a_thread_follows_the_first():

@@ -12,7 +12,6 @@ from kernels import (
     linear,
     loss_instructions,
     normalization,
-    panels,
     updates,
 )
 from kernels.dropout import keep_halves, keep_scale, mask_columns
@@ -159,20 +158,6 @@ def test_linear_update(dtype, threads):
             assert_array_equal(own, wanted)
         assert only_inside(w)
         assert only_inside(velocity)
-
-
-def test_copy_panels(dtype, threads):
-    w, again = block(normal((20, 133), dtype)), nothing((20, 133), dtype)
-    count, elements = panels.sizes(20, 133, dtype)
-    memory = np.zeros(count * elements, dtype)
-    for matrix, back in ((w, 0), (again, 1)):
-        operands = 20, 133, *place(matrix), memory, elements, back
-        carry_out(instructions.copy_panels, dtype, operands, 1, threads)
-    side_by_side = np.concatenate([*memory.reshape(count, 20, -1)], axis=1)
-    assert_array_equal(side_by_side[:, :133], w)
-    assert not side_by_side[:, 133:].any()
-    assert_array_equal(again, w)
-    assert only_inside(again)
 
 
 @pytest.mark.parametrize("name", CODE)
