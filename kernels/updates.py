@@ -152,6 +152,8 @@ def update(rule, step, settings, rows, columns, p, ldp, g, ldg, first, second):
     momentum), Adam's two moments; both lie as the parameters do.
     """
     decay = settings[WEIGHT_DECAY] if rule < UNDECAYED else 0.0
+    if ldp == columns and ldg == columns:
+        rows, columns = 1, rows * columns
     if rule % UNDECAYED == SGD:
         _sgd(step, settings, decay, rows, columns, p, ldp, g, ldg, first)
     else:
