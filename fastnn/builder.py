@@ -124,18 +124,15 @@ class Builder:
         return self.places[id(parameter)]
 
     def _learn(self, parameter: Parameter, optimizer: Optimizer, columns: int) -> Place:
-        owners = [parameter.address, *optimizer.memory_addresses(parameter)]
-        span, ld = parameter.span, parameter.memory_shape[-1]
-        if not columns:
-            address, *memories = (
-                self.borrow_row(each, span, i == 0) if each else 0 for i, each in enumerate(owners)
-            )
-            return Place(address, span, ld, 0, memories)
-        rows = parameter.memory_shape[0]
+        ld, span = parameter.memory_shape[-1], parameter.span
+        rows = parameter.memory_shape[0] if columns else 1
+        owners = parameter.address, *optimizer.memory_addresses(parameter)
         address, *memories = (
-            self.borrow(each, rows, columns, ld, i == 0) if each else 0
+            self.borrow(each, rows, columns or span, ld, learned=i == 0) if each else 0
             for i, each in enumerate(owners)
         )
+        if not columns:
+            return Place(address, span, ld, 0, memories)
         count, elements = panels.sizes(rows, columns, self.dtype)
         return Place(address, count * elements, elements // rows, elements, memories)
 

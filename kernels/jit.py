@@ -20,6 +20,7 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -163,7 +164,7 @@ class Routine:
     def __init__(self, function: Callable, arguments: Callable[[types.Type], tuple]):
         self.function, self.arguments = function, arguments
         self.name = f"{function.__module__}.{function.__qualname__}"
-        self._compiled: dict[types.Type, Any] = {}
+        self._compiled: dict[str, Any] = {}  # by the name of the type, which is hashed sooner
         self.__doc__ = function.__doc__
         self.type = self._make_type()
 
@@ -177,7 +178,7 @@ class Routine:
 
     def address(self, real: types.Type) -> int:
         """Address of the version for a floating type, compiled or loaded when first asked for."""
-        if real not in self._compiled:
+        if real.name not in self._compiled:
             for routine in _references(self.function):
                 routine.address(real)
             signature = types.void(*self.arguments(real))
@@ -190,13 +191,13 @@ class Routine:
             compiled._cache = Cache(self.name)
             compiled.compile()
             llvm.add_symbol(self.symbol(real), compiled.address)
-            self._compiled[real] = compiled
-        return self._compiled[real].address
+            self._compiled[real.name] = compiled
+        return self._compiled[real.name].address
 
     def assembly(self, real: types.Type) -> str:
         """Machine code of the version for a floating type, as text."""
         self.address(real)
-        return self._compiled[real]._library.get_asm_str()
+        return self._compiled[real.name]._library.get_asm_str()
 
     def _make_type(self) -> types.Function:
         """The numba type of this routine where compiled code names it: a call by symbol."""
@@ -219,6 +220,7 @@ class Routine:
         return types.Function(Call)
 
 
+@cache
 def real_type(dtype) -> types.Type:
     """The numba type of float32 or float64."""
     return numba.from_dtype(np.dtype(dtype))
