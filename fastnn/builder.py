@@ -138,8 +138,6 @@ class Builder:
 
     def ends(self) -> tuple[list[list[int]], list[list[int]]]:
         """Instructions that open the program, and those that close it."""
-        if not self.borrowed:
-            return [], []
         table = self.keep(np.array(self.borrowed, np.int64))
         notes = self.keep(np.zeros(self.threads, np.int64))
         operands = len(self.borrowed), table, notes

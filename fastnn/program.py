@@ -217,7 +217,9 @@ class Program:
             build = self._lowered(build.taken)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
         opening, closing = build.ends()
-        self.opening, self.table, self.closing = map(_table, (opening, build.rows, closing))
+        self.opening, self.table, self.closing = (
+            np.array(rows, np.int64) for rows in (opening, build.rows, closing)
+        )
         self._kept = build.kept
 
     def _lowered(self, size: int) -> Builder:
@@ -247,11 +249,6 @@ class Program:
                 stage.arrange(build, optimizer)
             x = stage.forward(build, x, optimizer is not None)
         return stages, x, truth
-
-
-def _table(rows: list[list[int]]) -> np.ndarray:
-    """Instructions as the interpreter takes them."""
-    return np.array(rows, np.int64) if rows else epoch.NOTHING
 
 
 class TrainingProgram(Program):

@@ -13,9 +13,9 @@ from kernels.threads import (
     ARRIVED,
     BARRIER,
     BEGIN,
+    CLOSE,
     DISMISSED,
     END,
-    ENDS,
     GENERATION,
     POSTED,
     post,
@@ -100,7 +100,7 @@ def listen():
         meeting, count = data(barrier), 0
         while posted(meeting, seen):
             heard[count, 0], heard[count, 1] = meeting[BEGIN], meeting[END]
-            heard[count, 2] = meeting[ENDS]
+            heard[count, 2] = meeting[CLOSE]
             seen, count = seen + 1, count + 1
         return seen
 
@@ -138,4 +138,4 @@ def test_nobody_waits_after_being_dismissed(listen):
 def test_the_counters_of_a_barrier_lie_on_lines_of_their_own():
     places = sorted((ARRIVED, GENERATION, POSTED, BARRIER))
     assert all(8 * (b - a) >= 64 for a, b in itertools.pairwise(places))
-    assert {BEGIN, END, ENDS} < set(range(POSTED, BARRIER))
+    assert {BEGIN, END, CLOSE} < set(range(POSTED, BARRIER))
