@@ -21,6 +21,7 @@ from kernels.simd import (
     load_masked,
     peek,
     poke,
+    same,
     store,
     width,
     zeros,
@@ -35,6 +36,7 @@ TILE_VECTORS = host.TILE_VECTORS
 WIDE = 8
 """Tiles in a row of C from which packing A pays for itself."""
 
+_UNPACKED_TILES = 3  # of rows, for which B is not worth being packed
 _MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
 _FEW_ROWS = 4  # for a thread: a tile of less is mostly loading B
 _MANY_VECTORS = 8  # for a thread: one more or less is little
@@ -129,8 +131,8 @@ def block(
     A tile of A stays in the L1 cache while the panels of B, which lie in the L2 cache,
     pass by. Successive tiles of A begin `a_tile` elements apart (packed), or `a_row`
     times their height when `a_tile` is 0; panels of B `b_panel` elements, and of
-    `packed` `packed_panel`. The first row of tiles copies B to `packed`, unless it lies
-    there already. `after` is the code of an activation that is applied to C then, or less than 0:
+    `packed` `packed_panel`. The first row of tiles copies B to `packed`, unless that is B
+    itself. `after` is the code of an activation that is applied to C then, or less than 0:
     C is multiplied by the derivative of the one with the code -`after`, taken from its output y.
     """
     span = tile_columns(a)
@@ -148,7 +150,8 @@ def block(
                 advance(c, row * ldc + j), ldc, floor,
             )  # fmt: skip
             source, place = advance(source, b_panel), advance(place, packed_panel)
-        b, ldb, b_panel = packed, span, packed_panel
+        if not same(b, packed):
+            b, ldb, b_panel = packed, span, packed_panel
         done = advance(c, row * ldc)
         if after > 0:
             activate(after, height, columns, done, ldc, done, ldc)
@@ -208,8 +211,9 @@ def gemm(
         bound, then = (floor, after) if k + steps == depth else (-np.inf, 0)
         if k > 0:
             start, start_row, start_column = c, ldc, 1
-        for j in range(0, columns, wide):
-            here = min(wide, columns - j)
+        done = 0
+        while done < columns:
+            j, here = done, min(wide, columns - done)
             source, ldb, panel = advance(b, k * b_row + j * b_column), b_row, span
             packed, to_next = scratch, packed_panel
             if pack_b:
@@ -219,6 +223,10 @@ def gemm(
             elif b_panel != 0:
                 source = advance(b, k * span + j // span * b_panel)
                 packed, ldb, panel, to_next = source, span, b_panel, b_panel
+            elif rows <= _UNPACKED_TILES * TILE_ROWS and here >= span:
+                here -= here % span  # a panel that is not packed is read to its end
+                packed, to_next = source, span
+            done += here
             first, target = advance(start, j * start_column), advance(c, j)
             output = advance(y, j)
             left = advance(a, k * a_column)
@@ -241,7 +249,8 @@ def gemm(
                     start_column, advance(target, row * ldc), ldc, bound,
                     then, advance(output, row * ldy), ldy,
                 )  # fmt: skip
-                source, ldb, panel = packed, span, to_next
+                if not same(source, packed):
+                    source, ldb, panel = packed, span, to_next
                 row += height
         k += steps
         if k >= depth:
