@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,6 +50,16 @@ class Place:
     ld: int
     panel: int
     memories: list[int]
+
+    @classmethod
+    def of(cls, parameter: Parameter) -> Place:
+        """Where Python sees a parameter."""
+        return cls(parameter.address, parameter.span, parameter.memory_shape[-1], 0, [0, 0])
+
+    @property
+    def matrix(self) -> tuple[int, int, int]:
+        """Address and distances, as instructions take those of a matrix."""
+        return self.address, self.ld, self.panel
 
 
 @dataclass
@@ -118,7 +128,12 @@ class Builder:
         return self.borrow(owner, 1, columns, columns, learned)
 
     def learn(self, parameter: Parameter, optimizer: Optimizer, columns: int = 0) -> Place:
-        """Borrow a parameter, and what is remembered of it; with `columns` in panels of these."""
+        """Borrow a parameter and what is remembered of it, unless the optimizer knows it not.
+
+        With `columns`, those of its matrix, it is borrowed in panels.
+        """
+        if not optimizer.knows(parameter):
+            return Place.of(parameter)
         if id(parameter) not in self.places:
             self.places[id(parameter)] = self._learn(parameter, optimizer, columns)
         return self.places[id(parameter)]
@@ -132,7 +147,7 @@ class Builder:
             for i, each in enumerate(owners)
         )
         if not columns:
-            return Place(address, span, ld, 0, memories)
+            return replace(Place.of(parameter), address=address, memories=memories)
         count, elements = panels.sizes(rows, columns, self.dtype)
         return Place(address, count * elements, elements // rows, elements, memories)
 

@@ -65,18 +65,16 @@ class LinearStage(Stage):
 
     def __init__(self, layer: Linear, activation: int = _IDENTITY):
         self.layer, self.activation = layer, activation
-        self.weights, self.bias = _place(layer._weight), _place(layer._bias)
+        self.weights, self.bias = Place.of(layer._weight), Place.of(layer._bias)
 
     def arrange(self, build, optimizer):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
         layer = self.layer
-        if optimizer.knows(layer._bias):
-            self.bias = build.learn(layer._bias, optimizer)
-        if optimizer.knows(layer._weight):
-            count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
-            wide = count > 1 and optimizer.clip_norm is None
-            columns = layer.out_features if wide else 0
-            self.weights = build.learn(layer._weight, optimizer, columns)
+        count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
+        wide = count > 1 and optimizer.clip_norm is None
+        columns = layer.out_features if wide else 0
+        self.weights = build.learn(layer._weight, optimizer, columns)
+        self.bias = build.learn(layer._bias, optimizer)
 
     def forward(self, build, x, training):
         layer = self.layer
@@ -86,7 +84,7 @@ class LinearStage(Stage):
         y = build.block(layer.out_features, self.activation)
         build.emit(
             instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *_matrix(self.weights), self.bias.address, *y.place,
+            *self.weights.matrix, self.bias.address, *y.place,
         )  # fmt: skip
         return y
 
@@ -98,7 +96,7 @@ class LinearStage(Stage):
             below = self.below.gradient_block(build, layer.in_features)
             build.emit(
                 instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *_matrix(self.weights), *x.place, *below.place, below.panel,
+                *self.weights.matrix, *x.place, *below.place, below.panel,
             )  # fmt: skip
         self._emit_update(build, gradient, optimizer)
         return below
@@ -226,16 +224,6 @@ class DropoutStage(Stage):
         return float_bits(keep_scale(self.layer.p))
 
 
-def _place(parameter: Parameter) -> Place:
-    """Where a parameter lies by itself."""
-    return Place(parameter.address, parameter.span, parameter.memory_shape[-1], 0, [0, 0])
-
-
-def _matrix(place: Place) -> tuple[int, int, int]:
-    """Address and distances of weights, as instructions take them."""
-    return place.address, place.ld, place.panel
-
-
 def float_bits(number: float) -> int:
     """The bits of a number as an operand, which is an integer."""
     return int(np.float64(number).view(np.int64))
@@ -249,13 +237,10 @@ class NormStage(Stage):
         self.learns = layer.has_weight or layer.has_bias
         self.eps = float_bits(layer.eps)
         self.parameters = layer._weight, layer._bias
-        self.places = [_place(each) for each in self.parameters]
+        self.places = [Place.of(each) for each in self.parameters]
 
     def arrange(self, build, optimizer):
-        self.places = [
-            build.learn(each, optimizer) if optimizer.knows(each) else place
-            for each, place in zip(self.parameters, self.places, strict=True)
-        ]
+        self.places = [build.learn(each, optimizer) for each in self.parameters]
 
     def _begin(self, build, x) -> Block:
         """Note the input; gives memory for the output."""

@@ -20,13 +20,10 @@ _INTEGER = types.int64
 _POINTER = types.CPointer
 
 
-def sizes(inputs: int, outputs: int, dtype) -> tuple[int, int]:
-    """Number of a weight's panels and elements of each; the last one is as wide as the others.
-
-    A weight of one panel need not be copied: it is one matrix.
-    """
+def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
+    """Number of a matrix's panels as wide as a tile, and elements of each, also of the last one."""
     span = TILE_VECTORS * host.lanes(real_type(dtype))
-    return -(-outputs // span), inputs * span
+    return -(-columns // span), rows * span
 
 
 def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int]:
@@ -57,17 +54,17 @@ def panel_at(pointer, i, j, ld, panel):
 
 
 @routine(lambda real: (_INTEGER,) * 2 + (_POINTER(real), _INTEGER) * 2 + (_INTEGER,) * 3)
-def copy_panels(inputs, outputs, w, ldw, panelled, w_panel, thread, threads, back):
-    """Copy this thread's columns of a weight to its panels, or `back`."""
-    span, lanes = tile_columns(w), width(w)
-    begin, end = share((outputs + span - 1) // span, thread, threads)
-    for panel in range(begin, end):
-        j = panel * span
-        matrix, place = advance(w, j), advance(panelled, panel * w_panel)
-        for i in range(inputs):
-            for k in range(0, min(span, outputs - j), lanes):
-                count = outputs - j - k
+def copy_panels(rows, columns, matrix, ld, panels, to_next, thread, threads, back):
+    """Copy this thread's columns of a matrix to panels `to_next` elements apart, or `back`."""
+    span, lanes = tile_columns(matrix), width(matrix)
+    begin, end = share((columns + span - 1) // span, thread, threads)
+    for number in range(begin, end):
+        j = number * span
+        left, panel = advance(matrix, j), advance(panels, number * to_next)
+        for i in range(rows):
+            for k in range(0, min(span, columns - j), lanes):
+                count = columns - j - k
                 if back:
-                    store_first(matrix, i * ldw + k, load(place, i * span + k), count)
+                    store_first(left, i * ld + k, load(panel, i * span + k), count)
                 else:
-                    store(place, i * span + k, load_first(matrix, i * ldw + k, count))
+                    store(panel, i * span + k, load_first(left, i * ld + k, count))
