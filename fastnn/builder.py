@@ -1,4 +1,4 @@
-"""What stages emit a program into: its instructions, and the arena that they work on."""
+"""What stages emit a program into: its instructions, and the memory that they work on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fastnn.optimizers import Optimizer
 from fastnn.parameters import Parameter
 from kernels import borrowed, epoch, instructions, panels
 from kernels.jit import Routine, real_type
-from kernels.memory import address, leading_dimension, padded
+from kernels.memory import address, aligned_zeros, leading_dimension, padded
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
+_SMALL, _ARENA = 2**15, 2**17  # bytes of what is laid out side by side, and of where that is
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,30 @@ class Place:
 
 @dataclass
 class Builder:
-    """Collects instructions, and hands out the arena from its base address on."""
+    """Collects instructions, and hands out the memory that they work on."""
 
     batch: int
     dtype: np.dtype
     threads: int
-    base: int
     rows: list[list[int]] = field(default_factory=list)
     borrowed: list[list[int]] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     kept: list[np.ndarray] = field(default_factory=list)
-    taken: int = 0
 
     def __post_init__(self) -> None:
         self._real = real_type(self.dtype)
+        self._next = self._left = 0  # address of the arena's next free byte, and how many are left
 
     def take(self, elements: int, dtype=None) -> int:
         """Address of fresh memory for so many elements."""
         dtype = np.dtype(dtype or self.dtype)
-        place = self.base + self.taken
-        self.taken += padded(elements, dtype) * dtype.itemsize
+        size = padded(elements, dtype) * dtype.itemsize
+        if size > _SMALL:
+            return self.keep(aligned_zeros(size, np.uint8))
+        if size > self._left:
+            self._next, self._left = self.keep(aligned_zeros(_ARENA, np.uint8)), _ARENA
+        place = self._next
+        self._next, self._left = place + size, self._left - size
         return place
 
     def block(self, columns: int, activation: int = _IDENTITY) -> Block:

@@ -1,8 +1,7 @@
 """Lowers a chain, a loss and an optimizer to the table that the interpreter runs.
 
 Layers become stages (`fastnn.stages`), which emit the instructions of their forward
-and backward pass. Everything a step needs lies in one arena, laid out before the
-first step.
+and backward pass. Everything a step needs is laid out before the first step.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from fastnn.stages import (
 )
 from kernels import epoch, instructions, loss_instructions, updates
 from kernels.jit import Routine
-from kernels.memory import address, aligned_zeros
+from kernels.memory import address
 
 # -------------------------------------------------------------------------- samples
 
@@ -199,9 +198,6 @@ class Timetable:
     values: np.ndarray
 
 
-_ARENA = 2**18  # bytes that most small networks' batches and weights fit in
-
-
 class Program:
     """Instructions, and the memory they work on: `table`, for each batch, `opening` and `closing`.
 
@@ -212,22 +208,14 @@ class Program:
     def __init__(self, batch: int, dtype, threads: int):
         self.batch, self.dtype, self.threads = batch, np.dtype(dtype), threads
         self.totals = np.zeros(2)
-        build = self._lowered(_ARENA)
-        if build.taken > _ARENA:  # now it is known how much is needed
-            build = self._lowered(build.taken)
+        build = Builder(self.batch, self.dtype, self.threads)
+        self._lower(build)
         build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
         opening, closing = build.ends()
         self.opening, self.table, self.closing = (
             np.array(rows, np.int64) for rows in (opening, build.rows, closing)
         )
         self._kept = build.kept
-
-    def _lowered(self, size: int) -> Builder:
-        """Instructions that work on an arena of so many bytes."""
-        self._arena = aligned_zeros(size, np.uint8)
-        build = Builder(self.batch, self.dtype, self.threads, address(self._arena))
-        self._lower(build)
-        return build
 
     def _lower(self, build: Builder) -> None:
         """Emit all instructions."""

@@ -37,9 +37,6 @@ WIDE = 8
 """Tiles in a row of C from which packing A pays for itself."""
 
 _UNPACKED_TILES = 3  # of rows, for which B is not worth being packed
-_MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
-_FEW_ROWS = 4  # for a thread: a tile of less is mostly loading B
-_MANY_VECTORS = 8  # for a thread: one more or less is little
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
@@ -287,24 +284,3 @@ def pack_tiles(rows, depth, a, a_row, a_column, packed, stride, tile_elements):
         place = advance(packed, t * tile_elements)
         pack(depth, height, advance(a, row * a_row), a_column, a_row, place, stride)
         row += height
-
-
-@inline
-def splits_columns(rows, vectors, threads):
-    """Whether threads split a product by its columns, of so many vectors, and not by its rows.
-
-    Many rows are split: what a thread writes then lies together, and where the next
-    instructions of that thread look. Otherwise columns are, where that makes shares of about
-    the same number of vectors: each thread then packs its own part of B only.
-    """
-    even = vectors % (TILE_VECTORS * threads) == 0 or vectors >= _MANY_VECTORS * threads
-    return rows < _MANY_ROWS * threads and (even or rows < _FEW_ROWS * threads)
-
-
-@inline
-def parts(rows, columns, lanes, threads):
-    """Rows and columns of the parts of a product: one part, or one for each thread."""
-    vectors = (columns + lanes - 1) // lanes
-    if splits_columns(rows, vectors, threads):
-        return max(rows, 1), max((vectors + threads - 1) // threads * lanes, 1)
-    return even_part(rows, max((rows + threads - 1) // threads, 1)), max(columns, 1)

@@ -23,7 +23,6 @@ from kernels.gemm import (
     even_part,
     gemm,
     pack_tiles,
-    parts,
     row_tiles,
     scratch_elements,
     tile_columns,
@@ -34,7 +33,8 @@ from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
 from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
-from kernels.panels import panel_at, whole_panels
+from kernels.panels import panel_at
+from kernels.parts import columns_of, panels_of, part, splits_columns
 from kernels.rows import sum_columns
 from kernels.simd import advance, data, load_first, store_first, width
 from kernels.threads import share
@@ -49,7 +49,6 @@ _BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's widt
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
 _FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
-_MANY_PANELS = 4  # of weights, for a thread: one more or less is little
 
 
 def scratch_size(dtype) -> int:
@@ -89,21 +88,14 @@ def linear_forward(
         )  # fmt: skip
         activate(activation, end - begin, outputs, here, ldy, here, ldy)
         return
-    high, wide = parts(rows, outputs, width(x), threads)
-    if w_panel != 0:
-        wide = whole_panels(wide, x)
-    down, across = (rows + high - 1) // high, (outputs + wide - 1) // wide
+    i, height, j, columns = part(rows, outputs, inputs, x, thread, threads)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
-    begin, end = share(down * across, thread, threads)
-    for unit in range(begin, end):
-        i, j = unit % down * high, unit // down * wide
-        height, columns = min(high, rows - i), min(wide, outputs - j)
-        here = advance(y, i * ldy + j)
-        gemm(
-            height, columns, inputs, advance(x, i * ldx), ldx, 1,
-            panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
-            here, ldy, floor, after, here, ldy, 0, 0, scratch,
-        )  # fmt: skip
+    here = advance(y, i * ldy + j)
+    gemm(
+        height, columns, inputs, advance(x, i * ldx), ldx, 1,
+        panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
+        here, ldy, floor, after, here, ldy, 0, 0, scratch,
+    )  # fmt: skip
 
 
 @routine(
@@ -123,30 +115,26 @@ def linear_input_gradient(
 ):  # fmt: skip
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input.
 
-    Panels of the weights, and those of `out`, begin so many elements apart; 0 for one matrix.
+    The weights' panels begin `w_panel` elements apart, and those of `out`, one for each thread's
+    columns, `out_panel`; 0 for one matrix.
     """
+    i, height, j, columns = part(rows, inputs, outputs, g, thread, threads)
+    here = advance(out, i * ldo + j)
+    if out_panel != 0:
+        i, height = 0, rows
+        j, columns = columns_of(inputs, tile_columns(g), thread, threads)
+        here = advance(out, thread * out_panel)
+    left, weights, before = advance(g, i * ldg), advance(w, j * ldw), advance(y, i * ldy + j)
     if outputs <= NARROW:
-        begin, end = share(rows, thread, threads)
         narrow_input_gradient(
-            end - begin, inputs, outputs, activation, advance(g, begin * ldg), ldg, w, ldw,
-            advance(y, begin * ldy), ldy, advance(out, begin * ldo), ldo, out_panel, scratch,
+            height, columns, outputs, activation, left, ldg, weights, ldw, before, ldy, here, ldo,
+            scratch,
         )  # fmt: skip
         return
-    high, wide = rows, ldo
-    if out_panel == 0:
-        high, wide = parts(rows, inputs, width(g), threads)
-    down, across = (rows + high - 1) // high, (inputs + wide - 1) // wide
-    begin, end = share(down * across, thread, threads)
-    free = zero_row(scratch)
-    for unit in range(begin, end):
-        i, j = unit % down * high, unit // down * wide
-        height, columns = min(high, rows - i), min(wide, inputs - j)
-        gemm(
-            height, columns, outputs, advance(g, i * ldg), ldg, 1,
-            advance(w, j * ldw), 1, ldw, w_panel,
-            scratch, 0, 0, panel_at(out, i, j, ldo, out_panel), ldo, -np.inf,
-            -activation, advance(y, i * ldy + j), ldy, 0, 1, free,
-        )  # fmt: skip
+    gemm(
+        height, columns, outputs, left, ldg, 1, weights, 1, ldw, w_panel,
+        scratch, 0, 0, here, ldo, -np.inf, -activation, before, ldy, 0, 1, zero_row(scratch),
+    )  # fmt: skip
 
 
 @inline
@@ -179,10 +167,13 @@ def linear_update(
 
     The gradient is never written: each block of it is used as it is made. With
     `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
-    What the rule remembers of the weights lies as they do; `g` may lie in panels where
-    there are more outputs than a tile has rows.
+    What the rule remembers of the weights lies as they do; `g` may lie in panels of each
+    thread's columns, where there are more outputs than a tile has rows.
     """
-    memory = zero_row(scratch)
+    memory, span = zero_row(scratch), tile_columns(x)
+    begin, end = panels_of(outputs, span, thread, threads)
+    if g_panel != 0:  # this thread's columns are where they would be if all were there
+        g = advance(g, thread * g_panel - begin * span)
     if outputs <= min(TILE_ROWS, width(x)):
         _update_few_outputs(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
@@ -193,15 +184,13 @@ def linear_update(
             rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
-    span = tile_columns(x)
-    begin, end = share((outputs + span - 1) // span, thread, threads)
     for panel in range(begin, end):
         j = panel * span
         columns = min(span, outputs - j)
         if bias_rule < 0:
-            sum_columns(rows, columns, panel_at(g, 0, j, ldg, g_panel), ldg, advance(bias, j))
+            sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
             continue
-        sum_columns(rows, columns, panel_at(g, 0, j, ldg, g_panel), ldg, memory)
+        sum_columns(rows, columns, advance(g, j), ldg, memory)
         update(
             bias_rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
             advance(first_bias, j), advance(second_bias, j),
@@ -213,10 +202,13 @@ def _update_blocks(
     rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
     first_w, second_w, thread, threads, zero, memory,
 ):  # fmt: skip
-    """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays."""
+    """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays.
+
+    With a `g_panel` other than 0, `g` is this thread's columns only.
+    """
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    own = w_panel != 0 and (panels % threads == 0 or panels >= _MANY_PANELS * threads)
+    own = g_panel != 0 or (w_panel != 0 and splits_columns(0, outputs, span, threads))
     block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
     packing = panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
@@ -228,7 +220,7 @@ def _update_blocks(
     left, across = 0, panels
     begin, end = share(blocks * panels, thread, threads)
     if own:
-        left, right = share(panels, thread, threads)
+        left, right = panels_of(outputs, span, thread, threads)
         across = right - left
         begin, end = 0, blocks * across
     packed = -1
@@ -241,7 +233,7 @@ def _update_blocks(
         target, ldt = (panel_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
         k, deep = 0, even_part(rows, PANEL_DEPTH)
         while True:
-            steps, right = min(deep, rows - k), panel_at(g, k, j, ldg, g_panel)
+            steps, right = min(deep, rows - k), advance(g, k * ldg + j)
             tiles_of(
                 height, columns, steps,
                 advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),

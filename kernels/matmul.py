@@ -10,10 +10,11 @@ from numba import types
 from kernels import host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
-from kernels.gemm import TILE_ROWS, WIDE, gemm, parts, scratch_elements, tile_columns, zero_row
+from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns, zero_row
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
 from kernels.narrow import NARROW, narrow_forward
+from kernels.parts import part
 from kernels.rows import sum_columns
 from kernels.simd import (
     advance,
@@ -27,7 +28,6 @@ from kernels.simd import (
 )
 from kernels.state import THREAD, THREADS, cell, instruction
 from kernels.team import ALONE, ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
-from kernels.threads import share
 from kernels.tile import transpose
 
 _INTEGER = types.int64
@@ -110,19 +110,15 @@ def _multiply_few_columns(
 @instruction
 def _multiply_share(at, state, scratch):
     """This thread's part of `multiply`. Operands: the arguments of that but the last."""
-    rows, columns, depth = at[0], at[1], at[2]
-    high, wide = parts(rows, columns, width(scratch), state[THREADS])
-    down, across = (rows + high - 1) // high, (columns + wide - 1) // wide
-    begin, end = share(down * across, state[THREAD], state[THREADS])
-    for part in range(begin, end):
-        i, j = part % down * high, part // down * wide
-        multiply(
-            min(high, rows - i), min(wide, columns - j), depth,
-            cell(at[3], i * at[4], scratch), at[4], at[5],
-            cell(at[6], j * at[8], scratch), at[7], at[8], at[9], at[10], at[11],
-            cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
-            scratch,
-        )  # fmt: skip
+    i, height, j, wide = part(at[0], at[1], at[2], scratch, state[THREAD], state[THREADS])
+    if height == 0 or wide == 0:
+        return
+    multiply(
+        height, wide, at[2], cell(at[3], i * at[4], scratch), at[4], at[5],
+        cell(at[6], j * at[8], scratch), at[7], at[8], at[9], at[10], at[11],
+        cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
+        scratch,
+    )  # fmt: skip
 
 
 @inline

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from kernels.activations import RELU, activate_gradient, relu_gradient_of
 from kernels.jit import inline
-from kernels.panels import panel_at
 from kernels.simd import (
     advance,
     fma,
@@ -60,19 +59,18 @@ def narrow_forward(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch)
 
 @inline
 def narrow_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, out_panel, scratch
+    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, scratch
 ):
     """out = (g w^T) f'(y): a tile would end as soon as it has begun.
 
-    Panels of `out` begin `out_panel` elements apart; 0 for one matrix. `scratch` has room for
-    a square of vectors.
+    `scratch` has room for a square of vectors.
     """
     lanes = width(g)
     for j in range(0, inputs, lanes):
         here = min(lanes, inputs - j)
         transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
         weights, others = load(scratch, 0), load(scratch, lanes)
-        before, column = advance(y, j), panel_at(out, 0, j, ldo, out_panel)
+        before, column = advance(y, j), advance(out, j)
         for i in range(rows):
             row = advance(g, i * ldg)
             total = fma(weights, splat(peek(row, 0), weights), zeros(g))

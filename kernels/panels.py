@@ -11,10 +11,10 @@ from __future__ import annotations
 from numba import types
 
 from kernels import host
-from kernels.gemm import TILE_VECTORS, splits_columns, tile_columns
+from kernels.gemm import TILE_VECTORS, tile_columns
 from kernels.jit import inline, real_type, routine
+from kernels.parts import panels_of, splits_columns
 from kernels.simd import advance, load, load_first, store, store_first, width
-from kernels.threads import share
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -27,24 +27,14 @@ def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
 
 
 def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int]:
-    """Number of panels of a batch, and columns of each: one for each thread's columns of a product.
+    """Number of panels of a batch, one for each thread's columns, and columns of each at most.
 
     There is one panel where threads split such a product by its rows.
     """
-    lanes = host.lanes(real_type(dtype))
-    vectors = -(-columns // lanes)
-    if threads == 1 or not splits_columns.py_func(rows, vectors, threads):
+    span = TILE_VECTORS * host.lanes(real_type(dtype))
+    if threads == 1 or not splits_columns.py_func(rows, columns, span, threads):
         return 1, columns
-    span = TILE_VECTORS * lanes
-    wide = -(-vectors // (threads * TILE_VECTORS)) * span
-    return -(-columns // wide), wide
-
-
-@inline
-def whole_panels(columns, pointer):
-    """Columns rounded up to whole panels, of what the pointer points at."""
-    span = tile_columns(pointer)
-    return (columns + span - 1) // span * span
+    return threads, -(-columns // (span * threads)) * span
 
 
 @inline
@@ -57,7 +47,7 @@ def panel_at(pointer, i, j, ld, panel):
 def copy_panels(rows, columns, matrix, ld, panels, to_next, thread, threads, back):
     """Copy this thread's columns of a matrix to panels `to_next` elements apart, or `back`."""
     span, lanes = tile_columns(matrix), width(matrix)
-    begin, end = share((columns + span - 1) // span, thread, threads)
+    begin, end = panels_of(columns, span, thread, threads)
     for number in range(begin, end):
         j = number * span
         left, panel = advance(matrix, j), advance(panels, number * to_next)

@@ -39,7 +39,7 @@ class _Program(TrainingProgram):
 class _Epsilons:
     """Adam's epsilons, step by step: epsilon / sqrt(1 - beta2^t)."""
 
-    _AHEAD = 4096  # computed at a time
+    _AHEAD = 512  # computed at a time
 
     def __init__(self, optimizer: Adam):
         self._optimizer, self._epsilon, self._step = optimizer, optimizer.eps, optimizer.steps

@@ -135,21 +135,31 @@ def from_panels(panels, w, threads=1):
         call(layout.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
 
 
-def batch_in_panels(batch, tiles):
-    """A batch in panels as wide as so many tiles, with NaN past its columns."""
+def columns_of(threads, columns, dtype):
+    """The columns of each thread, which are shared out in whole tiles."""
+    span = layout.sizes(1, 1, dtype)[1]
+    tiles = -(-columns // span)
+    return [
+        slice(tiles * t // threads * span, min(tiles * (t + 1) // threads * span, columns))
+        for t in range(threads)
+    ]
+
+
+def batch_in_panels(batch, threads):
+    """A batch in panels of each thread's columns, with NaN beside them."""
     (rows, columns), dtype = batch.shape, batch.dtype
-    wide = tiles * layout.sizes(1, 1, dtype)[1]
-    memory = np.full((-(-columns // wide), rows, wide), np.nan, dtype)
-    for place, j in zip(memory, range(0, columns, wide), strict=True):
-        part = batch[:, j : j + wide]
-        place[:, : part.shape[1]] = part
+    wide = columns + layout.sizes(1, 1, dtype)[1]
+    memory = np.full((threads, rows, wide), np.nan, dtype)
+    for place, own in zip(memory, columns_of(threads, columns, dtype), strict=True):
+        place[:, : own.stop - own.start] = batch[:, own]
     return memory, wide, rows * wide
 
 
 def from_batch_panels(memory, columns):
     """A batch from its panels, and whether only its columns were written."""
-    side_by_side = np.concatenate([np.empty((memory.shape[1], 0), memory.dtype), *memory], axis=1)
-    return side_by_side[:, :columns], bool(np.isnan(side_by_side[:, columns:]).all())
+    places = list(zip(memory, columns_of(len(memory), columns, memory.dtype), strict=True))
+    batch = np.concatenate([place[:, : own.stop - own.start] for place, own in places], axis=1)
+    return batch, all(np.isnan(place[:, own.stop - own.start :]).all() for place, own in places)
 
 
 def forward(x, w, bias, activation, threads):
@@ -188,8 +198,8 @@ def input_gradient(g, w, y, activation, threads):
     compute(in_panels(w), (again, ld(again), 0))
     assert_array_equal(again, first)
     assert only_inside(again)
-    for weights, tiles in ((plain, 1), (in_panels(w), 3)):
-        memory, *distances = batch_in_panels(nothing, tiles)
+    for weights in (plain, in_panels(w)):
+        memory, *distances = batch_in_panels(nothing, threads)
         compute(weights, (memory, *distances))
         found, inside = from_batch_panels(memory, inputs)
         assert_array_equal(found, first)
@@ -209,7 +219,7 @@ def update(x, g, w, bias, rule, step, settings_, memories, threads):
     for gradient, weights, its_bias, lie in (
         (in_one, (w, ld(w), 0), bias, memories),
         (
-            in_one if outputs <= 16 else batch_in_panels(g, 2),
+            in_one if outputs <= 16 else batch_in_panels(g, threads),
             panels[0], other[0], (*places, *other[1:]),
         ),
     ):  # fmt: skip

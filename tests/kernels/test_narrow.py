@@ -36,7 +36,7 @@ def input_gradient():
     def compiled(code, g, w, y, out, scratch):
         narrow_input_gradient(
             g.shape[0], w.shape[0], w.shape[1], code, data(g), g.shape[1], data(w), w.shape[1],
-            data(y), y.shape[1], data(out), out.shape[1], 0, data(scratch),
+            data(y), y.shape[1], data(out), out.shape[1], data(scratch),
         )  # fmt: skip
 
     def call(g, w, activation="identity", y=None):

@@ -52,9 +52,11 @@ def test_a_batch_is_in_panels_of_threads_where_its_columns_are_split(dtype):
                 (1, 20, 100, 5000), (tiles * span - 3, tiles * span)
             ):
                 count, wide = panels.of_threads(rows, columns, dtype, threads)
-                assert 1 <= count <= threads
-                assert (count - 1) * wide < columns <= count * wide
+                assert count in (1, threads)
+                assert columns <= count * wide
                 assert count == 1 or wide % span == 0
     assert panels.of_threads(20, 16 * span, dtype, 2) == (2, 8 * span)
+    assert panels.of_threads(20, 11 * span - 1, dtype, 2) == (2, 6 * span)
     assert panels.of_threads(20, 16 * span, dtype, 1) == (1, 16 * span)
+    assert panels.of_threads(20, 2 * span - 1 - span // 2, dtype, 2)[0] == 1
     assert panels.of_threads(5000, 16 * span, dtype, 2) == (1, 16 * span)
