@@ -32,7 +32,13 @@ from kernels.gemm import (
 from kernels.gemm import block as tiles_of
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import aligned_zeros
-from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
+from kernels.narrow import (
+    NARROW,
+    THIN,
+    narrow_forward,
+    narrow_input_gradient,
+    thin_weight_gradient,
+)
 from kernels.panels import panel_at
 from kernels.parts import columns_of, panels_of, part, splits_columns
 from kernels.rows import sum_columns
@@ -211,40 +217,35 @@ def _update_blocks(
     own = g_panel != 0 or (w_panel != 0 and splits_columns(0, outputs, span, threads))
     block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
-    packing = panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
+    thin = 0 < rows <= THIN
+    packing = not thin and panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
     blocks = (inputs + block - 1) // block
     gradient = memory
     packed_b = advance(gradient, block * span)
     packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
     a_tile = (rows + width(x)) * stride
-    left, across = 0, panels
+    own_first, across = 0, panels
     begin, end = share(blocks * panels, thread, threads)
     if own:
-        left, right = panels_of(outputs, span, thread, threads)
-        across = right - left
+        own_first, own_end = panels_of(outputs, span, thread, threads)
+        across = own_end - own_first
         begin, end = 0, blocks * across
     packed = -1
     for unit in range(begin, end):
-        i, j = unit // across * block, (left + unit % across) * span
+        i, j = unit // across * block, (own_first + unit % across) * span
         height, columns = min(block, inputs - i), min(span, outputs - j)
         if packing and packed != i:
             pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
             packed = i
+        left, right = advance(x, i), advance(g, j)
         target, ldt = (panel_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
-        k, deep = 0, even_part(rows, PANEL_DEPTH)
-        while True:
-            steps, right = min(deep, rows - k), advance(g, k * ldg + j)
-            tiles_of(
-                height, columns, steps,
-                advance(packed_a, k * stride) if packing else advance(x, k * ldx + i),
-                1, stride if packing else ldx, a_tile if packing else 0,
-                right, ldg, 0, packed_b, 0,
-                target if k > 0 else zero, ldt if k > 0 else 0, 0, target, ldt, -np.inf,
-                IDENTITY, target, ldt,
+        if thin:
+            thin_weight_gradient(rows, height, columns, left, ldx, right, ldg, target, ldt)
+        else:
+            _weight_gradient(
+                rows, height, columns, packed_a if packing else left, stride if packing else ldx,
+                a_tile if packing else 0, right, ldg, packed_b, zero, target, ldt,
             )  # fmt: skip
-            k += steps
-            if k >= rows:
-                break
         if rule >= 0:
             update(
                 rule, step, settings, height, columns,
@@ -252,6 +253,24 @@ def _update_blocks(
                 panel_at(first_w, i, j, ldw, w_panel),
                 panel_at(second_w, i, j, ldw, w_panel),
             )  # fmt: skip
+
+
+@inline
+def _weight_gradient(
+    rows, inputs, outputs, x, ldx, x_tile, g, ldg, packed, zero, out, ldo
+):  # fmt: skip
+    """out = x^T g of a block, by some rows at a time; x is in no tiles where `x_tile` is 0."""
+    k, deep = 0, even_part(rows, PANEL_DEPTH)
+    while True:
+        steps = min(deep, rows - k)
+        tiles_of(
+            inputs, outputs, steps, advance(x, k * ldx), 1, ldx, x_tile,
+            advance(g, k * ldg), ldg, 0, packed, 0, out if k > 0 else zero, ldo if k > 0 else 0, 0,
+            out, ldo, -np.inf, IDENTITY, out, ldo,
+        )  # fmt: skip
+        k += steps
+        if k >= rows:
+            return
 
 
 @inline

@@ -1,7 +1,7 @@
-"""Products of linear layers that have one output or two: too narrow for the register tile.
+"""Products too narrow for the register tile: of one output or two, or of a batch of few rows.
 
-So are those that tell one class from another, and those of most regressions. Sums are in
-order of depth, as those of the tile: the result has the bits of `kernels.gemm`'s.
+Layers that tell one class from another have so few outputs, and those of most regressions. Sums
+are in order of depth, as those of the tile: the result has the bits of `kernels.gemm`'s.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from kernels.tile import transpose
 
 NARROW = 2
 """Most outputs that these products take."""
+
+THIN = 4
+"""Most rows of a batch that `thin_weight_gradient` takes."""
 
 
 @inline
@@ -81,3 +84,24 @@ def narrow_input_gradient(
             store_first(column, i * ldo, total, here)
         if activation != RELU:
             activate_gradient(activation, rows, here, before, ldy, column, ldo, column, ldo)
+
+
+@inline
+def thin_weight_gradient(rows, inputs, outputs, x, ldx, g, ldg, out, ldo):
+    """out = x^T g, of one row to four: a tile would end as soon as it has begun."""
+    lanes = width(x)
+    for j in range(0, outputs, lanes):
+        here = outputs - j
+        first = load_first(g, j, here)
+        second = load_first(g, min(1, rows - 1) * ldg + j, here)
+        third = load_first(g, min(2, rows - 1) * ldg + j, here)
+        fourth = load_first(g, (rows - 1) * ldg + j, here)
+        for i in range(inputs):
+            total = fma(splat(peek(x, i), first), first, zeros(x))
+            if rows > 1:
+                total = fma(splat(peek(x, ldx + i), first), second, total)
+            if rows > 2:
+                total = fma(splat(peek(x, 2 * ldx + i), first), third, total)
+            if rows > 3:
+                total = fma(splat(peek(x, 3 * ldx + i), first), fourth, total)
+            store_first(out, i * ldo + j, total, here)

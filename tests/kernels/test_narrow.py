@@ -12,7 +12,13 @@ from kernels import host
 from kernels.activations import ACTIVATIONS, apply_gradient
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
-from kernels.narrow import NARROW, narrow_forward, narrow_input_gradient
+from kernels.narrow import (
+    NARROW,
+    THIN,
+    narrow_forward,
+    narrow_input_gradient,
+    thin_weight_gradient,
+)
 from kernels.simd import data
 
 FLOATS = (np.float32, np.float64)
@@ -45,6 +51,18 @@ def input_gradient():
         return run(partial(compiled, code), y.shape, g, w, y)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def weight_gradient():
+    @numba.njit
+    def compiled(x, g, out, scratch):
+        thin_weight_gradient(
+            x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
+            data(out), out.shape[1],
+        )  # fmt: skip
+
+    return lambda x, g: run(compiled, (x.shape[1], g.shape[1]), x, g)
 
 
 def run(compiled, shape, *arrays):
@@ -94,3 +112,19 @@ def test_signs_of_zero_and_what_is_not_finite(forward, input_gradient, outputs, 
     bias, g = np.full(outputs, -0.0, dtype), np.ascontiguousarray(x[:, :outputs])
     assert_array_equal(bits(forward(x, w, bias)), bits(kernels.matmul(x, w, bias=bias)))
     assert_array_equal(bits(input_gradient(g, w)), bits(kernels.matmul(g, w.T)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@settings(deadline=None)
+@given(
+    rows=st.integers(1, THIN), inputs=st.integers(0, 40), outputs=st.integers(1, 70),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_gradient_of_few_rows_has_the_bits_of_the_product_by_tiles(
+    weight_gradient, dtype, rows, inputs, outputs, seed
+):
+    random = np.random.default_rng(seed)
+    x, g = (random.normal(size=(rows, n)).astype(dtype) for n in (inputs, outputs))
+    x[0, : inputs // 2], g[-1, : outputs // 3] = -0.0, 0.0
+    x[-1, inputs - 1 :], g[0, :1] = np.nan, -np.inf
+    assert_array_equal(bits(weight_gradient(x, g)), bits(kernels.matmul(x.T, g)))
