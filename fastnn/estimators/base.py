@@ -25,6 +25,7 @@ STOCHASTIC = ("sgd", "adam")
 """Solvers that take batches."""
 
 _ROWS = 4096  # samples predicted at a time
+_KEPT = 2**16  # numbers of samples up to which what trained on a part of the data is kept
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -82,6 +83,9 @@ class BaseMLP(BaseEstimator):
     dtype: Any
     threads: int | None
 
+    _last: tuple[tuple, Epochs] | None = None
+    """What `partial_fit` trained with before, and what for."""
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Fit the network to samples, and give the estimator itself.
@@ -124,7 +128,8 @@ class BaseMLP(BaseEstimator):
         validation = None
         if self.early_stopping:
             X, y, weights, validation = self._hold_back(network, X, y, weights)
-        epochs = Epochs(network, X, y, weights, self._batch_size(len(X)), self.alpha, self.threads)
+        settings = self._batch_size(len(X)), self.alpha, self.threads
+        epochs = self._make_epochs(network, X, y, weights, settings, incremental)
         try:
             run = Stochastic(self, network, epochs, validation)
             run.run(self._random_state, self.max_iter, incremental)
@@ -132,6 +137,24 @@ class BaseMLP(BaseEstimator):
             epochs.close()
             if validation is not None:
                 validation.close()
+        if incremental and weights is None and epochs.threads == 1 and X.size <= _KEPT:
+            self._last = (network, X.shape, settings), epochs
+
+    def _make_epochs(
+        self, network: Network, X, y, weights, settings: tuple[int, float, int | None],
+        incremental: bool,
+    ) -> Epochs:  # fmt: skip
+        """Epochs for samples: those of the last `partial_fit` if it was given as many.
+
+        To lower a program takes longer than to run it on few samples.
+        """
+        last, self._last = self._last, None
+        goes_on = incremental and weights is None
+        if goes_on and last is not None and last[0] == (network, X.shape, settings):
+            last[1].take(X, y)
+            return last[1]
+        x, most = (np.array(X), 1) if goes_on else (X, self.max_iter)
+        return Epochs(network, x, y, weights, *settings, most)
 
     def _hold_back(self, network: Network, X, y, weights):
         """Split samples as scikit-learn does, and make a validation of those held back."""
@@ -222,6 +245,7 @@ class BaseMLP(BaseEstimator):
         # Programs and memory stay here; the optimizer's state goes with the weights.
         state = dict(super().__getstate__())
         network = state.pop("_network", None)
+        state.pop("_last", None)
         if network is not None and self.solver in STOCHASTIC:
             state["_optimizer_state"] = network.optimizer.state_dict()
         return state

@@ -170,7 +170,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
-        return X, self._label_binarizer.transform(y).astype(bool), y
+        return X, self._indicators(y), y
+
+    def _indicators(self, y) -> np.ndarray:
+        """Which class, or which labels, each sample has: (samples, outputs) of bool.
+
+        For classes this is what the binarizer gives, which looks at all of `y` twice more.
+        """
+        if y.ndim == 1 and len(self.classes_) > 1:
+            return y[:, np.newaxis] == self.classes_[1 if len(self.classes_) == 2 else 0 :]
+        return self._label_binarizer.transform(y).astype(bool)
 
     def _check_classes(self, found) -> None:
         """Raise ValueError for other classes than before."""

@@ -66,11 +66,11 @@ class Epochs:
     The penalty of a batch is alpha / 2 * |W|^2 over its samples, or their weights: weight
     decay changes with the batch, as do Adam's epsilon, which scikit-learn does not correct
     for the bias of the first steps, and weights of samples, which it makes 1 on average in
-    each batch when it adds up the losses.
+    each batch when it adds up the losses. There will be at most `most` epochs.
     """
 
     def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
-                 batch: int, alpha: float, threads: int | None):  # fmt: skip
+                 batch: int, alpha: float, threads: int | None, most: int):  # fmt: skip
         samples, optimizer = len(x), network.optimizer
         self._network, self._alpha, self._weights = network, alpha, weights
         self.order, self._places = np.arange(samples), np.arange(samples)
@@ -87,13 +87,29 @@ class Epochs:
         self._settings[:, 0] = alpha / self._counts
         optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         timetable = Timetable(tuple(places), self._settings)
-        count = network.threads(batch, threads)
+        count = network.threads(batch, threads, most * len(self._starts))
         self._program = _Program(network, self._source, batch, timetable, count)
         self._runner = Runner(self._program, samples)
         self._dropouts, self._done = network.dropouts, 0
-        self._constants = None
-        if network.out_activation == "exp":
-            self._constants = poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
+        self._constants = self._find_constants(y)
+
+    def _find_constants(self, y: np.ndarray) -> np.ndarray | None:
+        """What is added to the loss of each sample, if anything."""
+        if self._network.out_activation != "exp":
+            return None
+        return poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
+
+    @property
+    def threads(self) -> int:
+        """Threads that run the epochs."""
+        return self._program.threads
+
+    def take(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Have as many other samples in the place of those before, which had no weights."""
+        assert self._source.y is not None
+        self._source.x[:], self._source.y[:] = x, self._network.targets(y)
+        self.order[:], self._constants = self._places, self._find_constants(y)
+        self.renew()
 
     @property
     def batches(self) -> int:

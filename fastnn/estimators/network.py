@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,19 +93,20 @@ class Network:
             return y.argmax(axis=1).astype(np.int64)
         return np.ascontiguousarray(y, self.dtype)
 
-    def threads(self, rows: int, threads: int | None, training: bool = True) -> int:
-        """Threads for steps of so many rows, or as many as are asked for."""
-        return threads_for(step_work(self.model, rows, training), threads)
+    def threads(self, rows: int, threads: int | None, steps: float = math.inf,
+                training: bool = True) -> int:  # fmt: skip
+        """Threads for so many steps of so many rows, or as many as are asked for."""
+        return threads_for(step_work(self.model, rows, training), threads, steps)
 
 
 class Outputs:
-    """What a network gives before its output activation for fixed samples, again and again."""
+    """What a network gives before its output activation for fixed samples, up to `most` times."""
 
-    def __init__(self, network: Network, x: np.ndarray, threads: int | None):
+    def __init__(self, network: Network, x: np.ndarray, threads: int | None, most: int):
         self.values = np.empty((len(x), network.columns), network.dtype)
         self._source = Source(x, None, np.arange(len(x)))
         batch = min(EVALUATION_BATCH, len(x))
-        count = network.threads(batch, threads, training=False)
+        count = network.threads(batch, threads, most * -(-len(x) // batch), training=False)
         program = PredictionProgram(network.model, self._source, self.values, batch, count)
         self._runner = Runner(program, len(x))
 

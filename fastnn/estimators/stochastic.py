@@ -48,7 +48,7 @@ class Validation:
     def __init__(self, estimator, network: Network, x, y, labels, weights, threads):
         self._estimator, self._y, self._labels, self._weights = estimator, y, labels, weights
         self._kind = network.out_activation
-        self._outputs = Outputs(network, x, threads)
+        self._outputs = Outputs(network, x, threads, estimator.max_iter)
 
     def compute(self) -> tuple[float, float]:
         """Score and loss of the network as it is now; the score is NaN for outputs that are not

@@ -94,6 +94,39 @@ def test_partial_fit_goes_on_after_pickling(data):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (MLPClassifier, {}),
+        (MLPClassifier, {"solver": "sgd", "dropout": 0.5}),
+        (MLPRegressor, {"loss": "poisson"}),
+    ],
+)
+def test_partial_fit_takes_what_it_is_given(make, settings, data):
+    """What trained before is kept for as many samples; the numbers are those of a new start."""
+    _, X, y = data("iris")
+    classes = {"classes": np.unique(y)} if make is MLPClassifier else {}
+    one, other = (
+        make(random_state=1, batch_size=20, **settings).partial_fit(X, y, **classes)
+        for _ in range(2)
+    )
+    for call, rows in enumerate((50, 50, 30, 50, 50, 50, 50)):
+        x, t = np.array(X[9 * call :][:rows]), np.array(y[9 * call :][:rows])
+        weights = {"sample_weight": np.arange(rows) + 1.0} if call == 3 else {}
+        for each in (one, other):
+            each.partial_fit(x, t, **weights)
+            if call == 4:
+                each.coefs_[0][...] *= 0.5
+            if call == 5:
+                each.set_params(alpha=0.1, batch_size=15)
+        x[:], t[:] = 0, t[0]
+        assert call == 3 or one._last is not None
+        other._last = None
+    assert one.loss_curve_ == other.loss_curve_
+    for a, b in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
 def test_warm_start_is_theirs(settings, data, pair, fitted, same):
     kind, X, y = data("iris")
