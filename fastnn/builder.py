@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -132,12 +132,12 @@ class Builder:
         """As `borrow`, for numbers that lie in a row here and there."""
         return self.borrow(owner, 1, columns, columns, learned)
 
-    def learn(self, parameter: Parameter, optimizer: Optimizer, columns: int = 0) -> Place:
-        """Borrow a parameter and what is remembered of it, unless the optimizer knows it not.
+    def learn(self, parameter: Parameter, optimizer: Optimizer | None, columns: int = 0) -> Place:
+        """Borrow a parameter and what is remembered of it, unless no optimizer knows it.
 
         With `columns`, those of its matrix, it is borrowed in panels.
         """
-        if not optimizer.knows(parameter):
+        if optimizer is None or not optimizer.knows(parameter):
             return Place.of(parameter)
         if id(parameter) not in self.places:
             self.places[id(parameter)] = self._learn(parameter, optimizer, columns)
@@ -152,7 +152,7 @@ class Builder:
             for i, each in enumerate(owners)
         )
         if not columns:
-            return replace(Place.of(parameter), address=address, memories=memories)
+            return Place(address, span, ld, 0, memories)
         count, elements = panels.sizes(rows, columns, self.dtype)
         return Place(address, count * elements, elements // rows, elements, memories)
 

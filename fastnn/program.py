@@ -233,8 +233,7 @@ class Program:
         x = _emit_samples(build, source, normalize)
         truth = None if loss is None else _emit_truth(build, loss, source)
         for stage in stages:
-            if optimizer is not None:
-                stage.arrange(build, optimizer)
+            stage.arrange(build, optimizer)
             x = stage.forward(build, x, optimizer is not None)
         return stages, x, truth
 

@@ -39,8 +39,8 @@ class Stage:
     below: Stage | None = None
     """The stage that needs the gradient with respect to the input; None where none does."""
 
-    def arrange(self, build: Builder, optimizer: Optimizer) -> None:
-        """Borrow what training changes, and lay it out as it is good to train."""
+    def arrange(self, build: Builder, optimizer: Optimizer | None) -> None:
+        """Find parameters, and borrow those that an optimizer changes, laid out as it likes."""
 
     def forward(self, build: Builder, x: Block, training: bool) -> Block:
         """Emit the forward pass and give the output."""
@@ -65,13 +65,12 @@ class LinearStage(Stage):
 
     def __init__(self, layer: Linear, activation: int = _IDENTITY):
         self.layer, self.activation = layer, activation
-        self.weights, self.bias = Place.of(layer._weight), Place.of(layer._bias)
 
     def arrange(self, build, optimizer):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
-        wide = count > 1 and optimizer.clip_norm is None
+        wide = count > 1 and optimizer is not None and optimizer.clip_norm is None
         columns = layer.out_features if wide else 0
         self.weights = build.learn(layer._weight, optimizer, columns)
         self.bias = build.learn(layer._bias, optimizer)
@@ -237,7 +236,6 @@ class NormStage(Stage):
         self.learns = layer.has_weight or layer.has_bias
         self.eps = float_bits(layer.eps)
         self.parameters = layer._weight, layer._bias
-        self.places = [Place.of(each) for each in self.parameters]
 
     def arrange(self, build, optimizer):
         self.places = [build.learn(each, optimizer) for each in self.parameters]
@@ -314,7 +312,7 @@ class BatchNormStage(NormStage):
     def arrange(self, build, optimizer):
         super().arrange(build, optimizer)
         layer = self.layer
-        if layer.track_running_stats:
+        if optimizer is not None and layer.track_running_stats:
             self.running = [
                 build.borrow_row(address(each), layer.columns, True)
                 for each in (layer.running_mean, layer.running_var)

