@@ -1,4 +1,4 @@
-"""Data sets for estimators of scikit-learn's kind, and the case that any library's makes."""
+"""Data sets for estimators of scikit-learn's kind, and the cases that any library's makes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ CLASSES: dict[str, Callable] = {
 REGRESSION = "a regression"
 NAMES = (*CLASSES, REGRESSION)
 """Data sets; the last is 1,000 samples of 20 columns, a linear function with noise."""
+
+PARTS = 20
+"""Calls of `partial_fit` in one timed call."""
 
 SEEDS = 5  # trainings whose mean score is compared
 
@@ -55,3 +58,27 @@ def fitting(classifier: Callable[..., Any], regressor: Callable[..., Any], name:
         return {"score": 100 * float(np.mean(scores))}
 
     return Case(lambda: fitted(0, x, y), check)
+
+
+def in_parts(classifier: Callable[..., Any], rows: int) -> Case:
+    """Calls of `partial_fit` on digits, each with so many rows; the check gives a score, in points.
+
+    That is the score on the last third after `PARTS` passes over the others in parts of 64 rows.
+    """
+    x, y = samples("digits")
+    model = classifier(random_state=0).partial_fit(x[:rows], y[:rows], classes=np.unique(y))
+
+    def call() -> None:
+        for part in range(PARTS):
+            here = slice(part * rows, (part + 1) * rows)
+            model.partial_fit(x[here], y[here])
+
+    def check() -> dict[str, float]:
+        fresh = classifier(random_state=0)
+        until = 64 * (2 * len(x) // 3 // 64)
+        for begin in list(range(0, until, 64)) * PARTS:
+            here = slice(begin, begin + 64)
+            fresh.partial_fit(x[here], y[here], classes=np.unique(y))
+        return {"score": 100 * fresh.score(x[until:], y[until:])}
+
+    return Case(call, check)

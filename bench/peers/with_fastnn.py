@@ -109,12 +109,18 @@ def estimator(name: str) -> Case:
     return estimators.fitting(*(partial(make, threads=_threads) for make in makers), name)
 
 
+def partial_fit(rows: int) -> Case:
+    """`partial_fit` of a classifier on parts of so many rows."""
+    return estimators.in_parts(partial(MLPClassifier, threads=_threads), rows)
+
+
 OPERATIONS = {
     "matmul": matmul,
     "elementwise": elementwise,
     "layer": layer,
     "training": trainer(Learner, lambda: _threads),
     "estimator": estimator,
+    "partial_fit": partial_fit,
     "multiply-adds": peak.multiply_adds,
     "copy": copy,
 }

@@ -24,4 +24,9 @@ def estimator(name: str) -> Case:
     return estimators.fitting(MLPClassifier, MLPRegressor, name)
 
 
-OPERATIONS = {"training": trainer(Learner), "estimator": estimator}
+def partial_fit(rows: int) -> Case:
+    """`partial_fit` of a classifier on parts of so many rows."""
+    return estimators.in_parts(MLPClassifier, rows)
+
+
+OPERATIONS = {"training": trainer(Learner), "estimator": estimator, "partial_fit": partial_fit}

@@ -104,6 +104,15 @@ def test_estimators_learn_the_same(operation):
     assert scores[0]["score"] > 90
 
 
+def test_estimators_learn_the_same_in_parts(operation):
+    cases = [operation(each, "partial_fit", rows=20) for each in ("fastnn", "sklearn")]
+    for case in cases:
+        case.call()
+    scores = [case.check()["score"] for case in cases]
+    assert scores[0] == pytest.approx(scores[1])
+    assert scores[0] > 90
+
+
 def test_copy(operation):
     assert operation("fastnn", "copy", size=1000).check() == {"bytes": 8000}
 
