@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
+from threadpoolctl import ThreadpoolController
 
 from fastnn.callbacks import listeners, notify
 from fastnn.estimators.network import Network, poisson_constant
@@ -74,6 +76,12 @@ class Objective:
         self._runner.__exit__(None, None, None)
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries that have threads, to look for which takes milliseconds."""
+    return ThreadpoolController()
+
+
 def minimize(estimator, network: Network, x, y, weights) -> None:
     """Fit a network to all samples at once; the estimator gets `loss_` and `n_iter_`."""
     objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
@@ -97,16 +105,19 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
 
     notify(told, "on_train_begin", training)
     try:
-        result = scipy.optimize.minimize(
-            objective,
-            objective.block.astype(np.float64),
-            method="L-BFGS-B",
-            jac=True,
-            callback=after if told or estimator.verbose else None,
-            options={
-                "maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol,
-            },
-        )  # fmt: skip
+        # BLAS's threads wait busily for its next call, on the cores that are to compute the loss.
+        with _libraries().limit(limits=1, user_api="blas"):
+            result = scipy.optimize.minimize(
+                objective,
+                objective.block.astype(np.float64),
+                method="L-BFGS-B",
+                jac=True,
+                callback=after if told or estimator.verbose else None,
+                options={
+                    "maxfun": estimator.max_fun, "maxiter": estimator.max_iter,
+                    "gtol": estimator.tol,
+                },
+            )  # fmt: skip
         objective.block[:] = result.x
     finally:
         objective.close()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info
 
 from fastnn.estimators import MLPClassifier, MLPRegressor
 from fastnn.estimators.lbfgs import Objective
@@ -94,3 +95,17 @@ def test_dropout_leaves_lbfgs_repeatable(data, fitted):
         for _ in range(2)
     )
     assert one.loss_ == other.loss_
+
+
+def blas_threads():
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_meanwhile(data, fitted):
+    """Its threads wait busily, and would take the cores from fastnn's."""
+    _, X, y = data("iris")
+    found, before = [], blas_threads()
+    look = lambda training: found.append(blas_threads())  # noqa: E731
+    fitted(MLPClassifier(solver="lbfgs", max_iter=3, callbacks=[look]), X, y)
+    assert found == [{1}] * 3
+    assert blas_threads() == before
