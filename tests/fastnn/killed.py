@@ -154,7 +154,8 @@ def main(folder, kills, seed):
     whole = time.perf_counter() - started
     path, result = folder / "run.safetensors", folder / "result"
     done = {"kills": 0, "in saves": 0, "finished": 0, "resumed": 0, "wrong": [], "failed": 0}
-    while done["kills"] < kills or path.exists() or not done["finished"]:
+    over = False
+    while not over:  # after the last one that is killed, one that cleans up behind it
         result.unlink(missing_ok=True)
         before = path.exists()
         in_save = done["kills"] < kills and rng.random() < 0.5
@@ -182,6 +183,7 @@ def main(folder, kills, seed):
         if not result.exists() or result.read_text() != expected:
             done["wrong"].append([step, saves])
         path.unlink(missing_ok=True)
+        over = done["kills"] >= kills
     result.unlink(missing_ok=True)
     done["left"] = sorted(each.name for each in folder.iterdir())
     print(json.dumps(done))
