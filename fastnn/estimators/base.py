@@ -129,7 +129,8 @@ class BaseMLP(BaseEstimator):
         if self.early_stopping:
             X, y, weights, validation = self._hold_back(network, X, y, weights)
         settings = self._batch_size(len(X)), self.alpha, self.threads
-        epochs = self._make_epochs(network, X, y, weights, settings, incremental)
+        keep = incremental and weights is None and X.size <= _KEPT
+        epochs = self._make_epochs(network, X, y, weights, settings, incremental, keep)
         try:
             run = Stochastic(self, network, epochs, validation)
             run.run(self._random_state, self.max_iter, incremental)
@@ -137,23 +138,23 @@ class BaseMLP(BaseEstimator):
             epochs.close()
             if validation is not None:
                 validation.close()
-        if incremental and weights is None and epochs.threads == 1 and X.size <= _KEPT:
+        if keep and epochs.threads == 1:
             self._last = (network, X.shape, settings), epochs
 
     def _make_epochs(
         self, network: Network, X, y, weights, settings: tuple[int, float, int | None],
-        incremental: bool,
+        incremental: bool, keep: bool,
     ) -> Epochs:  # fmt: skip
         """Epochs for samples: those of the last `partial_fit` if it was given as many.
 
         To lower a program takes longer than to run it on few samples.
         """
         last, self._last = self._last, None
-        goes_on = incremental and weights is None
-        if goes_on and last is not None and last[0] == (network, X.shape, settings):
+        if keep and last is not None and last[0] == (network, X.shape, settings):
             last[1].take(X, y)
             return last[1]
-        x, most = (np.array(X), 1) if goes_on else (X, self.max_iter)
+        x = np.array(X) if keep else X  # others take their place in the next call
+        most = 1 if incremental else self.max_iter
         return Epochs(network, x, y, weights, *settings, most)
 
     def _hold_back(self, network: Network, X, y, weights):

@@ -153,7 +153,7 @@ def main(folder, kills, seed):
     assert train(folder / "again.safetensors") == expected
     whole = time.perf_counter() - started
     path, result = folder / "run.safetensors", folder / "result"
-    done = {"kills": 0, "in saves": 0, "finished": 0, "resumed": 0, "wrong": [], "failed": 0}
+    done = {"kills": 0, "in saves": 0, "resumed": 0, "wrong": [], "failed": 0}
     over = False
     while not over:  # after the last one that is killed, one that cleans up behind it
         result.unlink(missing_ok=True)
@@ -178,7 +178,6 @@ def main(folder, kills, seed):
                 assert container.read(path).checked  # it raises for half a file
             continue
         done["failed"] += os.waitstatus_to_exitcode(status) != 0
-        done["finished"] += 1
         done["resumed"] += before
         if not result.exists() or result.read_text() != expected:
             done["wrong"].append([step, saves])
