@@ -98,11 +98,10 @@ class Builder:
 
     def block_in_panels(self, columns: int) -> Block:
         """Fresh memory for a batch, in panels where threads split its columns."""
-        count, ld = panels.of_threads(self.batch, columns, self.dtype, self.threads)
+        count, ld, panel = panels.of_threads(self.batch, columns, self.dtype, self.threads)
         if count == 1:
             return self.block(columns)
-        elements = self.batch * ld
-        return Block(self.take(count * elements), columns, ld, panel=elements)
+        return Block(self.take(count * panel), columns, ld, panel=panel)
 
     def keep(self, array: np.ndarray) -> int:
         """Address of an array that is to live as long as the program."""
@@ -154,7 +153,7 @@ class Builder:
         if not columns:
             return Place(address, span, ld, 0, memories)
         count, elements = panels.sizes(rows, columns, self.dtype)
-        return Place(address, count * elements, elements // rows, elements, memories)
+        return Place(address, count * elements, panels.span_of(self.dtype), elements, memories)
 
     def ends(self) -> tuple[list[list[int]], list[list[int]]]:
         """Instructions that open the program, and those that close it."""

@@ -40,7 +40,7 @@ from kernels.narrow import (
     thin_weight_gradient,
 )
 from kernels.panels import panel_at
-from kernels.parts import columns_of, panels_of, part, splits_columns
+from kernels.parts import columns_of, line_columns, part, splits_columns
 from kernels.rows import sum_columns
 from kernels.simd import advance, data, load_first, store_first, width
 from kernels.threads import share
@@ -96,12 +96,18 @@ def linear_forward(
         return
     i, height, j, columns = part(rows, outputs, inputs, x, thread, threads)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
-    here = advance(y, i * ldy + j)
-    gemm(
-        height, columns, inputs, advance(x, i * ldx), ldx, 1,
-        panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
-        here, ldy, floor, after, here, ldy, 0, 0, scratch,
-    )  # fmt: skip
+    left, end = advance(x, i * ldx), j + columns
+    while j < end:
+        columns = end - j
+        if w_panel != 0 and j % ldw != 0:  # up to where a panel begins
+            columns = min(columns, ldw - j % ldw)
+        here = advance(y, i * ldy + j)
+        gemm(
+            height, columns, inputs, left, ldx, 1,
+            panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
+            here, ldy, floor, after, here, ldy, 0, 0, scratch,
+        )  # fmt: skip
+        j += columns
 
 
 @routine(
@@ -128,7 +134,8 @@ def linear_input_gradient(
     here = advance(out, i * ldo + j)
     if out_panel != 0:
         i, height = 0, rows
-        j, columns = columns_of(inputs, tile_columns(g), thread, threads)
+        j, end = columns_of(inputs, line_columns(g), thread, threads)
+        columns = end - j
         here = advance(out, thread * out_panel)
     left, weights, before = advance(g, i * ldg), advance(w, j * ldw), advance(y, i * ldy + j)
     if outputs <= NARROW:
@@ -177,9 +184,9 @@ def linear_update(
     thread's columns, where there are more outputs than a tile has rows.
     """
     memory, span = zero_row(scratch), tile_columns(x)
-    begin, end = panels_of(outputs, span, thread, threads)
+    begin, end = columns_of(outputs, line_columns(x), thread, threads)
     if g_panel != 0:  # this thread's columns are where they would be if all were there
-        g = advance(g, thread * g_panel - begin * span)
+        g = advance(g, thread * g_panel - begin)
     if outputs <= min(TILE_ROWS, width(x)):
         _update_few_outputs(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
@@ -190,9 +197,8 @@ def linear_update(
             rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
             first_w, second_w, thread, threads, scratch, memory,
         )  # fmt: skip
-    for panel in range(begin, end):
-        j = panel * span
-        columns = min(span, outputs - j)
+    for j in range(begin, end, span):
+        columns = min(span, end - j)
         if bias_rule < 0:
             sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
             continue
@@ -214,7 +220,8 @@ def _update_blocks(
     """
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    own = g_panel != 0 or (w_panel != 0 and splits_columns(0, outputs, span, threads))
+    line = line_columns(x)
+    own = g_panel != 0 or (w_panel != 0 and splits_columns(0, outputs, line, threads))
     block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
     thin = 0 < rows <= THIN
@@ -224,16 +231,17 @@ def _update_blocks(
     packed_b = advance(gradient, block * span)
     packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
     a_tile = (rows + width(x)) * stride
-    own_first, across = 0, panels
+    own_begin, own_end, across = 0, outputs, panels
     begin, end = share(blocks * panels, thread, threads)
     if own:
-        own_first, own_end = panels_of(outputs, span, thread, threads)
-        across = own_end - own_first
+        own_begin, own_end = columns_of(outputs, line, thread, threads)
+        across = (own_end + span - 1) // span - own_begin // span
         begin, end = 0, blocks * across
     packed = -1
     for unit in range(begin, end):
-        i, j = unit // across * block, (own_first + unit % across) * span
-        height, columns = min(block, inputs - i), min(span, outputs - j)
+        i, panel = unit // across * block, own_begin // span + unit % across
+        j = max(panel * span, own_begin)
+        height, columns = min(block, inputs - i), min((panel + 1) * span, own_end) - j
         if packing and packed != i:
             pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
             packed = i

@@ -8,33 +8,50 @@ panels of a thread's columns.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from kernels import host
 from kernels.gemm import TILE_VECTORS, tile_columns
 from kernels.jit import inline, real_type, routine
-from kernels.parts import panels_of, splits_columns
+from kernels.parts import columns_of, line_columns, splits_columns
 from kernels.simd import advance, load, load_first, store, store_first, width
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
+_APART = 4 * host.CACHE_LINE  # bytes: as far as a prefetcher runs on past a panel's end
+
+
+def span_of(dtype) -> int:
+    """Columns of a panel of weights: a tile's."""
+    return TILE_VECTORS * host.lanes(real_type(dtype))
+
 
 def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
-    """Number of a matrix's panels as wide as a tile, and elements of each, also of the last one."""
-    span = TILE_VECTORS * host.lanes(real_type(dtype))
-    return -(-columns // span), rows * span
+    """Number of a matrix's panels, and elements from one to the next.
+
+    Numbers in a row are a matrix of one row, whose panels follow each other at once.
+    """
+    span = span_of(dtype)
+    return -(-columns // span), rows * span + (_apart(dtype) if rows > 1 else 0)
 
 
-def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int]:
-    """Number of panels of a batch, one for each thread's columns, and columns of each at most.
+def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, int]:
+    """Number of panels of a batch, columns of each, and elements from one to the next.
 
     There is one panel where threads split such a product by its rows.
     """
-    span = TILE_VECTORS * host.lanes(real_type(dtype))
-    if threads == 1 or not splits_columns.py_func(rows, columns, span, threads):
-        return 1, columns
-    return threads, -(-columns // (span * threads)) * span
+    line = host.CACHE_LINE // np.dtype(dtype).itemsize
+    if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):
+        return 1, columns, 0
+    wide = -(-columns // (line * threads)) * line
+    return threads, wide, rows * wide + _apart(dtype)
+
+
+def _apart(dtype) -> int:
+    """Elements between panels."""
+    return _APART // np.dtype(dtype).itemsize
 
 
 @inline
@@ -47,12 +64,12 @@ def panel_at(pointer, i, j, ld, panel):
 def copy_panels(rows, columns, matrix, ld, panels, to_next, thread, threads, back):
     """Copy this thread's columns of a matrix to panels `to_next` elements apart, or `back`."""
     span, lanes = tile_columns(matrix), width(matrix)
-    begin, end = panels_of(columns, span, thread, threads)
-    for number in range(begin, end):
+    begin, end = columns_of(columns, line_columns(matrix), thread, threads)
+    for number in range(begin // span, (end + span - 1) // span):
         j = number * span
         left, panel = advance(matrix, j), advance(panels, number * to_next)
         for i in range(rows):
-            for k in range(0, min(span, columns - j), lanes):
+            for k in range(max(begin - j, 0), min(span, end - j), lanes):
                 count = columns - j - k
                 if back:
                     store_first(left, i * ld + k, load(panel, i * span + k), count)

@@ -1,12 +1,12 @@
 """How threads split a product: each computes one part, some of its rows or of its columns.
 
-Columns are shared out in panels, which are as wide as the register tile. Where not all threads can
-have as many, the last ones have one more, of which the very last may be a narrow one.
+Columns are shared out in whole cache lines of a row. Where not all threads can have as many, the
+last ones have one more, of which the very last may not be full.
 """
 
 from __future__ import annotations
 
-from kernels.gemm import tile_columns
+from kernels.host import CACHE_LINE
 from kernels.jit import inline
 from kernels.simd import element_bytes
 from kernels.threads import share
@@ -17,30 +17,30 @@ _FAR = 512  # bytes of a row from which a thread's prefetcher leaves another one
 
 
 @inline
-def panels_of(columns, span, thread, threads):
-    """The range of panels, `span` columns wide, that are this thread's."""
-    return share((columns + span - 1) // span, thread, threads)
+def line_columns(like):
+    """Columns of a cache line, whose elements are `like` what a pointer points at."""
+    return CACHE_LINE // element_bytes(like)
 
 
 @inline
-def columns_of(columns, span, thread, threads):
-    """First of this thread's columns, and their number."""
-    begin, end = panels_of(columns, span, thread, threads)
-    return begin * span, min(end * span, columns) - begin * span
+def columns_of(columns, line, thread, threads):
+    """First of this thread's columns, and the one after its last; `line` of them are a line."""
+    begin, end = share((columns + line - 1) // line, thread, threads)
+    return begin * line, min(end * line, columns)
 
 
 @inline
-def splits_columns(rows, columns, span, threads):
+def splits_columns(rows, columns, line, threads):
     """Whether threads split a product by its columns, with at most 9/8 of an even share for each.
 
     Many rows are split instead: what a thread writes then lies together, and where the next
     instructions of that thread look.
     """
-    panels = (columns + span - 1) // span
+    lines = (columns + line - 1) // line
     most = 0
     for thread in range(threads):
-        begin, end = panels * thread // threads, panels * (thread + 1) // threads
-        most = max(most, min(end * span, columns) - begin * span)
+        begin, end = lines * thread // threads, lines * (thread + 1) // threads
+        most = max(most, min(end * line, columns) - begin * line)
     return rows < _MANY_ROWS * threads and 8 * most * threads <= 9 * columns
 
 
@@ -51,10 +51,10 @@ def part(rows, columns, depth, like, thread, threads):
     Where columns are split each thread reads its own part of B only, and writes to all rows of C,
     whose elements are `like` what a pointer points at.
     """
-    span = tile_columns(like)
+    line = line_columns(like)
     apart = depth >= rows or columns * element_bytes(like) >= _FAR * threads
-    if rows < _FEW_ROWS * threads or (apart and splits_columns(rows, columns, span, threads)):
-        first, wide = columns_of(columns, span, thread, threads)
-        return 0, rows, first, wide
+    if rows < _FEW_ROWS * threads or (apart and splits_columns(rows, columns, line, threads)):
+        begin, end = columns_of(columns, line, thread, threads)
+        return 0, rows, begin, end - begin
     begin, end = share((rows + 1) // 2, thread, threads)
     return 2 * begin, min(2 * end, rows) - 2 * begin, 0, columns

@@ -125,7 +125,7 @@ def in_panels(w, threads=1):
             layout.copy_panels, dtype, inputs, outputs, w, ld(w), memory, elements,
             thread, threads, 0,
         )  # fmt: skip
-    return memory, elements // inputs, elements
+    return memory, layout.span_of(dtype), elements
 
 
 def from_panels(panels, w, threads=1):
@@ -136,11 +136,11 @@ def from_panels(panels, w, threads=1):
 
 
 def columns_of(threads, columns, dtype):
-    """The columns of each thread, which are shared out in whole tiles."""
-    span = layout.sizes(1, 1, dtype)[1]
-    tiles = -(-columns // span)
+    """The columns of each thread, which are shared out in whole cache lines."""
+    line = 64 // np.dtype(dtype).itemsize
+    lines = -(-columns // line)
     return [
-        slice(tiles * t // threads * span, min(tiles * (t + 1) // threads * span, columns))
+        slice(lines * t // threads * line, min(lines * (t + 1) // threads * line, columns))
         for t in range(threads)
     ]
 
@@ -148,7 +148,7 @@ def columns_of(threads, columns, dtype):
 def batch_in_panels(batch, threads):
     """A batch in panels of each thread's columns, with NaN beside them."""
     (rows, columns), dtype = batch.shape, batch.dtype
-    wide = columns + layout.sizes(1, 1, dtype)[1]
+    wide = columns + layout.span_of(dtype)
     memory = np.full((threads, rows, wide), np.nan, dtype)
     for place, own in zip(memory, columns_of(threads, columns, dtype), strict=True):
         place[:, : own.stop - own.start] = batch[:, own]
@@ -418,7 +418,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                 copy = inputs, outputs, w, outputs, panels, elements
                 for back in (0, 1):
                     call(layout.copy_panels, dtype, *copy, 0, 1, back)
-                weights = panels, elements // inputs, elements
+                weights = panels, layout.span_of(dtype), elements
             for thread in range(threads):
                 call(
                     linear.linear_forward, dtype, rows, inputs, outputs, ACTIVATIONS["relu"],

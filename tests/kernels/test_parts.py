@@ -4,17 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import host
-from kernels.gemm import TILE_VECTORS
-from kernels.jit import real_type
 from kernels.parts import columns_of, part, splits_columns
 from kernels.simd import data
 
 FLOATS = (np.float32, np.float64)
 
 
-def span_of(dtype):
-    return TILE_VECTORS * host.lanes(real_type(dtype))
+def line_of(dtype):
+    return 64 // np.dtype(dtype).itemsize
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +29,11 @@ def parts():
 @pytest.fixture(scope="module")
 def columns_of_each():
     @numba.njit
-    def compiled(columns, span, thread, threads):
-        return columns_of(columns, span, thread, threads)
+    def compiled(columns, line, thread, threads):
+        return columns_of(columns, line, thread, threads)
 
-    return lambda columns, span, threads: [
-        compiled(columns, span, thread, threads) for thread in range(threads)
+    return lambda columns, line, threads: [
+        compiled(columns, line, thread, threads) for thread in range(threads)
     ]
 
 
@@ -50,30 +47,30 @@ def test_each_element_is_in_one_part(parts, dtype, rows, columns, depth, threads
     times = np.zeros((rows, columns), int)
     for i, height, j, wide in parts(rows, columns, depth, dtype, threads):
         assert min(i, height, j, wide) >= 0
-        assert i % 2 == j % span_of(dtype) == 0
+        assert i % 2 == j % line_of(dtype) == 0
         assert (i, height) == (0, rows) or (j, wide) == (0, columns)
         times[i : i + height, j : j + wide] += 1
     assert (times == 1).all()
 
 
-@given(columns=st.integers(0, 2000), span=st.sampled_from((4, 32)), threads=st.integers(1, 17))
-def test_columns_are_split_where_no_thread_has_many_more(columns_of_each, columns, span, threads):
-    most = max(wide for _, wide in columns_of_each(columns, span, threads))
-    splits = splits_columns.py_func(4, columns, span, threads)
+@given(columns=st.integers(0, 2000), line=st.sampled_from((8, 16)), threads=st.integers(1, 17))
+def test_columns_are_split_where_no_thread_has_many_more(columns_of_each, columns, line, threads):
+    most = max(end - begin for begin, end in columns_of_each(columns, line, threads))
+    splits = splits_columns.py_func(4, columns, line, threads)
     assert splits == (most * threads <= 1.125 * columns)
-    assert not splits_columns.py_func(5000, columns, span, threads)
+    assert not splits_columns.py_func(5000, columns, line, threads)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_rows_or_columns(parts, dtype):
-    def by_rows(rows, tiles, depth, threads=2):
-        columns = tiles * span_of(dtype)
+    def by_rows(rows, lines, depth, threads=2):
+        columns = lines * line_of(dtype)
         found = parts(rows, columns, depth, dtype, threads)
         return all(part[2:] == (0, columns) for part in found)
 
     assert not by_rows(64, 2, 784)  # weights would be read by both
     assert by_rows(64, 2, 10)  # lines of the output would be written by both
-    assert not by_rows(64, 64, 10)
+    assert not by_rows(64, 128, 10)
     assert by_rows(64, 3, 784)  # columns could not be shared out evenly
     assert not by_rows(6, 3, 784)  # too few rows
     assert by_rows(2000, 2, 4000)
