@@ -96,12 +96,12 @@ class Builder:
         ld = leading_dimension(columns, self.dtype)
         return Block(self.take(self.batch * ld), columns, ld, activation)
 
-    def block_in_panels(self, columns: int) -> Block:
+    def block_in_panels(self, columns: int, activation: int = _IDENTITY) -> Block:
         """Fresh memory for a batch, in panels where threads split its columns."""
         count, ld, panel = panels.of_threads(self.batch, columns, self.dtype, self.threads)
         if count == 1:
-            return self.block(columns)
-        return Block(self.take(count * panel), columns, ld, panel=panel)
+            return self.block(columns, activation)
+        return Block(self.take(count * panel), columns, ld, activation, panel)
 
     def keep(self, array: np.ndarray) -> int:
         """Address of an array that is to live as long as the program."""

@@ -17,6 +17,7 @@ import numpy as np
 import kernels
 from fastnn.initializers import Initializer, initializer
 from fastnn.parameters import Parameter
+from kernels.affine import affine
 from kernels.memory import leading_dimension
 
 
@@ -183,7 +184,7 @@ class Linear(Layer):
         if x.shape[1] != self.in_features:
             raise ValueError(f"Linear: x has shape {x.shape}; expected (rows, {self.in_features})")
         self._input = x
-        return kernels.matmul(x, self._weight.data.T, bias=self._bias.data)
+        return affine(x, self._weight.data.T, self._bias.data)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """dL/dW += g^T x, dL/db += the sum of g over the rows; gives dL/dx = g W."""

@@ -230,6 +230,8 @@ class Program:
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers)
+        for stage, above in pairwise(stages):
+            stage.above = above
         x = _emit_samples(build, source, normalize)
         truth = None if loss is None else _emit_truth(build, loss, source)
         for stage in stages:

@@ -19,9 +19,9 @@ from fastnn.norms import BatchNorm1d, LayerNorm
 from fastnn.optimizers import Optimizer
 from fastnn.parameters import Parameter
 from fastnn.sequential import Sequential
-from kernels import instructions, layer_instructions, panels
+from kernels import few_outputs, instructions, layer_instructions, panels
 from kernels.dropout import keep_halves, keep_scale, mask_columns
-from kernels.memory import address
+from kernels.memory import address, padded
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
 
@@ -38,6 +38,8 @@ class Stage:
     """Whether there are parameters, so that a gradient has to come this far."""
     below: Stage | None = None
     """The stage that needs the gradient with respect to the input; None where none does."""
+    above: Stage | None = None
+    """The stage that takes the output; None where that is the model's."""
 
     def arrange(self, build: Builder, optimizer: Optimizer | None) -> None:
         """Find parameters, and borrow those that an optimizer changes, laid out as it likes."""
@@ -70,7 +72,8 @@ class LinearStage(Stage):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
-        wide = count > 1 and optimizer is not None and optimizer.clip_norm is None
+        wide = count > 1 and layer.out_features > few_outputs.FEW
+        wide = wide and optimizer is not None and optimizer.clip_norm is None
         columns = layer.out_features if wide else 0
         self.weights = build.learn(layer._weight, optimizer, columns)
         self.bias = build.learn(layer._bias, optimizer)
@@ -80,10 +83,38 @@ class LinearStage(Stage):
         if x.columns != layer.in_features:
             raise ValueError(f"{layer!r} gets {x.columns} columns; expected {layer.in_features}")
         self.input = x
-        y = build.block(layer.out_features, self.activation)
+        if x.panel:
+            return self._forward_in_halves(build, x)
+        above = self.above
+        private = isinstance(above, LinearStage) and above.takes_halves(build)
+        private = private and layer.out_features > few_outputs.FEW
+        block = build.block_in_panels if private else build.block
+        y = block(layer.out_features, self.activation)
+        # What lies in panels is only read by the thread that has written it.
         build.emit(
             instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *self.weights.matrix, self.bias.address, *y.place,
+            *self.weights.matrix, self.bias.address, *y.place, y.panel, wait=y.panel == 0,
+        )  # fmt: skip
+        return y
+
+    def takes_halves(self, build: Builder) -> bool:
+        """Whether threads can each sum what inputs of their own give."""
+        sizes = self.layer.in_features, self.layer.out_features
+        return few_outputs.shared_in_halves(*sizes, build.dtype, build.threads)
+
+    def _forward_in_halves(self, build: Builder, x: Block) -> Block:
+        """Emit the forward pass from panels of each thread's inputs."""
+        layer, y = self.layer, build.block(self.layer.out_features, self.activation)
+        size = padded(build.batch * few_outputs.FEW, build.dtype)
+        sums = build.take(2 * size)
+        build.emit(
+            instructions.linear_half, layer.in_features, layer.out_features, *x.place, x.panel,
+            self.weights.address, self.weights.ld, sums, size,
+        )  # fmt: skip
+        # The loss, or whatever else comes last, takes the same rows.
+        build.emit(
+            instructions.linear_from_halves, layer.out_features, self.activation, sums, size,
+            self.bias.address, *y.place, wait=self.above is not None,
         )  # fmt: skip
         return y
 
@@ -93,9 +124,12 @@ class LinearStage(Stage):
         below = gradient
         if self.below is not None:
             below = self.below.gradient_block(build, layer.in_features)
+            # In panels, a thread reads and writes what is its own, and so do the updates.
+            own = x.panel != 0 and below.panel != 0
             build.emit(
                 instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *self.weights.matrix, *x.place, *below.place, below.panel,
+                *self.weights.matrix, *x.place, x.panel, *below.place, below.panel,
+                wait=not own,
             )  # fmt: skip
         self._emit_update(build, gradient, optimizer)
         return below
@@ -120,7 +154,7 @@ class LinearStage(Stage):
         bias_place = self.bias.address if fused else bias.gradient_address
         build.emit(
             instructions.linear_update, layer.in_features, layer.out_features,
-            *x.place, *gradient.place, gradient.panel, place if learns[0] else spare,
+            *x.place, x.panel, *gradient.place, gradient.panel, place if learns[0] else spare,
             weights.ld, weights.panel, bias_place if learns[1] else spare,
             *rules, optimizer.steps, address(optimizer.settings),
             *(weights.memories if learns[0] else [spare, spare]),

@@ -21,7 +21,7 @@ from kernels.simd import advance, data
 from kernels.state import HALT, OPEN, ROWS, START, THREADS, TICK
 from kernels.threads import BEGIN, CLOSE, END, post, posted, wait
 
-FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 21
+FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 22
 """Places in an instruction's row, and its length."""
 
 NOTHING = np.empty((0, COLUMNS), np.int64)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 
+from kernels import few_outputs, updates
 from kernels import linear as products
-from kernels import updates
 from kernels.activations import IDENTITY, activate, activate_gradient
 from kernels.samples import gather_bytes as gather_byte_rows
 from kernels.samples import gather_rows
-from kernels.simd import peek, pointer, poke
+from kernels.simd import advance, peek, pointer, poke
 from kernels.state import (
     ROWS,
     START,
@@ -89,12 +89,41 @@ def linear(at, state, scratch):
     """y = f(x w + bias).
 
     Operands: inputs, outputs, activation, x, ldx, w, ldw, elements from panel to panel of w or
-    0, bias, y, ldy.
+    0, bias, y, ldy, those from panel to panel of y or 0.
     """
     products.linear_forward(
         state[ROWS], at[0], at[1], at[2], pointer(at[3], scratch), at[4],
         pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch),
-        pointer(at[9], scratch), at[10], state[THREAD], state[THREADS], scratch,
+        pointer(at[9], scratch), at[10], at[11], state[THREAD], state[THREADS], scratch,
+    )  # fmt: skip
+
+
+@instruction
+def linear_half(at, state, scratch):
+    """Sums of this thread's half of x w, of two.
+
+    Operands: inputs, outputs, x, ldx, elements from panel to panel of x, w, ldw, sums, those
+    from the first thread's sums to the second one's.
+    """
+    half = state[THREAD]
+    few_outputs.sum_half(
+        half, state[ROWS], at[0], at[1], cell(at[2], half * at[4], scratch), at[3],
+        pointer(at[5], scratch), at[6], cell(at[7], half * at[8], scratch), scratch,
+    )  # fmt: skip
+
+
+@instruction
+def linear_from_halves(at, state, scratch):
+    """y = f(sums of both halves + bias).
+
+    Operands: outputs, activation, sums, elements from the first half's to the second one's, bias,
+    y, ldy.
+    """
+    i, rows = my_rows(state)
+    first = cell(at[2], i * few_outputs.FEW, scratch)
+    few_outputs.add_halves(
+        rows, at[0], at[1], first, advance(first, at[3]), pointer(at[4], scratch),
+        cell(at[5], i * at[6], scratch), at[6],
     )  # fmt: skip
 
 
@@ -103,12 +132,12 @@ def linear_input_gradient(at, state, scratch):
     """out = (g w^T) f'(y).
 
     Operands: inputs, outputs, activation, g, ldg, w, ldw, elements from panel to panel of w or
-    0, y, ldy, out, ldo, those from panel to panel of out or 0.
+    0, y, ldy, those of y, out, ldo, those of out.
     """
     products.linear_input_gradient(
         state[ROWS], at[0], at[1], at[2], pointer(at[3], scratch), at[4],
-        pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch), at[9],
-        pointer(at[10], scratch), at[11], at[12], state[THREAD], state[THREADS], scratch,
+        pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch), at[9], at[10],
+        pointer(at[11], scratch), at[12], at[13], state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 
 
@@ -116,16 +145,16 @@ def linear_input_gradient(at, state, scratch):
 def linear_update(at, state, scratch):
     """Weights and bias by their gradients; with a rule below 0 the gradients themselves.
 
-    Operands: inputs, outputs, x, ldx, g, ldg, elements from panel to panel of g or 0, w, ldw,
-    those from panel to panel of w, bias, rule of the weights and of the bias, updates before
-    this run, settings, first and second memory of the weights, and of the bias.
+    Operands: inputs, outputs, x, ldx, elements from panel to panel of x or 0, g, ldg, those of g,
+    w, ldw, those of w, bias, rule of the weights and of the bias, updates before this run,
+    settings, first and second memory of the weights, and of the bias.
     """
     products.linear_update(
-        state[ROWS], at[0], at[1], pointer(at[2], scratch), at[3], pointer(at[4], scratch), at[5],
-        at[6], pointer(at[7], scratch), at[8], at[9], pointer(at[10], scratch),
-        at[11], at[12], at[13] + state[TICK], doubles_at(at[14]),
-        pointer(at[15], scratch), pointer(at[16], scratch),
-        pointer(at[17], scratch), pointer(at[18], scratch),
+        state[ROWS], at[0], at[1], pointer(at[2], scratch), at[3], at[4],
+        pointer(at[5], scratch), at[6], at[7], pointer(at[8], scratch), at[9], at[10],
+        pointer(at[11], scratch), at[12], at[13], at[14] + state[TICK], doubles_at(at[15]),
+        pointer(at[16], scratch), pointer(at[17], scratch),
+        pointer(at[18], scratch), pointer(at[19], scratch),
         state[THREAD], state[THREADS], scratch,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from kernels import host, updates
+from kernels import few_outputs, host, updates
 from kernels.activations import IDENTITY, RELU, activate
 from kernels.arrays import FLOATING, matrix, output
 from kernels.gemm import (
@@ -24,7 +24,6 @@ from kernels.gemm import (
     gemm,
     pack_tiles,
     row_tiles,
-    scratch_elements,
     tile_columns,
     tile_stride,
     zero_row,
@@ -40,7 +39,7 @@ from kernels.narrow import (
     thin_weight_gradient,
 )
 from kernels.panels import panel_at
-from kernels.parts import columns_of, line_columns, part, splits_columns
+from kernels.parts import columns_of, line_columns, own_columns, part, splits_columns
 from kernels.rows import sum_columns
 from kernels.simd import advance, data, load_first, store_first, width
 from kernels.threads import share
@@ -64,7 +63,7 @@ def scratch_size(dtype) -> int:
     block = _BLOCK_ROWS * span
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
     few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
-    return 2 * span + max(scratch_elements.py_func(lanes), update, few)
+    return 2 * span + max(few_outputs.scratch_size(lanes), update, few)
 
 
 @routine(
@@ -72,19 +71,28 @@ def scratch_size(dtype) -> int:
         (_INTEGER,) * 4
         + (_POINTER(real), _INTEGER)
         + (_POINTER(real), _INTEGER, _INTEGER)
-        + (_POINTER(real), _POINTER(real), _INTEGER)
+        + (_POINTER(real), _POINTER(real), _INTEGER, _INTEGER)
         + _SHARE
         + (_POINTER(real),)
     )
 )
 def linear_forward(
-    rows, inputs, outputs, activation, x, ldx, w, ldw, w_panel, bias, y, ldy,
+    rows, inputs, outputs, activation, x, ldx, w, ldw, w_panel, bias, y, ldy, y_panel,
     thread, threads, scratch,
 ):  # fmt: skip
     """y = f(x w + bias), this thread's blocks of it.
 
-    The weights' panels begin `w_panel` elements apart; 0 where they are one matrix.
+    The weights' panels begin `w_panel` elements apart, and those of y, one for each thread's
+    columns, `y_panel`; 0 where they are one matrix. Few outputs (`kernels.few_outputs`) are in one
+    matrix, and their weights in one panel at most.
     """
+    if few_outputs.in_halves(inputs, outputs, line_columns(x)):
+        begin, end = share(rows, thread, threads)
+        few_outputs.forward(
+            end - begin, inputs, outputs, activation, advance(x, begin * ldx), ldx, w, ldw, bias,
+            advance(y, begin * ldy), ldy, scratch,
+        )  # fmt: skip
+        return
     if outputs <= NARROW:
         begin, end = share(rows, thread, threads)
         here = advance(y, begin * ldy)
@@ -95,6 +103,9 @@ def linear_forward(
         activate(activation, end - begin, outputs, here, ldy, here, ldy)
         return
     i, height, j, columns = part(rows, outputs, inputs, x, thread, threads)
+    if y_panel != 0:  # its columns are where they would be if all were there
+        i, height, j, columns = own_columns(rows, outputs, x, thread, threads)
+        y = advance(y, thread * y_panel - j)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     left, end = advance(x, i * ldx), j + columns
     while j < end:
@@ -114,29 +125,26 @@ def linear_forward(
     lambda real: (
         (_INTEGER,) * 4
         + (_POINTER(real), _INTEGER)
-        + (_POINTER(real), _INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real), _INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER, _INTEGER) * 3
         + _SHARE
         + (_POINTER(real),)
     )
 )
 def linear_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, out, ldo, out_panel,
-    thread, threads, scratch,
+    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, y_panel,
+    out, ldo, out_panel, thread, threads, scratch,
 ):  # fmt: skip
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input.
 
-    The weights' panels begin `w_panel` elements apart, and those of `out`, one for each thread's
-    columns, `out_panel`; 0 for one matrix.
+    The weights' panels begin `w_panel` elements apart, and those of y and `out`, one for each
+    thread's columns, `y_panel` and `out_panel`; 0 for one matrix.
     """
     i, height, j, columns = part(rows, inputs, outputs, g, thread, threads)
+    if y_panel != 0 or out_panel != 0:
+        i, height, j, columns = own_columns(rows, inputs, g, thread, threads)
+        y = advance(y, thread * y_panel - (j if y_panel != 0 else 0))
+        out = advance(out, thread * out_panel - (j if out_panel != 0 else 0))
     here = advance(out, i * ldo + j)
-    if out_panel != 0:
-        i, height = 0, rows
-        j, end = columns_of(inputs, line_columns(g), thread, threads)
-        columns = end - j
-        here = advance(out, thread * out_panel)
     left, weights, before = advance(g, i * ldg), advance(w, j * ldw), advance(y, i * ldy + j)
     if outputs <= NARROW:
         narrow_input_gradient(
@@ -163,8 +171,7 @@ def _weight_block(inputs, panels, threads):
 @routine(
     lambda real: (
         (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real), _INTEGER, _INTEGER) * 2
+        + (_POINTER(real), _INTEGER, _INTEGER) * 3
         + (_POINTER(real),)
         + (_INTEGER, _INTEGER, _INTEGER, _POINTER(types.float64))
         + (_POINTER(real),) * 4
@@ -173,29 +180,36 @@ def _weight_block(inputs, panels, threads):
     )
 )
 def linear_update(
-    rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, bias, rule, bias_rule, step,
-    settings, first_w, second_w, first_bias, second_bias, thread, threads, scratch,
+    rows, inputs, outputs, x, ldx, x_panel, g, ldg, g_panel, w, ldw, w_panel,
+    bias, rule, bias_rule, step, settings, first_w, second_w, first_bias, second_bias,
+    thread, threads, scratch,
 ):  # fmt: skip
     """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
 
     The gradient is never written: each block of it is used as it is made. With
     `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
-    What the rule remembers of the weights lies as they do; `g` may lie in panels of each
-    thread's columns, where there are more outputs than a tile has rows.
+    What the rule remembers of the weights lies as they do; `x`, or `g`, may lie in panels of each
+    thread's columns, x where the outputs are few, g where they are more than a tile has rows.
     """
     memory, span = zero_row(scratch), tile_columns(x)
     begin, end = columns_of(outputs, line_columns(x), thread, threads)
     if g_panel != 0:  # this thread's columns are where they would be if all were there
         g = advance(g, thread * g_panel - begin)
+    number, of = thread, threads
+    if x_panel != 0:  # this thread's rows of the weights are all there are for it
+        first, last = columns_of(inputs, line_columns(x), thread, threads)
+        x, inputs, number, of = advance(x, thread * x_panel), last - first, 0, 1
+        w, first_w = advance(w, first * ldw), advance(first_w, first * ldw)
+        second_w = advance(second_w, first * ldw)
     if outputs <= min(TILE_ROWS, width(x)):
         _update_few_outputs(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
-            first_w, second_w, thread, threads, scratch, memory,
+            first_w, second_w, number, of, scratch, memory,
         )  # fmt: skip
     else:
         _update_blocks(
             rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
-            first_w, second_w, thread, threads, scratch, memory,
+            first_w, second_w, number, of, scratch, memory,
         )  # fmt: skip
     for j in range(begin, end, span):
         columns = min(span, end - j)
@@ -346,7 +360,7 @@ def _copy(count, source, target):
 )
 def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
     linear_update(
-        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1], 0,
+        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], 0, data(g), g.shape[1], 0,
         data(w), w.strides[0] // w.itemsize, 0, data(bias), rule, rule, step, data(settings),
         data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
     )  # fmt: skip

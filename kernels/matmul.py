@@ -7,7 +7,7 @@ import threading
 import numpy as np
 from numba import types
 
-from kernels import host
+from kernels import few_outputs, host
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns, zero_row
@@ -229,7 +229,7 @@ def _begins_within(bias, c):
     return first < end and begin < first + bias.size * bias.itemsize
 
 
-class _Scratch(threading.local):
+class _Workspace(threading.local):
     """Scratch memory of one Python thread, enough for either dtype."""
 
     def __init__(self):
@@ -242,10 +242,10 @@ def _scratch_bytes(dtype: np.dtype) -> int:
     span = host.TILE_VECTORS * lanes
     few = _FEW_PANELS * span * TILE_ROWS + lanes * lanes
     elements = span + few + scratch_elements.py_func(lanes)
-    return elements * dtype.itemsize
+    return max(elements, few_outputs.scratch_size(lanes)) * dtype.itemsize
 
 
-_scratch = _Scratch()
+workspace = _Workspace()
 _NO_BIAS = {dtype: np.empty(0, dtype) for dtype in FLOATING}
 
 
@@ -273,13 +273,13 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
         c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
         arguments: tuple
         if plain and not accumulate:
-            compiled, arguments = _product[kind], (a, b, c, _scratch.address)
-            done = compiled(a, b, c, _scratch.address, ASK)
+            compiled, arguments = _product[kind], (a, b, c, workspace.address)
+            done = compiled(a, b, c, workspace.address, ASK)
         else:
             compiled = _product_then[kind]
             arguments = (
                 a, b, c, _NO_BIAS[kind] if bias is None else bias, bias is not None,
-                bool(accumulate), ACTIVATIONS[activation], _scratch.address,
+                bool(accumulate), ACTIVATIONS[activation], workspace.address,
             )  # fmt: skip
             done = compiled(*arguments, ASK)
         if done == PAYS:
@@ -311,7 +311,7 @@ def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
             raise ValueError(f"bias has shape {offset.shape}; expected ({z.shape[1]},)")
     code = ACTIVATIONS[activation]
     _product_then[dtype](
-        x, y, z, offset, bias is not None, accumulate, code, _scratch.address, ALONE
+        x, y, z, offset, bias is not None, accumulate, code, workspace.address, ALONE
     )
     result[...] = z.reshape(shape)
     return result

@@ -34,30 +34,61 @@ THIN = 4
 def narrow_forward(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
     """y = x w + bias: vectors hold a column of x, not a row of w.
 
-    `scratch` has room for a square of vectors and two more.
+    `scratch` has room for a square of vectors, of two at least.
     """
     lanes = width(x)
-    sums = advance(scratch, lanes * lanes)
-    last = outputs - 1
     for i in range(0, rows, lanes):
         here = min(lanes, rows - i)
         first = splat(peek(bias, 0), zeros(x))
-        second = splat(peek(bias, last), first)
-        for k in range(0, inputs, lanes):
-            deep = min(lanes, inputs - k)
-            transpose(here, deep, advance(x, i * ldx + k), ldx, scratch, lanes)
-            for d in range(deep):
-                column, row = load(scratch, d * lanes), advance(w, (k + d) * ldw)
-                first = fma(column, splat(peek(row, 0), column), first)
-                if outputs > 1:
-                    second = fma(column, splat(peek(row, 1), column), second)
-        store(sums, 0, first)
-        store(sums, lanes, second)
-        for r in range(here):
-            row = advance(y, (i + r) * ldy)
-            poke(row, 0, peek(sums, r))
+        second = splat(peek(bias, outputs - 1), first)
+        first, second = _sums(
+            here, inputs, outputs, advance(x, i * ldx), ldx, w, ldw, first, second, scratch
+        )
+        _spread(here, outputs, first, second, advance(y, i * ldy), ldy, scratch)
+
+
+@inline
+def narrow_forward_in_halves(rows, inputs, middle, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
+    """As `narrow_forward`: sums of the inputs before `middle`, those of the others, and bias."""
+    lanes = width(x)
+    for i in range(0, rows, lanes):
+        here, left, nothing = min(lanes, rows - i), advance(x, i * ldx), zeros(x)
+        first, second = _sums(here, middle, outputs, left, ldx, w, ldw, nothing, nothing, scratch)
+        others, more = _sums(
+            here, inputs - middle, outputs, advance(left, middle), ldx, advance(w, middle * ldw),
+            ldw, nothing, nothing, scratch,
+        )  # fmt: skip
+        first = first + others + splat(peek(bias, 0), first)
+        second = second + more + splat(peek(bias, outputs - 1), first)
+        _spread(here, outputs, first, second, advance(y, i * ldy), ldy, scratch)
+
+
+@inline
+def _sums(rows, inputs, outputs, x, ldx, w, ldw, first, second, scratch):
+    """The first and the second output of a vector of rows, added to what they begin with."""
+    lanes = width(x)
+    for k in range(0, inputs, lanes):
+        deep = min(lanes, inputs - k)
+        transpose(rows, deep, advance(x, k), ldx, scratch, lanes)
+        for d in range(deep):
+            column, row = load(scratch, d * lanes), advance(w, (k + d) * ldw)
+            first = fma(column, splat(peek(row, 0), column), first)
             if outputs > 1:
-                poke(row, 1, peek(sums, lanes + r))
+                second = fma(column, splat(peek(row, 1), column), second)
+    return first, second
+
+
+@inline
+def _spread(rows, outputs, first, second, y, ldy, scratch):
+    """Write outputs that lie in vectors of rows."""
+    lanes = width(y)
+    store(scratch, 0, first)
+    store(scratch, lanes, second)
+    for r in range(rows):
+        row = advance(y, r * ldy)
+        poke(row, 0, peek(scratch, r))
+        if outputs > 1:
+            poke(row, 1, peek(scratch, lanes + r))
 
 
 @inline

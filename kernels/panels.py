@@ -20,7 +20,9 @@ from kernels.simd import advance, load, load_first, store, store_first, width
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
-_APART = 4 * host.CACHE_LINE  # bytes: as far as a prefetcher runs on past a panel's end
+# Bytes between panels: as far as prefetchers run on past the last row of one.
+_APART = 16 * host.CACHE_LINE  # of weights, whose rows follow each other
+_FAR_APART = 512 * host.CACHE_LINE  # of a batch, whose rows are far apart
 
 
 def span_of(dtype) -> int:
@@ -46,7 +48,7 @@ def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, 
     if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):
         return 1, columns, 0
     wide = -(-columns // (line * threads)) * line
-    return threads, wide, rows * wide + _apart(dtype)
+    return threads, wide, rows * wide + _FAR_APART // np.dtype(dtype).itemsize
 
 
 def _apart(dtype) -> int:

@@ -124,6 +124,29 @@ def test_compiled_is_eager_where_threads_split_columns(
     check_same(run, hand_loop, bits, threads=threads)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("hidden", [18, 33, 100])
+@pytest.mark.parametrize(
+    ("outputs", "after"),
+    [(2, []), (10, [("ReLU",)]), (16, [("Linear", 5, True)]), (9, [("Dropout", 0.5)])],
+)
+@pytest.mark.parametrize("settings_", [{}, {"clip_norm": 0.1}], ids=["", "clip_norm"])
+def test_compiled_is_eager_where_two_threads_sum_halves(
+    run_kind, hand_loop, bits, dtype, hidden, outputs, after, settings_
+):
+    """Hidden units of its own lead from a thread's columns to its half of the few outputs."""
+    run = run_kind(
+        columns=20,
+        layers=[
+            ("Linear", 50, True), ("Tanh",), ("Linear", hidden, True), ("ReLU",),
+            ("Linear", outputs, True), *after,
+        ],
+        dtype=dtype, target="mse", optimizer_kind="SGD",
+        settings={"lr": 0.05, "momentum": 0.9, **settings_}, samples=70, batch_size=32,
+    )  # fmt: skip
+    check_same(run, hand_loop, bits, threads=2)
+
+
 @pytest.mark.parametrize(
     "learns", [[1, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 0, 1]]
 )

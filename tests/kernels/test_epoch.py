@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import borrowed, epoch, instructions, linear, loss_instructions, panels, updates
+from kernels.affine import affine
 from kernels.epoch import NOTHING
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
@@ -50,11 +51,12 @@ class Network:
         first, second = (self._place(w) for w in self.weights)
         shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
         self._emit(
-            instructions.linear, *shapes[0], RELU, *batch, *first, 0, self.biases[0], *hidden
+            instructions.linear, *shapes[0], RELU, *batch, *first, 0, self.biases[0], *hidden, 0
         )
         self._emit(
-            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, 0, self.biases[1], *output
-        )
+            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, 0, self.biases[1],
+            *output, 0,
+        )  # fmt: skip
         ones = np.ones(BATCH, dtype)
         self._emit(
             loss_instructions.squared_error, OUTPUTS, *output, *target, 0, ones, 0, *slope,
@@ -62,12 +64,12 @@ class Network:
         )  # fmt: skip
         self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
         self._emit(
-            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, 0, *hidden,
+            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, 0, *hidden, 0,
             *hidden_slope, 0,
         )  # fmt: skip
         for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
             self._emit(
-                instructions.linear_update, *shapes[layer], *source, *gradient, 0,
+                instructions.linear_update, *shapes[layer], *source, 0, *gradient, 0,
                 *self._place(self.weights[layer]), 0, self.biases[layer], updates.SGD, updates.SGD,
                 0, self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
                 self.bias_speeds[layer],
@@ -131,8 +133,8 @@ def learn_in_steps(network, batches):
     for step in range(batches):
         rows = network.order[step * BATCH : (step + 1) * BATCH]
         x, t = network.x[rows], network.t[rows]
-        hidden = kernels.matmul(x, w1, bias=b1, activation="relu")
-        error = kernels.mean_squared_error(kernels.matmul(hidden, w2, bias=b2), t)
+        hidden = kernels.relu(affine(x, w1, b1))
+        error = kernels.mean_squared_error(affine(hidden, w2, b2), t)
         totals += error.losses.sum(dtype=np.float64), error.correct
         slope = error.gradient
         below = kernels.relu_gradient(hidden, kernels.matmul(slope, w2.T))
@@ -297,4 +299,4 @@ def test_no_program_and_no_batches():
 def test_a_row_has_room_for_the_operands_of_every_instruction():
     network = Network(np.float32, BATCH)
     assert network.table.shape[1] == epoch.COLUMNS
-    assert epoch.OPERANDS + 19 <= epoch.COLUMNS  # `linear_update` has the most
+    assert epoch.OPERANDS + 20 <= epoch.COLUMNS  # `linear_update` has the most

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import (
+    few_outputs,
     instructions,
     layer_instructions,
     linear,
@@ -14,9 +15,11 @@ from kernels import (
     normalization,
     updates,
 )
+from kernels.affine import affine
 from kernels.dropout import keep_halves, keep_scale, mask_columns
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.parts import columns_of
 from kernels.rectifiers import RECTIFIERS, rectify, rectify_gradient
 from kernels.state import HALT, LOSS, ROWS, START, STATE, THREAD, THREADS, TICK
 
@@ -118,7 +121,7 @@ def test_gather_weights(dtype, threads):
 def test_linear_layer(dtype, threads):
     x, w = block(normal((50, 20), dtype)), block(normal((20, 33), dtype, 1))
     bias, y, g = normal(33, dtype, 2), nothing((50, 33), dtype), block(normal((50, 33), dtype, 3))
-    operands = 20, 33, CODE["tanh"], *place(x), *place(w), 0, bias, *place(y)
+    operands = 20, 33, CODE["tanh"], *place(x), *place(w), 0, bias, *place(y), 0
     carry_out(instructions.linear, dtype, operands, 45, threads)
     assert_array_equal(y[:45], kernels.matmul(x[:45], w, bias=bias, activation="tanh"))
     assert np.isnan(y[45:]).all()
@@ -126,12 +129,29 @@ def test_linear_layer(dtype, threads):
 
     before, out = np.tanh(x.copy()), nothing((50, 20), dtype)
     before = block(before)
-    operands = 20, 33, CODE["tanh"], *place(g), *place(w), 0, *place(before), *place(out), 0
+    operands = 20, 33, CODE["tanh"], *place(g), *place(w), 0, *place(before), 0, *place(out), 0
     carry_out(instructions.linear_input_gradient, dtype, operands, 45, threads)
     expected = kernels.tanh_gradient(before[:45], kernels.matmul(g[:45], w.T))
     assert_array_equal(out[:45], expected)
     assert np.isnan(out[45:]).all()
     assert only_inside(out)
+
+
+def test_linear_halves(dtype, threads):
+    """Each of two threads sums half of the inputs, and all add the halves of their rows."""
+    x, w, bias = normal((50, 40), dtype), block(normal((40, 10), dtype, 1)), normal(10, dtype, 2)
+    middle = columns_of.py_func(40, 64 // np.dtype(dtype).itemsize, 1, 2)[0]
+    halves = np.full((2, 50, 40), np.nan, dtype)
+    halves[0, :, :middle], halves[1, :, : 40 - middle] = x[:, :middle], x[:, middle:]
+    sums, y = np.full((2, 60, few_outputs.FEW), np.nan, dtype), nothing((50, 10), dtype)
+    place_of_sums = sums, 60 * few_outputs.FEW
+    operands = 40, 10, halves, 40, 50 * 40, *place(w), *place_of_sums
+    carry_out(instructions.linear_half, dtype, operands, 45, 2)
+    operands = 10, CODE["tanh"], *place_of_sums, bias, *place(y)
+    carry_out(instructions.linear_from_halves, dtype, operands, 45, threads)
+    assert_array_equal(y[:45], kernels.tanh(affine(x[:45], w, bias)))
+    assert np.isnan(y[45:]).all()
+    assert only_inside(y)
 
 
 def test_linear_update(dtype, threads):
@@ -150,7 +170,7 @@ def test_linear_update(dtype, threads):
         for p, d, v in ((expected[0], gradient, expected[1]), (expected[2], sums, expected[3])):
             flat(updates.SGD, done + tick, settings, p.ravel(), d.ravel(), v.ravel(), v.ravel())
         operands = (
-            20, 33, *place(x), *place(g), 0, *place(w), 0, bias, updates.SGD, updates.SGD, done,
+            20, 33, *place(x), 0, *place(g), 0, *place(w), 0, bias, updates.SGD, updates.SGD, done,
             settings, velocity, velocity, speed, speed,
         )  # fmt: skip
         carry_out(instructions.linear_update, dtype, operands, 45, threads, tick=tick)

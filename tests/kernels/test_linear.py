@@ -12,8 +12,11 @@ from numpy.testing import assert_array_equal
 import kernels
 from kernels import linear, matmul_update, updates
 from kernels import panels as layout
+from kernels.affine import affine
+from kernels.few_outputs import FEW
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros, leading_dimension
+from kernels.parts import columns_of
 
 FLOATS = (np.float32, np.float64)
 ACTIVATIONS = kernels.ACTIVATIONS
@@ -135,14 +138,10 @@ def from_panels(panels, w, threads=1):
         call(layout.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
 
 
-def columns_of(threads, columns, dtype):
-    """The columns of each thread, which are shared out in whole cache lines."""
+def shares(threads, columns, dtype):
+    """The columns of each thread."""
     line = 64 // np.dtype(dtype).itemsize
-    lines = -(-columns // line)
-    return [
-        slice(lines * t // threads * line, min(lines * (t + 1) // threads * line, columns))
-        for t in range(threads)
-    ]
+    return [slice(*columns_of.py_func(columns, line, t, threads)) for t in range(threads)]
 
 
 def batch_in_panels(batch, threads):
@@ -150,57 +149,71 @@ def batch_in_panels(batch, threads):
     (rows, columns), dtype = batch.shape, batch.dtype
     wide = columns + layout.span_of(dtype)
     memory = np.full((threads, rows, wide), np.nan, dtype)
-    for place, own in zip(memory, columns_of(threads, columns, dtype), strict=True):
+    for place, own in zip(memory, shares(threads, columns, dtype), strict=True):
         place[:, : own.stop - own.start] = batch[:, own]
     return memory, wide, rows * wide
 
 
 def from_batch_panels(memory, columns):
     """A batch from its panels, and whether only its columns were written."""
-    places = list(zip(memory, columns_of(len(memory), columns, memory.dtype), strict=True))
+    places = list(zip(memory, shares(len(memory), columns, memory.dtype), strict=True))
     batch = np.concatenate([place[:, : own.stop - own.start] for place, own in places], axis=1)
     return batch, all(np.isnan(place[:, own.stop - own.start :]).all() for place, own in places)
 
 
 def forward(x, w, bias, activation, threads):
-    """The output, which does not depend on how the weights lie."""
+    """The output, which depends neither on how the weights lie nor on how it does itself."""
     (rows, inputs), outputs = x.shape, w.shape[1]
-    found = []
-    for weights in ((w, ld(w), 0), in_panels(w)):
-        y = padded(np.full((rows, outputs), np.nan, x.dtype))
+    nothing = np.full((rows, outputs), np.nan, x.dtype)
+
+    def compute(weights, *y):
         for thread in range(threads):
             call(
                 linear.linear_forward, x.dtype, rows, inputs, outputs, ACTIVATIONS[activation],
-                x, ld(x), *weights, bias, y, ld(y), thread, threads, dirty_scratch(x.dtype),
-            )  # fmt: skip
-        found.append(y)
-    assert_array_equal(*found)
-    assert only_inside(found[1])
-    return found[0]
-
-
-def input_gradient(g, w, y, activation, threads):
-    """The gradient, which depends neither on how the weights lie nor on how it does itself."""
-    (rows, outputs), inputs = g.shape, w.shape[0]
-    nothing = padded(np.full((rows, inputs), np.nan, g.dtype))
-
-    def compute(weights, out):
-        for thread in range(threads):
-            call(
-                linear.linear_input_gradient, g.dtype, rows, inputs, outputs,
-                ACTIVATIONS[activation], g, ld(g), *weights, y, ld(y), *out,
-                thread, threads, dirty_scratch(g.dtype),
+                x, ld(x), *weights, bias, *y, thread, threads, dirty_scratch(x.dtype),
             )  # fmt: skip
 
     plain = w, ld(w), 0
-    first, again = padded(nothing), padded(nothing)
-    compute(plain, (first, ld(first), 0))
-    compute(in_panels(w), (again, ld(again), 0))
+    first = padded(nothing)
+    compute(plain, first, ld(first), 0)
+    if outputs <= FEW:  # in one piece, and so is the output
+        return first
+    again = padded(nothing)
+    compute(in_panels(w), again, ld(again), 0)
     assert_array_equal(again, first)
     assert only_inside(again)
     for weights in (plain, in_panels(w)):
         memory, *distances = batch_in_panels(nothing, threads)
-        compute(weights, (memory, *distances))
+        compute(weights, memory, *distances)
+        found, inside = from_batch_panels(memory, outputs)
+        assert_array_equal(found, first)
+        assert inside
+    return first
+
+
+def input_gradient(g, w, y, activation, threads):
+    """The gradient, which does not depend on how the weights, the input and itself lie."""
+    (rows, outputs), inputs = g.shape, w.shape[0]
+    nothing = padded(np.full((rows, inputs), np.nan, g.dtype))
+
+    def compute(weights, before, out):
+        for thread in range(threads):
+            call(
+                linear.linear_input_gradient, g.dtype, rows, inputs, outputs,
+                ACTIVATIONS[activation], g, ld(g), *weights, *before, *out,
+                thread, threads, dirty_scratch(g.dtype),
+            )  # fmt: skip
+
+    plain, before = (w, ld(w), 0), (y, ld(y), 0)
+    first = padded(nothing)
+    compute(plain, before, (first, ld(first), 0))
+    for lie in itertools.product((plain, in_panels(w)), (before, batch_in_panels(y, threads))):
+        again = padded(nothing)
+        compute(*lie, (again, ld(again), 0))
+        assert_array_equal(again, first)
+        assert only_inside(again)
+        memory, *distances = batch_in_panels(nothing, threads)
+        compute(*lie, (memory, *distances))
         found, inside = from_batch_panels(memory, inputs)
         assert_array_equal(found, first)
         assert inside
@@ -208,27 +221,38 @@ def input_gradient(g, w, y, activation, threads):
 
 
 def update(x, g, w, bias, rule, step, settings_, memories, threads):
-    """Update, and see that it depends neither on how the weights lie nor on how g does."""
+    """Update, and see that it does not depend on how the weights, x and g lie."""
     (rows, inputs), outputs = x.shape, g.shape[1]
     first, second, *of_bias = memories
     remembers = [each for each in (first, second) if each.shape == w.shape and each is not w]
     panels = [in_panels(each, threads) for each in (w, *remembers)]
     places = [place for place, *_ in panels[1:]] + [panels[0][0]] * (2 - len(remembers))
     other = [np.array(each) for each in (bias, *of_bias)]
-    in_one = g, ld(g), 0
-    for gradient, weights, its_bias, lie in (
-        (in_one, (w, ld(w), 0), bias, memories),
+    one_x, one_g = (x, ld(x), 0), (g, ld(g), 0)
+    copies = [padded(each) for each in (w, *remembers)]
+    of_copies = copies[1:] + [copies[0]] * (2 - len(remembers))
+    third = [np.array(each) for each in (bias, *of_bias)]
+    kinds = [
+        (one_x, one_g, (w, ld(w), 0), bias, memories),
         (
-            in_one if outputs <= 16 else batch_in_panels(g, threads),
+            one_x, one_g if outputs <= FEW else batch_in_panels(g, threads),
             panels[0], other[0], (*places, *other[1:]),
         ),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    if outputs <= FEW:
+        weights = copies[0], ld(copies[0]), 0
+        lie = (*of_copies, *third[1:])
+        kinds.append((batch_in_panels(x, threads), one_g, weights, third[0], lie))
+    for *operands, lie in kinds:
         for thread in range(threads):
             call(
-                linear.linear_update, x.dtype, rows, inputs, outputs, x, ld(x), *gradient, *weights,
-                its_bias, rule, rule, step, settings_, *lie, thread, threads,
-                dirty_scratch(x.dtype),
+                linear.linear_update, x.dtype, rows, inputs, outputs,
+                *itertools.chain(*operands[:3]), operands[3], rule, rule, step, settings_, *lie,
+                thread, threads, dirty_scratch(x.dtype),
             )  # fmt: skip
+    if outputs <= FEW:
+        for each, copy in zip((w, *remembers, bias), (*copies, third[0]), strict=True):
+            assert_array_equal(copy, each)
     for each, panelled in zip((w, *remembers), panels, strict=True):
         again = padded(np.full(each.shape, np.nan, each.dtype))
         from_panels(panelled, again, threads)
@@ -256,7 +280,7 @@ def test_forward(shape, dtype):
     expected = np.float64(x) @ np.float64(w) + np.float64(bias)
     y = forward(padded(x), padded(w), bias, "identity", 1)
     assert np.all(np.abs(y - expected) <= product_bound(x, w, bias))
-    assert_array_equal(y, kernels.matmul(x, w, bias=bias))
+    assert_array_equal(y, affine(x, w, bias))
     for threads in range(2, 6):
         parts = forward(padded(x), padded(w), bias, "identity", threads)
         assert_array_equal(parts, y, err_msg=f"{threads} threads")
@@ -274,7 +298,7 @@ def test_forward_with_activations(activation, dtype):
             padded(normal((inputs, outputs), dtype, 1)),
         )
         bias = normal(outputs, dtype, 2)
-        expected = FUNCTIONS[activation](kernels.matmul(x, w, bias=bias))
+        expected = FUNCTIONS[activation](affine(np.ascontiguousarray(x), w, bias))
         for threads in range(1, 6):
             y = forward(x, w, bias, activation, threads)
             assert_array_equal(y, expected)
@@ -422,11 +446,11 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
             for thread in range(threads):
                 call(
                     linear.linear_forward, dtype, rows, inputs, outputs, ACTIVATIONS["relu"],
-                    x, inputs, *weights, bias, y, outputs, thread, threads, scratch,
+                    x, inputs, *weights, bias, y, outputs, 0, thread, threads, scratch,
                 )  # fmt: skip
                 call(
                     linear.linear_input_gradient, dtype, rows, inputs, outputs,
-                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, out, inputs, 0,
+                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, 0, out, inputs, 0,
                     thread, threads, scratch,
                 )  # fmt: skip
             assert_array_equal(y, np.maximum(x @ w + bias, 0))
@@ -437,9 +461,9 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
                 own = (held(panels) if panelled else weight), *weights[1:]
                 for thread in range(threads):
                     call(
-                        linear.linear_update, dtype, rows, inputs, outputs, x, inputs, g, outputs,
-                        0, *own, slope, rule, rule, 0, settings_, first, first, first_bias,
-                        first_bias, thread, threads, scratch,
+                        linear.linear_update, dtype, rows, inputs, outputs, x, inputs, 0,
+                        g, outputs, 0, *own, slope, rule, rule, 0, settings_, first, first,
+                        first_bias, first_bias, thread, threads, scratch,
                     )  # fmt: skip
                 if panelled:
                     copy = inputs, outputs, weight, outputs, own[0], elements

@@ -60,5 +60,5 @@ def test_a_batch_is_in_panels_of_threads_where_its_columns_are_split(dtype):
     assert panels.of_threads(20, 16 * line, dtype, 2)[:2] == (2, 8 * line)
     assert panels.of_threads(20, 11 * line - 1, dtype, 2)[:2] == (2, 6 * line)
     assert panels.of_threads(20, 16 * line, dtype, 1)[:2] == (1, 16 * line)
-    assert panels.of_threads(20, 2 * line - 1 - line // 2, dtype, 2)[0] == 1
+    assert panels.of_threads(20, 3 * line, dtype, 2)[0] == 1
     assert panels.of_threads(5000, 16 * line, dtype, 2)[:2] == (1, 16 * line)

@@ -55,10 +55,27 @@ def test_each_element_is_in_one_part(parts, dtype, rows, columns, depth, threads
 
 @given(columns=st.integers(0, 2000), line=st.sampled_from((8, 16)), threads=st.integers(1, 17))
 def test_columns_are_split_where_no_thread_has_many_more(columns_of_each, columns, line, threads):
-    most = max(end - begin for begin, end in columns_of_each(columns, line, threads))
+    lines = -(-columns // line)
+    most = max(end - begin for begin, end in columns_of_each(lines * line, line, threads))
     splits = splits_columns.py_func(4, columns, line, threads)
-    assert splits == (most * threads <= 1.125 * columns)
+    assert splits == (5 * most * threads <= 6 * lines * line)
     assert not splits_columns.py_func(5000, columns, line, threads)
+
+
+@given(lines=st.integers(0, 99), last=st.integers(1, 16), threads=st.integers(1, 17))
+def test_no_thread_has_two_lines_more_than_another(columns_of_each, lines, last, threads):
+    columns = lines * 16 + last
+    shares = columns_of_each(columns, 16, threads)
+    ends = [0, *(end for _, end in shares)]
+    assert ends[-1] == columns
+    assert [begin for begin, _ in shares] == ends[:-1]
+    counts = [-(-end // 16) - begin // 16 for begin, end in shares]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_a_line_is_left_over_where_panels_begin_with_the_second_thread(columns_of_each):
+    begins = [columns_of_each(lines * 16, 16, 2)[1][0] // 16 for lines in range(2, 14)]
+    assert begins == [1, 2, 2, 2, 3, 4, 4, 4, 5, 6, 6, 6]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
