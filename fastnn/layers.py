@@ -19,6 +19,7 @@ from fastnn.initializers import Initializer, initializer
 from fastnn.parameters import Parameter
 from kernels.affine import affine
 from kernels.memory import leading_dimension
+from kernels.narrow import NARROW
 
 
 class Layer:
@@ -192,7 +193,10 @@ class Linear(Layer):
         g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
         kernels.matmul(x.T, g, self._weight.grad.T, accumulate=True)
         kernels.add_column_sums(g, self._bias.grad)
-        return kernels.matmul(g, self._weight.data)
+        # Programs sum in order, and so does what is added to zeros where it would not by itself.
+        narrow = self.in_features <= NARROW
+        below = np.zeros((len(g), self.in_features), self.dtype) if narrow else None
+        return kernels.matmul(g, self._weight.data, below, accumulate=narrow)
 
     def describe(self) -> dict:
         """in_features, out_features, bias."""

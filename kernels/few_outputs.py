@@ -14,7 +14,7 @@ from kernels import host
 from kernels.activations import IDENTITY, activate
 from kernels.gemm import even_part, gemm, scratch_elements, tile_columns, zero_row
 from kernels.jit import inline, routine
-from kernels.narrow import NARROW, narrow_forward, narrow_forward_in_halves
+from kernels.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
 from kernels.parts import columns_of, line_columns
 from kernels.simd import advance, load, load_first, store_first, width
 
@@ -29,8 +29,8 @@ _ROWS = 112  # of a batch at a time: the sums of both halves are then a quarter 
 
 @inline
 def in_halves(inputs, outputs, line):
-    """Whether a layer sums its products in halves; `line` elements are a cache line."""
-    return outputs <= FEW and inputs > line
+    """Whether a layer sums its products in halves, of more than a cache line of `line` elements."""
+    return outputs <= FEW and inputs > 2 * line
 
 
 def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
@@ -51,7 +51,7 @@ def sum_half(half, rows, inputs, outputs, x, ldx, w, ldw, sums, scratch):
     """Sums of x w over a half of the inputs, the first being 0; x begins with that half's."""
     begin, end = columns_of(inputs, line_columns(x), half, 2)
     w, memory = advance(w, begin * ldw), zero_row(scratch)
-    if outputs <= NARROW:
+    if is_narrow(inputs, outputs):
         narrow_forward(rows, end - begin, outputs, x, ldx, w, ldw, scratch, sums, FEW, memory)
         return
     gemm(
@@ -83,7 +83,7 @@ def forward(rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, scr
     """y = f(x w + bias), summed in halves."""
     high = even_part(rows, _ROWS)
     middle, _ = columns_of(inputs, line_columns(x), 1, 2)
-    if outputs <= NARROW:
+    if is_narrow(inputs, outputs):
         narrow_forward_in_halves(
             rows, inputs, middle, outputs, x, ldx, w, ldw, bias, y, ldy, scratch
         )

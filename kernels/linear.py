@@ -34,6 +34,7 @@ from kernels.memory import aligned_zeros
 from kernels.narrow import (
     NARROW,
     THIN,
+    is_narrow,
     narrow_forward,
     narrow_input_gradient,
     thin_weight_gradient,
@@ -93,7 +94,7 @@ def linear_forward(
             advance(y, begin * ldy), ldy, scratch,
         )  # fmt: skip
         return
-    if outputs <= NARROW:
+    if is_narrow(inputs, outputs):
         begin, end = share(rows, thread, threads)
         here = advance(y, begin * ldy)
         narrow_forward(

@@ -13,7 +13,7 @@ from kernels.arrays import FLOATING, floating, matrix, output
 from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns, zero_row
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
-from kernels.narrow import NARROW, narrow_forward
+from kernels.narrow import is_narrow, narrow_forward
 from kernels.parts import part
 from kernels.rows import sum_columns
 from kernels.simd import (
@@ -51,18 +51,19 @@ def multiply(
 ):  # fmt: skip
     """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
     span, free = tile_columns(a), zero_row(scratch)
-    if not accumulate and rows >= width(a):
-        if columns <= NARROW and a_column == 1 and (b_column == 1 or columns == 1):
-            offset = bias if has_bias else scratch
-            narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
-            activate(activation, rows, columns, c, ldc, c, ldc)
-            return
-        if columns <= min(TILE_ROWS, width(a)) and a_row == 1 and a_column != 1 and not has_bias:
-            _multiply_few_columns(
-                rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc,
-                scratch, free,
-            )  # fmt: skip
-            return
+    contiguous = a_column == 1 and (b_column == 1 or columns == 1)
+    if is_narrow(depth, columns) and contiguous and not accumulate:
+        offset = bias if has_bias else scratch
+        narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
+        activate(activation, rows, columns, c, ldc, c, ldc)
+        return
+    few = columns <= min(TILE_ROWS, width(a)) <= rows
+    if few and a_row == 1 and a_column != 1 and not has_bias and not accumulate:
+        _multiply_few_columns(
+            rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc,
+            scratch, free,
+        )  # fmt: skip
+        return
     wide = columns >= WIDE * span and rows > TILE_ROWS
     # The rows of a tile would share one set of a small cache, and push each other out of it.
     crowded = a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0
@@ -255,8 +256,9 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     `a` is (rows, depth), `b` (depth, columns), `out` (rows, columns), float32 or float64,
     contiguous or with any strides: a transposed operand is a view. One-dimensional
     operands are as in `numpy.matmul`. `bias` is (columns,), `activation` a name in
-    `ACTIVATIONS`. Every element is summed in order of depth, so results do not depend on
-    layout or blocking. Raises TypeError or ValueError for other dtypes or shapes.
+    `ACTIVATIONS`. Every element is summed in order of depth, so results do not depend on layout
+    or blocking; one or two columns are summed lane by lane where the rows of `a` and of `out` are
+    contiguous. Raises TypeError or ValueError for other dtypes or shapes.
     """
     try:
         kind = a.dtype

@@ -295,3 +295,26 @@ def _emit_transposed(builder, block):
             for order in (low, high)
         ]
     return block
+
+
+@intrinsic
+def lane_sums(typingctx, source):
+    """A vector whose lanes are the sums of the lanes of as many vectors, one after another.
+
+    Neighbours are added first, then the sums of neighbours.
+    """
+    vector = simd.vector_of(source.dtype)
+
+    def codegen(context, builder, sig, args):
+        lanes = vector.lanes
+        index = ir.VectorType(ir.IntType(32), lanes)
+        even, odd = (ir.Constant(index, list(range(k, 2 * lanes, 2))) for k in range(2))
+        block = [simd.emit_load(builder, args[0], _I64(i * lanes), vector) for i in range(lanes)]
+        while len(block) > 1:
+            block = [
+                builder.fadd(builder.shuffle_vector(a, b, even), builder.shuffle_vector(a, b, odd))
+                for a, b in zip(block[::2], block[1::2], strict=True)
+            ]
+        return block[0]
+
+    return vector(source), codegen

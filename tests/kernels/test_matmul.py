@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import add_column_sums, host, matmul, matmul_gradient
+from kernels.narrow import NARROW
 
 FLOATS = (np.float32, np.float64)
 ACTIVATIONS = tuple(kernels.ACTIVATIONS)
@@ -404,11 +405,25 @@ def test_bits_do_not_depend_on_the_place_in_a_larger_product(dtype):
     product = matmul(a, b, bias=bias, activation="tanh")
     random = np.random.default_rng(0)
     for _ in range(40):
-        i, j = random.integers(0, 131), random.integers(0, 570)
-        height, span = random.integers(1, 132 - i), random.integers(1, 571 - j)
+        i, j = random.integers(0, 131), random.integers(0, 560)
+        height, span = random.integers(1, 132 - i), random.integers(NARROW + 1, 571 - j)
         rows, columns = slice(i, i + height), slice(j, j + span)
         part = matmul(a[rows], b[:, columns], bias=bias[columns], activation="tanh")
         assert_array_equal(bits(part), bits(product[rows, columns]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", range(1, NARROW + 1))
+@pytest.mark.parametrize("depth", [1, 16, 100, 2047, 2048, 2049])
+def test_bits_of_narrow_products_depend_on_no_other_row(depth, columns, dtype):
+    """They are summed lane by lane where they lie in rows, and in order where not."""
+    a, b = normal((37, depth), dtype), normal((depth, columns), dtype, 1)
+    product = matmul(a, b)
+    assert_close_product(product, a, b)
+    for i, j in ((0, 1), (3, 4), (5, 16), (16, 32), (20, 37)):
+        assert_array_equal(bits(matmul(a[i:j], b)), bits(product[i:j]))
+    for layout in LAYOUTS:
+        assert_close_product(matmul(laid_out(a, layout), laid_out(b, layout)), a, b)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

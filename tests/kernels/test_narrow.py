@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import host
 from kernels.activations import ACTIVATIONS, apply_gradient
-from kernels.jit import real_type
 from kernels.memory import aligned_zeros
 from kernels.narrow import (
     NARROW,
+    SCRATCH,
     THIN,
     narrow_forward,
     narrow_input_gradient,
@@ -68,8 +67,7 @@ def weight_gradient():
 def run(compiled, shape, *arrays):
     """Call with a result and scratch memory that hold NaN; gives the result."""
     dtype = arrays[0].dtype
-    lanes = host.lanes(real_type(dtype))
-    result, scratch = np.full(shape, np.nan, dtype), aligned_zeros(lanes * (lanes + 2), dtype)
+    result, scratch = np.full(shape, np.nan, dtype), aligned_zeros(SCRATCH, dtype)
     scratch[...] = np.nan
     compiled(*arrays, result, scratch)
     return result
@@ -89,16 +87,20 @@ def bits(values):
     outputs=st.integers(1, NARROW),
     seed=st.integers(0, 99),
 )
-def test_results_have_the_bits_of_products_by_tiles(
-    forward, input_gradient, dtype, activation, rows, inputs, outputs, seed
-):
+def test_products(forward, input_gradient, dtype, activation, rows, inputs, outputs, seed):
     random = np.random.default_rng(seed)
     x, w = random.normal(size=(rows, inputs)), random.normal(size=(inputs, outputs))
     x, w = x.astype(dtype), w.astype(dtype)
     bias, g = random.normal(size=outputs).astype(dtype), random.normal(size=(rows, outputs))
     g = g.astype(dtype)
-    assert_array_equal(forward(x, w, bias), kernels.matmul(x, w, bias=bias))
-    below = kernels.matmul(g, w.T)
+    y = forward(x, w, bias)
+    exact = np.float64(x) @ np.float64(w) + bias
+    bound = (inputs + 2) * np.finfo(dtype).eps * (np.abs(x) @ np.abs(np.float64(w)) + np.abs(bias))
+    assert np.all(np.abs(y - exact) <= bound)
+    assert_array_equal(y, kernels.matmul(x, w, bias=bias))
+    for i in range(0, rows, 7):
+        assert_array_equal(forward(x[i : i + 3], w, bias), y[i : i + 3])
+    below = kernels.matmul(g, w.T, np.zeros_like(x), accumulate=True)
     expected = apply_gradient(ACTIVATIONS[activation], x, below)
     assert_array_equal(input_gradient(g, w, activation, x), expected)
 
@@ -127,4 +129,5 @@ def test_gradient_of_few_rows_has_the_bits_of_the_product_by_tiles(
     x, g = (random.normal(size=(rows, n)).astype(dtype) for n in (inputs, outputs))
     x[0, : inputs // 2], g[-1, : outputs // 3] = -0.0, 0.0
     x[-1, inputs - 1 :], g[0, :1] = np.nan, -np.inf
-    assert_array_equal(bits(weight_gradient(x, g)), bits(kernels.matmul(x.T, g)))
+    expected = kernels.matmul(x.T, g, np.zeros((inputs, outputs), dtype), accumulate=True)
+    assert_array_equal(bits(weight_gradient(x, g)), bits(expected))

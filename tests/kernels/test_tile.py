@@ -1,9 +1,12 @@
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from kernels import host, matmul
 from kernels.jit import real_type
+from kernels.simd import data, store
+from kernels.tile import lane_sums
 
 FLOATS = (np.float32, np.float64)
 
@@ -44,8 +47,9 @@ def test_every_tile_rounds_alike(dtype):
     product = matmul(a, b)
     for i in rows:
         for j in columns:
-            assert_array_equal(matmul(a[:i], b[:, :j]), product[:i, :j])
-            assert_array_equal(matmul(a[-i:], b[:, -j:]), product[-i:, -j:])
+            first, last = np.zeros((2, i, j), dtype)  # added to which one column is not narrow
+            assert_array_equal(matmul(a[:i], b[:, :j], first, accumulate=True), product[:i, :j])
+            assert_array_equal(matmul(a[-i:], b[:, -j:], last, accumulate=True), product[-i:, -j:])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -58,7 +62,7 @@ def test_an_element_is_one_sum_in_order_of_depth(dtype):
     for term in terms:
         expected += term
     assert expected == 2.0
-    for rows, columns in ((1, 1), (5, 3), (20, 70)):
+    for rows, columns in ((3, 3), (5, 3), (20, 70)):
         a = np.broadcast_to(terms, (rows, len(terms)))
         ones = np.ones((len(terms), columns), dtype)
         assert_array_equal(matmul(a, ones), np.full((rows, columns), expected))
@@ -84,3 +88,21 @@ def test_transposing_blocks_of_every_size(dtype):
             b = random.standard_normal((columns, depth)).astype(dtype).T
             selecting = np.eye(depth, dtype=dtype)
             assert_array_equal(matmul(selecting, b), b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_lane_sums(dtype):
+    """Neighbours first, then the sums of neighbours: the bits of numpy's sums of two."""
+
+    @numba.njit
+    def compiled(rows, out):
+        store(data(out), 0, lane_sums(data(rows)))
+
+    lanes = host.lanes(real_type(dtype))
+    rows = np.random.default_rng(0).normal(size=(lanes, lanes)).astype(dtype)
+    rows[0, 0], rows[1, 1] = np.inf, np.nan
+    out, expected = np.empty(lanes, dtype), rows
+    while expected.shape[1] > 1:
+        expected = expected[:, ::2] + expected[:, 1::2]
+    compiled(rows, out)
+    assert_array_equal(out, expected[:, 0])
