@@ -437,7 +437,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         count, elements = layout.sizes(inputs, outputs, dtype)
         panels = held(np.zeros(count * elements, dtype))
         for threads, panelled in itertools.product((1, 3), (False, True)):
-            weights = w, outputs, 0
+            weights = plain = w, outputs, 0
             if panelled:
                 copy = inputs, outputs, w, outputs, panels, elements
                 for back in (0, 1):
@@ -446,7 +446,8 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
             for thread in range(threads):
                 call(
                     linear.linear_forward, dtype, rows, inputs, outputs, ACTIVATIONS["relu"],
-                    x, inputs, *weights, bias, y, outputs, 0, thread, threads, scratch,
+                    x, inputs, *(weights if outputs > FEW else plain), bias, y, outputs, 0,
+                    thread, threads, scratch,
                 )  # fmt: skip
                 call(
                     linear.linear_input_gradient, dtype, rows, inputs, outputs,
