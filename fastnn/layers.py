@@ -17,9 +17,8 @@ import numpy as np
 import kernels
 from fastnn.initializers import Initializer, initializer
 from fastnn.parameters import Parameter
-from kernels.affine import affine
+from kernels.affine import affine, affine_gradient
 from kernels.memory import leading_dimension
-from kernels.narrow import NARROW
 
 
 class Layer:
@@ -193,10 +192,7 @@ class Linear(Layer):
         g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
         kernels.matmul(x.T, g, self._weight.grad.T, accumulate=True)
         kernels.add_column_sums(g, self._bias.grad)
-        # Programs sum in order, and so does what is added to zeros where it would not by itself.
-        narrow = self.in_features <= NARROW
-        below = np.zeros((len(g), self.in_features), self.dtype) if narrow else None
-        return kernels.matmul(g, self._weight.data, below, accumulate=narrow)
+        return affine_gradient(g, self._weight.data.T)
 
     def describe(self) -> dict:
         """in_features, out_features, bias."""

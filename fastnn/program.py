@@ -26,13 +26,8 @@ from fastnn.losses import (
 )
 from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
-from fastnn.stages import (
-    UnsupportedError,
-    emit_update,
-    flat_layers,
-    float_bits,
-    stages_of,
-)
+from fastnn.stage import UnsupportedError, emit_update, float_bits
+from fastnn.stages import flat_layers, stages_of
 from kernels import epoch, instructions, loss_instructions, updates
 from kernels.jit import Routine
 from kernels.memory import address

@@ -12,154 +12,18 @@ import numpy as np
 
 import kernels
 from fastnn.activations import LogSoftmax, Rectifier
-from fastnn.builder import Block, Builder, Place
+from fastnn.builder import Block
 from fastnn.kinds import LAYERS
 from fastnn.layers import Activation, Dropout, Flatten, Identity, Linear, Softmax
+from fastnn.linear_stage import LinearStage
 from fastnn.norms import BatchNorm1d, LayerNorm
-from fastnn.optimizers import Optimizer
-from fastnn.parameters import Parameter
 from fastnn.sequential import Sequential
-from kernels import few_outputs, instructions, layer_instructions, panels
+from fastnn.stage import Stage, UnsupportedError, emit_update, float_bits
+from kernels import instructions, layer_instructions
 from kernels.dropout import keep_halves, keep_scale, mask_columns
-from kernels.memory import address, padded
+from kernels.memory import address
 
 _IDENTITY = kernels.ACTIVATIONS["identity"]
-
-
-class UnsupportedError(Exception):
-    """A chain or loss that no program can express; the message names what."""
-
-
-class Stage:
-    """A layer, or a few together, in a program."""
-
-    input: Block
-    learns = False
-    """Whether there are parameters, so that a gradient has to come this far."""
-    below: Stage | None = None
-    """The stage that needs the gradient with respect to the input; None where none does."""
-    above: Stage | None = None
-    """The stage that takes the output; None where that is the model's."""
-
-    def arrange(self, build: Builder, optimizer: Optimizer | None) -> None:
-        """Find parameters, and borrow those that an optimizer changes, laid out as it likes."""
-
-    def forward(self, build: Builder, x: Block, training: bool) -> Block:
-        """Emit the forward pass and give the output."""
-        raise NotImplementedError
-
-    def gradient_block(self, build: Builder, columns: int) -> Block:
-        """Fresh memory for a linear stage's gradient with respect to this one's output."""
-        return build.block(columns)
-
-    def backward(self, build: Builder, gradient: Block, optimizer: Optimizer) -> Block:
-        """Emit the backward pass; give the gradient before the activation of the input."""
-        raise NotImplementedError
-
-    def track(self, build: Builder) -> None:
-        """Emit what is to be noted of a batch whose loss is finite."""
-
-
-class LinearStage(Stage):
-    """y = f(x W^T + b)."""
-
-    learns = True
-
-    def __init__(self, layer: Linear, activation: int = _IDENTITY):
-        self.layer, self.activation = layer, activation
-
-    def arrange(self, build, optimizer):
-        """Keep a wide weight in panels, unless its gradient is needed as a whole."""
-        layer = self.layer
-        count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
-        wide = count > 1 and layer.out_features > few_outputs.FEW
-        wide = wide and optimizer is not None and optimizer.clip_norm is None
-        columns = layer.out_features if wide else 0
-        self.weights = build.learn(layer._weight, optimizer, columns)
-        self.bias = build.learn(layer._bias, optimizer)
-
-    def forward(self, build, x, training):
-        layer = self.layer
-        if x.columns != layer.in_features:
-            raise ValueError(f"{layer!r} gets {x.columns} columns; expected {layer.in_features}")
-        self.input = x
-        if x.panel:
-            return self._forward_in_halves(build, x)
-        above = self.above
-        private = isinstance(above, LinearStage) and above.takes_halves(build)
-        private = private and layer.out_features > few_outputs.FEW
-        block = build.block_in_panels if private else build.block
-        y = block(layer.out_features, self.activation)
-        # What lies in panels is only read by the thread that has written it.
-        build.emit(
-            instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *self.weights.matrix, self.bias.address, *y.place, y.panel, wait=y.panel == 0,
-        )  # fmt: skip
-        return y
-
-    def takes_halves(self, build: Builder) -> bool:
-        """Whether threads can each sum what inputs of their own give."""
-        sizes = self.layer.in_features, self.layer.out_features
-        return few_outputs.shared_in_halves(*sizes, build.dtype, build.threads)
-
-    def _forward_in_halves(self, build: Builder, x: Block) -> Block:
-        """Emit the forward pass from panels of each thread's inputs."""
-        layer, y = self.layer, build.block(self.layer.out_features, self.activation)
-        size = padded(build.batch * few_outputs.FEW, build.dtype)
-        sums = build.take(2 * size)
-        build.emit(
-            instructions.linear_half, layer.in_features, layer.out_features, *x.place, x.panel,
-            self.weights.address, self.weights.ld, sums, size,
-        )  # fmt: skip
-        # The loss, or whatever else comes last, takes the same rows.
-        build.emit(
-            instructions.linear_from_halves, layer.out_features, self.activation, sums, size,
-            self.bias.address, *y.place, wait=self.above is not None,
-        )  # fmt: skip
-        return y
-
-    def backward(self, build, gradient, optimizer):
-        layer, x = self.layer, self.input
-        sizes = layer.in_features, layer.out_features
-        below = gradient
-        if self.below is not None:
-            below = self.below.gradient_block(build, layer.in_features)
-            # In panels, a thread reads and writes what is its own, and so do the updates.
-            own = x.panel != 0 and below.panel != 0
-            build.emit(
-                instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *self.weights.matrix, *x.place, x.panel, *below.place, below.panel,
-                wait=not own,
-            )  # fmt: skip
-        self._emit_update(build, gradient, optimizer)
-        return below
-
-    def gradient_block(self, build, columns):
-        """In panels where only the update needs it: a thread's columns then lie together."""
-        if self.below is None and self.weights.panel:
-            return build.block_in_panels(columns)
-        return build.block(columns)
-
-    def _emit_update(self, build, gradient, optimizer):
-        """Update the parameters at once, or only write gradients that have to be clipped first."""
-        layer, x, weights = self.layer, self.input, self.weights
-        weight, bias = layer._weight, layer._bias
-        learns = optimizer.knows(weight), optimizer.knows(bias)
-        if not any(learns):
-            return
-        spare = 0 if all(learns) else build.take(max(weight.span, bias.span))
-        fused = optimizer.clip_norm is None
-        rules = [optimizer.rule_for(p) if fused else -1 for p in (weight, bias)]
-        place = weights.address if fused else weight.gradient_address
-        bias_place = self.bias.address if fused else bias.gradient_address
-        build.emit(
-            instructions.linear_update, layer.in_features, layer.out_features,
-            *x.place, x.panel, *gradient.place, gradient.panel, place if learns[0] else spare,
-            weights.ld, weights.panel, bias_place if learns[1] else spare,
-            *rules, optimizer.steps, address(optimizer.settings),
-            *(weights.memories if learns[0] else [spare, spare]),
-            *(self.bias.memories if learns[1] else [spare, spare]), wait=False,
-        )  # fmt: skip
 
 
 class ActivationStage(Stage):
@@ -257,11 +121,6 @@ class DropoutStage(Stage):
         return float_bits(keep_scale(self.layer.p))
 
 
-def float_bits(number: float) -> int:
-    """The bits of a number as an operand, which is an integer."""
-    return int(np.float64(number).view(np.int64))
-
-
 class NormStage(Stage):
     """y = w z + b with z = (x - mean) / sqrt(var + eps)."""
 
@@ -301,15 +160,6 @@ class NormStage(Stage):
             for each, place in zip(self.parameters, self.places, strict=True):
                 if optimizer.knows(each):
                     emit_update(build, each, place, optimizer)
-
-
-def emit_update(build: Builder, parameter: Parameter, place: Place, optimizer: Optimizer) -> None:
-    """Update a parameter by its gradient, which lies where Python sees it."""
-    build.emit(
-        instructions.update, parameter.span, place.address, parameter.gradient_address,
-        optimizer.rule_for(parameter), optimizer.steps, address(optimizer.settings),
-        *place.memories, wait=False,
-    )  # fmt: skip
 
 
 class LayerNormStage(NormStage):

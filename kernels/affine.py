@@ -1,4 +1,8 @@
-"""What a linear layer computes, x W + b, for layers that Python calls one by one."""
+"""What a linear layer computes, for layers that Python calls one by one.
+
+Both functions give the bits that programs compute (`kernels.linear`). They do not look at what they
+are given: a layer has.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ from numba import types
 
 from kernels import few_outputs
 from kernels.activations import IDENTITY
-from kernels.host import CACHE_LINE
 from kernels.jit import array, const, entry
 from kernels.matmul import matmul, workspace
+from kernels.memory import line_elements
+from kernels.narrow import NARROW
 from kernels.simd import data, location, pointer
 from kernels.state import THREAD, THREADS, cell, instruction
 from kernels.team import ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
@@ -56,16 +61,28 @@ def _in_halves(x, w, bias, y, scratch, team):
 
 
 def affine(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """x W + b, with the bits that programs compute for such a layer.
+    """x W + b.
 
     `x` is (rows, inputs), contiguous; `w` (inputs, outputs) with unit column stride and `bias`
-    (outputs,), of the same dtype, float32 or float64. Neither is looked at: a layer has.
+    (outputs,), of the same dtype, float32 or float64.
     """
     inputs, outputs = w.shape
-    if not few_outputs.in_halves.py_func(inputs, outputs, CACHE_LINE // x.itemsize):
+    if not few_outputs.in_halves.py_func(inputs, outputs, line_elements(x.dtype)):
         return matmul(x, w, bias=bias)
     y = np.empty((len(x), outputs), x.dtype)
     compiled, arguments = _in_halves[x.dtype], (x, w, bias, y, workspace.address)
     if compiled(*arguments, ASK) == PAYS:
         shared(compiled, arguments, x.size * outputs / LARGE_PRODUCT)
     return y
+
+
+def affine_gradient(g: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """g W^T, the gradient with respect to x.
+
+    `g` is (rows, outputs), contiguous, and `w` as in `affine`.
+    """
+    inputs = len(w)
+    if inputs > NARROW:
+        return matmul(g, w.T)
+    # Added to zeros, which no narrow product is, sums are in order as those of programs.
+    return matmul(g, w.T, np.zeros((len(g), inputs), g.dtype), accumulate=True)

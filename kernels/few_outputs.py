@@ -1,4 +1,4 @@
-"""Layers of few outputs: products summed in two halves of their inputs.
+"""Layers of few outputs: products summed in two halves of their inputs, and their update.
 
 The products of each half are summed in order, however many threads there are, and then the two
 sums added. So two threads can each sum what the hidden units of their own give, and only these sums
@@ -12,11 +12,24 @@ from numba import types
 
 from kernels import host
 from kernels.activations import IDENTITY, activate
-from kernels.gemm import even_part, gemm, scratch_elements, tile_columns, zero_row
+from kernels.gemm import (
+    PANEL_DEPTH,
+    TILE_ROWS,
+    block,
+    even_part,
+    gemm,
+    scratch_elements,
+    tile_columns,
+    zero_row,
+)
 from kernels.jit import inline, routine
+from kernels.memory import line_elements
 from kernels.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
 from kernels.parts import columns_of, line_columns
 from kernels.simd import advance, load, load_first, store_first, width
+from kernels.threads import share
+from kernels.tile import transpose
+from kernels.updates import update
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -24,7 +37,8 @@ _POINTER = types.CPointer
 FEW = 16
 """Most outputs that are summed so, and elements of a row of sums."""
 
-_ROWS = 112  # of a batch at a time: the sums of both halves are then a quarter of an L1 cache
+_ROWS = 112  # of a batch at a time: the sums of both halves, of float32, are half an L1 cache
+_PANELS = 4  # of inputs in a block of the weights' gradient
 
 
 @inline
@@ -35,13 +49,14 @@ def in_halves(inputs, outputs, line):
 
 def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
     """Whether threads can each sum one half of a layer's products."""
-    line = host.CACHE_LINE // np.dtype(dtype).itemsize
-    return threads == 2 and bool(in_halves.py_func(inputs, outputs, line))
+    return threads == 2 and bool(in_halves.py_func(inputs, outputs, line_elements(dtype)))
 
 
 def scratch_size(lanes: int) -> int:
-    """Elements of aligned scratch memory that `forward` needs, for vectors of so many lanes."""
-    return 2 * _ROWS * FEW + host.TILE_VECTORS * lanes + scratch_elements.py_func(lanes)
+    """Elements of aligned scratch memory that these need, for vectors of so many lanes."""
+    span = host.TILE_VECTORS * lanes
+    halves = 2 * _ROWS * FEW + span + scratch_elements.py_func(lanes)
+    return max(halves, _PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span)
 
 
 @routine(
@@ -100,3 +115,55 @@ def forward(rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, scr
                 advance(first, half * _ROWS * FEW), scratch,
             )  # fmt: skip
         add_halves(here, outputs, activation, first, second, bias, advance(y, i * ldy), ldy)
+
+
+@inline
+def update_weights(
+    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
+    first_w, second_w, thread, threads, zero, memory,
+):  # fmt: skip
+    """The weights' part of `linear_update` (`kernels.linear`), of outputs that a tile has rows for.
+
+    The gradient's transpose g^T x fills whole vectors with inputs, and is turned then.
+    """
+    span, lanes = tile_columns(x), width(x)
+    panels = (inputs + span - 1) // span
+    wide = min(_PANELS, max((panels + threads - 1) // threads, 1)) * span
+    packed = advance(memory, wide * TILE_ROWS)
+    gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
+    begin, end = share((inputs + wide - 1) // wide, thread, threads)
+    for unit in range(begin, end):
+        i = unit * wide
+        here = min(wide, inputs - i)
+        k, deep = 0, even_part(rows, PANEL_DEPTH)
+        while True:
+            steps = min(deep, rows - k)
+            block(
+                outputs, here, steps, advance(g, k * ldg), 1, ldg, 0,
+                advance(x, k * ldx + i), ldx, span, packed, 0,
+                memory if k > 0 else zero, wide if k > 0 else 0, 1 if k > 0 else 0,
+                memory, wide, -np.inf, IDENTITY, memory, wide,
+            )  # fmt: skip
+            k += steps
+            if k >= rows:
+                break
+        place = i * ldw
+        for j in range(0, here, lanes):
+            transpose(
+                outputs, min(lanes, here - j), advance(memory, j), wide,
+                advance(gradient, j * lanes), lanes,
+            )  # fmt: skip
+        if rule >= 0:
+            update(
+                rule, step, settings, here, outputs, advance(w, place), ldw, gradient, lanes,
+                advance(first_w, place), advance(second_w, place),
+            )  # fmt: skip
+        else:
+            for j in range(here):
+                _copy(outputs, advance(gradient, j * lanes), advance(w, place + j * ldw))
+
+
+@inline
+def _copy(count, source, target):
+    for j in range(0, count, width(source)):
+        store_first(target, j, load_first(source, j, count - j), count - j)

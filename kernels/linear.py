@@ -42,9 +42,8 @@ from kernels.narrow import (
 from kernels.panels import panel_at
 from kernels.parts import columns_of, line_columns, own_columns, part, splits_columns
 from kernels.rows import sum_columns
-from kernels.simd import advance, data, load_first, store_first, width
+from kernels.simd import advance, data, width
 from kernels.threads import share
-from kernels.tile import transpose
 from kernels.updates import update
 
 _INTEGER = types.int64
@@ -54,7 +53,6 @@ _SHARE = (_INTEGER, _INTEGER)
 _BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
-_FEW_PANELS = 4  # panels of inputs in a block of the gradient for few outputs
 
 
 def scratch_size(dtype) -> int:
@@ -63,8 +61,7 @@ def scratch_size(dtype) -> int:
     span = TILE_VECTORS * lanes
     block = _BLOCK_ROWS * span
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
-    few = _FEW_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
-    return 2 * span + max(few_outputs.scratch_size(lanes), update, few)
+    return 2 * span + max(few_outputs.scratch_size(lanes), update)
 
 
 @routine(
@@ -203,7 +200,7 @@ def linear_update(
         w, first_w = advance(w, first * ldw), advance(first_w, first * ldw)
         second_w = advance(second_w, first * ldw)
     if outputs <= min(TILE_ROWS, width(x)):
-        _update_few_outputs(
+        few_outputs.update_weights(
             rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
             first_w, second_w, number, of, scratch, memory,
         )  # fmt: skip
@@ -294,58 +291,6 @@ def _weight_gradient(
         k += steps
         if k >= rows:
             return
-
-
-@inline
-def _update_few_outputs(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
-    first_w, second_w, thread, threads, zero, memory,
-):  # fmt: skip
-    """The weights' part of `linear_update` where the outputs fit a tile's rows, and a vector.
-
-    The gradient's transpose g^T x fills whole vectors with inputs, and is turned then.
-    """
-    span, lanes = tile_columns(x), width(x)
-    panels = (inputs + span - 1) // span
-    wide = min(_FEW_PANELS, max((panels + threads - 1) // threads, 1)) * span
-    packed = advance(memory, wide * TILE_ROWS)
-    gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
-    begin, end = share((inputs + wide - 1) // wide, thread, threads)
-    for unit in range(begin, end):
-        i = unit * wide
-        here = min(wide, inputs - i)
-        k, deep = 0, even_part(rows, PANEL_DEPTH)
-        while True:
-            steps = min(deep, rows - k)
-            tiles_of(
-                outputs, here, steps, advance(g, k * ldg), 1, ldg, 0,
-                advance(x, k * ldx + i), ldx, span, packed, 0,
-                memory if k > 0 else zero, wide if k > 0 else 0, 1 if k > 0 else 0,
-                memory, wide, -np.inf, IDENTITY, memory, wide,
-            )  # fmt: skip
-            k += steps
-            if k >= rows:
-                break
-        place = i * ldw
-        for j in range(0, here, lanes):
-            transpose(
-                outputs, min(lanes, here - j), advance(memory, j), wide,
-                advance(gradient, j * lanes), lanes,
-            )  # fmt: skip
-        if rule >= 0:
-            update(
-                rule, step, settings, here, outputs, advance(w, place), ldw, gradient, lanes,
-                advance(first_w, place), advance(second_w, place),
-            )  # fmt: skip
-        else:
-            for j in range(here):
-                _copy(outputs, advance(gradient, j * lanes), advance(w, place + j * ldw))
-
-
-@inline
-def _copy(count, source, target):
-    for j in range(0, count, width(source)):
-        store_first(target, j, load_first(source, j, count - j), count - j)
 
 
 # ------------------------------------------------------------------ for use from Python

@@ -26,9 +26,14 @@ def aligned_zeros(size: int, dtype) -> np.ndarray:
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
+def line_elements(dtype) -> int:
+    """Elements of a cache line."""
+    return CACHE_LINE // np.dtype(dtype).itemsize
+
+
 def padded(size: int, dtype) -> int:
     """`size` elements rounded up to whole cache lines."""
-    line = CACHE_LINE // np.dtype(dtype).itemsize
+    line = line_elements(dtype)
     return -(-size // line) * line
 
 
@@ -38,5 +43,5 @@ def leading_dimension(columns: int, dtype) -> int:
     Rows an even number of lines apart, and above all a power of two, fall into few
     sets of a cache, and push each other out of it.
     """
-    line = CACHE_LINE // np.dtype(dtype).itemsize
+    line = line_elements(dtype)
     return (-(-columns // line) | 1) * line

@@ -31,7 +31,9 @@ NARROW = 2
 _DEEP = 2048  # most inputs of `narrow_forward`
 _ROW = _DEEP + 16  # elements from one output's weights to the next one's: zeros follow the last
 
-SCRATCH = 2 * _ROW + 2 * 16 * 16
+_SQUARE = 16  # vectors at most in a square of them, of which four are written at a time
+
+SCRATCH = 2 * _ROW + 2 * _SQUARE * _SQUARE
 """Elements of scratch memory that `narrow_forward` needs."""
 
 THIN = 4
@@ -95,7 +97,7 @@ def _sums(rows, inputs, outputs, x, ldx, scratch, begin):
     lanes, last = width(x), rows - 1
     weights, more = advance(scratch, begin), advance(scratch, _ROW + begin)
     square = advance(scratch, 2 * _ROW)
-    other = advance(square, 16 * lanes)
+    other = advance(square, _SQUARE * lanes)
     whole = inputs - inputs % lanes
     for r in range(0, rows, 4):
         x1, x2, x3 = min(r + 1, last) * ldx, min(r + 2, last) * ldx, min(r + 3, last) * ldx

@@ -8,21 +8,21 @@ panels of a thread's columns.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import types
 
 from kernels import host
 from kernels.gemm import TILE_VECTORS, tile_columns
 from kernels.jit import inline, real_type, routine
+from kernels.memory import line_elements
 from kernels.parts import columns_of, line_columns, splits_columns
 from kernels.simd import advance, load, load_first, store, store_first, width
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
-# Bytes between panels: as far as prefetchers run on past the last row of one.
-_APART = 16 * host.CACHE_LINE  # of weights, whose rows follow each other
-_FAR_APART = 512 * host.CACHE_LINE  # of a batch, whose rows are far apart
+# Cache lines between panels: as far as prefetchers run on past the last row of one.
+_APART = 16  # of weights, whose rows follow each other
+_FAR_APART = 512  # of a batch, whose rows are far apart
 
 
 def span_of(dtype) -> int:
@@ -36,7 +36,8 @@ def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
     Numbers in a row are a matrix of one row, whose panels follow each other at once.
     """
     span = span_of(dtype)
-    return -(-columns // span), rows * span + (_apart(dtype) if rows > 1 else 0)
+    apart = _APART * line_elements(dtype) if rows > 1 else 0
+    return -(-columns // span), rows * span + apart
 
 
 def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, int]:
@@ -44,16 +45,11 @@ def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, 
 
     There is one panel where threads split such a product by its rows.
     """
-    line = host.CACHE_LINE // np.dtype(dtype).itemsize
+    line = line_elements(dtype)
     if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):
         return 1, columns, 0
     wide = -(-columns // (line * threads)) * line
-    return threads, wide, rows * wide + _FAR_APART // np.dtype(dtype).itemsize
-
-
-def _apart(dtype) -> int:
-    """Elements between panels."""
-    return _APART // np.dtype(dtype).itemsize
+    return threads, wide, rows * wide + _FAR_APART * line
 
 
 @inline

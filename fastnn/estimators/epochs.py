@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.estimators.network import Network, poisson_constant
+from fastnn.linear_stage import LinearStage
 from fastnn.optimizers import Adam
 from fastnn.program import Source, Timetable, TrainingProgram
 from fastnn.runner import Runner
-from fastnn.stages import LinearStage
 from kernels import instructions, updates
 from kernels.memory import address
 

@@ -112,8 +112,17 @@ def test_signs_of_zero_and_what_is_not_finite(forward, input_gradient, outputs, 
     x, w = random.normal(size=(20, 5)).astype(dtype), random.normal(size=(5, outputs)).astype(dtype)
     x[3, 1], x[4, 0], x[5, 2], x[6], w[2] = np.nan, np.inf, -np.inf, 0.0, -0.0
     bias, g = np.full(outputs, -0.0, dtype), np.ascontiguousarray(x[:, :outputs])
-    assert_array_equal(bits(forward(x, w, bias)), bits(kernels.matmul(x, w, bias=bias)))
-    assert_array_equal(bits(input_gradient(g, w)), bits(kernels.matmul(g, w.T)))
+    y = forward(x, w, bias)
+    with np.errstate(invalid="ignore"):
+        expected = x @ w + bias
+    for kind in (np.isposinf, np.isneginf, np.signbit):
+        defined = ~np.isnan(expected)  # a NaN may have any sign
+        found, wanted = kind(y), kind(expected)
+        assert_array_equal(found[defined], wanted[defined], err_msg=kind.__name__)
+    assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert_array_equal(y == 0, expected == 0)
+    below = kernels.matmul(g, w.T, np.zeros(x.shape, dtype), accumulate=True)
+    assert_array_equal(bits(input_gradient(g, w)), bits(below))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

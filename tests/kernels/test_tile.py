@@ -5,6 +5,7 @@ from numpy.testing import assert_array_equal
 
 from kernels import host, matmul
 from kernels.jit import real_type
+from kernels.narrow import NARROW
 from kernels.simd import data, store
 from kernels.tile import lane_sums
 
@@ -62,11 +63,15 @@ def test_an_element_is_one_sum_in_order_of_depth(dtype):
     for term in terms:
         expected += term
     assert expected == 2.0
-    for rows, columns in ((3, 3), (5, 3), (20, 70)):
+    for rows, columns in ((1, 1), (5, 3), (20, 70)):
         a = np.broadcast_to(terms, (rows, len(terms)))
         ones = np.ones((len(terms), columns), dtype)
-        assert_array_equal(matmul(a, ones), np.full((rows, columns), expected))
-        assert_array_equal(matmul(ones.T, a.T), np.full((columns, rows), expected))
+        for left, right in ((a, ones), (ones.T, a.T)):
+            shape = len(left), right.shape[1]
+            added = matmul(left, right, np.zeros(shape, dtype), accumulate=True)
+            assert_array_equal(added, np.full(shape, expected))
+            if shape[1] > NARROW:
+                assert_array_equal(matmul(left, right), added)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
