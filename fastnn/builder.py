@@ -74,6 +74,8 @@ class Builder:
     borrowed: list[list[int]] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     kept: list[np.ndarray] = field(default_factory=list)
+    widest: int = 0
+    """Inputs or outputs at most of a linear layer, which needs scratch memory."""
 
     def __post_init__(self) -> None:
         self._real = real_type(self.dtype)

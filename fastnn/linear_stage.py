@@ -27,6 +27,7 @@ class LinearStage(Stage):
         wide = count > 1 and layer.out_features > few_outputs.FEW
         wide = wide and optimizer is not None and optimizer.clip_norm is None
         columns = layer.out_features if wide else 0
+        build.widest = max(build.widest, layer.in_features, layer.out_features)
         self.weights = build.learn(layer._weight, optimizer, columns)
         self.bias = build.learn(layer._bias, optimizer)
 

@@ -28,7 +28,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.sequential import Sequential
 from fastnn.stage import UnsupportedError, emit_update, float_bits
 from fastnn.stages import flat_layers, stages_of
-from kernels import epoch, instructions, loss_instructions, updates
+from kernels import epoch, instructions, linear, loss_instructions, updates
 from kernels.jit import Routine
 from kernels.memory import address
 
@@ -196,8 +196,9 @@ class Timetable:
 class Program:
     """Instructions, and the memory they work on: `table`, for each batch, `opening` and `closing`.
 
-    So many `threads` are to run it. `totals` holds the sum of the losses and the number of
-    right rows since it was last set to zero. Raises UnsupportedError for what cannot be compiled.
+    So many `threads` are to run it, each with `scratch` elements of memory of its own. `totals`
+    holds the sum of the losses and the number of right rows since it was last set to zero.
+    Raises UnsupportedError for what cannot be compiled.
     """
 
     def __init__(self, batch: int, dtype, threads: int):
@@ -211,6 +212,7 @@ class Program:
             np.array(rows, np.int64) for rows in (opening, build.rows, closing)
         )
         self._kept = build.kept
+        self.scratch = linear.scratch_size(self.dtype, build.widest)
 
     def _lower(self, build: Builder) -> None:
         """Emit all instructions."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn.program import Program
 from fastnn.settings import MOST_THREADS
-from kernels import epoch, host, linear, subnormals, threads
+from kernels import epoch, host, subnormals, threads
 from kernels.followers import Followers
 from kernels.jit import real_type
 from kernels.memory import aligned_zeros
@@ -60,7 +60,7 @@ class Runner:
         for number, state in enumerate(self._states):
             state[THREAD], state[THREADS] = number, program.threads
         lanes = host.lanes(real_type(program.dtype))
-        size = max(linear.scratch_size(program.dtype), cross_entropy_scratch(program.batch, lanes))
+        size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)
         tables = program.opening, program.table, program.closing
         self._arguments, *others = (

@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 
 from kernels import few_outputs
+from kernels import team as teams
 from kernels.activations import IDENTITY
 from kernels.jit import array, const, entry
 from kernels.matmul import matmul, workspace
@@ -71,7 +72,7 @@ def affine(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
         return matmul(x, w, bias=bias)
     y = np.empty((len(x), outputs), x.dtype)
     compiled, arguments = _in_halves[x.dtype], (x, w, bias, y, workspace.address)
-    if compiled(*arguments, ASK) == PAYS:
+    if compiled(*arguments, teams.asking) == PAYS:
         shared(compiled, arguments, x.size * outputs / LARGE_PRODUCT)
     return y
 

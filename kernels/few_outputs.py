@@ -26,7 +26,7 @@ from kernels.jit import inline, routine
 from kernels.memory import line_elements
 from kernels.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
 from kernels.parts import columns_of, line_columns
-from kernels.simd import advance, load, load_first, store_first, width
+from kernels.simd import advance, load, load_first, peek, poke, store_first, width
 from kernels.threads import share
 from kernels.tile import transpose
 from kernels.updates import update
@@ -55,8 +55,9 @@ def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
 def scratch_size(lanes: int) -> int:
     """Elements of aligned scratch memory that these need, for vectors of so many lanes."""
     span = host.TILE_VECTORS * lanes
-    halves = 2 * _ROWS * FEW + span + scratch_elements.py_func(lanes)
-    return max(halves, _PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span)
+    halves = 2 * _ROWS * FEW + span + scratch_elements.py_func(lanes, PANEL_DEPTH, FEW)
+    update = _PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
+    return max(halves, update + lanes)
 
 
 @routine(
@@ -105,7 +106,7 @@ def forward(rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, scr
         activate(activation, rows, outputs, y, ldy, y, ldy)
         return
     # Behind what the products work in, which is in the L1 cache from others.
-    first = advance(scratch, tile_columns(x) + scratch_elements(width(x)))
+    first = advance(scratch, tile_columns(x) + scratch_elements(width(x), PANEL_DEPTH, FEW))
     second = advance(first, _ROWS * FEW)
     for i in range(0, rows, high):
         here, left = min(high, rows - i), advance(x, i * ldx)
@@ -148,22 +149,39 @@ def update_weights(
             if k >= rows:
                 break
         place = i * ldw
-        for j in range(0, here, lanes):
-            transpose(
-                outputs, min(lanes, here - j), advance(memory, j), wide,
-                advance(gradient, j * lanes), lanes,
-            )  # fmt: skip
-        if rule >= 0:
-            update(
-                rule, step, settings, here, outputs, advance(w, place), ldw, gradient, lanes,
-                advance(first_w, place), advance(second_w, place),
-            )  # fmt: skip
-        else:
-            for j in range(here):
-                _copy(outputs, advance(gradient, j * lanes), advance(w, place + j * ldw))
+        turn(outputs, here, memory, wide, gradient)
+        if rule < 0:
+            copy_rows(here, outputs, gradient, advance(w, place), ldw)
+            continue
+        update(
+            rule, step, settings, here, outputs, advance(w, place), ldw, gradient, outputs,
+            advance(first_w, place), advance(second_w, place),
+        )  # fmt: skip
 
 
 @inline
-def _copy(count, source, target):
-    for j in range(0, count, width(source)):
-        store_first(target, j, load_first(source, j, count - j), count - j)
+def turn(few, many, source, ld_source, target):
+    """Write the transpose of a `few` x `many` matrix, its rows one behind the other.
+
+    A vector has at least `few` elements. `target` has room for a vector more, and for `many` up to
+    whole vectors.
+    """
+    lanes = width(source)
+    if few <= lanes // 2:  # sooner than the shuffles of a square
+        for j in range(many):
+            for i in range(few):
+                poke(target, j * few + i, peek(source, i * ld_source + j))
+        return
+    for j in range(0, many, lanes):  # whole vectors, whose ends the next rows write over
+        transpose(few, many - j, advance(source, j), ld_source, advance(target, j * few), few)
+
+
+@inline
+def copy_rows(rows, columns, source, target, ld_target):
+    """Copy rows that lie one behind the other to rows that may be apart."""
+    if ld_target == columns:
+        rows, columns = 1, rows * columns
+    for i in range(rows):
+        here, place = advance(source, i * columns), advance(target, i * ld_target)
+        for j in range(0, columns, width(source)):
+            store_first(place, j, load_first(here, j, columns - j), columns - j)

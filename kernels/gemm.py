@@ -17,6 +17,7 @@ from kernels.activations import activate, activate_gradient
 from kernels.jit import inline, routine
 from kernels.simd import (
     advance,
+    element_bytes,
     first,
     load_masked,
     peek,
@@ -36,6 +37,8 @@ TILE_VECTORS = host.TILE_VECTORS
 WIDE = 8
 """Tiles in a row of C from which packing A pays for itself."""
 
+_SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
+_WAYS = 8  # lines of a set
 _UNPACKED_TILES = 3  # of rows, for which B is not worth being packed
 _INTEGER = types.int64
 _POINTER = types.CPointer
@@ -125,12 +128,12 @@ def block(
 ):  # fmt: skip
     """C = max(start + A @ B, floor), and what comes after, tile by tile along the rows of C.
 
-    A tile of A stays in the L1 cache while the panels of B, which lie in the L2 cache,
-    pass by. Successive tiles of A begin `a_tile` elements apart (packed), or `a_row`
-    times their height when `a_tile` is 0; panels of B `b_panel` elements, and of
-    `packed` `packed_panel`. The first row of tiles copies B to `packed`, unless that is B
-    itself. `after` is the code of an activation that is applied to C then, or less than 0:
-    C is multiplied by the derivative of the one with the code -`after`, taken from its output y.
+    A tile of A stays in a near cache while the panels of B pass by. Successive tiles of A
+    begin `a_tile` elements apart (packed), or `a_row` times their height when `a_tile` is 0;
+    panels of B `b_panel` elements, and of `packed` `packed_panel`. The first row of tiles
+    copies B to `packed`, unless that is B itself. `after` is the code of an activation that is
+    applied to C then, or less than 0: C is multiplied by the derivative of the one with the
+    code -`after`, taken from its output y.
     """
     span = tile_columns(a)
     tiles, low, higher = row_tiles(rows)
@@ -166,10 +169,12 @@ def tile_stride(pointer):
 
 
 @inline
-def scratch_elements(lanes):
+def scratch_elements(lanes, depth, columns):
     """Elements of aligned scratch memory that `gemm` needs, for vectors of so many lanes."""
+    span = TILE_VECTORS * lanes
+    panels = min((columns + span - 1) // span, BLOCK_PANELS)
     stride = (TILE_ROWS + lanes - 1) // lanes * lanes
-    return (PANEL_DEPTH + lanes) * (BLOCK_PANELS * TILE_VECTORS * lanes + stride)
+    return (min(depth + 1, PANEL_DEPTH) + lanes) * (panels * span + stride)
 
 
 @routine(
@@ -201,7 +206,7 @@ def gemm(
     span = tile_columns(a)
     deep, wide = even_part(depth, PANEL_DEPTH), BLOCK_PANELS * span
     packed_panel = (deep + width(a)) * span
-    packed_a = advance(scratch, BLOCK_PANELS * packed_panel)
+    packed_b = advance(scratch, (deep + width(a)) * tile_stride(a))
     k = 0
     while True:
         steps = min(deep, depth - k)
@@ -212,7 +217,7 @@ def gemm(
         while done < columns:
             j, here = done, min(wide, columns - done)
             source, ldb, panel = advance(b, k * b_row + j * b_column), b_row, span
-            packed, to_next = scratch, packed_panel
+            packed, to_next = packed_b, packed_panel
             if pack_b:
                 right = advance(b, j * b_column)
                 pack_panels(k, steps, here, right, b_row, b_column, b_panel, packed, to_next)
@@ -239,9 +244,9 @@ def gemm(
             for t in range(tiles):
                 height = min(low + 2 * (t < higher), rows - row)
                 stride = tile_stride(a)
-                pack(steps, height, advance(left, row * a_row), a_column, a_row, packed_a, stride)
+                pack(steps, height, advance(left, row * a_row), a_column, a_row, scratch, stride)
                 block(
-                    height, here, steps, packed_a, 1, stride, 0, source, ldb, panel,
+                    height, here, steps, scratch, 1, stride, 0, source, ldb, panel,
                     packed, to_next, advance(first, row * start_row), start_row,
                     start_column, advance(target, row * ldc), ldc, bound,
                     then, advance(output, row * ldy), ldy,
@@ -252,6 +257,15 @@ def gemm(
         k += steps
         if k >= depth:
             return
+
+
+@inline
+def packing_pays(rows, columns, a, a_row, a_column):
+    """Whether `gemm` is the faster for packing A, and not just B."""
+    # The rows of a tile share one set of a small cache, and push each other out of it.
+    if rows > _WAYS and a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0:
+        return columns >= 2 * tile_columns(a)
+    return rows > TILE_ROWS and columns >= WIDE * tile_columns(a) and (a_row == 1 or a_column != 1)
 
 
 @inline

@@ -23,7 +23,9 @@ from kernels.gemm import (
     even_part,
     gemm,
     pack_tiles,
+    packing_pays,
     row_tiles,
+    scratch_elements,
     tile_columns,
     tile_stride,
     zero_row,
@@ -55,13 +57,17 @@ _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
 
 
-def scratch_size(dtype) -> int:
-    """Elements of aligned scratch memory that a thread needs for any of these products."""
+def scratch_size(dtype, widest: int) -> int:
+    """Elements of aligned scratch memory that a thread needs for any of these products.
+
+    No layer has more than `widest` inputs or outputs.
+    """
     lanes = host.lanes(real_type(dtype))
     span = TILE_VECTORS * lanes
     block = _BLOCK_ROWS * span
     update = _PACKED + (PANEL_DEPTH + lanes) * span + block
-    return 2 * span + max(few_outputs.scratch_size(lanes), update)
+    product = scratch_elements.py_func(lanes, widest, widest)
+    return 2 * span + max(few_outputs.scratch_size(lanes), product, update)
 
 
 @routine(
@@ -111,10 +117,11 @@ def linear_forward(
         if w_panel != 0 and j % ldw != 0:  # up to where a panel begins
             columns = min(columns, ldw - j % ldw)
         here = advance(y, i * ldy + j)
+        packs = packing_pays(height, columns, left, ldx, 1)
         gemm(
             height, columns, inputs, left, ldx, 1,
             panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
-            here, ldy, floor, after, here, ldy, 0, 0, scratch,
+            here, ldy, floor, after, here, ldy, packs, 0, scratch,
         )  # fmt: skip
         j += columns
 
@@ -152,7 +159,8 @@ def linear_input_gradient(
         return
     gemm(
         height, columns, outputs, left, ldg, 1, weights, 1, ldw, w_panel,
-        scratch, 0, 0, here, ldo, -np.inf, -activation, before, ldy, 0, 1, zero_row(scratch),
+        scratch, 0, 0, here, ldo, -np.inf, -activation, before, ldy,
+        packing_pays(height, columns, left, ldg, 1), 1, zero_row(scratch),
     )  # fmt: skip
 
 
@@ -345,7 +353,7 @@ def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None
     second = parameter if second is None else second
     # The bias that a linear layer would have is updated too, and forgotten.
     bias, spare = (np.zeros(g.shape[1], parameter.dtype) for _ in range(2))
-    scratch = aligned_zeros(scratch_size(parameter.dtype), parameter.dtype)
+    scratch = aligned_zeros(scratch_size(parameter.dtype, max(parameter.shape)), parameter.dtype)
     _matmul_update[parameter.dtype](
         x, g, parameter, bias, rule, step, settings, first, second, spare, scratch
     )

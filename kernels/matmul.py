@@ -8,9 +8,19 @@ import numpy as np
 from numba import types
 
 from kernels import few_outputs, host
+from kernels import team as teams
 from kernels.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.arrays import FLOATING, floating, matrix, output
-from kernels.gemm import TILE_ROWS, WIDE, gemm, scratch_elements, tile_columns, zero_row
+from kernels.gemm import (
+    BLOCK_PANELS,
+    PANEL_DEPTH,
+    TILE_ROWS,
+    gemm,
+    packing_pays,
+    scratch_elements,
+    tile_columns,
+    zero_row,
+)
 from kernels.jit import array, const, entry, inline, real_type, routine
 from kernels.memory import address, aligned_zeros
 from kernels.narrow import is_narrow, narrow_forward
@@ -20,39 +30,37 @@ from kernels.simd import (
     advance,
     data,
     element_bytes,
-    load,
     location,
     pointer,
-    store_first,
     width,
 )
 from kernels.state import THREAD, THREADS, cell, instruction
 from kernels.team import ALONE, ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
-from kernels.tile import transpose
 
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
 _FEW_PANELS = 4  # of rows, turned at a time where columns are few
-_SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
 
 
 @routine(
     lambda real: (
         (_INTEGER,) * 3
         + (_POINTER(real), _INTEGER, _INTEGER) * 2
-        + (_INTEGER, _INTEGER, _INTEGER)
+        + (_INTEGER,) * 4
         + (_POINTER(real), _POINTER(real), _INTEGER, _POINTER(real))
     )
 )
 def multiply(
     rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-    has_bias, accumulate, activation, bias, c, ldc, scratch,
+    by_lanes, has_bias, accumulate, activation, bias, c, ldc, scratch,
 ):  # fmt: skip
-    """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride."""
-    span, free = tile_columns(a), zero_row(scratch)
-    contiguous = a_column == 1 and (b_column == 1 or columns == 1)
-    if is_narrow(depth, columns) and contiguous and not accumulate:
+    """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride.
+
+    `by_lanes` is `_sums_by_lanes` of the whole product, of which this may be some columns.
+    """
+    free = zero_row(scratch)
+    if by_lanes:
         offset = bias if has_bias else scratch
         narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
         activate(activation, rows, columns, c, ldc, c, ldc)
@@ -64,10 +72,7 @@ def multiply(
             scratch, free,
         )  # fmt: skip
         return
-    wide = columns >= WIDE * span and rows > TILE_ROWS
-    # The rows of a tile would share one set of a small cache, and push each other out of it.
-    crowded = a_row != 1 and (a_row * element_bytes(a)) % _SAME_SET == 0
-    pack_a = wide and (a_row == 1 or a_column != 1 or crowded)
+    pack_a = packing_pays(rows, columns, a, a_row, a_column)
     pack_b = b_column != 1 and columns > 1
     start, start_row, start_column = scratch, 0, 0
     if accumulate:
@@ -82,29 +87,32 @@ def multiply(
 
 
 @inline
+def _sums_by_lanes(columns, depth, a_column, b_column, accumulate):
+    """Whether a product is summed lane by lane, and not in order of depth."""
+    contiguous = a_column == 1 and (b_column == 1 or columns == 1)
+    return is_narrow(depth, columns) and contiguous and not accumulate
+
+
+@inline
 def _multiply_few_columns(
-    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, zero, turned
+    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, zero, product
 ):
     """C = f(A B) of few columns, where A lies as its transpose.
 
     The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
-    row of zeros, `turned` the scratch memory behind it.
+    row of zeros, `product` the scratch memory behind it.
     """
-    lanes, wide = width(a), _FEW_PANELS * tile_columns(a)
-    square = advance(turned, wide * TILE_ROWS)
+    wide = _FEW_PANELS * tile_columns(a)
+    turned = advance(product, wide * TILE_ROWS)
     for i in range(0, rows, wide):
         here = min(wide, rows - i)
         gemm(
             columns, here, depth, b, b_column, b_row, advance(a, i), a_column, 1, 0,
-            zero, 0, 0, turned, wide, -np.inf, IDENTITY, turned, wide, 0, 0,
-            advance(square, lanes * lanes),
+            zero, 0, 0, product, wide, -np.inf, IDENTITY, product, wide, 0, 0,
+            advance(turned, (wide + 1) * width(a)),
         )  # fmt: skip
-        for j in range(0, here, lanes):
-            count = min(lanes, here - j)
-            transpose(columns, count, advance(turned, j), wide, square, lanes)
-            for r in range(count):
-                row = advance(c, (i + j + r) * ldc)
-                store_first(row, 0, load(square, r * lanes), columns)
+        few_outputs.turn(columns, here, product, wide, turned)
+        few_outputs.copy_rows(here, columns, turned, advance(c, i * ldc), ldc)
     activate(activation, rows, columns, c, ldc, c, ldc)
 
 
@@ -116,7 +124,8 @@ def _multiply_share(at, state, scratch):
         return
     multiply(
         height, wide, at[2], cell(at[3], i * at[4], scratch), at[4], at[5],
-        cell(at[6], j * at[8], scratch), at[7], at[8], at[9], at[10], at[11],
+        cell(at[6], j * at[8], scratch), at[7], at[8],
+        _sums_by_lanes(at[1], at[2], at[5], at[8], at[10]), at[9], at[10], at[11],
         cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
         scratch,
     )  # fmt: skip
@@ -131,6 +140,7 @@ def _multiply_together(
     if team <= ASK:
         multiply(
             rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+            _sums_by_lanes(columns, depth, a_column, b_column, accumulate),
             has_bias, accumulate, activation, bias, c, ldc, scratch,
         )  # fmt: skip
         return
@@ -241,8 +251,8 @@ class _Workspace(threading.local):
 def _scratch_bytes(dtype: np.dtype) -> int:
     lanes = host.lanes(real_type(dtype))
     span = host.TILE_VECTORS * lanes
-    few = _FEW_PANELS * span * TILE_ROWS + lanes * lanes
-    elements = span + few + scratch_elements.py_func(lanes)
+    few = _FEW_PANELS * span * (TILE_ROWS + lanes) + lanes
+    elements = span + few + scratch_elements.py_func(lanes, PANEL_DEPTH, BLOCK_PANELS * span)
     return max(elements, few_outputs.scratch_size(lanes)) * dtype.itemsize
 
 
@@ -262,30 +272,27 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     """
     try:
         kind = a.dtype
-        if (
-            b.dtype != kind
-            or (out is not None and out.dtype != kind)
-            or (bias is not None and bias.dtype != kind)
-        ):
-            # Also for bytes in another order, which numba may take for native ones.
+        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
+        # Another order of bytes is another dtype, which numba may take for the native one.
+        if not (b.dtype is kind is c.dtype or b.dtype == kind == c.dtype):
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
-        if accumulate and (out is None or not plain):
-            return _matmul_of_any(a, b, out, bias, activation, accumulate)
-        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
         arguments: tuple
         if plain and not accumulate:
-            compiled, arguments = _product[kind], (a, b, c, workspace.address)
-            done = compiled(a, b, c, workspace.address, ASK)
+            compiled, arguments = _product[kind], (a, b, c, workspace.address, teams.asking)
+        elif (accumulate and (out is None or not plain)) or (
+            bias is not None and bias.dtype != kind
+        ):
+            return _matmul_of_any(a, b, out, bias, activation, accumulate)
         else:
             compiled = _product_then[kind]
             arguments = (
                 a, b, c, _NO_BIAS[kind] if bias is None else bias, bias is not None,
-                bool(accumulate), ACTIVATIONS[activation], workspace.address,
+                bool(accumulate), ACTIVATIONS[activation], workspace.address, teams.asking,
             )  # fmt: skip
-            done = compiled(*arguments, ASK)
+        done = compiled(*arguments)
         if done == PAYS:
-            done = shared(compiled, arguments, a.size * b.shape[1] / LARGE_PRODUCT)
+            done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)
     except (AttributeError, IndexError, KeyError, TypeError):
         done = 0
     return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)

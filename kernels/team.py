@@ -31,7 +31,7 @@ from kernels.threads import BARRIER, DISMISSED, POSTED, post, wait
 # Places in the team's memory, on cache lines of their own, and its length.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
 _MEMORY = _TABLE + COLUMNS
-_SCRATCH = 1 << 18  # float32 for each of the other threads: what a product needs, and some more
+_SCRATCH = 1 << 20  # float32 for each of the other threads: what a product needs, and some more
 
 ASK, ALONE = 0, -1
 """Instead of a team's address: to do nothing where a team pays, or to do without one."""
@@ -148,6 +148,9 @@ _team: Team | None = None
 _making = threading.Lock()
 _threads = host.threads()
 
+asking = ASK if _threads > 1 else ALONE
+"""What a function is given at first: with one thread, no team is worth asking for."""
+
 
 def get_num_threads() -> int:
     """Threads that functions of large arrays, and training, take at most unless told otherwise."""
@@ -160,11 +163,12 @@ def set_num_threads(threads: int) -> None:
     At first that is the number of cores that this process may use, or less where
     `NUMBA_NUM_THREADS` says so. Raises ValueError for what is not a positive integer.
     """
-    global _threads, _team
+    global _threads, _team, asking
     if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
         raise ValueError(f"threads is {threads!r}; expected a positive integer")
     with _making:
         before, _threads, _team = _team, int(threads), None
+        asking = ASK if _threads > 1 else ALONE
     if before is not None:
         before.end()
 

@@ -79,7 +79,7 @@ class Network:
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
             state[THREAD], state[THREADS] = thread, threads
-        size = linear.scratch_size(dtype)
+        size = linear.scratch_size(dtype, 2048)
         self.scratch = [aligned_zeros(size, dtype) for _ in range(threads)]
         self.barrier = aligned_zeros(BARRIER, np.int64)
 

@@ -37,7 +37,7 @@ def carry_out(kind, dtype, operands, rows, threads, start=0, tick=0, only=None):
     for thread in range(threads) if only is None else [only]:
         state = np.zeros(STATE, np.int64)
         state[[ROWS, START, TICK, THREAD, THREADS]] = rows, start, tick, thread, threads
-        scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
+        scratch = aligned_zeros(linear.scratch_size(dtype, 2048), dtype)
         scratch[...] = np.nan
         run(table.ctypes.data, state.ctypes.data, scratch.ctypes.data)
         states.append(state)

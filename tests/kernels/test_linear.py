@@ -10,7 +10,7 @@ from numba import types
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import linear, matmul_update, updates
+from kernels import host, linear, matmul_update, updates
 from kernels import panels as layout
 from kernels.affine import affine
 from kernels.few_outputs import FEW
@@ -37,6 +37,7 @@ GRADIENTS = {
 NONE = -1  # the rule that writes gradients
 # Around vectors, tiles and what is packed at a time (see tests/kernels/test_matmul.py); the
 # last has more rows than are packed.
+DEEP = host.PANEL_DEPTH + 10
 SHAPES = (
     (0, 3, 4),
     (1, 1, 1),
@@ -52,10 +53,12 @@ SHAPES = (
     (129, 784, 35),
     (512, 15, 129),
     (513, 29, 64),
-    (320, 9, 30),
-    (321, 20, 9),
-    (20, 330, 600),
-    (20, 600, 330),
+    (DEEP, 9, 30),
+    (DEEP + 1, 20, 9),
+    (20, DEEP, 600),
+    (20, 600, DEEP),
+    (20, 1024, 70),
+    (20, 70, 1024),
     (641, 3, 10),
     (9001, 30, 20),
 )
@@ -81,7 +84,7 @@ def call(routine, dtype, *arguments):
 
 def dirty_scratch(dtype):
     """What a thread's scratch memory may hold: what is left in it must not matter."""
-    scratch = aligned_zeros(linear.scratch_size(dtype), dtype)
+    scratch = aligned_zeros(linear.scratch_size(dtype, 2048), dtype)
     scratch[...] = np.nan
     return scratch
 
@@ -421,12 +424,13 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         return array
 
     random = np.random.default_rng(0)
-    scratch = guarded((linear.scratch_size(dtype),), dtype, before)
+    scratch = guarded((linear.scratch_size(dtype, DEEP),), dtype, before)
     edges = (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 65)
     shapes = [
         *(tuple(random.choice(edges, 3)) for _ in range(25)),
         (257, 33, 17),
-        (15, 330, 530),
+        (15, DEEP, 530),
+        (15, 1024, 70),
         (9001, 15, 3),
     ]
     for rows, inputs, outputs in shapes:

@@ -33,8 +33,10 @@ LAYOUTS = (
     "real part",
     "misaligned",
 )
-# Around what operands are cut to on various hosts: the depth of a packed panel (256, 320), the
-# width of a block of them (64 to 512 columns), and where operands begin to be packed.
+DEEP = host.PANEL_DEPTH + 10
+# Around what operands are cut to on various hosts: the depth of a packed panel, the width of a
+# block of them (64 to 512 columns), where operands begin to be packed, and rows of A that begin
+# a multiple of 4096 bytes apart.
 LARGE = (
     (1, 600, 599),
     (599, 600, 1),
@@ -46,9 +48,11 @@ LARGE = (
     (217, 300, 290),
     (600, 1, 513),
     (530, 258, 277),
-    (15, 320, 512),
-    (29, 321, 514),
-    (6, 641, 1030),
+    (15, host.PANEL_DEPTH, 512),
+    (29, host.PANEL_DEPTH + 1, 514),
+    (6, 2 * host.PANEL_DEPTH + 1, 1030),
+    (20, 1024, 70),
+    (15, 2048, 530),
     (200, 31, 1100),
 )
 
@@ -217,7 +221,8 @@ def test_matmul_of_large_operands_in_all_transpositions(shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_matmul_continues_and_ends_its_sums_across_blocks_of_depth(dtype):
     """Bias enters once, and the activation acts once, on the whole sum."""
-    for depth in (255, 256, 257, 319, 320, 321, 512, 600, 640, 641, 962):
+    most = host.PANEL_DEPTH
+    for depth in (255, 512, most - 1, most, most + 1, 2 * most, 2 * most + 1, 3 * most + 2):
         a, b = whole((17, depth), dtype), whole((depth, 35), dtype, 1)
         bias = whole(35, dtype, 2)
         expected = exact(a, b)
@@ -382,7 +387,7 @@ def test_empty_products(dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "shape", [(19, 70, 45), (57, 330, 75), (131, 513, 270), (17, 40, 1100)], ids=str
+    "shape", [(19, 70, 45), (57, DEEP, 75), (31, 1024, 270), (17, 40, 1100)], ids=str
 )
 def test_bits_do_not_depend_on_layout(shape, dtype):
     rows, depth, columns = shape
@@ -400,7 +405,7 @@ def test_bits_do_not_depend_on_layout(shape, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_bits_do_not_depend_on_the_place_in_a_larger_product(dtype):
-    a, b = normal((131, 330), dtype), normal((330, 570), dtype, 1)
+    a, b = normal((131, DEEP), dtype), normal((DEEP, 570), dtype, 1)
     bias = normal(570, dtype, 2)
     product = matmul(a, b, bias=bias, activation="tanh")
     random = np.random.default_rng(0)
@@ -433,9 +438,9 @@ def test_bits_of_narrow_products_depend_on_no_other_row(depth, columns, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_bits_do_not_depend_on_how_depth_is_cut(dtype):
     """A sum continued with `accumulate` is the sum in one go: one chain of additions."""
-    a, b = normal((33, 600), dtype), normal((600, 70), dtype, 1)
+    a, b = normal((33, DEEP), dtype), normal((DEEP, 70), dtype, 1)
     expected = bits(matmul(a, b))
-    for cut in (1, 7, 255, 256, 300, 320, 513, 599):
+    for cut in (1, 7, 256, 513, DEEP // 2, host.PANEL_DEPTH, DEEP - 1):
         out = matmul(a[:, :cut], b[:cut])
         matmul(a[:, cut:], b[cut:], out, accumulate=True)
         assert_array_equal(bits(out), expected)
@@ -630,7 +635,7 @@ def test_no_byte_outside_the_operands_is_touched(guarded, before, dtype):
         for _ in range(4):
             rows, depth = random.choice((*EDGES, 50), 2)
             check_between_guard_pages(guarded, before, dtype, rows, depth, columns)
-    for shape in ((15, 257, 33), (3, 513, 9), (40, 260, 290), (15, 330, 530)):
+    for shape in ((15, 257, 33), (3, 513, 9), (40, 260, 290), (15, DEEP, 530), (15, 1024, 70)):
         check_between_guard_pages(guarded, before, dtype, *shape)
 
 

@@ -15,6 +15,7 @@ import kernels
 from kernels import team, updates
 from kernels.activations import ACTIVATIONS, _activate
 from kernels.matmul import _scratch_bytes
+from kernels.memory import line_elements
 from kernels.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
 
 FLOATS = (np.float32, np.float64)
@@ -126,6 +127,26 @@ def test_products(dtype, data):
     for alone, *together in zip(*results, strict=True):
         for each in together:
             assert_array_equal(each, alone)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("lines", [1, 2, 3, 5])
+def test_a_last_column_of_a_thread_s_own_is_summed_as_all_are(lines, dtype):
+    """Where threads split columns by cache lines, one may be left; alone it would be narrow."""
+    a = normal((40, 2000), dtype)
+    b = normal((2000, lines * line_elements(dtype) + 1), dtype, 1)
+    before, long_before = get_num_threads(), team._LONG
+    results = []
+    try:
+        team._LONG = 0  # wait for threads
+        for threads in (1, 2, 3, 4):
+            set_num_threads(threads)
+            results.append(kernels.matmul(a, b))
+    finally:
+        team._LONG = long_before
+        set_num_threads(before)
+    for each in results:
+        assert_array_equal(each, results[0])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
