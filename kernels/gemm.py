@@ -40,6 +40,8 @@ WIDE = 8
 _SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
 _WAYS = 8  # lines of a set
 _UNPACKED_TILES = 3  # of rows, for which B is not worth being packed
+_UNPACKED_TILES_OF_LARGE = 10  # and where B comes from a far cache or memory, with so much of it:
+_LARGE = 32768  # elements
 _INTEGER = types.int64
 _POINTER = types.CPointer
 
@@ -225,7 +227,7 @@ def gemm(
             elif b_panel != 0:
                 source = advance(b, k * span + j // span * b_panel)
                 packed, ldb, panel, to_next = source, span, b_panel, b_panel
-            elif rows <= _UNPACKED_TILES * TILE_ROWS and here >= span:
+            elif rows <= _unpacked_rows(steps * here) and here >= span:
                 here -= here % span  # a panel that is not packed is read to its end
                 packed, to_next = source, span
             done += here
@@ -257,6 +259,12 @@ def gemm(
         k += steps
         if k >= depth:
             return
+
+
+@inline
+def _unpacked_rows(elements):
+    """Rows of A up to which so many elements of B are read where they lie."""
+    return TILE_ROWS * (_UNPACKED_TILES_OF_LARGE if elements > _LARGE else _UNPACKED_TILES)
 
 
 @inline

@@ -635,7 +635,14 @@ def test_no_byte_outside_the_operands_is_touched(guarded, before, dtype):
         for _ in range(4):
             rows, depth = random.choice((*EDGES, 50), 2)
             check_between_guard_pages(guarded, before, dtype, rows, depth, columns)
-    for shape in ((15, 257, 33), (3, 513, 9), (40, 260, 290), (15, DEEP, 530), (15, 1024, 70)):
+    for shape in (
+        (15, 257, 33),
+        (3, 513, 9),
+        (40, 260, 290),
+        (15, DEEP, 530),
+        (15, 1024, 70),
+        (50, DEEP, 40),
+    ):
         check_between_guard_pages(guarded, before, dtype, *shape)
 
 
