@@ -1,7 +1,7 @@
 """Batches stepped in Python, for chains with layers or losses that no program expresses.
 
 The same order of samples and the same formulas as compiled training, and for layers
-that are compiled the same bits.
+that are compiled the same bits: subnormal numbers are taken for 0 here, too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fastnn.parameters import blocks_of
 from fastnn.program import Source, Timetable
 from fastnn.sequential import Sequential, every_layer
 from fastnn.weights import total_weight
+from kernels.subnormals import Flushed
 
 _USE = threading.RLock()
 
@@ -85,7 +86,9 @@ class EagerRunner:
             if self._timetable is not None and self.optimizer is not None:
                 places = list(self._timetable.places)
                 self.optimizer.settings[places] = self._timetable.values[batch]
-            if not self._step(self.source.order[batch * self.batch : (batch + 1) * self.batch]):
+            with Flushed():
+                done = self._step(self.source.order[batch * self.batch : (batch + 1) * self.batch])
+            if not done:
                 return batch - begin
         return end - begin
 
@@ -176,7 +179,7 @@ class _Snapshot:
 
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
     """Outputs of a model, batch by batch."""
-    with in_use(model):
+    with in_use(model), Flushed():
         return np.concatenate(
             [model.forward(_numbers(model, x[i : i + batch])) for i in range(0, len(x), batch)]
         )

@@ -12,6 +12,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from fastnn import (
+    GELU,
     SGD,
     Adam,
     CrossEntropyLoss,
@@ -180,6 +181,27 @@ def test_eager_is_compiled(runs, bits, data):
     assert results[0][:-1] == results[1][:-1]
     # Sums of the losses, in float64.
     np.testing.assert_allclose(results[0][-1], results[1][-1], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+def test_subnormal_numbers_are_zero_as_where_all_is_compiled(bits):
+    x = np.linspace(-14, -13, 400, dtype=np.float32).reshape(-1, 4)
+    smallest = np.finfo(np.float32).smallest_normal
+    outputs = GELU()(x)
+    assert ((outputs != 0) & (abs(outputs) < smallest)).any()
+    assert (
+        predict(Sequential(Own(), GELU()), x).tobytes() == predict(Sequential(GELU()), x).tobytes()
+    )
+
+    x, y = np.full((20, 1), 1e-10, np.float32), np.zeros((20, 1), np.float32)
+    results = []
+    for own in ((), (Own(),)):
+        model = Sequential(*own, Linear(1, 1, bias=False))
+        model[-1].weight = np.full((1, 1), 1e-20)  # its gradient is 2e-40
+        optimizer = SGD(model.parameters(), lr=1.0, momentum=0.9)
+        fit(model, x, y, loss=MSELoss(), optimizer=optimizer, epochs=2, batch_size=10)
+        results.append(list(bits(model, optimizer).values()))
+    assert results[0] == results[1]
 
 
 @pytest.mark.filterwarnings("ignore:.*is not a layer")
