@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from kernels import host
-from kernels.jit import entry
+from kernels.jit import entry, inline
 from kernels.simd import declare
 
 _IS_ARM = platform.machine().lower() in {"aarch64", "arm64"}
@@ -70,6 +70,18 @@ def _change(keep, add):
     before = _read()
     _write((before & keep) | add)
     return before
+
+
+@inline
+def flushing():
+    """Whether this thread takes subnormal numbers for 0, as bits of its register."""
+    return _read() & _FLUSH
+
+
+@inline
+def flush(bits):
+    """Have this thread take subnormal numbers for 0, or not, as another's `flushing` says."""
+    _write((_read() & ~_FLUSH) | bits)
 
 
 class Flushed:

@@ -1,9 +1,9 @@
 """Threads that share the work on one large array, for functions that Python calls one by one.
 
-A function's work is an instruction (`kernels.instructions`) of a program of one row, which
-the other threads follow as they do an epoch's (`kernels.epoch`). They stay awake for about a
-millisecond after each call, to be there for the next one. The result does not depend on
-them, to the bit.
+A function's work is an instruction (`kernels.instructions`) of a program of two rows, which
+the other threads follow as they do an epoch's (`kernels.epoch`); the first row has them take
+subnormal numbers as the caller does. They stay awake for about a millisecond after each call, to
+be there for the next one. The result does not depend on them, to the bit.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from kernels.followers import Followers
 from kernels.jit import inline
 from kernels.memory import address, aligned_zeros
 from kernels.simd import advance, pointer_to
-from kernels.state import STATE, THREAD, THREADS
+from kernels.state import STATE, THREAD, THREADS, instruction
+from kernels.subnormals import flush, flushing
 from kernels.threads import BARRIER, DISMISSED, POSTED, post, wait
 
 # Places in the team's memory, on cache lines of their own, and its length.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
-_MEMORY = _TABLE + COLUMNS
+_TASK = _TABLE + COLUMNS
+_MEMORY = _TASK + COLUMNS
 _SCRATCH = 1 << 20  # float32 for each of the other threads: what a product needs, and some more
 
 ASK, ALONE = 0, -1
@@ -70,14 +72,22 @@ def address_of(typingctx, routine, like):
 @inline
 def operands(team):
     """Where the operands of the team's instruction are to be written."""
-    return advance(pointer_to(team, types.int64), _TABLE + OPERANDS)
+    return advance(pointer_to(team, types.int64), _TASK + OPERANDS)
+
+
+@instruction
+def _take_over(at, state, scratch):
+    """Compute with subnormal numbers as the first thread does. Operand: its `flushing`."""
+    flush(at[0])
 
 
 @inline
 def together(team, task, scratch):
     """Run an instruction, by its address, on all threads of a team: each does its share."""
     memory = pointer_to(team, types.int64)
-    state, row = advance(memory, _STATE), advance(memory, _TABLE)
+    state, row = advance(memory, _STATE), advance(memory, _TASK)
+    memory[_TABLE + FUNCTION] = address_of(_take_over, scratch)
+    memory[_TABLE + OPERANDS] = flushing()
     row[FUNCTION] = task
     post(memory, 0, 1, 0)
     call(task, advance(row, OPERANDS), state, scratch)
@@ -94,7 +104,7 @@ class Team:
         self._memory = aligned_zeros(_MEMORY, np.int64)
         self._address = address(self._memory)
         self._memory[_STATE + THREADS] = threads
-        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(1, COLUMNS)
+        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(2, COLUMNS)
         others = []
         for number in range(1, threads):
             state = aligned_zeros(STATE, np.int64)

@@ -52,7 +52,8 @@ def check_matmul(dtype):
     sizes = (1, 2, 5, 6, 7, 13, 14, 15, 17, 33, 65)
     random = np.random.default_rng(0)
     shapes = [tuple(random.choice(sizes, 3)) for _ in range(60)]
-    shapes += [(0, 2, 3), (3, 0, 4), (40, 257, 70), (230, 300, 290), (15, 1034, 33), (15, 1024, 70)]
+    shapes += [(0, 2, 3), (3, 0, 4), (40, 257, 70), (230, 300, 290), (15, 513, 33)]
+    shapes += [(15, 1034, 33), (15, 1024, 70)]
     for rows, depth, columns in shapes:
         a, b = whole((rows, depth), dtype), whole((depth, columns), dtype, 1)
         bias = whole(columns, dtype, 2)

@@ -53,6 +53,10 @@ SHAPES = (
     (129, 784, 35),
     (512, 15, 129),
     (513, 29, 64),
+    (320, 9, 30),
+    (321, 20, 9),
+    (20, 330, 600),
+    (20, 600, 330),
     (DEEP, 9, 30),
     (DEEP + 1, 20, 9),
     (20, DEEP, 600),
@@ -429,6 +433,7 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
     shapes = [
         *(tuple(random.choice(edges, 3)) for _ in range(25)),
         (257, 33, 17),
+        (15, 330, 530),
         (15, DEEP, 530),
         (15, 1024, 70),
         (9001, 15, 3),

@@ -48,6 +48,9 @@ LARGE = (
     (217, 300, 290),
     (600, 1, 513),
     (530, 258, 277),
+    (15, 320, 512),
+    (29, 321, 514),
+    (6, 641, 1030),
     (15, host.PANEL_DEPTH, 512),
     (29, host.PANEL_DEPTH + 1, 514),
     (6, 2 * host.PANEL_DEPTH + 1, 1030),
@@ -222,7 +225,8 @@ def test_matmul_of_large_operands_in_all_transpositions(shape, dtype):
 def test_matmul_continues_and_ends_its_sums_across_blocks_of_depth(dtype):
     """Bias enters once, and the activation acts once, on the whole sum."""
     most = host.PANEL_DEPTH
-    for depth in (255, 512, most - 1, most, most + 1, 2 * most, 2 * most + 1, 3 * most + 2):
+    around = most - 1, most, most + 1, 2 * most, 2 * most + 1, 3 * most + 2
+    for depth in (255, 256, 257, 319, 320, 321, 512, 600, 640, 641, 962, *around):
         a, b = whole((17, depth), dtype), whole((depth, 35), dtype, 1)
         bias = whole(35, dtype, 2)
         expected = exact(a, b)
@@ -387,7 +391,9 @@ def test_empty_products(dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(
-    "shape", [(19, 70, 45), (57, DEEP, 75), (31, 1024, 270), (17, 40, 1100)], ids=str
+    "shape",
+    [(19, 70, 45), (57, DEEP, 75), (131, 513, 270), (31, 1024, 270), (17, 40, 1100)],
+    ids=str,
 )
 def test_bits_do_not_depend_on_layout(shape, dtype):
     rows, depth, columns = shape
@@ -440,7 +446,7 @@ def test_bits_do_not_depend_on_how_depth_is_cut(dtype):
     """A sum continued with `accumulate` is the sum in one go: one chain of additions."""
     a, b = normal((33, DEEP), dtype), normal((DEEP, 70), dtype, 1)
     expected = bits(matmul(a, b))
-    for cut in (1, 7, 256, 513, DEEP // 2, host.PANEL_DEPTH, DEEP - 1):
+    for cut in (1, 7, 255, 256, 300, 320, 513, 599, host.PANEL_DEPTH, DEEP - 1):
         out = matmul(a[:, :cut], b[:cut])
         matmul(a[:, cut:], b[cut:], out, accumulate=True)
         assert_array_equal(bits(out), expected)

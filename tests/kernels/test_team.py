@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import kernels
-from kernels import team, updates
+from kernels import subnormals, team, updates
 from kernels.activations import ACTIVATIONS, _activate
 from kernels.matmul import _scratch_bytes
 from kernels.memory import line_elements
@@ -107,23 +107,14 @@ def test_products(dtype, data):
     if data.draw(st.booleans()):
         b = np.asfortranarray(b)
     out = np.empty((rows, columns), dtype, order=data.draw(st.sampled_from("CF")))
-    before, long_before = get_num_threads(), team._LONG
-    results = []
-    try:
-        team._LONG = 0  # wait for threads
-        for threads in (1, 2, 3):
-            set_num_threads(threads)
-            results.append(
-                [
-                    kernels.matmul(a, b, out).copy(),
-                    kernels.matmul(a, b, bias=bias, activation="tanh"),
-                    kernels.matmul(a, b, bias=bias, activation="relu"),
-                    kernels.matmul(a, b, c.copy(), accumulate=True),
-                ]
-            )
-    finally:
-        team._LONG = long_before
-        set_num_threads(before)
+    results = by_threads(
+        lambda: [
+            kernels.matmul(a, b, out).copy(),
+            kernels.matmul(a, b, bias=bias, activation="tanh"),
+            kernels.matmul(a, b, bias=bias, activation="relu"),
+            kernels.matmul(a, b, c.copy(), accumulate=True),
+        ]
+    )
     for alone, *together in zip(*results, strict=True):
         for each in together:
             assert_array_equal(each, alone)
@@ -135,18 +126,42 @@ def test_a_last_column_of_a_thread_s_own_is_summed_as_all_are(lines, dtype):
     """Where threads split columns by cache lines, one may be left; alone it would be narrow."""
     a = normal((40, 2000), dtype)
     b = normal((2000, lines * line_elements(dtype) + 1), dtype, 1)
+    alone, *together = by_threads(lambda: kernels.matmul(a, b))
+    for each in together:
+        assert_array_equal(each, alone)
+
+
+@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_all_threads_take_subnormal_numbers_as_the_first_does(dtype):
+    tiny = float(np.finfo(dtype).smallest_normal) ** 0.5 / 100
+    a, b = np.full((200, 50), tiny, dtype), np.full((50, 200), tiny, dtype)
+
+    def before_during_and_after():
+        first = kernels.matmul(a, b)
+        with subnormals.Flushed():
+            second = kernels.matmul(a, b)
+        return first, second, kernels.matmul(a, b)
+
+    for before, during, after in by_threads(before_during_and_after):
+        assert before.all()
+        assert not during.any()
+        assert after.all()
+
+
+def by_threads(function):
+    """What a function gives with one to four threads, which it waits for."""
     before, long_before = get_num_threads(), team._LONG
     results = []
     try:
-        team._LONG = 0  # wait for threads
+        team._LONG = 0
         for threads in (1, 2, 3, 4):
             set_num_threads(threads)
-            results.append(kernels.matmul(a, b))
+            results.append(function())
     finally:
         team._LONG = long_before
         set_num_threads(before)
-    for each in results:
-        assert_array_equal(each, results[0])
+    return results
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
