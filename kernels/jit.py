@@ -56,15 +56,21 @@ of the time.
 # ---------------------------------------------------------------------- the cache
 
 
+_PACKAGE = Path(__file__).parent
+"""The folder of `kernels`."""
+
+
 def _source_digest() -> str:
+    """Return the digest of every source below the package, each under its relative path."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        name = path.relative_to(_PACKAGE).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 SOURCE_DIGEST = _source_digest()
-"""SHA-256 of every source file in this package as it was imported, names included."""
+"""SHA-256 of every source file below `kernels` as it was imported, relative paths included."""
 
 
 def cache_folder() -> Path:

@@ -143,18 +143,25 @@ def test_an_edit_of_any_file_changes_the_digest(package):
     first = digest_of(package)
     assert first == jit.SOURCE_DIGEST
     seen = {first}
-    for path in sorted(package.glob("*.py")):
+    (package / "folder" / "deeper").mkdir(parents=True)
+    (package / "folder" / "deeper" / "a.py").write_text("")
+    first = digest_of(package)
+    seen.add(first)
+    every = sorted(package.rglob("*.py"))
+    for path in every:
         text = path.read_text()
         path.write_text(text + "# edited\n")
         seen.add(digest_of(package))
         path.write_text(text)
         assert digest_of(package) == first
-    assert len(seen) == 1 + len([*package.glob("*.py")])
+    assert len(seen) == 2 + len(every)
     (package / "new.py").write_text("")
     seen.add(digest_of(package))
     (package / "new.py").rename(package / "newer.py")
     seen.add(digest_of(package))
-    assert len(seen) == 3 + len([*PACKAGE.glob("*.py")])
+    (package / "newer.py").rename(package / "folder" / "newer.py")
+    seen.add(digest_of(package))
+    assert len(seen) == 5 + len(every)
 
 
 MAXIMUM = "\nreduce_add = reduce_max\n"  # appended to simd.py, it turns a sum into a maximum
