@@ -10,9 +10,9 @@ import numpy as np
 from numba import types
 
 from bench.peers import Case
-from kernels import host
-from kernels.jit import array, entry, real_type
-from kernels.simd import data, fma, load, store, width
+from kernels.base import host
+from kernels.base.jit import array, entry, real_type
+from kernels.base.simd import data, fma, load, store, width
 
 _CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
 _REPEATS = 50_000

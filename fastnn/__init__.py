@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 from fastnn import _kernels_check
 
 if TYPE_CHECKING:
-    from fastnn.activations import ELU, GELU, LeakyReLU, LogSoftmax, SiLU, Softplus
-    from fastnn.callbacks import Callback
-    from fastnn.checkpoint import load, save
-    from fastnn.evaluation import Evaluation, evaluate, predict
-    from fastnn.history import History
+    from fastnn.compiler.runner import get_num_threads, set_num_threads
+    from fastnn.files.models import load, save
     from fastnn.interop import from_torch, to_onnx
-    from fastnn.layers import (
+    from fastnn.nn.activations import ELU, GELU, LeakyReLU, LogSoftmax, SiLU, Softplus
+    from fastnn.nn.layers import (
         Dropout,
         Flatten,
         Identity,
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
         Softmax,
         Tanh,
     )
-    from fastnn.losses import (
+    from fastnn.nn.losses import (
         BCEWithLogitsLoss,
         CrossEntropyLoss,
         HuberLoss,
@@ -40,36 +38,38 @@ if TYPE_CHECKING:
         NLLLoss,
         PoissonNLLLoss,
     )
-    from fastnn.norms import BatchNorm1d, LayerNorm
-    from fastnn.optimizers import SGD, Adam, AdamW
-    from fastnn.parameters import Parameter
-    from fastnn.runner import get_num_threads, set_num_threads
-    from fastnn.sequential import Sequential
-    from fastnn.steps import NonFiniteLossError
-    from fastnn.training import Training, fit
+    from fastnn.nn.norms import BatchNorm1d, LayerNorm
+    from fastnn.nn.parameters import Parameter
+    from fastnn.nn.sequential import Sequential
+    from fastnn.optim.optimizers import SGD, Adam, AdamW
+    from fastnn.training.callbacks import Callback
+    from fastnn.training.evaluation import Evaluation, evaluate, predict
+    from fastnn.training.fit import Training, fit
+    from fastnn.training.history import History
+    from fastnn.training.steps import NonFiniteLossError
 
 _HOMES = {
-    "activations": ("ELU", "GELU", "LeakyReLU", "LogSoftmax", "SiLU", "Softplus"),
-    "callbacks": ("Callback",),
-    "checkpoint": ("load", "save"),
-    "evaluation": ("Evaluation", "evaluate", "predict"),
-    "history": ("History",),
+    "nn.activations": ("ELU", "GELU", "LeakyReLU", "LogSoftmax", "SiLU", "Softplus"),
+    "training.callbacks": ("Callback",),
+    "files.models": ("load", "save"),
+    "training.evaluation": ("Evaluation", "evaluate", "predict"),
+    "training.history": ("History",),
     "interop": ("from_torch", "to_onnx"),
-    "layers": (
+    "nn.layers": (
         "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
         "Softmax", "Tanh",
     ),
-    "losses": (
+    "nn.losses": (
         "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
         "PoissonNLLLoss",
     ),
-    "norms": ("BatchNorm1d", "LayerNorm"),
-    "optimizers": ("SGD", "Adam", "AdamW"),
-    "parameters": ("Parameter",),
-    "runner": ("get_num_threads", "set_num_threads"),
-    "sequential": ("Sequential",),
-    "steps": ("NonFiniteLossError",),
-    "training": ("Training", "fit"),
+    "nn.norms": ("BatchNorm1d", "LayerNorm"),
+    "optim.optimizers": ("SGD", "Adam", "AdamW"),
+    "nn.parameters": ("Parameter",),
+    "compiler.runner": ("get_num_threads", "set_num_threads"),
+    "nn.sequential": ("Sequential",),
+    "training.steps": ("NonFiniteLossError",),
+    "training.fit": ("Training", "fit"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules")

@@ -7,8 +7,8 @@ its machine code kept on disk. Products, activations and updates of large arrays
 by threads (`set_num_threads`), which changes no bit of the result.
 """
 
-from kernels import arrays
-from kernels.activations import (
+from kernels.base import arrays
+from kernels.functions.activations import (
     ACTIVATIONS,
     exp,
     exp_gradient,
@@ -19,9 +19,9 @@ from kernels.activations import (
     tanh,
     tanh_gradient,
 )
-from kernels.dropout import dropout, dropout_gradient
-from kernels.linear import matmul_update
-from kernels.losses import (
+from kernels.functions.dropout import dropout, dropout_gradient
+from kernels.functions.gathering import normalize
+from kernels.functions.losses import (
     LossResult,
     binary_cross_entropy,
     huber,
@@ -30,10 +30,8 @@ from kernels.losses import (
     negative_log_likelihood,
     poisson,
 )
-from kernels.matmul import add_column_sums, matmul, matmul_gradient
-from kernels.rectifiers import elu, gelu, leaky_relu, silu, softplus
-from kernels.samples import normalize
-from kernels.softmax import (
+from kernels.functions.rectifiers import elu, gelu, leaky_relu, silu, softplus
+from kernels.functions.softmax import (
     CrossEntropy,
     log_softmax,
     log_softmax_gradient,
@@ -41,8 +39,10 @@ from kernels.softmax import (
     softmax_cross_entropy,
     softmax_gradient,
 )
-from kernels.team import get_num_threads, set_num_threads
-from kernels.updates import gradient_norm
+from kernels.functions.updates import gradient_norm
+from kernels.machine.team import get_num_threads, set_num_threads
+from kernels.product.linear import matmul_update
+from kernels.product.matmul import add_column_sums, matmul, matmul_gradient
 
 __all__ = [
     "ACTIVATIONS",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from kernels import host
+from kernels.base import host
 
 
 def start(dtype) -> None:
@@ -26,8 +26,9 @@ def start(dtype) -> None:
 
 def compile_second_half(dtype: str) -> None:
     """Compile loss, updates and gradients, those first that are needed first."""
-    from kernels import instructions, loss_instructions
-    from kernels.jit import real_type
+    from kernels.base.jit import real_type
+    from kernels.instructions import common as instructions
+    from kernels.instructions import losses as loss_instructions
 
     for kind in (
         loss_instructions.cross_entropy,

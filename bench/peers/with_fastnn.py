@@ -20,7 +20,7 @@ VERSIONS = {
     "fastnn": fastnn.__version__,
     "numba": numba.__version__,
     "llvmlite": llvmlite.__version__,
-    "vector bits": str(8 * kernels.host.VECTOR_BYTES),
+    "vector bits": str(8 * kernels.base.host.VECTOR_BYTES),
 }
 
 _threads: int | None = None
@@ -30,7 +30,7 @@ def set_threads(count: int | None) -> None:
     """Compute on so many threads; None lets `fit` choose, and all cores be used."""
     global _threads
     _threads = count
-    fastnn.set_num_threads(count or kernels.host.threads())
+    fastnn.set_num_threads(count or kernels.base.host.threads())
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from fastnn.cli.errors import fail
-from fastnn.settings import SettingError, Settings
+from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.schema import Schema
-    from fastnn.sequential import Sequential
+    from fastnn.data.datasets import Dataset
+    from fastnn.data.tables.columns import Schema
+    from fastnn.nn.sequential import Sequential
 
 DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
@@ -33,7 +33,7 @@ def check_folder(folder: Path) -> None:
 
 def read_dataset(name: str, subset: int | None = None) -> Dataset:
     """Read a data set; one that is not there or damaged ends the command."""
-    from fastnn import datasets
+    from fastnn.data import datasets
 
     try:
         return datasets.load(name, subset=subset)
@@ -45,7 +45,7 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
 
 def is_path(dataset: str) -> bool:
     """Whether a data set is a file, rather than one of those with a name."""
-    from fastnn import datasets
+    from fastnn.data import datasets
 
     return datasets.is_path(dataset)
 
@@ -59,8 +59,8 @@ def read_settled(settings: Settings) -> Dataset:
 
 def read_own(settings: Settings) -> Dataset:
     """Read the table that settings name; one that cannot be learned from ends the command."""
-    from fastnn import datasets
-    from fastnn.tabular import TargetError
+    from fastnn.data import datasets
+    from fastnn.data.tables.preparing import TargetError
 
     try:
         return datasets.load(
@@ -83,8 +83,8 @@ def read_labelled(model: Sequential, path: str, target: str | None):
     """
     import numpy as np
 
-    from fastnn.tables import read_table
-    from fastnn.tabular import encoded_rows, find_target
+    from fastnn.data.tables.preparing import encoded_rows, find_target
+    from fastnn.data.tables.reading import read_table
 
     schema = input_schema(model)
     if schema.target is None:
@@ -109,9 +109,9 @@ def input_schema(model: Sequential) -> Schema:
     """What a model says of its inputs; where it says nothing, that they are numbers."""
     import dataclasses
 
-    from fastnn.layers import Linear
-    from fastnn.schema import Schema
-    from fastnn.stages import flat_layers
+    from fastnn.compiler.lowering.stages import flat_layers
+    from fastnn.data.tables.columns import Schema
+    from fastnn.nn.layers import Linear
 
     schema = model.schema or Schema()
     if schema.columns:
@@ -124,7 +124,7 @@ def input_schema(model: Sequential) -> Schema:
 
 def read_model(path: Path) -> Sequential:
     """Read a model; a file that is none ends the command. What the file leaves open is said."""
-    from fastnn.checkpoint import ModelFileError, load
+    from fastnn.files.models import ModelFileError, load
 
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always", UserWarning)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fastnn.cli.errors import fail, reported_errors
-from fastnn.settings import SettingError
+from fastnn.runs.settings import SettingError
 
 _NEEDED = ("pytest", "pytest_benchmark")
 _INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from fastnn.settings import SettingError
+from fastnn.runs.settings import SettingError
 
 
 @contextmanager

@@ -10,11 +10,11 @@ import typer
 import fastnn
 from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
-from fastnn.settings import DEFAULT_LOSSES, LOSSES, check_dataset, one_of
+from fastnn.runs.settings import DEFAULT_LOSSES, LOSSES, check_dataset, one_of
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.sequential import Sequential
+    from fastnn.data.datasets import Dataset
+    from fastnn.nn.sequential import Sequential
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
         if task == "classification":
             scores = f"accuracy {result.accuracy:.2%}"
         else:
-            from fastnn.scores import regression_scores
+            from fastnn.metrics import regression_scores
 
             found = regression_scores(y, fastnn.predict(chain, x)[:, 0])
             scores = f"r2 {found['r2']:.4f}, rmse {found['rmse']:.4g}"
@@ -66,8 +66,8 @@ def evaluate(
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:
     """See that a model takes the columns of a data set, and gives one for each class."""
-    from fastnn.layers import Linear
-    from fastnn.program import flat_layers
+    from fastnn.compiler.program import flat_layers
+    from fastnn.nn.layers import Linear
 
     linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
     columns, classes = dataset.x_test.shape[1], len(dataset.classes)

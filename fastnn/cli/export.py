@@ -9,7 +9,7 @@ import typer
 
 from fastnn.cli.arguments import MODEL, read_model
 from fastnn.cli.errors import fail, reported_errors
-from fastnn.settings import one_of
+from fastnn.runs.settings import one_of
 
 _DTYPES = ("uint8", "float32", "float64")
 

@@ -12,8 +12,8 @@ from fastnn.cli.errors import reported_errors
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from fastnn.schema import Schema
-    from fastnn.sequential import Sequential
+    from fastnn.data.tables.columns import Schema
+    from fastnn.nn.sequential import Sequential
 
 
 def info(
@@ -33,7 +33,7 @@ def info(
 
 def _print_schema(schema: Schema) -> None:
     """Print what a model predicts, and from which columns or pictures."""
-    from fastnn.summary import few
+    from fastnn.data.tables.summary import few
 
     if schema.target is not None:
         typer.echo(f"{schema.target.task} of {schema.target.name}")

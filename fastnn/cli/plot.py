@@ -12,11 +12,11 @@ import typer
 
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.tables import print_table
-from fastnn.settings import one_of
+from fastnn.runs.settings import one_of
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.sequential import Sequential
+    from fastnn.data.datasets import Dataset
+    from fastnn.nn.sequential import Sequential
 
 _FORMATS = ("png", "svg", "pdf")
 
@@ -87,7 +87,7 @@ def _run_names(folders: list[Path]) -> list[str]:
 def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
     """Draw what there is to see of a run; say what there is not, and why."""
     from fastnn import plots
-    from fastnn.checkpoint import ModelFileError, load
+    from fastnn.files.models import ModelFileError, load
 
     try:
         model = load(run.folder / "model.safetensors")
@@ -119,7 +119,7 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
 
 def _data(settings: dict[str, Any]) -> Dataset:
     """Load the data of a run again."""
-    from fastnn import datasets
+    from fastnn.data import datasets
 
     name = settings["dataset"]
     options: dict[str, Any] = {"subset": settings.get("subset")}
@@ -133,7 +133,7 @@ def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dic
     """Pictures of a model's outputs for the test rows."""
     import fastnn
     from fastnn import plots
-    from fastnn.scores import link_of, probabilities
+    from fastnn.metrics import link_of, probabilities
 
     x, y = data.x_test, data.y_test
     outputs = fastnn.predict(model, x)

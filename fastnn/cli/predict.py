@@ -19,8 +19,8 @@ from fastnn.cli.tables import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastnn.schema import Schema
-    from fastnn.sequential import Sequential
+    from fastnn.data.tables.columns import Schema
+    from fastnn.nn.sequential import Sequential
 
 _ROWS_SHOWN = 20
 _CLASSES_SHOWN = 5
@@ -64,7 +64,7 @@ def predict(
 
 def _inputs(model: Sequential, source: Path | bytes, name: str) -> tuple[Iterator, bool]:
     """Blocks of rows for the model, and whether they are a picture."""
-    from fastnn.tables import is_picture, read_table
+    from fastnn.data.tables.reading import is_picture, read_table
 
     schema = input_schema(model)
     if is_picture(_head(source)):
@@ -99,7 +99,7 @@ def _blocks(schema: Schema, columns: list[np.ndarray]) -> Iterator[np.ndarray]:
 def _predictions(model: Sequential, blocks: Iterator) -> Iterator[np.ndarray]:
     """Rows of probabilities, or of the number of a regression."""
     import fastnn
-    from fastnn.scores import link_of, probabilities
+    from fastnn.metrics import link_of, probabilities
 
     link = link_of(model)
     for x in blocks:
@@ -151,7 +151,7 @@ def _cells(names: list[str], row: np.ndarray) -> list[str]:
 
 def _write(model: Sequential, rows: Iterator[np.ndarray], out: Path) -> None:
     """Write all rows as CSV: prediction, and for classes its probability and that of each."""
-    from fastnn.files import replacing
+    from fastnn.files.atomic import replacing
 
     if str(out) == "-":
         _write_rows(model, rows, sys.stdout)

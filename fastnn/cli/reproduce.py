@@ -11,10 +11,10 @@ import typer
 
 from fastnn.cli.arguments import check_folder
 from fastnn.cli.errors import fail, reported_errors
-from fastnn.settings import SettingError, one_of
+from fastnn.runs.settings import SettingError, one_of
 
 if TYPE_CHECKING:
-    from fastnn.experiments.reproduction import Reproduction
+    from fastnn.reports.reproduction import Reproduction
 
 ALL = "all"
 _INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
@@ -35,7 +35,7 @@ def reproduce(
     again: Annotated[bool, typer.Option("--again", help="Run also what is finished.")] = False,
 ) -> None:
     """Run a report's experiment; write a page, its figures and results."""
-    from fastnn.experiments import EXPERIMENTS
+    from fastnn.reports import EXPERIMENTS
 
     try:
         one_of("name", name, [*EXPERIMENTS, ALL])
@@ -50,7 +50,7 @@ def reproduce(
     with reported_errors():
         check_folder(out)
 
-        from fastnn.experiments.reproduction import Options, Reproduction
+        from fastnn.reports.reproduction import Options, Reproduction
 
         work = Reproduction(
             out, Options(torch, quick), progress=sys.stdout.isatty(), say=typer.echo

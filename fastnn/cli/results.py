@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fastnn.cli.tables import print_table
-from fastnn.search import READERS, key_of
-from fastnn.settings import Settings
+from fastnn.runs.search import READERS, key_of
+from fastnn.runs.settings import Settings
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.sweeps import Result, Sweep
+    from fastnn.data.datasets import Dataset
+    from fastnn.runs.sweep import Result, Sweep
 
 PICTURE = "sweep.png"
 _TABLE_ROWS = 10
@@ -108,8 +108,8 @@ def _spread(group: list[Result], classifies: bool) -> str:
 def print_best(found: Sweep, data: Dataset) -> None:
     """Say which model is kept, and how it does on the test rows."""
     import fastnn
-    from fastnn.scores import regression_scores
-    from fastnn.sweeps import BEST
+    from fastnn.metrics import regression_scores
+    from fastnn.runs.sweep import BEST
 
     assert found.best is not None
     best, model = found.best, fastnn.load(found.folder / BEST)
@@ -148,7 +148,7 @@ def print_comparison(found: Sweep, torch_rate: float, torch_scores: list[float])
 def write_picture(found: Sweep) -> list[str]:
     """Draw scores against settings; give the names of all files of the sweep."""
     from fastnn import plots
-    from fastnn.sweeps import BEST, RESULTS
+    from fastnn.runs.sweep import BEST, RESULTS
 
     results = list(found.results.values())
     classifies = found.best is not None and found.best.val_accuracy is not None

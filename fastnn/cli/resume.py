@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fastnn.settings import SettingError, Settings
+from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
     """See that options of checkpoints make sense, and that one can be written there."""
-    from fastnn.files import check_writable
+    from fastnn.files.atomic import check_writable
 
     if path is None and resume:
         raise SettingError("resume", "give the file with --checkpoint")
@@ -34,7 +34,7 @@ def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
 
 def check_apart(path: Path | None, folder: Path) -> None:
     """See that the files of a run do not take the place of its checkpoint."""
-    from fastnn.runs import FILES
+    from fastnn.runs.run import FILES
 
     if path is not None and path.resolve() in {(folder / name).resolve() for name in FILES}:
         raise SettingError("checkpoint", f"{path} is a file that the run writes; name another")
@@ -45,8 +45,8 @@ def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Sett
 
     Another that is told and differs is refused. Where there is no file yet, the settings given.
     """
-    from fastnn.container import ModelFileError
-    from fastnn.runs import MAY_CHANGE, settings_in
+    from fastnn.files.container import ModelFileError
+    from fastnn.runs.run import MAY_CHANGE, settings_in
 
     if not path.exists():
         typer.echo(f"there is no {path} yet: beginning with the first epoch")

@@ -9,8 +9,8 @@ import typer
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.summary import ColumnSummary
+    from fastnn.data.datasets import Dataset
+    from fastnn.data.tables.summary import ColumnSummary
 
 _SHOWN = 20
 _SHOWN_COUNTS = 3

@@ -15,12 +15,12 @@ from fastnn.cli.arguments import DATASETS, check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
-from fastnn.search import grid, read_choices, sample
-from fastnn.settings import SettingError, Settings
+from fastnn.runs.search import grid, read_choices, sample
+from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
-    from fastnn.datasets import Dataset
-    from fastnn.sweeps import Sweep
+    from fastnn.data.datasets import Dataset
+    from fastnn.runs.sweep import Sweep
 
 _INTERRUPTED = 130
 
@@ -122,7 +122,7 @@ def sweep(
 
 
 def _cores() -> int:
-    from kernels import host
+    from kernels.base import host
 
     return host.cores()
 
@@ -136,7 +136,7 @@ def _check_torch() -> None:
 
 def _check_points(points: list[Settings], data: Dataset) -> None:
     """See that all settings fit the data, before any is trained."""
-    from fastnn.runs import Run
+    from fastnn.runs.run import Run
 
     Run(points[0], data)
     for loss in {each.loss for each in points}:
@@ -145,7 +145,7 @@ def _check_points(points: list[Settings], data: Dataset) -> None:
 
 def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
     """The sweep in a folder; one that is there is not begun anew, and a damaged one is refused."""
-    from fastnn.sweeps import RESULTS, Sweep, SweepFileError
+    from fastnn.runs.sweep import RESULTS, Sweep, SweepFileError
 
     try:
         found = Sweep(points, folder)
@@ -215,7 +215,7 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
 
 def _compare(found: Sweep, data: Dataset, jobs: int) -> None:
     """Train the same networks by PyTorch, and say how long both took and how good both are."""
-    from fastnn.sweeps import run_in_torch
+    from fastnn.runs.sweep import run_in_torch
 
     total, seconds, scores = len(found.points), 0.0, []
     with _progress(total) as show:

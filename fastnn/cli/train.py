@@ -14,7 +14,7 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
-from fastnn.settings import (
+from fastnn.runs.settings import (
     ACTIVATIONS,
     CLASS_WEIGHTS,
     LOSSES,
@@ -25,8 +25,8 @@ from fastnn.settings import (
 )
 
 if TYPE_CHECKING:
-    from fastnn.history import History
-    from fastnn.runs import Run
+    from fastnn.runs.run import Run
+    from fastnn.training.history import History
 
 _INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 _TABLE_ROWS = 10
@@ -201,7 +201,7 @@ def train(
         check_folder(folder)
         check_apart(checkpoint, folder)
 
-        from fastnn.runs import Run
+        from fastnn.runs.run import Run
 
         data = read_settled(settings)
         run = Run(settings, data)
@@ -229,8 +229,8 @@ def _test_result(run: Run) -> str:
 
 def _train(run: Run, folder: Path, **checkpoints) -> None:
     """Train; when that ends early, keep what there is."""
-    from fastnn.container import ModelFileError
-    from fastnn.steps import NonFiniteLossError
+    from fastnn.files.container import ModelFileError
+    from fastnn.training.steps import NonFiniteLossError
 
     try:
         shown = sys.stdout is not None and sys.stdout.isatty()
@@ -254,7 +254,9 @@ def _keep(run: Run, folder: Path) -> str:
 
 
 def _announce_compilation(dtype: str) -> None:
-    from kernels import companion, epoch, jit
+    from kernels import companion
+    from kernels.base import jit
+    from kernels.machine import interpreter as epoch
 
     if not epoch.run.is_compiled(dtype):
         typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")

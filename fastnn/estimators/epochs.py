@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn.compiler.lowering.linear import LinearStage
+from fastnn.compiler.program import Source, Timetable, TrainingProgram
+from fastnn.compiler.runner import Runner
 from fastnn.estimators.network import Network, poisson_constant
-from fastnn.linear_stage import LinearStage
-from fastnn.optimizers import Adam
-from fastnn.program import Source, Timetable, TrainingProgram
-from fastnn.runner import Runner
-from kernels import instructions, updates
-from kernels.memory import address
+from fastnn.optim.optimizers import Adam
+from kernels.base.memory import address
+from kernels.functions import updates
+from kernels.instructions import common as instructions
 
 
 class _Program(TrainingProgram):

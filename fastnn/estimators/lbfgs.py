@@ -10,13 +10,13 @@ import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
-from fastnn.callbacks import listeners, notify
+from fastnn.compiler.program import Source, TrainingProgram
+from fastnn.compiler.runner import Runner
 from fastnn.estimators.network import Network, poisson_constant
-from fastnn.history import History
-from fastnn.optimizers import SGD
-from fastnn.program import Source, TrainingProgram
-from fastnn.runner import Runner
-from fastnn.training import Training
+from fastnn.optim.optimizers import SGD
+from fastnn.training.callbacks import listeners, notify
+from fastnn.training.fit import Training
+from fastnn.training.history import History
 
 
 class _Program(TrainingProgram):

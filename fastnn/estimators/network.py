@@ -9,13 +9,13 @@ import numpy as np
 from scipy.special import xlogy
 
 import kernels
-from fastnn.evaluation import EVALUATION_BATCH, step_work
-from fastnn.layers import Dropout, Layer, Linear, ReLU, Sigmoid, Tanh
-from fastnn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
-from fastnn.optimizers import Optimizer
-from fastnn.program import PredictionProgram, Source
-from fastnn.runner import Runner, threads_for
-from fastnn.sequential import Sequential
+from fastnn.compiler.program import PredictionProgram, Source
+from fastnn.compiler.runner import Runner, threads_for
+from fastnn.nn.layers import Dropout, Layer, Linear, ReLU, Sigmoid, Tanh
+from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
+from fastnn.nn.sequential import Sequential
+from fastnn.optim.optimizers import Optimizer
+from fastnn.training.evaluation import EVALUATION_BATCH, step_work
 
 _LAYERS: dict[str, type[Layer] | None] = {
     "identity": None,

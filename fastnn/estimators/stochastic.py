@@ -8,12 +8,12 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastnn.callbacks import listeners, notify
 from fastnn.estimators.epochs import Epochs
 from fastnn.estimators.network import Network, Outputs, row_losses
-from fastnn.history import History
-from fastnn.optimizers import SGD, Adam, Optimizer
-from fastnn.training import Training
+from fastnn.optim.optimizers import SGD, Adam, Optimizer
+from fastnn.training.callbacks import listeners, notify
+from fastnn.training.fit import Training
+from fastnn.training.history import History
 
 _SMALLEST_RATE = 1e-6  # an adaptive learning rate ends there
 _SLOWING = 5.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import DTypeLike
 
-    from fastnn.sequential import Sequential
+    from fastnn.nn.sequential import Sequential
 
 
 def from_torch(module: torch.nn.Sequential) -> Sequential:

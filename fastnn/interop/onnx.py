@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
 import fastnn
-from fastnn.eager import predict_eagerly
-from fastnn.files import replacing
-from fastnn.inputs import model_dtype
-from fastnn.layers import Layer
-from fastnn.sequential import Sequential
+from fastnn.files.atomic import replacing
+from fastnn.nn.layers import Layer
+from fastnn.nn.sequential import Sequential
+from fastnn.training.eager import predict_eagerly
+from fastnn.training.inputs import model_dtype
 
 OPSET = 17
 """Version of the operators that are written; onnxruntime knows it since 1.12."""

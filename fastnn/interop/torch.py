@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 import fastnn
-from fastnn.layers import Layer
-from fastnn.sequential import Sequential
+from fastnn.nn.layers import Layer
+from fastnn.nn.sequential import Sequential
 
 
 class Normalize(nn.Module):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.metrics import calibration as measured
 from fastnn.plots.style import INKS, new_figure, plain, save
-from fastnn.scores import calibration as measured
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ def calibration(
 
     `probabilities` is (n, classes), `y_true` class indices (n,). On the dashed line a model is as
     right as it is sure; below, it is too sure. Beneath, the number of rows in each bin. The title
-    gives the expected calibration error (`fastnn.scores.calibration`).
+    gives the expected calibration error (`fastnn.metrics.calibration`).
 
     Raises ValueError for other shapes or none, and OSError when `path` cannot be written.
     """

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.metrics import link_of, probabilities
 from fastnn.plots.style import MARKERS, SEQUENTIAL, new_figure, save
-from fastnn.scores import link_of, probabilities
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastnn.sequential import Sequential
+    from fastnn.nn.sequential import Sequential
 
 _GRID = 240
 _MOST_POINTS = 600
@@ -39,7 +39,7 @@ def decision(
     Raises ValueError for rows that are not of two features, and OSError when `path` cannot be
     written.
     """
-    from fastnn.evaluation import predict
+    from fastnn.training.evaluation import predict
 
     x, y_true = np.asarray(x), np.asarray(y_true)
     if x.ndim != 2 or x.shape[1] != 2 or y_true.shape != x.shape[:1] or len(x) == 0:

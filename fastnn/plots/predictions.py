@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastnn.metrics import regression_scores
 from fastnn.plots.style import INKS, new_figure, plain, save
-from fastnn.scores import regression_scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastnn.files import replacing
+from fastnn.files.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from fastnn.plots.style import SIGNED, new_figure, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fastnn.sequential import Sequential
+    from fastnn.nn.sequential import Sequential
 
 _MOST_UNITS = 64
 _MOST_FEATURES = 60
@@ -36,8 +36,8 @@ def weights(
     Raises ValueError for a model without a Linear layer, or an image of another size, and OSError
     when `path` cannot be written.
     """
-    from fastnn.layers import Linear
-    from fastnn.stages import flat_layers
+    from fastnn.compiler.lowering.stages import flat_layers
+    from fastnn.nn.layers import Linear
 
     layer = next((each for each in flat_layers(model) if isinstance(each, Linear)), None)
     if layer is None:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn.losses import averages_elements, masses_of
-from fastnn.weights import total_weight
-from kernels import subnormals
+from fastnn.nn.losses import averages_elements, masses_of
+from fastnn.training.sample_weights import total_weight
+from kernels.base import subnormals
 
 torch.set_num_threads(1)
 # Tests that are started in the background would ignore Ctrl-C, which some of them press.

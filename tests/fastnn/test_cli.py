@@ -15,10 +15,13 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn import checkpoint, datasets, runs, settings
+from fastnn import datasets
 from fastnn.cli import app
-from fastnn.settings import SettingError, Settings
-from kernels import epoch
+from fastnn.files import models as checkpoint
+from fastnn.runs import run as runs
+from fastnn.runs import settings
+from fastnn.runs.settings import SettingError, Settings
+from kernels.machine import interpreter as epoch
 
 TABLE = {  # settings for files alone
     "target": None, "task": None, "impute": False, "drop": [], "categorical": [], "test": 0.2,
@@ -281,7 +284,7 @@ def test_later_runs_do_not(digits_run, tmp_path):
 
 
 def test_whether_the_kernels_are_compiled_is_known_from_the_cache(digits_run, tmp_path):
-    program = "from kernels import epoch; print(epoch.run.is_compiled('float32'))"
+    program = "from kernels.machine.interpreter import run; print(run.is_compiled('float32'))"
     for folder, expected in ((os.environ.get("FASTNN_CACHE_DIR", ""), "True"), (tmp_path, "False")):
         environment = {**os.environ, "FASTNN_CACHE_DIR": str(folder)}
         answer = subprocess.run(
@@ -533,7 +536,8 @@ def test_numbers_that_are_not_finite_are_null_in_the_history():
 SIGNALLED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fastnn import cli, runs
+from fastnn import cli
+from fastnn.runs import run as runs
 learned = runs.Run.on_epoch_end
 def told(self, training):
     learned(self, training)

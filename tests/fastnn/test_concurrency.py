@@ -23,9 +23,9 @@ from fastnn import (
     fit,
     predict,
 )
-from fastnn.checkpoint import ModelFileError
 from fastnn.datasets import SubsetError
-from fastnn.settings import SettingError
+from fastnn.files.models import ModelFileError
+from fastnn.runs.settings import SettingError
 
 X = np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32)
 Y = np.arange(200) % 3

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import Dropout, Linear, Normalize, ReLU, Sequential, Tanh, container
-from fastnn.checkpoint import ModelFileError
+from fastnn import Dropout, Linear, Normalize, ReLU, Sequential, Tanh
+from fastnn.files import container
+from fastnn.files.models import ModelFileError
 
 FAST, SLOW = 150, 11_000
 

@@ -48,7 +48,7 @@ def test_every_name_leads_somewhere():
         assert value is not None
         assert name in vars(fastnn)  # looked up once
     assert isinstance(fastnn.__version__, str)
-    assert fastnn.fit.__module__ == "fastnn.training"
+    assert fastnn.fit.__module__ == "fastnn.training.fit"
 
 
 def test_the_promised_names_are_there():

@@ -8,13 +8,17 @@ import threading
 import numpy as np
 
 import kernels
-from kernels import epoch, host, instructions, linear, updates
-from kernels import layer_instructions as layers
-from kernels import loss_instructions as losses_of
-from kernels.jit import real_type
-from kernels.memory import aligned_zeros, leading_dimension
-from kernels.state import STATE, THREAD, THREADS
-from kernels.threads import BARRIER
+from kernels.base import host
+from kernels.base.jit import real_type
+from kernels.base.memory import aligned_zeros, leading_dimension
+from kernels.functions import updates
+from kernels.instructions import common as instructions
+from kernels.instructions import layers
+from kernels.instructions import losses as losses_of
+from kernels.machine import interpreter as epoch
+from kernels.machine.barrier import BARRIER
+from kernels.machine.state import STATE, THREAD, THREADS
+from kernels.product import linear
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),

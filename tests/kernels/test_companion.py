@@ -2,7 +2,8 @@ import subprocess
 
 import pytest
 
-from kernels import companion, host
+from kernels import companion
+from kernels.base import host
 
 
 def test_the_companion_compiles_or_finds_its_half(monkeypatch):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import fastnn
 from fastnn import datasets
 from fastnn.cli import app
-from fastnn.scores import regression_scores
+from fastnn.metrics import regression_scores
 
 RNG = np.random.default_rng(0)
 N = 300
@@ -127,7 +127,7 @@ def test_both_tasks_of_whole_numbers(tmp_path):
 
 def test_a_regression_that_is_stopped_is_in_the_targets_own_units_too(tmp_path, monkeypatch):
     path = written(tmp_path / "prices.csv", price=PRICE)
-    from fastnn.runs import Run
+    from fastnn.runs.run import Run
 
     def press_after_three(run, training):
         if training.epoch == 3:

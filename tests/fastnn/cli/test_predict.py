@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 import fastnn
 from fastnn.cli import app
-from fastnn.images import Conversion
-from fastnn.schema import Column, Schema, Target
-from fastnn.scores import probabilities
+from fastnn.data.images import Conversion
+from fastnn.data.tables.columns import Column, Schema, Target
+from fastnn.metrics import probabilities
 
 
 def run(*arguments, given=None):

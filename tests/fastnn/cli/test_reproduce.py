@@ -9,9 +9,9 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from fastnn import experiments
+from fastnn import reports as experiments
 from fastnn.cli import app
-from fastnn.experiments import disk
+from fastnn.reports import disk
 
 
 def run(*arguments):

@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn import container
 from fastnn.cli import app
+from fastnn.files import container
 
 
 def run(*arguments):
@@ -55,7 +55,7 @@ def whole(tmp_path_factory):
 
 def fail_in_epoch(epoch, monkeypatch):
     """Have runs end by an error in an epoch, behind all else but the checkpoint."""
-    from fastnn.runs import Run
+    from fastnn.runs.run import Run
 
     def fail(self, training):
         if training.epoch == epoch:

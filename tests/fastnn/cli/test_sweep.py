@@ -187,7 +187,8 @@ def test_without_pytorch_it_is_said_before(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_keeps_what_was_done(tmp_path):
     program = (
-        "import os, signal, sys; from fastnn import sweeps; from fastnn.cli import main\n"
+        "import os, signal, sys; from fastnn.cli import main\n"
+        "from fastnn.runs import sweep as sweeps\n"
         "keep = sweeps.Sweep._keep\n"
         "def interrupt(self, *rest):\n"
         "    keep(self, *rest)\n"
@@ -212,7 +213,8 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
 
 def test_a_process_that_is_ended_from_outside_is_said(tmp_path):
     program = (
-        "import os, signal; from fastnn import sweeps, runs; from fastnn.cli import main\n"
+        "import os, signal; from fastnn.cli import main\n"
+        "from fastnn.runs import run as runs, sweep as sweeps\n"
         "def ended(task, parent=os.getpid()):\n"
         "    import os; os.kill(os.getpid(), 9)\n"
         "delayed = sweeps.delayed\n"

@@ -70,7 +70,8 @@ class Absent:
 sys.meta_path.insert(0, Absent)
 import fastnn
 from fastnn import *
-from fastnn import checkpoint, runs
+from fastnn.files import models as checkpoint
+from fastnn.runs import run as runs
 from fastnn.cli import app
 print(len(fastnn.__all__), fastnn.from_torch.__name__)
 """

@@ -24,8 +24,8 @@ from fastnn import (
     Softmax,
     Tanh,
 )
+from fastnn.data.tables.columns import Schema
 from fastnn.interop.onnx import IR_VERSION, OPSET
-from fastnn.schema import Schema
 
 DTYPES = ("float32", "float64")
 

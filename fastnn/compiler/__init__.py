@@ -1,0 +1,1 @@
+"""From a chain, a loss and an optimizer to the program that the interpreter runs."""

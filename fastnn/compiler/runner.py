@@ -1,0 +1,184 @@
+"""Runs a program's batches on threads, a slice of a few hundredths of a second at a time.
+
+Between slices Python gets to move a progress bar and to act on Ctrl-C. Threads are
+Python's own; the interpreter's lock is free while they compute, and while they wait for
+the next slice, which must not be longer than a small network's epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fastnn.compiler.program import Program
+from fastnn.runs.settings import MOST_THREADS
+from kernels.base import host, subnormals
+from kernels.base.jit import real_type
+from kernels.base.memory import aligned_zeros
+from kernels.functions.softmax import cross_entropy_scratch
+from kernels.machine import barrier as threads
+from kernels.machine import interpreter as epoch
+from kernels.machine.followers import Followers
+from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
+from kernels.machine.team import get_num_threads, set_num_threads
+
+__all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
+
+_SLICE = 0.03  # seconds between two looks at the keyboard
+_WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread
+_WORK_TO_START = 5e8  # operations that are worth starting threads: it takes up to a millisecond
+
+
+def threads_for(work: float, threads: int | None, steps: float = math.inf) -> int:
+    """Threads for steps of so many floating-point operations, or as many as are asked for.
+
+    One does where the `steps` together are not worth starting another one.
+    Raises ValueError unless `threads` is None or an integer from 1 to `MOST_THREADS`.
+    """
+    if threads is None:
+        if work * steps < _WORK_TO_START:
+            return 1
+        return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
+    integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not integer or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(
+            f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
+        )
+    return int(threads)
+
+
+class Runner:
+    """A program, its threads, and where it has got to; use as a context manager."""
+
+    def __init__(self, program: Program, samples: int):
+        self.program, self.samples = program, samples
+        self.batches = -(-samples // program.batch)
+        self._epoch: Any = epoch.run[program.dtype]
+        self._states = [np.zeros(STATE, np.int64) for _ in range(program.threads)]
+        for number, state in enumerate(self._states):
+            state[THREAD], state[THREADS] = number, program.threads
+        lanes = host.lanes(real_type(program.dtype))
+        size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
+        self._barrier = aligned_zeros(threads.BARRIER, np.int64)
+        tables = program.opening, program.table, program.closing
+        self._arguments, *others = (
+            (*tables, state, aligned_zeros(size, program.dtype), self._barrier,
+             samples, program.batch)
+            for state in self._states
+        )  # fmt: skip
+        self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
+        self._pace = 1  # batches a slice
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._barrier[threads.POSTED] = threads.DISMISSED
+        self._followers.end()
+
+    @property
+    def ticks(self) -> int:
+        """Steps done so far."""
+        return int(self._states[0][TICK])
+
+    @property
+    def kept(self) -> int:
+        """Steps done so far whose results the model holds."""
+        return int(self._states[0][KEPT])
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loss of a batch was not finite."""
+        return bool(self._states[0][HALT])
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Sums of the losses and of the right rows since they were last set to zero."""
+        return self.program.totals
+
+    @property
+    def last_loss(self) -> float:
+        """Sum of the losses of the last batch that was not finite."""
+        return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
+
+    def slices(self, watched: bool = False):
+        """Run all batches, yielding the number of the next one after each slice.
+
+        Stops early at a batch whose loss is not finite. Unless it is `watched`, the model holds
+        what has been learned only after the last one, or `deliver`. What is watched may be changed
+        meanwhile, and stops early at weights that are not finite, too.
+        """
+        begin = 0
+        while begin < self.batches:
+            until = min(self.batches, begin + self._pace)
+            started = time.perf_counter()
+            done = self._post(begin, until, watched or until == self.batches)
+            elapsed = time.perf_counter() - started
+            begin += done
+            yield begin
+            if begin < until:
+                return
+            if watched:
+                if self.kept != self.ticks:
+                    return
+                self.renew()
+            fitting = done * _SLICE / max(elapsed, 1e-6)
+            self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
+
+    def run(self, begin: int, end: int) -> int:
+        """Run batches `begin` to `end` and deliver; give how many were finished."""
+        return self._post(begin, end, True)
+
+    def deliver(self) -> bool:
+        """Have the model hold what has been learned, unless not all weights are finite.
+
+        Gives whether the model holds it.
+        """
+        if self.kept != self.ticks:
+            self._post(0, 0, True)
+        return self.kept == self.ticks
+
+    def renew(self) -> None:
+        """Have the next run begin with the model as it is then: it may have been changed."""
+        for state in self._states:
+            state[OPEN] = 0
+
+    def rewind(self) -> None:
+        """Go back to the steps whose results the model holds, and clear the sign to stop."""
+        self.renew()
+        for state in self._states:
+            state[TICK], state[HALT] = state[KEPT], 0
+
+    def redo(self, begin: int, end: int) -> int:
+        """After `rewind`, run batches `begin` to `end` as long as all weights are finite.
+
+        Gives the first batch of which that is not so; the model holds the weights before it.
+        """
+        for batch in range(begin, end):
+            self.run(batch, batch + 1)
+            if self.kept != self.ticks:
+                self.rewind()
+                return batch
+        return end
+
+    def _post(self, begin: int, end: int, close: bool) -> int:
+        """Run batches on all threads; give how many were finished."""
+        if not self._followers:
+            return self._run(begin, end, close)
+        with self._followers.wanted:
+            self._followers.gather(time.perf_counter())
+            return self._run(begin, end, close)
+
+    def _run(self, begin: int, end: int, close: bool) -> int:
+        """Run on this thread, with subnormal numbers taken for 0."""
+        with subnormals.Flushed():
+            return self._epoch(*self._arguments, begin, end, close)

@@ -1,0 +1,1 @@
+"""Tables in files: read, understood, and made into rows of numbers."""

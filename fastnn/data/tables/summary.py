@@ -1,0 +1,74 @@
+"""What a table holds, column by column: ranges, categories, and what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastnn.data.tables.reading import missing_values
+
+_BLOCK_BYTES = 1 << 22
+
+
+@dataclass
+class ColumnSummary:
+    """Least, mean and greatest of a column of numbers, or counts of the texts in one of texts."""
+
+    name: str
+    missing: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+    total: float = 0.0
+    count: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the numbers."""
+        return self.total / max(self.count, 1)
+
+    def add(self, values: np.ndarray) -> None:
+        """Take some rows into account."""
+        missing = missing_values(values) if values.dtype.kind in "fO" else None
+        missed = 0 if missing is None else int(missing.sum())
+        self.missing += missed
+        self.count += len(values) - missed
+        if values.dtype == object:
+            self.counts.update(each for each in values if each is not None)
+        elif missed < len(values):
+            self.low = min(self.low, float(np.fmin.reduce(values)))
+            self.high = max(self.high, float(np.fmax.reduce(values)))
+            known = values[~missing] if missing is not None and missed else values
+            self.total += float(known.sum(dtype=np.float64))
+
+
+def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[ColumnSummary]:
+    """Summaries of columns of one length, read a block of rows at a time."""
+    summaries = [ColumnSummary(name) for name in names]
+    for rows in blocks(columns):
+        for summary, values in zip(summaries, columns, strict=True):
+            summary.add(values[rows])
+    return summaries
+
+
+def blocks(columns: Sequence[np.ndarray]) -> Iterator[slice]:
+    """Stretches of rows, of some megabytes each."""
+    rows = len(columns[0]) if columns else 0
+    step = max(1, _BLOCK_BYTES // (8 * max(len(columns), 1)))
+    return (slice(begin, min(begin + step, rows)) for begin in range(0, rows, step))
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Names in words: the first few, and how many more."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def missing_text(summaries: Sequence[ColumnSummary]) -> str:
+    """Columns that lack values, with the number of each, in words."""
+    lacking = [f"{each.name} ({each.missing:,})" for each in summaries if each.missing]
+    return few(lacking, 10)

@@ -1,0 +1,294 @@
+"""Model files: a chain's parameters and its architecture, in one safetensors file.
+
+The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
+one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
+again, the names of the classes, the schema of the data where there is one
+(`fastnn.data.tables.columns`), and
+a checksum, which a program that changes the file may leave out. Preprocessing is a `Normalize`
+layer, and so is kept with the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn.data.tables.columns import Schema
+from fastnn.files import container
+from fastnn.files.atomic import replacing
+from fastnn.files.container import FORMAT_VERSION, ModelFileError
+from fastnn.nn.kinds import LAYERS
+from fastnn.nn.layers import Layer, Linear
+from fastnn.nn.sequential import Sequential
+
+__all__ = [
+    "FORMAT_VERSION", "TRAINING", "ModelFileError", "UnknownLayerError", "check", "check_tensors",
+    "description_of", "dumps", "load", "parameters_among", "save",
+]  # fmt: skip
+
+TRAINING = "training"
+"""Entry of a description, and beginning of the names of tensors, that tell how to train on."""
+
+_FEW = 1_000_000  # numbers for which any file may ask
+_KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
+
+
+class UnknownLayerError(TypeError):
+    """A layer is not one of fastnn's, so no file can tell how to make it again."""
+
+
+def save(model: Sequential, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file, whole or not at all: a file that was there stays until then.
+
+    Raises TypeError for a layer that is not one of fastnn's, ValueError for one whose arguments
+    are not finite, and OSError where `path` cannot be written.
+    """
+    content = dumps(model)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def dumps(model: Sequential) -> bytes:
+    """The bytes that `save` writes; raises what it does, OSError apart."""
+    return container.packed(description_of(model), model.state_dict())
+
+
+def check(model: Sequential) -> None:
+    """Raise TypeError or ValueError, as `save` does, for a model that cannot be saved."""
+    description_of(model)
+
+
+def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
+    """Read a model that `save` wrote; it gives the same outputs, to the bit.
+
+    It is ready for use: dropout is off until `train()` or `fit` is called.
+
+    With `into`, copies the tensors into that chain instead, and gives it: tensors that `save`
+    wrote, or those of any safetensors file with the same names, such as torch's of a state dict,
+    converted to the chain's dtype. Without, a file of torch's gives a model where its tensors are
+    those of linear layers one after another, with a warning, for it does not tell what else there
+    was.
+
+    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
+    `ModelFileError`, a ValueError, for a file that is damaged or is not a model that this version
+    knows, or whose tensors are not those of `into`, which then stays as it was.
+    """
+    if into is not None and not isinstance(into, Sequential):
+        raise TypeError(f"load: into is {into!r}; expected a fastnn.Sequential")
+    description, tensors, metadata, _ = container.read(path)
+    with container.named(path):
+        if TRAINING in (description or {}):
+            tensors = parameters_among(tensors)
+        if into is not None:
+            _pour(into, tensors)
+            return into
+        if description is None:
+            model = _linear_chain(tensors, metadata)
+            _pour(model, tensors)
+        else:
+            model = _model(description, tensors)
+    if description is None:
+        warnings.warn(
+            f"{os.fspath(path)} holds no architecture: made a chain of its linear layers alone",
+            stacklevel=2,
+        )
+    model.eval()
+    return model
+
+
+# -------------------------------------------------------------- from layers to a description
+
+
+def description_of(model: Sequential) -> dict[str, Any]:
+    """What a file says of a model; raises TypeError and ValueError as `save` does."""
+    if type(model) is not Sequential:
+        raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
+    description = {"model": _described(model, "model")}
+    if model.schema is not None:
+        description["schema"] = model.schema.to_dict()
+    return description
+
+
+def _described(layer: Layer, place: str) -> dict[str, Any]:
+    """Class and arguments of a layer, or of a chain with the layers in it."""
+    kind = type(layer)
+    if isinstance(layer, Sequential) and kind is Sequential:
+        if not all(isinstance(name, str) for name in layer.classes):
+            raise TypeError(f"save: the classes are {layer.classes!r}; expected names")
+        inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
+        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
+    if kind not in _KINDS.values():
+        raise UnknownLayerError(
+            f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
+            f"could load it; known: {', '.join(_KINDS)}"
+        )
+    described: dict[str, Any] = {"class": kind.__name__, "arguments": layer.describe()}
+    if hasattr(layer, "dtype"):
+        described["dtype"] = layer.dtype.name
+    try:
+        json.dumps(described, allow_nan=False)
+    except ValueError:
+        raise ValueError(f"save: {place}, {layer!r}, has arguments that are not finite") from None
+    return described
+
+
+# -------------------------------------------------------------- from a description to layers
+
+
+def parameters_among(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint that are the model's."""
+    return {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
+
+
+def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Sequential:
+    """Make the model that a file describes, and fill it."""
+    if description["model"] is None:
+        raise ModelFileError(
+            "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
+            "and fit(..., resume=True) can read it, with such a model"
+        )
+    model = _made(description["model"], "model", tensors)
+    model.schema = _schema(description.get("schema"))
+    _fill(model, tensors)
+    return model
+
+
+def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
+    """Make a chain from its description, for the tensors that are to fill it."""
+    try:
+        if (name := described["class"]) != "Sequential":
+            raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
+        parts = [
+            _layer(each, f"{place}[{i}]", tensors) for i, each in enumerate(described["layers"])
+        ]
+        chain = Sequential(*parts)
+        chain.classes = _class_names(described.get("classes", ()), place)
+    except (LookupError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"found a description of {place} that makes no chain") from error
+    return chain
+
+
+def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Layer:
+    """Make a layer, or a chain, from its description."""
+    name = described["class"]
+    if name == "Sequential":
+        return _made(described, place, tensors)
+    if name not in _KINDS:
+        raise ModelFileError(
+            f"found a {name!r} as {place}; expected one of Sequential, {', '.join(_KINDS)}"
+        )
+    if name == "Linear":
+        _check_weight(described, place, tensors)
+    try:
+        arguments = dict(described["arguments"])
+        _check_size(arguments, tensors)
+        if "dtype" in described:
+            arguments["dtype"] = described["dtype"]
+        return _KINDS[name](**arguments)
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ModelFileError(
+            f"found a {name} as {place} with arguments that it does not take: {error}"
+        ) from error
+
+
+def _check_size(arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse a layer that asks for far more numbers than there are in the file."""
+    most = max(_FEW, sum(array.size for array in tensors.values()))
+    for name, value in arguments.items():
+        widths = value if isinstance(value, list) else [value]
+        counts = name.endswith(("features", "shape")) and all(type(n) is int for n in widths)
+        if counts and math.prod(widths) > most:
+            raise ValueError(f"{name} is {value}, far more than the file holds numbers")
+
+
+def _check_weight(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse a Linear whose weight is not in the file, before there is memory taken for it."""
+    name = ".".join([*re.findall(r"\d+", place), "weight"])
+    shape = tuple(described["arguments"][key] for key in ("out_features", "in_features"))
+    if name not in tensors:
+        raise ModelFileError(f"found no tensor {name!r}; expected one of shape {shape}")
+    if tensors[name].shape != shape:
+        raise _differs(name, tensors[name], shape, described.get("dtype"))
+
+
+def _differs(name: str, found: np.ndarray, shape: Any, dtype: Any) -> ModelFileError:
+    return ModelFileError(
+        f"found tensor {name!r} of shape {found.shape} and {found.dtype}; "
+        f"expected {shape} and {dtype}"
+    )
+
+
+def _schema(plain: Any) -> Schema | None:
+    """Make a schema from its description, where there is one."""
+    if plain is None:
+        return None
+    try:
+        return Schema.from_dict(plain)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(f"found a schema that cannot be read: {error}") from error
+
+
+def _class_names(names: Any, place: str) -> tuple[str, ...]:
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ModelFileError(f"found classes {names!r} of {place}; expected a list of names")
+    return tuple(names)
+
+
+def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:
+    """A chain for tensors that are those of linear layers one after another, and nothing else."""
+    parts: list[Linear] = []
+    names: set[str] = set()
+    while (weight := tensors.get(f"{len(parts)}.weight")) is not None and weight.ndim == 2:
+        own = {f"{len(parts)}.weight", f"{len(parts)}.bias"} & tensors.keys()
+        columns, width, dtype = *weight.T.shape, np.result_type(weight, np.float32)
+        try:
+            parts.append(Linear(columns, width, len(own) == 2, dtype, init="zeros"))
+        except ValueError as error:
+            raise ModelFileError(f"found tensors of no linear layer: {error}") from error
+        names |= own
+    fitting = all(a.out_features == b.in_features for a, b in itertools.pairwise(parts))
+    whole = bool(parts) and names == tensors.keys() and fitting
+    if not whole or not metadata.keys() <= {"format"}:  # other metadata may be fastnn's, damaged
+        few = ", ".join([*sorted(tensors)[:8], *(["..."] if len(tensors) > 8 else [])])
+        raise ModelFileError(
+            f"found {len(tensors)} tensors ({few}) and metadata {sorted(metadata)}; expected "
+            f"{container.METADATA_KEY!r} among them, which holds the architecture, or a chain with "
+            "tensors of these names and shapes to load them into: load(path, into=chain)"
+        )
+    return Sequential(*parts)
+
+
+def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Copy tensors into a model's parameters and buffers, of which they must be all."""
+    check_tensors(model, tensors)
+    model.load_state_dict(tensors)
+
+
+def check_tensors(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise ModelFileError, with the name and both shapes, unless tensors are a model's."""
+    expected = model.state_dict()
+    missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
+    if missing or extra:
+        raise ModelFileError(
+            f"found {len(tensors)} tensors; expected {len(expected)}: "
+            f"missing {missing}, not expected {extra}"
+        )
+    for name, own in expected.items():
+        if (tensors[name].shape, tensors[name].dtype) != (own.shape, own.dtype):
+            raise _differs(name, tensors[name], own.shape, own.dtype)
+
+
+def _pour(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
+    """Copy tensors of any dtype into a model that they are to fit by name and shape."""
+    try:
+        model.load_state_dict(tensors)
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"found a {error.args[0]}") from None

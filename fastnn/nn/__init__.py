@@ -1,0 +1,1 @@
+"""Networks: parameters, layers, chains of them, and losses."""

@@ -1,0 +1,239 @@
+"""LayerNorm and BatchNorm1d, as torch has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+import kernels
+from fastnn.nn.layers import Layer, batch_of, gradient_of, kept_by
+from fastnn.nn.parameters import Parameter
+from kernels.functions import normalization
+
+
+class _Norm(Layer):
+    """What the two have in common: columns, eps, and a gain and shift of each column that learn."""
+
+    def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
+        if not isinstance(columns, (int, np.integer)) or isinstance(columns, bool) or columns < 1:
+            raise ValueError(f"{self._name}: got {columns!r} columns; expected a positive integer")
+        if not _is_number(eps) or not 0 <= eps < np.inf:
+            raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
+        dtype = np.dtype(dtype)
+        if dtype not in kernels.base.arrays.FLOATING:
+            raise ValueError(f"{self._name}: dtype is {dtype}; expected float32 or float64")
+        self.columns, self.eps, self._dtype = int(columns), float(eps), dtype
+        # Without them they stay, as ones and zeros that no optimizer is shown.
+        self._weight, self._bias = (
+            Parameter(np.ones(columns, dtype)),
+            Parameter(np.zeros(columns, dtype)),
+        )
+        self.has_weight, self.has_bias = bool(affine), bool(affine and bias)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def weight(self) -> Parameter | None:
+        """Gain of each column, or None; assigning copies values into it."""
+        return self._weight if self.has_weight else None
+
+    @weight.setter
+    def weight(self, value) -> None:
+        self._assign(self.weight, value, "weight")
+
+    @property
+    def bias(self) -> Parameter | None:
+        """Shift of each column, or None; assigning copies values into it."""
+        return self._bias if self.has_bias else None
+
+    @bias.setter
+    def bias(self, value) -> None:
+        self._assign(self.bias, value, "bias")
+
+    def _assign(self, parameter: Parameter | None, value, name: str) -> None:
+        if parameter is None:
+            raise ValueError(f"this {self._name} layer has no {name} to assign to")
+        parameter.assign(value, name)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the parameters and of the result."""
+        return self._dtype
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """`weight` and `bias`, if there are any."""
+        if self.has_weight:
+            yield "weight", self._weight
+        if self.has_bias:
+            yield "bias", self._bias
+
+    _input: np.ndarray
+
+    def _read(self, x) -> np.ndarray:
+        x = batch_of(self, x, self.dtype)
+        if x.shape[1] != self.columns:
+            raise ValueError(
+                f"{self._name}: x has shape {x.shape}; expected (rows, {self.columns})"
+            )
+        return x
+
+    def _read_gradient(self, gradient) -> np.ndarray:
+        shape = kept_by(self, "_input").shape
+        return batch_of(self, gradient_of(self, gradient, shape), self.dtype)
+
+    def _learn(self, of_weight: np.ndarray, of_bias: np.ndarray) -> None:
+        self._weight.grad[...] += of_weight
+        self._bias.grad[...] += of_bias
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+class LayerNorm(_Norm):
+    """y = w (x - mean) / sqrt(var + eps) + b, mean and variance those of each row.
+
+    `normalized_shape` is the number of columns (an integer, or a list of one). With
+    `elementwise_affine` w and b learn, beginning as 1 and 0; without `bias` only w does
+    (J. L. Ba et al., "Layer normalization", 2016). Raises ValueError for others.
+    """
+
+    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
+                 bias: bool = True, dtype=np.float32):  # fmt: skip
+        if isinstance(normalized_shape, (tuple, list)) and len(normalized_shape) == 1:
+            normalized_shape = normalized_shape[0]
+        super().__init__(normalized_shape, eps, elementwise_affine, bias, dtype)
+
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """The columns, as a list of one."""
+        return (self.columns,)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Normalise each row."""
+        self._input = x = self._read(x)
+        y = np.empty_like(x)
+        self._means, self._factors = np.empty((2, len(x)), self.dtype)
+        normalization.layer_norm[self.dtype](
+            x, self.eps, self._weight.data, self._bias.data, y, self._means, self._factors
+        )
+        return y
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """dL/dw += sum g z, dL/db += sum g, z the normalised x; gives dL/dx."""
+        g = self._read_gradient(gradient)
+        out, learned = np.empty_like(g), np.empty((2, self.columns), self.dtype)
+        normalization.layer_norm_gradient[self.dtype](
+            self._input, self._means, self._factors, self._weight.data, g, out, *learned
+        )
+        self._learn(*learned)
+        return out
+
+    def describe(self) -> dict:
+        """normalized_shape, eps, elementwise_affine, bias."""
+        return {
+            "normalized_shape": self.columns,
+            "eps": self.eps,
+            "elementwise_affine": self.has_weight,
+            "bias": self.has_bias,
+        }
+
+
+class BatchNorm1d(_Norm):
+    """y = w (x - mean) / sqrt(var + eps) + b, mean and variance those of each column.
+
+    In training they are the batch's, and running ones move towards them: running +=
+    `momentum` (batch - running), the variance being that of the samples' source, rows /
+    (rows - 1) times the batch's; `momentum` None takes the mean of all batches. In use
+    (`eval()`) the running ones normalise, or without `track_running_stats` the batch's. With
+    `affine` w and b learn, beginning as 1 and 0 (S. Ioffe & C. Szegedy, 2015). Raises
+    ValueError for settings out of range, and in training for a batch of one row.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+                 affine: bool = True, track_running_stats: bool = True,
+                 dtype=np.float32):  # fmt: skip
+        super().__init__(num_features, eps, affine, affine, dtype)
+        if momentum is not None and not (_is_number(momentum) and 0 <= momentum <= 1):
+            raise ValueError(
+                f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1, or None"
+            )
+        self.momentum = None if momentum is None else float(momentum)
+        self.track_running_stats = bool(track_running_stats)
+        self.running_mean = np.zeros(num_features, self.dtype)
+        self.running_var = np.ones(num_features, self.dtype)
+        self._tracked = np.zeros((), np.int64)
+
+    @property
+    def num_features(self) -> int:
+        """The number of columns."""
+        return self.columns
+
+    @property
+    def num_batches_tracked(self) -> int:
+        """Batches that the running mean and variance have seen."""
+        return int(self._tracked)
+
+    @num_batches_tracked.setter
+    def num_batches_tracked(self, value: int) -> None:
+        self._tracked[...] = value
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """`running_mean`, `running_var`, `num_batches_tracked`, if they are kept."""
+        if self.track_running_stats:
+            yield "running_mean", self.running_mean
+            yield "running_var", self.running_var
+            yield "num_batches_tracked", self._tracked
+
+    @property
+    def uses_batch(self) -> bool:
+        """Whether mean and variance are the batch's now."""
+        return self.training or not self.track_running_stats
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Normalise each column; in training also move the running mean and variance."""
+        self._input = x = self._read(x)
+        if self.training and len(x) < 2:
+            raise ValueError(
+                f"BatchNorm1d: x has shape {x.shape}; expected more than one row in training"
+            )
+        y = np.empty_like(x)
+        self._fixed = not self.uses_batch
+        if self._fixed:
+            self._moments = np.stack([self.running_mean, self.running_var])
+        else:
+            self._moments = np.empty((2, self.columns), self.dtype)
+            normalization.moments[self.dtype](x, *self._moments)
+        normalization.batch_norm[self.dtype](
+            x, self.eps, *self._moments, self._weight.data, self._bias.data, y
+        )
+        if self.training and self.track_running_stats:
+            self._tracked += 1
+            momentum = 1.0 / self._tracked if self.momentum is None else self.momentum
+            normalization.track[self.dtype](
+                len(x), momentum, *self._moments, self.running_mean, self.running_var
+            )
+        return y
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """dL/dw += sum g z, dL/db += sum g, z the normalised x; gives dL/dx."""
+        g = self._read_gradient(gradient)
+        out, learned = np.empty_like(g), np.empty((2, self.columns), self.dtype)
+        normalization.batch_norm_gradient[self.dtype](
+            self._input, self.eps, self._fixed, *self._moments, self._weight.data, g, out, *learned
+        )
+        self._learn(*learned)
+        return out
+
+    def describe(self) -> dict:
+        """num_features, eps, momentum, affine, track_running_stats."""
+        return {
+            "num_features": self.columns,
+            "eps": self.eps,
+            "momentum": self.momentum,
+            "affine": self.has_weight,
+            "track_running_stats": self.track_running_stats,
+        }

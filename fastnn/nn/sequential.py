@@ -1,0 +1,172 @@
+"""A chain of layers, and its parameters by name."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.nn.layers import Layer
+from fastnn.nn.parameters import Parameter, place_together
+from fastnn.nn.state_dicts import IncompatibleKeys, compare
+
+if TYPE_CHECKING:
+    import torch
+
+if TYPE_CHECKING:
+    from fastnn.data.tables.columns import Schema
+
+
+class Sequential(Layer):
+    """Layers one after another; their parameters are moved into one block of memory.
+
+    Names of parameters are torch's: the layer's number, a point, the layer's own name
+    (`0.weight`). A layer is anything with `forward` and `backward`; one with parameters
+    has `named_parameters` (see `fastnn.Layer`) or `parameters`. Raises TypeError for
+    other things and ValueError for a layer that is there twice.
+
+    `classes` names the columns of the output, where they are classes; `schema` says how rows of
+    a table, or pictures, become inputs. Both are kept in the model file.
+    """
+
+    classes: tuple[str, ...] = ()
+    schema: Schema | None = None
+
+    def __init__(self, *layers: Layer):
+        for place, layer in enumerate(layers):
+            if isinstance(layer, type) or not (
+                callable(getattr(layer, "forward", None))
+                and callable(getattr(layer, "backward", None))
+            ):
+                raise TypeError(
+                    f"Sequential: layer {place} is {layer!r}; expected an object with forward "
+                    "and backward"
+                )
+        every = list(every_layer(layers))
+        if len({id(layer) for layer in every}) < len(every):
+            raise ValueError("Sequential: a layer is in the chain twice; make one for each place")
+        self.layers = list(layers)
+        for name, parameter in self.named_parameters():
+            if not isinstance(parameter, Parameter):
+                raise TypeError(
+                    f"Sequential: parameter {name} is a {type(parameter).__name__}; expected a "
+                    "fastnn.Parameter"
+                )
+        place_together(self.parameters())
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Give the output of the last layer."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """Add to all gradients; gives the gradient with respect to the input."""
+        for layer in reversed(self.layers):
+            gradient = layer.backward(gradient)
+        return gradient
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Names and parameters of all layers, in order."""
+        for place, layer in enumerate(self.layers):
+            for name, parameter in _own_parameters(layer):
+                yield f"{place}.{name}", parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Give the parameters of all layers, in order."""
+        for layer in self.layers:
+            if hasattr(layer, "parameters"):
+                yield from layer.parameters()
+
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and arrays that are kept but do not learn, of all layers, in order."""
+        for place, layer in enumerate(self.layers):
+            for name, buffer in _own_buffers(layer):
+                yield f"{place}.{name}", buffer
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+        for parameter in self.parameters():
+            parameter.gradient_memory[:] = 0
+
+    def train(self, mode: bool = True) -> Sequential:
+        """Tell all layers whether they are being trained; gives the model itself."""
+        self.training = mode
+        for layer in self.layers:
+            if hasattr(layer, "train"):
+                layer.train(mode)
+        return self
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """Parameters and buffers by name, in torch's order, as they are."""
+        found: dict[str, np.ndarray] = {}
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, Sequential):
+                inner = layer._state()
+            else:
+                inner = {name: p.data for name, p in _own_parameters(layer)}
+                inner |= dict(_own_buffers(layer))
+            found |= {f"{place}.{name}": array for name, array in inner.items()}
+        return found
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by name, weights as (out, in)."""
+        return {name: np.array(array, order="C") for name, array in self._state().items()}
+
+    def load_state_dict(self, state: Mapping, strict: bool = True) -> IncompatibleKeys:
+        """Copy parameters and buffers by name from arrays, or from torch's state dict as it is.
+
+        Numbers of another dtype are converted. With `strict=False` only the names that both
+        have are copied; gives the others. Raises KeyError when names are missing or unknown,
+        ValueError when shapes differ, with every mismatch in the message, and TypeError for what
+        holds no numbers; then nothing has been copied.
+        """
+        own = self._state()
+        arrays, keys = compare(own, state, strict)
+        for name, array in arrays.items():
+            own[name][...] = array
+        return keys
+
+    def to_torch(self) -> torch.nn.Sequential:
+        """Make a `torch.nn.Sequential` with the same weights: see `fastnn.interop.to_torch`."""
+        from fastnn.interop import to_torch
+
+        return to_torch(self)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, place: int) -> Layer:
+        return self.layers[place]
+
+    def __repr__(self) -> str:
+        inner = (f"({place}): {layer!r}" for place, layer in enumerate(self.layers))
+        lines = [textwrap.indent(each, "  ") for each in inner]
+        count = sum(parameter.size for parameter in self.parameters())
+        return "\n".join(["Sequential(", *lines, f")  # {count:,} parameters"])
+
+
+def every_layer(layers: Iterable) -> Iterator:
+    """Layers, and those of the chains among them."""
+    for layer in layers:
+        yield layer
+        if isinstance(layer, Sequential):
+            yield from every_layer(layer.layers)
+
+
+def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:
+    """Names and parameters of a layer, which may give `parameters` without names."""
+    if hasattr(layer, "named_parameters"):
+        yield from layer.named_parameters()
+    elif hasattr(layer, "parameters"):
+        yield from ((str(place), each) for place, each in enumerate(layer.parameters()))
+
+
+def _own_buffers(layer) -> Iterator[tuple[str, np.ndarray]]:
+    if hasattr(layer, "named_buffers"):
+        yield from layer.named_buffers()

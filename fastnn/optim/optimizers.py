@@ -1,0 +1,313 @@
+"""Optimizers: torch's formulas on flat memory.
+
+All settings may be changed between steps (`optimizer.lr = 0.01`); what an optimizer
+remembers lies as the parameters do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+import kernels
+from fastnn.nn.parameters import Parameter
+from kernels.base.memory import address, aligned_zeros
+from kernels.functions import updates
+
+
+class _Setting:
+    """An attribute kept at a place of the kernel's array of settings, and checked when set."""
+
+    def __init__(self, place: int, low: float, high: float, description: str):
+        self.place, self.low, self.high, self.description = place, low, high, description
+
+    def __set_name__(self, owner, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else float(optimizer.settings[self.place])
+
+    def __set__(self, optimizer, value: float) -> None:
+        number = isinstance(value, (int, float, np.integer, np.floating))
+        if not number or not self.low <= value <= self.high:
+            kind = type(optimizer).__name__
+            name = self.name.removeprefix("_")
+            error = ValueError if number else TypeError
+            raise error(f"{kind}: {name} is {value!r}; expected {self.description}")
+        optimizer.settings[self.place] = value
+
+
+_BELOW_ONE = float(np.nextafter(1.0, 0.0))
+_LARGEST = float(np.finfo(np.float64).max)
+
+
+class Optimizer:
+    """What optimizers have in common.
+
+    `clip_value` bounds every element of the gradient, `clip_norm` the Euclidean norm of
+    all of it, as `torch.nn.utils.clip_grad_value_` and `clip_grad_norm_` do before a
+    step; None does neither.
+    """
+
+    rule: int
+    memories: int
+    """Numbers remembered for each parameter."""
+
+    _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
+    weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
+    _clip_value = _Setting(updates.CLIP_VALUE, 0.0, np.inf, "a number of 0 or more, or None")
+    _clip_norm = _Setting(updates.CLIP_NORM, 0.0, np.inf, "a number of 0 or more, or None")
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float,
+                 clip_value: float | None, clip_norm: float | None):  # fmt: skip
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
+        for parameter in self.parameters:
+            if not isinstance(parameter, Parameter):
+                raise TypeError(
+                    f"{type(self).__name__}: got a {type(parameter).__name__}; expected "
+                    "Parameters, such as model.parameters() gives"
+                )
+        if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__}: a parameter is there twice")
+        self.settings = np.zeros(updates.SETTINGS)
+        self.settings[updates.GRADIENT_SCALE] = 1.0
+        self.initial_lr: float | None = None
+        """The learning rate that schedules start from, once there is one; None before."""
+        self.lr, self.weight_decay = lr, weight_decay
+        self.clip_value, self.clip_norm = clip_value, clip_norm
+        self.steps = 0
+        self._remember()
+
+    def _remember(self) -> None:
+        """Allocate what is remembered: for each dtype, arrays that lie as the parameters do."""
+        self._starts: list[int] = []
+        totals: dict[np.dtype, int] = {}
+        for parameter in self.parameters:
+            start = totals.get(parameter.dtype, 0)
+            self._starts.append(start)
+            totals[parameter.dtype] = start + parameter.span
+        self.memory = {
+            dtype: [aligned_zeros(size, dtype) for _ in range(self.memories)]
+            for dtype, size in totals.items()
+        }
+
+    def knows(self, parameter: Parameter) -> bool:
+        """Whether a parameter is one of those to update."""
+        return any(each is parameter for each in self.parameters)
+
+    def rule_for(self, parameter: Parameter) -> int:
+        """The kernel's rule, without weight decay for a parameter that does not decay."""
+        return self.rule if parameter.decays else self.rule + updates.UNDECAYED
+
+    def runs(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[np.ndarray]]]:
+        """The rule for flat parameters, these, their gradients, and what is remembered of them.
+
+        Parameters that follow each other in memory come together: those of a whole
+        model as one.
+        """
+        begin = 0
+        for i in range(1, len(self.parameters) + 1):
+            if i < len(self.parameters) and self._follows(i):
+                continue
+            head, tail = self.parameters[begin], self.parameters[i - 1]
+            here = slice(head.start, tail.start + tail.span)
+            size, start = here.stop - here.start, self._starts[begin]
+            memory = [array[start : start + size] for array in self.memory[head.dtype]]
+            rule = self.rule_for(head)
+            yield rule, head.block[here], head.gradient_block[here], memory
+            begin = i
+
+    def _follows(self, i: int) -> bool:
+        """Whether parameter `i` lies right behind the one before it, here and in memory."""
+        one, other = self.parameters[i - 1], self.parameters[i]
+        return (
+            one.block is other.block
+            and one.decays == other.decays
+            and one.gradient_block is other.gradient_block
+            and one.start + one.span == other.start
+            and self._starts[i - 1] + one.span == self._starts[i]
+        )
+
+    @property
+    def lr(self) -> float:
+        """Learning rate; setting it makes it the one that schedules start from."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr, self.initial_lr = value, None
+
+    @property
+    def clip_value(self) -> float | None:
+        """Bound on the elements of the gradient, or None."""
+        return None if np.isinf(self._clip_value) else self._clip_value
+
+    @clip_value.setter
+    def clip_value(self, bound: float | None) -> None:
+        self._clip_value = np.inf if bound is None else bound
+
+    @property
+    def clip_norm(self) -> float | None:
+        """Bound on the norm of the gradient, or None."""
+        return None if np.isinf(self._clip_norm) else self._clip_norm
+
+    @clip_norm.setter
+    def clip_norm(self, bound: float | None) -> None:
+        self._clip_norm = np.inf if bound is None else bound
+        self.settings[updates.GRADIENT_SCALE] = 1.0  # what the last step found is of its bound
+
+    def zero_grad(self) -> None:
+        """Set all gradients to zero."""
+        for parameter in self.parameters:
+            parameter.gradient_memory[:] = 0
+
+    def step(self) -> None:
+        """Update all parameters by their gradients."""
+        scale = 1.0
+        if self.clip_norm is not None:
+            norm = kernels.gradient_norm(gradient for _, _, gradient, _ in self.runs())
+            scale = kernels.functions.updates.clip_factor(norm, self.clip_norm)
+        self.settings[updates.GRADIENT_SCALE] = scale
+        for rule, p, g, memory in self.runs():
+            first, second = [*memory, p, p][:2]
+            updates.update_flat(rule, self.steps, self.settings, p, g, first, second)
+        self.steps += 1
+
+    def memory_addresses(self, parameter: Parameter) -> list[int]:
+        """Where the two numbers remembered for a parameter lie; 0 for those there are not."""
+        place = next(i for i, each in enumerate(self.parameters) if each is parameter)
+        offset = self._starts[place] * parameter.dtype.itemsize
+        found = [address(array) + offset for array in self.memory[parameter.dtype]]
+        return (found + [0, 0])[:2]
+
+    def state_dict(self) -> dict:
+        """Copy of the settings, the number of steps, and what is remembered of each parameter."""
+        return {
+            "settings": self.settings.copy(),
+            "steps": self.steps,
+            "memory": [[np.array(each) for each in views] for views in self._seen()],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take over a state; raise ValueError if it is of another kind of network or optimizer."""
+        shapes = [[each.shape for each in views] for views in self._seen()]
+        given = [[np.shape(each) for each in arrays] for arrays in state["memory"]]
+        if shapes != given:
+            raise ValueError(
+                f"{type(self).__name__}: the state remembers arrays of shapes {given}; "
+                f"expected {shapes}"
+            )
+        if state["settings"][updates.DECOUPLED] != self.settings[updates.DECOUPLED]:
+            raise ValueError(
+                f"{type(self).__name__}: the state is of an optimizer with the other weight decay "
+                "(Adam's is added to the gradient, AdamW's is not)"
+            )
+        self.settings[:] = state["settings"]
+        self.steps = int(state["steps"])
+        for views, values in zip(self._seen(), state["memory"], strict=True):
+            for view, value in zip(views, values, strict=True):
+                view[...] = value
+
+    def _seen(self) -> Iterator[list[np.ndarray]]:
+        """What is remembered of each parameter, in its shape."""
+        for parameter, start in zip(self.parameters, self._starts, strict=True):
+            arrays = self.memory[parameter.dtype]
+            yield [parameter.seen_in(array[start : start + parameter.span]) for array in arrays]
+
+    def _describe(self) -> dict:
+        return {"lr": self.lr}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._describe().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum (Sutskever et al., 2013), as in torch.
+
+    g += weight_decay p; v = momentum v + (1 - dampening) g (v = g at first);
+    p -= lr v, or with Nesterov p -= lr (g + momentum v). Raises ValueError for
+    settings out of range, and for Nesterov without momentum or with dampening.
+    """
+
+    rule, memories = updates.SGD, 1
+
+    momentum = _Setting(updates.MOMENTUM, 0.0, np.inf, "a number of 0 or more")
+    dampening = _Setting(updates.DAMPENING, -np.inf, np.inf, "a number")
+    _nesterov = _Setting(updates.NESTEROV, 0.0, 1.0, "True or False")
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0,
+                 dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False, *,
+                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
+        super().__init__(parameters, lr, weight_decay, clip_value, clip_norm)
+        self.momentum, self.dampening = momentum, dampening
+        if nesterov and (momentum <= 0.0 or dampening != 0.0):
+            raise ValueError("SGD: nesterov needs momentum above 0 and dampening of 0")
+        self._nesterov = float(nesterov)
+
+    @property
+    def nesterov(self) -> bool:
+        """Whether the step looks ahead."""
+        return bool(self._nesterov)
+
+    def _describe(self) -> dict:
+        return {
+            "lr": self.lr, "momentum": self.momentum, "dampening": self.dampening,
+            "weight_decay": self.weight_decay, "nesterov": self.nesterov,
+        }  # fmt: skip
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba, 2015), as in torch: weight decay is added to the gradient.
+
+    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
+    p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps). Raises ValueError for
+    settings out of range.
+    """
+
+    rule, memories = updates.ADAM, 2
+    decoupled = False
+
+    beta1 = _Setting(updates.BETA1, 0.0, _BELOW_ONE, "a number from 0 to below 1")
+    beta2 = _Setting(updates.BETA2, 0.0, _BELOW_ONE, "a number from 0 to below 1")
+    eps = _Setting(updates.EPSILON, 0.0, np.inf, "a number of 0 or more")
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3,
+                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0.0, *,
+                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
+        super().__init__(parameters, lr, weight_decay, clip_value, clip_norm)
+        self.betas, self.eps = betas, eps
+        self.settings[updates.DECOUPLED] = float(self.decoupled)
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """The decay rates of the two moments."""
+        return self.beta1, self.beta2
+
+    @betas.setter
+    def betas(self, values: tuple[float, float]) -> None:
+        self.beta1, self.beta2 = values
+
+    def _describe(self) -> dict:
+        return {
+            "lr": self.lr, "betas": self.betas, "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): first p *= 1 - lr decay."""
+
+    decoupled = True
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3,
+                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 1e-2, *,
+                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
+        super().__init__(
+            parameters, lr, betas, eps, weight_decay, clip_value=clip_value, clip_norm=clip_norm
+        )

@@ -1,0 +1,156 @@
+"""Running experiments into a folder: what is finished is kept, and resumed past.
+
+Each experiment has a folder of its own with its pictures and, written last, its
+`results.json`; so a folder with results is one that is finished. All of them together make
+`results.json` and `report.html`, which are written again whenever one more is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastnn
+from fastnn import reports as experiments
+from fastnn.files.atomic import replacing
+from fastnn.reports import page
+from fastnn.reports.study import MissingDataError, Study
+from kernels.base import host
+
+RESULTS, REPORT = "results.json", "report.html"
+_QUICK = 0.1
+_SECTIONS = ("Network", "Data", "Settings", "Source")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes results: whether PyTorch runs, and whether only a tenth of the epochs does."""
+
+    torch: bool = True
+    quick: bool = False
+
+
+class Reproduction:
+    """Experiments into the folder `out`; `say` is told what is being done."""
+
+    def __init__(self, out: Path, options: Options, *, progress: bool = False,
+                 say: Callable[[str], object] = lambda line: None):  # fmt: skip
+        self.out, self.options = out, options
+        self._progress, self._say = progress, say
+        self.digest = _digest(options)
+        self.missing: dict[str, str] = {}
+
+    def run(self, name: str, again: bool = False) -> dict[str, Any] | None:
+        """Run an experiment, or take over the results there are of it, and give those.
+
+        Gives None where its data are missing. Raises OSError where files cannot be written;
+        what was finished before stays as it is.
+        """
+        if not again and (finished := self.finished(name)) is not None:
+            self._say(f"{name}: finished before, kept")
+            return finished
+        folder = self.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RESULTS).unlink(missing_ok=True)  # until these are finished there are none
+        study = Study(folder, torch=self.options.torch, share=_QUICK if self.options.quick else 1.0,
+                      progress=self._progress,
+                      say=lambda line: self._say(f"{name}: {line}"))  # fmt: skip
+        module = experiments.load(name)
+        started = time.perf_counter()
+        try:
+            module.run(study)
+        except MissingDataError as error:
+            self.missing[name] = str(error)
+            with suppress(OSError):  # it may hold other things
+                folder.rmdir()
+            self.write()
+            return None
+        results = {
+            "name": name, "digest": self.digest, **_about(module),
+            "options": vars(self.options), "seconds": time.perf_counter() - started,
+            **study.to_dict(), "versions": versions(), "machine": machine(),
+        }  # fmt: skip
+        _write(folder / RESULTS, _json(results))
+        self.write()
+        return results
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """Results of an experiment that was run with these options by this code, or None."""
+        try:
+            results = json.loads((self.out / name / RESULTS).read_bytes())
+            complete = results["digest"] == self.digest and all(
+                (self.out / name / picture["file"]).is_file() for picture in results["pictures"]
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return results if complete else None
+
+    def write(self) -> None:
+        """Write the page and the results of all that is finished."""
+        every = [found for name in experiments.EXPERIMENTS if (found := self.finished(name))]
+        _write(self.out / RESULTS, _json({"experiments": every, "missing": self.missing}))
+        _write(self.out / REPORT, page.render(every, self.missing, self.out).encode())
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that has a part in the figures."""
+    names = ("numpy", "numba", "llvmlite", "scikit-learn", "matplotlib")
+    found = {name: importlib.metadata.version(name) for name in names}
+    if "torch" in sys.modules:
+        found["torch"] = sys.modules["torch"].__version__
+    return {"fastnn": fastnn.__version__, "python": platform.python_version(), **found}
+
+
+def machine() -> dict[str, Any]:
+    """What the seconds were measured on."""
+    return {"system": platform.system(), "processor": _processor(), "cores": host.cores()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _about(module) -> dict[str, Any]:
+    """An experiment's title, description and code, from its file."""
+    title, *paragraphs = (inspect.getdoc(module) or "").split("\n\n")
+    about = {}
+    for paragraph in paragraphs:
+        key, _, text = paragraph.partition(": ")
+        if key in _SECTIONS:
+            text = " ".join(text.split())
+            about[key] = text[0].upper() + text[1:]
+    return {"title": title.rstrip("."), "about": about, "code": inspect.getsource(module)}
+
+
+def _digest(options: Options) -> str:
+    """SHA-256 of the options and of all code that has a part in the results."""
+    digest = hashlib.sha256(repr(options).encode())
+    for package in ("fastnn", "kernels"):
+        root = Path(sys.modules[package].__file__ or "").parent
+        for path in sorted(root.rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _json(results: dict) -> bytes:
+    return json.dumps(results, indent=1).encode() + b"\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)

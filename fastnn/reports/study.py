@@ -1,0 +1,138 @@
+"""A study: the runs of an experiment, its pictures, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fastnn
+from fastnn.compiler.program import flat_layers
+from fastnn.data import datasets
+from fastnn.data.datasets import Dataset
+from fastnn.files.atomic import replacing
+from fastnn.nn.losses import Loss
+from fastnn.nn.sequential import Sequential
+from fastnn.optim.optimizers import Optimizer
+from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
+from fastnn.training.history import History
+from fastnn.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 200
+
+
+class MissingDataError(OSError):
+    """A data set is not at hand, or its files are damaged."""
+
+
+class Study:
+    """What an experiment is given to train, compare and draw with; keeps what comes of it.
+
+    `folder` is where pictures go, `torch` says whether PyTorch is to run too, `share` how much
+    of the epochs is run, and `progress` whether bars are shown.
+    """
+
+    def __init__(self, folder: Path, *, torch: bool = True, share: float = 1.0,
+                 progress: bool = False,
+                 say: Callable[[str], object] = lambda line: None):  # fmt: skip
+        self.folder, self.torch, self.share = folder, torch, share
+        self._progress, self._say = progress, say
+        self.comparisons: list[Comparison] = []
+        self.pictures: list[dict[str, str]] = []
+        self.findings: list[dict[str, str]] = []
+
+    def load(self, name: str, **options) -> Dataset:
+        """Load a data set; raise MissingDataError, which says how to get it, where it is not."""
+        try:
+            return datasets.load(name, **options)
+        except (OSError, ValueError) as error:
+            raise MissingDataError(
+                f"{error}. Set FASTNN_DATA to a folder that holds the files of {name}, or run "
+                "once with an internet connection, which downloads them"
+            ) from error
+
+    def epochs(self, full: int) -> int:
+        """How many epochs to run of so many."""
+        return max(1, round(self.share * full))
+
+    def fit(
+        self, name: str, model: Sequential, data: Dataset, *, epochs: int, **options
+    ) -> History:
+        """Train by `fastnn.fit` on the training rows, validate on the test rows."""
+        self._say(f"{name}: {FASTNN}")
+        options = {"seed": 0, **options}
+        return fastnn.fit(model, data.x_train, data.y_train, epochs=self.epochs(epochs),
+                          validation_data=(data.x_test, data.y_test), progress=self._progress,
+                          **options)  # fmt: skip
+
+    def compare(self, name: str, model: Sequential, data: Dataset, *, loss: Loss,
+                optimizer: Optimizer, epochs: int, batch_size: int, seed: int = 0,
+                callbacks: Iterable = (), reported: str = "") -> Comparison:  # fmt: skip
+        """Train as `fastnn.fit` does, and if asked for, a twin in PyTorch from the same start.
+
+        The twin runs for as many epochs as fastnn has, however that was ended. `reported` is
+        what the report found.
+        """
+        settings = {
+            "network": [repr(layer) for layer in flat_layers(model)],
+            "parameters": sum(parameter.size for parameter in model.parameters()),
+            "loss": repr(loss), "optimizer": _described(optimizer), "epochs": self.epochs(epochs),
+            "batch_size": batch_size, "seed": seed, "dtype": _dtype(model),
+            "rows": {"training": len(data.x_train), "test": len(data.x_test)},
+        }  # fmt: skip
+        comparison = Comparison(name, settings, reported)
+        twin = self._twin(model, loss, optimizer)  # before training changes the weights
+        history = self.fit(name, model, data, loss=loss, optimizer=optimizer, epochs=epochs,
+                           batch_size=batch_size, seed=seed, callbacks=callbacks)  # fmt: skip
+        rows = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
+        train, test = (fastnn.evaluate(model, *pair, loss=loss) for pair in rows.values())
+        comparison.sides[FASTNN] = Side(history, train, test)
+        if twin is not None:
+            self._say(f"{name}: {PYTORCH}")
+            batches = -(-len(data.x_train) // batch_size)
+            with ProgressBar(len(history), batches, self._progress) as bar:
+                theirs = twin.fit(*rows["train"], epochs=len(history), batch_size=batch_size,
+                                  seed=seed, validation_data=rows["test"], bar=bar)  # fmt: skip
+            train, test = (twin.evaluate(*pair) for pair in rows.values())
+            comparison.sides[PYTORCH] = Side(theirs, train, test, twin.threads)
+        self.comparisons.append(comparison)
+        return comparison
+
+    def picture(self, name: str, figure: Figure, title: str, caption: str) -> None:
+        """Write a figure as `name`.png, with a title and what there is to see in it."""
+        with replacing(self.folder / f"{name}.png") as file:
+            figure.savefig(file, format="png", dpi=DPI)
+        self.pictures.append({"file": f"{name}.png", "title": title, "caption": caption})
+
+    def finding(self, question: str, answer: str) -> None:
+        """Answer a question with figures of this run."""
+        self.findings.append({"question": question, "answer": answer})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: what `results.json` holds of a study."""
+        return {
+            "runs": [comparison.to_dict() for comparison in self.comparisons],
+            "findings": self.findings,
+            "pictures": self.pictures,
+        }
+
+    def _twin(self, model: Sequential, loss: Loss, optimizer: Optimizer) -> Any:
+        if not self.torch:
+            return None
+        from fastnn.reports.twin import Twin
+
+        return Twin(model, loss, optimizer)
+
+
+def _described(optimizer: Optimizer) -> str:
+    """An optimizer and its clipping, as it is written."""
+    bounds = {"clip_value": optimizer.clip_value, "clip_norm": optimizer.clip_norm}
+    shown = "".join(f", {name}={bound:g}" for name, bound in bounds.items() if bound is not None)
+    return f"{repr(optimizer)[:-1]}{shown})"
+
+
+def _dtype(model: Sequential) -> str:
+    return next(model.parameters()).dtype.name

@@ -1,0 +1,1 @@
+"""Training runs and sweeps as the command line makes them."""

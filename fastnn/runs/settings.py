@@ -1,0 +1,248 @@
+"""What `fastnn train` may be told: names, defaults, and what is allowed.
+
+Imports nothing heavy, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ACTIVATIONS = {
+    "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "leaky-relu": "LeakyReLU", "elu": "ELU",
+    "gelu": "GELU", "silu": "SiLU", "softplus": "Softplus",
+}  # fmt: skip
+LOSSES = {
+    "cross-entropy": "CrossEntropyLoss", "mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss",
+}  # fmt: skip
+NORMS = {"none": None, "batch": "BatchNorm1d", "layer": "LayerNorm"}
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+"""Names on the command line, and the names in `fastnn` that they stand for."""
+
+DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
+"""Of each task."""
+
+SCHEDULES = {
+    "linear": (), "constant": (), "step": ("step_size", "gamma"),
+    "multi-step": ("milestones", "gamma"), "exponential": ("gamma",), "cosine": (),
+    "warmup-cosine": ("warmup",), "one-cycle": (), "plateau": ("patience", "gamma"),
+}  # fmt: skip
+"""Names, and the settings that each takes."""
+
+CLASS_WEIGHTS = ("none", "balanced")
+DTYPES = ("float32", "float64")
+LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
+"""Defaults that suit batches of 32 and the linear schedule."""
+
+_DEFAULT_MOMENTUM = 0.9
+_DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+MOST_THREADS = 256
+"""More are a mistake: the threads of a step wait for each other by spinning."""
+
+_WIDEST = 1_000_000
+_SEEDS = 2**32
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed; `setting` is its name."""
+
+    def __init__(self, setting: str, message: str):
+        super().__init__(message)
+        self.setting = setting
+
+    def __reduce__(self):
+        """Let it pass from a process to another, which an error of two arguments cannot."""
+        return type(self), (self.setting, str(self))
+
+
+@dataclass
+class Settings:
+    """Settings of a training run; None stands for a default that depends on others.
+
+    Raises SettingError for values that are not allowed.
+    """
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (100,)
+    activation: str = "relu"
+    dropout: float = 0.0
+    loss: str | None = None
+    optimizer: str = "sgd"
+    lr: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "linear"
+    batch_size: int = 32
+    epochs: int = 30
+    subset: int | None = None
+    validation: float = 0.1
+    seed: int = 0
+    dtype: str = "float32"
+    threads: int | None = None
+    target: str | None = None
+    task: str | None = None
+    impute: bool = False
+    drop: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    test: float = 0.2
+    norm: str = "none"
+    label_smoothing: float = 0.0
+    class_weight: str = "none"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    early_stopping: int | None = None
+    step_size: int | None = None
+    gamma: float | None = None
+    milestones: tuple[int, ...] = ()
+    warmup: int | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._check_optimizer()
+        self._check_sizes()
+        self._check_schedule()
+        self._check_steps()
+
+    def _check_names(self) -> None:
+        check_dataset(self.dataset)
+        self._check_table()
+        one_of("activation", self.activation, ACTIVATIONS)
+        if self.loss is not None:
+            one_of("loss", self.loss, LOSSES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        one_of("norm", self.norm, NORMS)
+        one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
+        one_of("dtype", self.dtype, DTYPES)
+
+    def _check_table(self) -> None:
+        """Check what is told of a table, which is for files alone."""
+        from fastnn.data.datasets import is_path
+
+        if self.task is not None:
+            one_of("task", self.task, DEFAULT_LOSSES)
+        self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
+        for name in ("target", "task", "impute", "drop", "categorical"):
+            if getattr(self, name) and not is_path(self.dataset):
+                raise SettingError(name, f"data set {self.dataset} has a target and columns of its "
+                                   "own; this is for files")  # fmt: skip
+
+    def choose_loss(self, task: str) -> None:
+        """Fill in the loss that a task takes, where none is told; raise SettingError for another.
+
+        Classes take any loss, numbers all but cross-entropy.
+        """
+        if self.loss is None:
+            self.loss = DEFAULT_LOSSES[task]
+        elif task == "regression" and self.loss == "cross-entropy":
+            raise SettingError(
+                "loss", f"{self.loss} is for classes; the target is numbers (regression)"
+            )
+        if task == "regression" and self.class_weight != "none":
+            raise SettingError("class_weight", "the target is numbers (regression), not classes")
+        if self.label_smoothing and self.loss != "cross-entropy":
+            raise SettingError("label_smoothing", f"{self.loss} has none; only cross-entropy does")
+
+    def _check_schedule(self) -> None:
+        """Check what the schedule is told; what it is not told has a default of its own."""
+        for name in ("step_size", "gamma", "milestones", "warmup", "patience"):
+            takers = [each for each, takes in SCHEDULES.items() if name in takes]
+            if getattr(self, name) not in (None, ()) and self.schedule not in takers:
+                raise SettingError(
+                    name, f"schedule {self.schedule} does not take it; {', '.join(takers)} does"
+                )
+        for name, least in (("step_size", 1), ("warmup", 1), ("patience", 0)):
+            value = getattr(self, name)
+            self._expect(name, f"an integer of {least} or more", value is None or value >= least)
+        self._expect("milestones", "epochs of 1 or more", all(m >= 1 for m in self.milestones))
+        if self.warmup is not None:
+            self._expect("warmup", f"fewer epochs than {self.epochs}", self.warmup < self.epochs)
+        top = 1.0 if self.schedule != "plateau" else math.nextafter(1.0, 0.0)
+        allowed = self.gamma is None or 0 < self.gamma <= top
+        self._expect("gamma", "a factor above 0 that lowers the rate", allowed)
+
+    def _check_steps(self) -> None:
+        """Check what bounds gradients and ends training."""
+        self._expect("label_smoothing", "a number from 0 to 1", 0 <= self.label_smoothing <= 1)
+        for name in ("clip_norm", "clip_value"):
+            bound = getattr(self, name)
+            self._expect(name, "a number above 0", bound is None or 0 < bound < math.inf)
+        patience = self.early_stopping
+        self._expect("early_stopping", "a positive integer", patience is None or patience >= 1)
+
+    def _check_optimizer(self) -> None:
+        """Check what the optimizer is told, and fill in its defaults."""
+        if self.lr is None:
+            self.lr = LEARNING_RATES[self.optimizer]
+        if self.weight_decay is None:
+            self.weight_decay = _DEFAULT_WEIGHT_DECAY[self.optimizer]
+        if self.momentum is None:
+            self.momentum = _DEFAULT_MOMENTUM if self.optimizer == "sgd" else None
+        elif self.optimizer != "sgd":
+            raise SettingError("momentum", f"{self.optimizer} has no momentum; only sgd does")
+        self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
+        self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
+        self._expect(
+            "momentum",
+            "a number from 0 to below 1",
+            self.momentum is None or 0 <= self.momentum < 1,
+        )
+
+    def _check_sizes(self) -> None:
+        if self.hidden == (0,):
+            self.hidden = ()
+        for width in self.hidden:
+            if not 1 <= width <= _WIDEST:
+                raise SettingError(
+                    "hidden",
+                    f"{width}; expected an integer from 1 to {_WIDEST}, or a single 0 for no layer",
+                )
+        self._expect("dropout", "a number from 0 to below 1", 0 <= self.dropout < 1)
+        self._expect("validation", "a number from 0 to below 1", 0 <= self.validation < 1)
+        self._expect("seed", f"an integer from 0 to {_SEEDS - 1}", 0 <= self.seed < _SEEDS)
+        for name in ("batch_size", "epochs", "subset"):
+            number = getattr(self, name)
+            self._expect(name, "a positive integer", number is None or number >= 1)
+        self._expect(
+            "threads", f"an integer from 1 to {MOST_THREADS}",
+            self.threads is None or 1 <= self.threads <= MOST_THREADS,
+        )  # fmt: skip
+
+    def _expect(self, setting: str, description: str, allowed: bool) -> None:
+        if not allowed:
+            raise SettingError(setting, f"{getattr(self, setting)}; expected {description}")
+
+
+def check_dataset(name: str) -> None:
+    """Raise SettingError unless there is a data set, or a file, of that name."""
+    from fastnn.data.datasets import DATASETS, is_path
+
+    if not is_path(name):
+        one_of("dataset", name, DATASETS)
+    elif not Path(name).is_file():
+        raise SettingError("dataset", f"there is no file {name}")
+
+
+def one_of(setting: str, name: str, known: Iterable[str]) -> None:
+    """Raise SettingError, with what is known and what is closest, for an unknown name."""
+    known = list(known)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise SettingError(setting, f"unknown name {name!r}; known: {', '.join(known)}{hint}")
+
+
+def from_plain(plain: Mapping[str, Any]) -> Settings:
+    """Settings from JSON, which has lists for tuples.
+
+    Raises SettingError for values that are not allowed, TypeError for names that are none.
+    """
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
+    return Settings(**given)

@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction, and what users hear of them."""

@@ -1,0 +1,192 @@
+"""Batches stepped in Python, for chains with layers or losses that no program expresses.
+
+The same order of samples and the same formulas as compiled training, and for layers
+that are compiled the same bits: subnormal numbers are taken for 0 here, too.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+
+from fastnn.compiler.program import Source, Timetable
+from fastnn.nn.layers import Dropout
+from fastnn.nn.losses import Loss, averages_elements, masses_of
+from fastnn.nn.parameters import blocks_of
+from fastnn.nn.sequential import Sequential, every_layer
+from fastnn.optim.optimizers import Optimizer
+from fastnn.training.sample_weights import total_weight
+from kernels.base.subnormals import Flushed
+
+_USE = threading.RLock()
+
+
+@contextmanager
+def in_use(model: Sequential) -> Iterator[None]:
+    """Have all layers behave as in use, then again each as it did before.
+
+    One thread at a time: another one would see layers that this has set back too soon.
+    """
+    with _USE:
+        layers = [layer for layer in every_layer([model]) if hasattr(layer, "training")]
+        before = [layer.training for layer in layers]
+        model.eval()
+        try:
+            yield
+        finally:
+            for layer, training in zip(layers, before, strict=True):
+                layer.training = training
+
+
+class EagerRunner:
+    """Does what a `Runner` does; without an optimizer it only evaluates."""
+
+    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer | None, source: Source,
+                 batch: int, timetable: Timetable | None = None):  # fmt: skip
+        self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
+        self.batch, self.ticks, self.kept = batch, 0, 0
+        self.stopped, self.last_loss = False, math.nan
+        self._timetable = timetable
+        self.batches = -(-len(source.x) // batch)
+        self.totals = np.zeros(2)
+        self._buffers = list(model.named_buffers())
+        self._first_step = optimizer.steps if optimizer is not None else 0
+        self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
+        self._dropouts = [
+            (layer, layer.drawn)
+            for layer in every_layer([model])
+            if isinstance(layer, Dropout) and layer.drops
+        ]
+
+    def __enter__(self) -> EagerRunner:
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+    def slices(self, watched: bool = False):
+        """Run all batches, yielding the number of the next one after each."""
+        if self._snapshot is not None:
+            self.model.train()
+            self._take()
+        with in_use(self.model) if self.optimizer is None else nullcontext():
+            for batch in range(self.batches):
+                done = self.run(batch, batch + 1)
+                yield batch + done
+                if not done:
+                    return
+
+    def run(self, begin: int, end: int) -> int:
+        """Run batches `begin` to `end`; give how many were finished."""
+        for batch in range(begin, end):
+            if self._timetable is not None and self.optimizer is not None:
+                places = list(self._timetable.places)
+                self.optimizer.settings[places] = self._timetable.values[batch]
+            with Flushed():
+                done = self._step(self.source.order[batch * self.batch : (batch + 1) * self.batch])
+            if not done:
+                return batch - begin
+        return end - begin
+
+    def _step(self, rows: np.ndarray) -> bool:
+        assert self.source.y is not None
+        before = [buffer.copy() for _, buffer in self._buffers]
+        output = self.model.forward(_numbers(self.model, self.source.x[rows]))
+        targets, weights = self.source.y[rows], None
+        if self.source.weights is None:
+            loss = self.loss(output, targets)
+        else:
+            weights = self.source.weights[rows]
+            loss = self.loss(output, targets, weights)
+        mass = total_weight(masses_of(self.loss, targets, weights, output.dtype), len(rows))
+        if mass == 0.0:  # a mean of nothing
+            loss = 0.0
+        if self.optimizer is not None:
+            if not math.isfinite(loss):
+                self.stopped, self.last_loss = True, loss
+                for (_, buffer), values in zip(self._buffers, before, strict=True):
+                    buffer[...] = values
+                return False
+            self.optimizer.zero_grad()
+            self.model.backward(self.loss.backward())
+            self.optimizer.step()
+        self.ticks += 1
+        elements = mass * output.shape[1] if averages_elements(self.loss) else mass
+        self.totals += loss * elements, getattr(self.loss, "correct", 0)
+        return True
+
+    def _take(self) -> None:
+        assert self._snapshot is not None
+        self._snapshot.take()
+        self.kept = self.ticks
+
+    def deliver(self) -> bool:
+        """Give whether the model, which holds what has been learned, is finite."""
+        if self._snapshot is None or self._snapshot.finite():
+            self.kept = self.ticks
+        return self.kept == self.ticks
+
+    def renew(self) -> None:
+        """Do nothing: every step begins with the model as it is."""
+
+    def rewind(self) -> None:
+        """Go back to the model of the last epoch's beginning, or of `redo`'s last batch."""
+        assert self._snapshot is not None
+        assert self.optimizer is not None
+        self._snapshot.restore()
+        self.ticks, self.stopped = self.kept, False
+        self.optimizer.steps = self._first_step + self.ticks
+        for layer, drawn in self._dropouts:
+            layer.drawn = drawn + self.ticks
+
+    def redo(self, begin: int, end: int) -> int:
+        """As that of a `Runner`."""
+        for batch in range(begin, end):
+            self._take()
+            self.run(batch, batch + 1)
+            if not self.deliver():
+                self.rewind()
+                return batch
+        return end
+
+
+class _Snapshot:
+    """Copies of all that a step changes, to go back to."""
+
+    def __init__(self, model: Sequential, optimizer: Optimizer):
+        buffers = [buffer for _, buffer in model.named_buffers()]
+        memory = [array for arrays in optimizer.memory.values() for array in arrays]
+        self._changing = [*blocks_of(model.parameters()), *buffers]
+        self._arrays = [*self._changing, *memory]
+        self._copies = [np.empty_like(array) for array in self._arrays]
+
+    def take(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(copy, array)
+
+    def finite(self) -> bool:
+        """Whether all numbers of the model, as they are now, are finite."""
+        return all(np.isfinite(array).all() for array in self._changing)
+
+    def restore(self) -> None:
+        for array, copy in zip(self._arrays, self._copies, strict=True):
+            np.copyto(array, copy)
+
+
+def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
+    """Outputs of a model, batch by batch."""
+    with in_use(model), Flushed():
+        return np.concatenate(
+            [model.forward(_numbers(model, x[i : i + batch])) for i in range(0, len(x), batch)]
+        )
+
+
+def _numbers(model: Sequential, x: np.ndarray) -> np.ndarray:
+    """Bytes as numbers of the model's dtype: a layer of the user's own would compute in bytes."""
+    if x.dtype != np.uint8:
+        return x
+    return x.astype(next((parameter.dtype for parameter in model.parameters()), np.float32))

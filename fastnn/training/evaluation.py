@@ -1,0 +1,164 @@
+"""evaluate and predict: a model on a whole data set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnn.compiler.program import (
+    EvaluationProgram,
+    PredictionProgram,
+    Source,
+    UnsupportedError,
+    flat_layers,
+    layout,
+)
+from fastnn.compiler.runner import Runner, threads_for
+from fastnn.nn.layers import Linear
+from fastnn.nn.losses import Loss, averages_elements, masses_of
+from fastnn.nn.sequential import Sequential
+from fastnn.training.eager import EagerRunner, predict_eagerly
+from fastnn.training.inputs import (
+    check_kinds,
+    check_model,
+    check_positive,
+    classifies_by,
+    model_dtype,
+    output_columns,
+    read_samples,
+    read_targets,
+    takes_rows,
+)
+from fastnn.training.sample_weights import read_weights, total_weight
+
+EVALUATION_BATCH = 256
+"""Rows of a batch whose activations stay in an L2 cache."""
+
+
+class Evaluation(NamedTuple):
+    """Result of `evaluate`."""
+
+    loss: float
+    accuracy: float | None
+    """Share of rows whose class is right, 0 to 1; None for regression."""
+
+
+_UPDATE = 25  # floating-point operations that take as long as updating one weight
+
+
+def step_work(model: Sequential, rows: int, training: bool = True) -> float:
+    """Work of a step in floating-point operations: a product or three for each linear layer.
+
+    The update counts as what takes as long, and an operation of float64 as two.
+    """
+    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
+    weights = sum(layer.in_features * layer.out_features for layer in linear)
+    per_weight = 6 * rows + _UPDATE if training else 2 * rows
+    return float(per_weight * weights * model_dtype(model).itemsize / 4)
+
+
+def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
+    """Threads to compute a model's outputs for samples, so many times."""
+    steps = times * -(-samples // batch)
+    return threads_for(step_work(model, batch, training=False), threads, steps)
+
+
+def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
+             sample_weight=None, threads: int | None = None) -> Evaluation:  # fmt: skip
+    """Mean loss and accuracy of a model on a data set, dropout off.
+
+    `x`, `y` and `sample_weight`, which weighs the loss, are as in `fit`. Raises TypeError
+    or ValueError as `fit` does.
+    """
+    check_kinds(model, loss)
+    check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = read_samples("x", x, dtype, takes_rows(model))
+    columns = output_columns("x", model, samples)
+    targets = read_targets("y", y, len(samples), columns, loss, dtype)
+    classifies = classifies_by(loss, y, columns)
+    weights = read_weights(loss, targets, sample_weight, classes=columns, dtype=dtype)
+    source = Source(samples, targets, np.arange(len(samples)), weights)
+    with Evaluator(model, source, loss, classifies, batch_size, threads) as evaluator:
+        return evaluator.compute()
+
+
+class Evaluator:
+    """Loss and accuracy of a model on a data set, as often as asked for; a context manager.
+
+    The program is made once, and anew when the model has other layers or its parameters
+    lie elsewhere. How many `times` it will be asked decides whether threads are worth starting.
+    """
+
+    def __init__(self, model: Sequential, source: Source, loss: Loss, classifies: bool,
+                 batch_size: int, threads: int | None, times: int = 1):  # fmt: skip
+        self._model, self._source, self._loss = model, source, loss
+        self._classifies, self._dtype = classifies, model_dtype(model)
+        self._batch = min(batch_size, len(source.x))
+        self._threads = _threads_for(model, len(source.x), self._batch, threads, times)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._layout = layout(self._model)
+        arguments = self._model, self._loss, self._source, self._batch
+        self._runner: Runner | EagerRunner
+        try:
+            program = EvaluationProgram(*arguments, self._dtype, self._threads)
+            self._runner = Runner(program, len(self._source.x))
+        except UnsupportedError:
+            self._runner = EagerRunner(self._model, self._loss, None, self._source, self._batch)
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._runner.__exit__(*error)
+
+    def compute(self) -> Evaluation:
+        """Loss and accuracy of the model as it is now."""
+        if self._layout != layout(self._model):
+            self.__exit__(None, None, None)
+            self._lay_out()
+        runner = self._runner
+        runner.totals[:] = 0
+        for _ in runner.slices():
+            pass
+        return Evaluation(
+            *means(runner.totals, self._source, self._loss, self._classifies, self._dtype)
+        )
+
+
+def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float | None]:
+    """Mean loss and accuracy from sums over a data set."""
+    assert source.y is not None
+    samples = len(source.x)
+    elements = total_weight(masses_of(loss, source.y, source.weights, dtype), samples)
+    elements *= source.y.shape[1] if averages_elements(loss) else 1
+    total, right = map(float, totals)
+    return total / elements, right / samples if classifies else None
+
+
+def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
+            threads: int | None = None) -> np.ndarray:  # fmt: skip
+    """Outputs of a model for samples `x` (as in `fit`), dropout off: (samples, columns).
+
+    For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
+    Raises TypeError or ValueError as `fit` does.
+    """
+    check_model(model)
+    check_positive(batch_size=batch_size)
+    dtype = model_dtype(model)
+    samples = read_samples("x", x, dtype, takes_rows(model))
+    results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
+    source = Source(samples, None, np.arange(len(samples)))
+    batch = min(batch_size, len(samples))
+    count = _threads_for(model, len(samples), batch, threads)
+    try:
+        program = PredictionProgram(model, source, results, batch, count)
+    except UnsupportedError:
+        return predict_eagerly(model, samples, batch)
+    with Runner(program, len(samples)) as runner:
+        for _ in runner.slices():
+            pass
+    return results

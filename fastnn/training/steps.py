@@ -1,0 +1,163 @@
+"""The steps of a training run, an epoch at a time, and the way back to finite weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn.compiler.program import (
+    Source,
+    Timetable,
+    TrainingProgram,
+    UnsupportedError,
+    flat_layers,
+    layout,
+)
+from fastnn.compiler.runner import Runner
+from fastnn.nn.layers import Dropout
+from fastnn.nn.norms import BatchNorm1d
+from fastnn.nn.sequential import Sequential
+from fastnn.optim.schedules import Schedule
+from fastnn.training.callbacks import Callback, hear_of_batches
+from fastnn.training.eager import EagerRunner
+from fastnn.training.history import History
+from fastnn.training.inputs import model_dtype
+
+if TYPE_CHECKING:
+    from fastnn.training.fit import Training
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A training loss, or a weight, was infinite or NaN; the model holds its last finite weights.
+
+    `history` is that of the epochs before, `epoch` and `batch` (from 1) say where.
+    """
+
+    def __init__(self, what: str, epoch: int, batch: int, batches: int, history: History):
+        super().__init__(
+            f"{what} in epoch {epoch}, batch {batch} of {batches}; the model holds the last finite "
+            "weights. A smaller learning rate or gradient clipping may help"
+        )
+        self._arguments = what, epoch, batch, batches, history
+        self.epoch, self.batch, self.history = epoch, batch, history
+
+    def __reduce__(self):
+        """Let it pass from a process to another, which an error of several arguments cannot."""
+        return type(self), self._arguments
+
+
+class Steps:
+    """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
+
+    A program is made for the layers, how much each drops, the memory in which the parameters
+    lie, and for gradients that are or are not clipped by their norm. A callback may change
+    all of these, so programs are made anew when they have. It may change weights, too, after an
+    epoch, or whenever it hears of batches: what is `told` decides how long a program keeps its own.
+    """
+
+    def __init__(self, training: Training, source: Source, batch: int, threads: int,
+                 told: list[Callback]):  # fmt: skip
+        self._training, self._source = training, source
+        self._batch, self._threads = batch, threads
+        self._shown, self._watched = bool(told), hear_of_batches(told)
+        self.runner: Runner | EagerRunner
+        self._schedule: Schedule | None = None  # one that moves on with each batch
+        self._timetable: Timetable | None = None
+        if training.schedule is not None and training.schedule.every == "step":
+            self._schedule = training.schedule
+            table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
+            self._timetable = Timetable(self._schedule.places, table)
+        self._warned = False
+        self._lay_out()
+
+    def __enter__(self) -> None:
+        self.runner.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self.runner.__exit__(*error)
+
+    def _lay_out(self) -> None:
+        model, optimizer = self._training.model, self._training.optimizer
+        self._basis = self._find_basis()
+        self._first_step = optimizer.steps
+        if self._schedule is not None:
+            self._first_count = self._schedule.last_epoch
+        self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
+        self._tracked = [(layer, layer.num_batches_tracked) for layer in _batch_norms(model)]
+        arguments = model, self._training.loss, optimizer, self._source, self._batch
+        try:
+            program = TrainingProgram(
+                *arguments, model_dtype(model), self._timetable, self._threads
+            )
+            self.runner = Runner(program, len(self._source.x))
+        except UnsupportedError as reason:
+            if not self._warned:
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=4)
+            self._warned = True
+            self.runner = EagerRunner(*arguments, self._timetable)
+
+    def _find_basis(self) -> list:
+        return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
+
+    def settle(self) -> bool:
+        """Bring the model, and all counts of steps, up to date with the runner.
+
+        Where not all weights are finite they stay as they were before; gives whether they are.
+        """
+        finite = self.runner.deliver()
+        if not finite:
+            self.runner.rewind()
+        ticks = self.runner.ticks
+        self._training.optimizer.steps = self._first_step + ticks
+        if self._schedule is not None:
+            self._schedule.move_to(self._first_count + ticks)
+        for layer, drawn in self._drawn:
+            layer.drawn = drawn + ticks
+        for norm, tracked in self._tracked:
+            norm.num_batches_tracked = tracked + ticks
+        return finite
+
+    def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
+        """Train one epoch and give its totals; `tell` hears how many batches are done.
+
+        Raises NonFiniteLossError for what is not finite.
+        """
+        training = self._training
+        if self._basis != self._find_basis():
+            self.runner.__exit__(None, None, None)
+            self._lay_out()
+            self.runner.__enter__()
+        runner = self.runner
+        if self._shown:
+            runner.renew()
+        if self._schedule is not None and self._timetable is not None:
+            self._schedule.fill(self._timetable.values)
+        first_tick = runner.ticks
+        runner.totals[:] = 0
+        done = 0
+        for done in runner.slices(watched=self._watched):
+            tell(done)
+        stopped, bad = runner.stopped, done + 1
+        if not self.settle():  # the same numbers come out again
+            left = runner.redo(runner.kept - first_tick, done)
+            self.settle()
+            bad = bad if stopped else left + 1
+        elif not stopped:
+            return runner.totals
+        what = f"the loss became {runner.last_loss}"
+        if not stopped:
+            what = "the weights became infinite or NaN"
+        raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
+
+
+def _batch_norms(model: Sequential) -> list[BatchNorm1d]:
+    layers = flat_layers(model)
+    return [each for each in layers if isinstance(each, BatchNorm1d) and each.track_running_stats]
+
+
+def dropouts(model: Sequential) -> list[Dropout]:
+    """Dropout layers of a chain, in order."""
+    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]

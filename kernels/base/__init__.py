@@ -1,0 +1,1 @@
+"""What all kernels stand on: compilation, the host, memory, vectors and functions of them."""

@@ -1,0 +1,1 @@
+"""Functions of blocks and of arrays: activations, losses, normalisation, updates."""

@@ -1,0 +1,195 @@
+"""Dropout with masks drawn from a counter: any element's fate can be computed alone.
+
+Philox-4x32 with seven rounds (J. K. Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", 2011; seven is the fewest that pass BigCrush) turns a counter and
+a key into four random words. The key is the seed; the counter is the element's
+place, its row, the step, and the layer. So a mask depends neither on the number of
+threads nor on the host's vectors, and one seed gives one mask everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from kernels.base.arrays import integer, matrix, number
+from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.simd import (
+    convert,
+    data,
+    lane_numbers,
+    load_first,
+    load_mask,
+    select,
+    store_first,
+    store_mask,
+    width,
+    words,
+    zeros,
+)
+
+GROUP = 128
+"""Elements of a row drawn together: 16 counters of eight halves of words.
+
+Masks have rows of whole groups.
+"""
+
+_COUNTERS = 16
+_ROUNDS = 7
+_LOW, _HALF = 0xFFFFFFFF, 0xFFFF
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+
+@inline
+def _high(x, factor):
+    """High word of the 64-bit product of each lane with a constant."""
+    return convert((convert(x, np.uint64) * factor) >> 32, np.uint32)
+
+
+@inline
+def philox(place, row, step, stream, seed):
+    """Four vectors of random words from a vector of counters and three more words.
+
+    `seed` is a key of 64 bits; of the other numbers the low 32 bits count.
+    """
+    a, b, c, d = place, row, step, stream
+    key, other = seed & _LOW, (seed >> 32) & _LOW
+    for _ in range(_ROUNDS):
+        high_a, low_a = _high(a, 0xD2511F53), a * 0xD2511F53
+        high_c, low_c = _high(c, 0xCD9E8D57), c * 0xCD9E8D57
+        a, b, c, d = high_c ^ b ^ key, low_c, high_a ^ d ^ other, low_a
+        key, other = (key + 0x9E3779B9) & _LOW, (other + 0xBB67AE85) & _LOW
+    return a, b, c, d
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 3
+        + (_POINTER(real), _INTEGER) * 2
+        + (_POINTER(types.uint8), _INTEGER)
+        + (_INTEGER,) * 4
+        + (real,)
+    )
+)
+def dropout_rows(
+    rows, columns, row, x, ldx, y, ldy, mask, ld_mask, seed, step, stream, keep, scale
+):
+    """y = scale x where a random half of a word is below `keep` of 2^16, and 0 elsewhere.
+
+    The rows are those numbered from `row` on; `mask` gets a byte for each element,
+    in rows of whole groups. y may be x.
+    """
+    like = zeros(x)
+    lanes = width(x)
+    for i in range(rows):
+        for group in range(0, columns, GROUP):
+            for part in range(0, _COUNTERS, lanes):
+                counter = words(group // 8 + part, like) + lane_numbers(words(0, like))
+                drawn = philox(
+                    counter, words(row + i, like), words(step, like), words(stream, like), seed
+                )
+                for half in range(8):
+                    j = group + half * _COUNTERS + part
+                    word = drawn[half // 2]
+                    kept = (word & _HALF if half % 2 == 0 else word >> 16) < keep
+                    store_mask(mask, i * ld_mask + j, kept)
+                    count = columns - j
+                    if count > 0:
+                        value = select(kept, load_first(x, i * ldx + j, count) * scale, 0.0)
+                        store_first(y, i * ldy + j, value, count)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER)
+        + (_POINTER(real), _INTEGER, _POINTER(types.uint8), _INTEGER)
+        + (real, _POINTER(real), _INTEGER)
+    )
+)
+def dropout_gradient_rows(rows, columns, g, ldg, mask, ld_mask, scale, out, ldo):
+    """out = scale g where the mask is set, and 0 elsewhere; out may be g."""
+    like = zeros(g)
+    for i in range(rows):
+        for j in range(0, columns, width(g)):
+            count = columns - j
+            kept = load_mask(mask, i * ld_mask + j, like)
+            value = select(kept, load_first(g, i * ldg + j, count) * scale, 0.0)
+            store_first(out, i * ldo + j, value, count)
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), array(real, 2), array(types.uint8, 2)) + (_INTEGER,) * 4 + (types.float64,)
+    )
+)
+def _dropout(x, y, mask, seed, step, stream, keep, scale):
+    columns = x.shape[1]
+    dropout_rows(
+        x.shape[0], columns, 0, data(x), columns, data(y), columns, data(mask), mask.shape[1],
+        seed, step, stream, keep, scale,
+    )  # fmt: skip
+
+
+@entry(lambda real: (const(real, 2), const(types.uint8, 2), types.float64, array(real, 2)))
+def _dropout_gradient(g, mask, scale, out):
+    columns = g.shape[1]
+    dropout_gradient_rows(
+        g.shape[0], columns, data(g), columns, data(mask), mask.shape[1], scale,
+        data(out), columns,
+    )  # fmt: skip
+
+
+def keep_halves(p: float) -> int:
+    """How many of the 2^16 halves of words keep an element dropped with probability `p`."""
+    return round((1.0 - p) * 2.0**16)
+
+
+def keep_scale(p: float) -> float:
+    """1 / (1 - p), what kept elements are multiplied by; 0 where nothing is kept."""
+    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
+
+
+def mask_columns(columns: int) -> int:
+    """Columns of the mask for so many elements in a row."""
+    return -(-columns // GROUP) * GROUP
+
+
+def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarray]:
+    """x / (1 - p) where an element is kept, 0 where it is dropped with probability `p`.
+
+    `x` is a float32 or float64 array (rows, columns). Gives the result and the mask,
+    a uint8 array (rows, columns rounded up to 128). Which elements are dropped follows
+    from `seed` (64 bits), `step`, `stream` and their places alone; `p` counts to 1 in 2^16.
+    Raises TypeError or ValueError for others, and unless 0 <= p <= 1.
+    """
+    number("p", p, 0.0, 1.0)
+    # The kernel takes the key's 64 bits as a signed number.
+    key = integer("seed", seed, -(2**63), 2**64 - 1)
+    key -= 2**64 if key >= 2**63 else 0
+    step, stream = integer("step", step, 0, 2**63 - 1), integer("stream", stream, 0, 2**63 - 1)
+    given = matrix("x", x)
+    if p == 0.0:
+        return given.copy(), np.ones((given.shape[0], mask_columns(given.shape[1])), np.uint8)
+    y = np.empty_like(given)
+    mask = np.empty((given.shape[0], mask_columns(given.shape[1])), np.uint8)
+    _dropout[given.dtype](given, y, mask, key, step, stream, keep_halves(p), keep_scale(p))
+    return y, mask
+
+
+def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
+    """g / (1 - p) where the mask is set, and 0 elsewhere."""
+    number("p", p, 0.0, 1.0)
+    g = matrix("gradient", gradient)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8:
+        found = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"mask has dtype {found}; expected an array of uint8")
+    if mask.shape != (g.shape[0], mask_columns(g.shape[1])):
+        raise ValueError(f"mask has shape {mask.shape}; expected one of {g.shape} in whole groups")
+    out = np.empty_like(g)
+    _dropout_gradient[g.dtype](g, np.ascontiguousarray(mask), keep_scale(p), out)
+    return out

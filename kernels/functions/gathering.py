@@ -1,0 +1,115 @@
+"""Rows of a data set into a batch: gathered in any order, converted, normalised."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from kernels.base.arrays import FLOATING, matrix
+from kernels.base.jit import array, const, entry, routine
+from kernels.base.simd import (
+    advance,
+    data,
+    first,
+    load,
+    load_bytes,
+    load_masked,
+    poke,
+    store,
+    store_masked,
+    width,
+    zeros,
+)
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(real), _POINTER(types.int64), _INTEGER)
+        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
+    )
+)
+def gather_rows(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+    """target[i] = source[order[i]], or (source[order[i]] - mean) factor when normalising."""
+    lanes = width(source)
+    whole = columns - columns % lanes
+    mask = first(columns - whole, source)
+    for i in range(rows):
+        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        for j in range(0, whole, lanes):
+            value = load(row, j)
+            if normalising:
+                value = (value - load(mean, j)) * load(factor, j)
+            store(place, j, value)
+        if whole < columns:
+            value = load_masked(row, whole, mask)
+            if normalising:
+                value = (value - load_masked(mean, whole, mask)) * load_masked(factor, whole, mask)
+            store_masked(place, whole, value, mask)
+
+
+@routine(
+    lambda real: (
+        (_INTEGER, _INTEGER, _POINTER(types.uint8), _POINTER(types.int64), _INTEGER)
+        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
+    )
+)
+def gather_bytes(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+    """As `gather_rows`, from rows of bytes."""
+    lanes = width(target)
+    like = zeros(target)
+    whole = columns - columns % lanes
+    mask = first(columns - whole, target)
+    for i in range(rows):
+        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        for j in range(0, whole, lanes):
+            value = load_bytes(row, j, like)
+            if normalising:
+                value = (value - load(mean, j)) * load(factor, j)
+            store(place, j, value)
+        for j in range(whole, columns):
+            poke(place, j, row[j])
+        if normalising and whole < columns:
+            value = load_masked(place, whole, mask)
+            value = (value - load_masked(mean, whole, mask)) * load_masked(factor, whole, mask)
+            store_masked(place, whole, value, mask)
+
+
+@entry(
+    lambda real: (
+        (const(real, 2), const(types.int64, 1), const(real, 1), const(real, 1), array(real, 2))
+    )
+)
+def _normalize(x, order, mean, factor, y):
+    gather_rows(
+        x.shape[0], x.shape[1], data(x), data(order), 1, data(mean), data(factor),
+        data(y), y.shape[1],
+    )  # fmt: skip
+
+
+def normalize(x, mean, factor) -> np.ndarray:
+    """(x - mean) factor, column by column.
+
+    `x` is a floating or integer array (rows, columns); `mean` and `factor` are
+    arrays (columns,) of the result's dtype. Raises TypeError or ValueError for others.
+    """
+    for name, each in (("mean", mean), ("factor", factor)):
+        if not isinstance(each, np.ndarray) or each.dtype not in FLOATING:
+            kind = each.dtype if isinstance(each, np.ndarray) else type(each).__name__
+            raise TypeError(f"{name} is of {kind}; expected an array of float32 or float64")
+    if mean.ndim != 1:
+        raise ValueError(f"mean has shape {mean.shape}; expected one dimension")
+    if factor.shape != mean.shape or factor.dtype != mean.dtype:
+        raise ValueError(
+            f"factor has shape {factor.shape} and dtype {factor.dtype}; "
+            f"expected {mean.shape} and {mean.dtype}"
+        )
+    given = matrix("x", x, mean.dtype)
+    if given.shape[1] != mean.size:
+        raise ValueError(f"x has shape {given.shape}; expected {mean.size} columns")
+    y = np.empty_like(given)
+    tables = np.ascontiguousarray(mean), np.ascontiguousarray(factor)
+    _normalize[y.dtype](given, np.arange(given.shape[0]), *tables, y)
+    return y

@@ -1,0 +1,279 @@
+"""Relatives of ReLU, and their gradients: functions of the input, which a network keeps for them.
+
+Each is a formula for a vector and one for its slope; whichever is used is compiled by
+itself. Two numbers, a and b, are their parameters, of which most use one or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from kernels.base import vectormath
+from kernels.base.arrays import floating, same_shape
+from kernels.base.jit import Entry, Routine, array, const, entry, inline, routine
+from kernels.base.simd import (
+    advance,
+    data,
+    fabs,
+    fma,
+    load_first,
+    maximum,
+    minimum,
+    select,
+    splat,
+    store_first,
+    width,
+)
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+# ------------------------------------------------------------------------ the formulas
+
+
+@inline
+def _leaky_relu(x, slope, unused):
+    return select(x > 0.0, x, x * slope)
+
+
+@inline
+def _leaky_relu_slope(x, slope, unused):
+    return select(x > 0.0, splat(1.0, x), splat(slope, x))
+
+
+@inline
+def _elu(x, alpha, unused):
+    return select(x > 0.0, x, vectormath.expm1(minimum(x, 0.0)) * alpha)
+
+
+@inline
+def _elu_slope(x, alpha, unused):
+    return select(x > 0.0, 1.0, vectormath.exp(minimum(x, 0.0)) * alpha)
+
+
+_DENSITY = 0.3989422804014327  # of the normal distribution at 0: 1 / sqrt(2 pi)
+
+
+@inline
+def _gelu(x, unused, unused_too):
+    a, m, e = vectormath.normal_tail(x)
+    return maximum(x, 0.0) - (a * m) * e
+
+
+@inline
+def _gelu_slope(x, unused, unused_too):
+    a, m, e = vectormath.normal_tail(x)
+    below = fma(a, -_DENSITY, m) * e
+    return select(x < 0.0, below, 1.0 - below)
+
+
+@inline
+def _sigmoid(x):
+    """Sigmoid, and its slope s(x) s(-x), of which no digit is lost where one is near 1."""
+    smaller = vectormath.sigmoid(0.0 - fabs(x))
+    larger = 1.0 - smaller
+    return select(x < 0.0, smaller, larger), smaller * larger
+
+
+# 0.5 (1 + tanh(u)) is the sigmoid of 2 u, with u = sqrt(2 / pi) (x + 0.044715 x^3).
+_LINEAR = 1.5957691216057308
+_CUBIC = 0.044715 * _LINEAR
+_FAR = 25.0  # where the sigmoid of 2 u is 0 or 1
+
+
+@inline
+def _gelu_tanh(x, unused, unused_too):
+    return x * vectormath.sigmoid(x * fma(x * x, _CUBIC, splat(_LINEAR, x)))
+
+
+@inline
+def _gelu_tanh_slope(x, unused, unused_too):
+    near = maximum(minimum(x, _FAR), -_FAR)
+    square = near * near
+    s, slope = _sigmoid(near * fma(square, _CUBIC, splat(_LINEAR, x)))
+    return fma(near * slope, fma(square, 3.0 * _CUBIC, splat(_LINEAR, x)), s)
+
+
+@inline
+def _silu(x, unused, unused_too):
+    return vectormath.silu(x)
+
+
+@inline
+def _silu_slope(x, unused, unused_too):
+    s, slope = _sigmoid(x)
+    return fma(x, slope, s)
+
+
+@inline
+def _softplus(x, beta, threshold):
+    z = x * beta
+    y = (maximum(z, 0.0) + vectormath.log1p(vectormath.exp(0.0 - fabs(z)))) / beta
+    return select(z > threshold, x, y)
+
+
+@inline
+def _softplus_slope(x, beta, threshold):
+    z = x * beta
+    return select(z > threshold, 1.0, vectormath.sigmoid(z))
+
+
+# -------------------------------------------------------------------------- the kernels
+
+
+def _named(function: Callable, name: str) -> Callable:
+    """The function under a name of its own, by which its machine code is kept."""
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
+def _forward(name: str, formula) -> Routine:
+    """Routine: y = f(x) for a block of rows; y may be x."""
+
+    def rows_of(rows, columns, a, b, x, ldx, y, ldy):
+        for i in range(rows):
+            source, target = advance(x, i * ldx), advance(y, i * ldy)
+            for j in range(0, columns, width(x)):
+                count = columns - j
+                store_first(target, j, formula(load_first(source, j, count), a, b), count)
+
+    return routine(
+        lambda real: (_INTEGER,) * 2 + (types.float64,) * 2 + (_POINTER(real), _INTEGER) * 2
+    )(_named(rows_of, name))
+
+
+def _backward(name: str, slope) -> Routine:
+    """Routine: out = g f'(x) for a block of rows; out may be g."""
+
+    def rows_of(rows, columns, a, b, x, ldx, g, ldg, out, ldo):
+        for i in range(rows):
+            source, gradient = advance(x, i * ldx), advance(g, i * ldg)
+            result = advance(out, i * ldo)
+            for j in range(0, columns, width(x)):
+                count = columns - j
+                value = load_first(gradient, j, count) * slope(load_first(source, j, count), a, b)
+                store_first(result, j, value, count)
+
+    return routine(
+        lambda real: (_INTEGER,) * 2 + (types.float64,) * 2 + (_POINTER(real), _INTEGER) * 3
+    )(_named(rows_of, name))
+
+
+def _forward_entry(name: str, rows_of: Routine) -> Entry:
+    def forward(x, a, b, y):
+        rows_of(1, x.size, a, b, data(x), x.size, data(y), x.size)
+
+    return entry(lambda real: (const(real, 1), types.float64, types.float64, array(real, 1)))(
+        _named(forward, name)
+    )
+
+
+def _backward_entry(name: str, rows_of: Routine) -> Entry:
+    def backward(x, a, b, g, out):
+        n = x.size
+        rows_of(1, n, a, b, data(x), n, data(g), n, data(out), n)
+
+    return entry(
+        lambda real: (
+            (const(real, 1), types.float64, types.float64, const(real, 1), array(real, 1))
+        )
+    )(_named(backward, name))
+
+
+class Rectifier(NamedTuple):
+    """A function and its gradient, for blocks inside kernels and for arrays."""
+
+    forward: Routine
+    backward: Routine
+    of_array: Entry
+    gradient_of_array: Entry
+
+
+def _rectifier(name: str, formula, slope) -> Rectifier:
+    forward, backward = _forward(f"{name}_rows", formula), _backward(f"{name}_slope_rows", slope)
+    return Rectifier(
+        forward,
+        backward,
+        _forward_entry(f"_{name}_of_array", forward),
+        _backward_entry(f"_{name}_slope_of_array", backward),
+    )
+
+
+RECTIFIERS = {
+    "leaky_relu": _rectifier("leaky_relu", _leaky_relu, _leaky_relu_slope),
+    "elu": _rectifier("elu", _elu, _elu_slope),
+    "gelu": _rectifier("gelu", _gelu, _gelu_slope),
+    "gelu_tanh": _rectifier("gelu_tanh", _gelu_tanh, _gelu_tanh_slope),
+    "silu": _rectifier("silu", _silu, _silu_slope),
+    "softplus": _rectifier("softplus", _softplus, _softplus_slope),
+}
+"""All of them by name."""
+
+
+# ------------------------------------------------------------------ for use from Python
+
+
+def rectify(name: str, x, a: float = 0.0, b: float = 0.0) -> np.ndarray:
+    """The function of this name with parameters `a` and `b`, of an array of any shape.
+
+    `x` is float32 or float64, or integers, which become float64. Raises TypeError for others.
+    """
+    given = np.ascontiguousarray(floating("x", x))
+    y = np.empty_like(given)
+    RECTIFIERS[name].of_array[given.dtype](given.ravel(), a, b, y.reshape(-1))
+    return y.reshape(np.shape(x))
+
+
+def rectify_gradient(name: str, x, gradient, a: float = 0.0, b: float = 0.0) -> np.ndarray:
+    """`gradient` times the slope at `x` of the function of this name.
+
+    Both are of one shape; the result has the larger dtype. Raises TypeError for other dtypes
+    than those of `rectify`, ValueError for different shapes.
+    """
+    given, g = floating("x", x), floating("gradient", gradient)
+    same_shape("gradient", g, "x", given)
+    dtype = np.result_type(given, g)
+    given, g = np.ascontiguousarray(given, dtype), np.ascontiguousarray(g, dtype)
+    out = np.empty_like(g)
+    RECTIFIERS[name].gradient_of_array[dtype](given.ravel(), a, b, g.ravel(), out.reshape(-1))
+    return out.reshape(np.shape(x))
+
+
+def leaky_relu(x, negative_slope: float = 0.01) -> np.ndarray:
+    """x where x > 0, else `negative_slope` x; arrays as in `rectify`."""
+    return rectify("leaky_relu", x, negative_slope)
+
+
+def elu(x, alpha: float = 1.0) -> np.ndarray:
+    """x where x > 0, else alpha (e^x - 1), within 2 ulp; arrays as in `rectify`."""
+    return rectify("elu", x, alpha)
+
+
+def gelu(x, approximate: str = "none") -> np.ndarray:
+    """x Phi(x), Phi the normal distribution (D. Hendrycks & K. Gimpel, 2016), within 7 ulp.
+
+    With `approximate` "tanh" x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, within 3 ulp
+    of x. Arrays as in `rectify`. Raises ValueError for another approximation.
+    """
+    return rectify(gelu_name(approximate), x)
+
+
+def gelu_name(approximate: str) -> str:
+    """Name of a GELU among `RECTIFIERS`; raises ValueError unless it is "none" or "tanh"."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate is {approximate!r}; expected 'none' or 'tanh'")
+    return "gelu" if approximate == "none" else "gelu_tanh"
+
+
+def silu(x) -> np.ndarray:
+    """x / (1 + e^-x) within 2.5 ulp; arrays as in `rectify`."""
+    return rectify("silu", x)
+
+
+def softplus(x, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
+    """log(1 + e^(beta x)) / beta, x where beta x > threshold; arrays as in `rectify`."""
+    return rectify("softplus", x, beta, threshold)

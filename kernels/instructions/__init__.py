@@ -1,0 +1,1 @@
+"""What a program is made of: a function for each kind of instruction."""

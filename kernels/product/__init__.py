@@ -1,0 +1,1 @@
+"""The matrix product, from the register tile to `matmul`."""

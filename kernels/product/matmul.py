@@ -1,0 +1,385 @@
+"""The matrix product of NumPy arrays, and what may be done to it on the way."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numba import types
+
+from kernels.base import host
+from kernels.base.arrays import FLOATING, floating, matrix, output
+from kernels.base.jit import array, const, entry, inline, real_type, routine
+from kernels.base.memory import address, aligned_zeros
+from kernels.base.reductions import sum_columns
+from kernels.base.simd import (
+    advance,
+    data,
+    element_bytes,
+    location,
+    pointer,
+    width,
+)
+from kernels.functions.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
+from kernels.machine import team as teams
+from kernels.machine.state import THREAD, THREADS, cell, instruction
+from kernels.machine.team import (
+    ALONE,
+    ASK,
+    LARGE_PRODUCT,
+    PAYS,
+    address_of,
+    operands,
+    shared,
+    together,
+)
+from kernels.product import few_outputs
+from kernels.product.gemm import (
+    BLOCK_PANELS,
+    PANEL_DEPTH,
+    TILE_ROWS,
+    gemm,
+    packing_pays,
+    scratch_elements,
+    tile_columns,
+    zero_row,
+)
+from kernels.product.narrow import is_narrow, narrow_forward
+from kernels.product.sharing import part
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+_FEW_PANELS = 4  # of rows, turned at a time where columns are few
+
+
+@routine(
+    lambda real: (
+        (_INTEGER,) * 3
+        + (_POINTER(real), _INTEGER, _INTEGER) * 2
+        + (_INTEGER,) * 4
+        + (_POINTER(real), _POINTER(real), _INTEGER, _POINTER(real))
+    )
+)
+def multiply(
+    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+    by_lanes, has_bias, accumulate, activation, bias, c, ldc, scratch,
+):  # fmt: skip
+    """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride.
+
+    `by_lanes` is `_sums_by_lanes` of the whole product, of which this may be some columns.
+    """
+    free = zero_row(scratch)
+    if by_lanes:
+        offset = bias if has_bias else scratch
+        narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
+        activate(activation, rows, columns, c, ldc, c, ldc)
+        return
+    few = columns <= min(TILE_ROWS, width(a)) <= rows
+    if few and a_row == 1 and a_column != 1 and not has_bias and not accumulate:
+        _multiply_few_columns(
+            rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc,
+            scratch, free,
+        )  # fmt: skip
+        return
+    pack_a = packing_pays(rows, columns, a, a_row, a_column)
+    pack_b = b_column != 1 and columns > 1
+    start, start_row, start_column = scratch, 0, 0
+    if accumulate:
+        start, start_row, start_column = c, ldc, 1
+    elif has_bias:
+        start, start_column = bias, 1
+    floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
+    gemm(
+        rows, columns, depth, a, a_row, a_column, b, b_row, b_column, 0,
+        start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b, free,
+    )  # fmt: skip
+
+
+@inline
+def _sums_by_lanes(columns, depth, a_column, b_column, accumulate):
+    """Whether a product is summed lane by lane, and not in order of depth."""
+    contiguous = a_column == 1 and (b_column == 1 or columns == 1)
+    return is_narrow(depth, columns) and contiguous and not accumulate
+
+
+@inline
+def _multiply_few_columns(
+    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, zero, product
+):
+    """C = f(A B) of few columns, where A lies as its transpose.
+
+    The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
+    row of zeros, `product` the scratch memory behind it.
+    """
+    wide = _FEW_PANELS * tile_columns(a)
+    turned = advance(product, wide * TILE_ROWS)
+    for i in range(0, rows, wide):
+        here = min(wide, rows - i)
+        gemm(
+            columns, here, depth, b, b_column, b_row, advance(a, i), a_column, 1, 0,
+            zero, 0, 0, product, wide, -np.inf, IDENTITY, product, wide, 0, 0,
+            advance(turned, (wide + 1) * width(a)),
+        )  # fmt: skip
+        few_outputs.turn(columns, here, product, wide, turned)
+        few_outputs.copy_rows(here, columns, turned, advance(c, i * ldc), ldc)
+    activate(activation, rows, columns, c, ldc, c, ldc)
+
+
+@instruction
+def _multiply_share(at, state, scratch):
+    """This thread's part of `multiply`. Operands: the arguments of that but the last."""
+    i, height, j, wide = part(at[0], at[1], at[2], scratch, state[THREAD], state[THREADS])
+    if height == 0 or wide == 0:
+        return
+    multiply(
+        height, wide, at[2], cell(at[3], i * at[4], scratch), at[4], at[5],
+        cell(at[6], j * at[8], scratch), at[7], at[8],
+        _sums_by_lanes(at[1], at[2], at[5], at[8], at[10]), at[9], at[10], at[11],
+        cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
+        scratch,
+    )  # fmt: skip
+
+
+@inline
+def _multiply_together(
+    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+    has_bias, accumulate, activation, bias, c, ldc, scratch, team,
+):  # fmt: skip
+    """As `multiply`, by a team if there is one."""
+    if team <= ASK:
+        multiply(
+            rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
+            _sums_by_lanes(columns, depth, a_column, b_column, accumulate),
+            has_bias, accumulate, activation, bias, c, ldc, scratch,
+        )  # fmt: skip
+        return
+    at = operands(team)
+    at[0], at[1], at[2] = rows, columns, depth
+    at[3], at[4], at[5] = location(a), a_row, a_column
+    at[6], at[7], at[8] = location(b), b_row, b_column
+    at[9], at[10], at[11] = has_bias, accumulate, activation
+    at[12], at[13], at[14] = location(bias), location(c), ldc
+    together(team, address_of(_multiply_share, a), scratch)
+
+
+@inline
+def _bytes_between(x):
+    """First byte of a 2-d array that is not empty, and the one after its last."""
+    low, high = 0, x.itemsize
+    for axis in range(2):
+        reach = (x.shape[axis] - 1) * x.strides[axis]
+        low += min(reach, 0)
+        high += max(reach, 0)
+    begin = np.int64(x.ctypes.data)
+    return begin + low, begin + high
+
+
+@inline
+def _overlap(x, y):
+    """Whether two 2-d arrays that are not empty may share a byte."""
+    x_begin, x_end = _bytes_between(x)
+    y_begin, y_end = _bytes_between(y)
+    return x_begin < y_end and y_begin < x_end
+
+
+@inline
+def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
+    """C = f(A B + bias), or C += A B; 0 where the arrays are not as this needs them."""
+    rows, columns, depth = c.shape[0], c.shape[1], a.shape[1]
+    if a.shape[0] != rows or b.shape[0] != depth or b.shape[1] != columns:
+        return 0
+    if rows == 0 or columns == 0:
+        return 1
+    if depth > 0 and (_overlap(a, c) or _overlap(b, c)):
+        return 0
+    if team == ASK and rows * columns * depth >= LARGE_PRODUCT:
+        return PAYS
+    left, right, target = data(a), data(b), data(c)
+    size = element_bytes(left)
+    a_row, a_column = a.strides[0] // size, a.strides[1] // size
+    b_row, b_column = b.strides[0] // size, b.strides[1] // size
+    if columns == 1 or c.strides[1] == size:
+        ldc = c.strides[0] // size if rows > 1 else columns
+        _multiply_together(
+            rows, columns, depth, left, a_row, a_column, right, b_row, b_column,
+            has_bias, accumulate, activation, bias, target, ldc, pointer(scratch, left), team,
+        )  # fmt: skip
+        return 1
+    if has_bias or (rows > 1 and c.strides[0] != size):
+        return 0
+    # The transpose of C has its rows in memory, and is the product of the transposes.
+    _multiply_together(
+        columns, rows, depth, right, b_column, b_row, left, a_column, a_row,
+        False, accumulate, activation, bias, target, c.strides[1] // size,
+        pointer(scratch, left), team,
+    )  # fmt: skip
+    return 1
+
+
+@entry(
+    lambda real: (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A")) + (_INTEGER,) * 2,
+    _INTEGER,
+)
+def _product(a, b, c, scratch, team):
+    """C = A B."""
+    return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch, team)
+
+
+@entry(
+    lambda real: (
+        (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), const(real, 1))
+        + (types.boolean, types.boolean, _INTEGER, _INTEGER, _INTEGER)
+    ),
+    _INTEGER,
+)
+def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
+    """C = f(A B + bias), or C += A B."""
+    if has_bias and (bias.size != c.shape[1] or _begins_within(bias, c)):
+        return 0
+    return _multiply_arrays(a, b, c, data(bias), has_bias, accumulate, activation, scratch, team)
+
+
+@inline
+def _begins_within(bias, c):
+    """Whether a row may share a byte with a 2-d array."""
+    if c.size == 0:
+        return False
+    begin, end = _bytes_between(c)
+    first = np.int64(bias.ctypes.data)
+    return first < end and begin < first + bias.size * bias.itemsize
+
+
+class _Workspace(threading.local):
+    """Scratch memory of one Python thread, enough for either dtype."""
+
+    def __init__(self):
+        self._memory = aligned_zeros(max(_scratch_bytes(dtype) for dtype in FLOATING), np.uint8)
+        self.address = address(self._memory)
+
+
+def _scratch_bytes(dtype: np.dtype) -> int:
+    lanes = host.lanes(real_type(dtype))
+    span = host.TILE_VECTORS * lanes
+    few = _FEW_PANELS * span * (TILE_ROWS + lanes) + lanes
+    elements = span + few + scratch_elements.py_func(lanes, PANEL_DEPTH, BLOCK_PANELS * span)
+    return max(elements, few_outputs.scratch_size(lanes)) * dtype.itemsize
+
+
+workspace = _Workspace()
+_NO_BIAS = {dtype: np.empty(0, dtype) for dtype in FLOATING}
+
+
+def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False) -> np.ndarray:
+    """f(A B + bias), or out + A B with `accumulate`.
+
+    `a` is (rows, depth), `b` (depth, columns), `out` (rows, columns), float32 or float64,
+    contiguous or with any strides: a transposed operand is a view. One-dimensional
+    operands are as in `numpy.matmul`. `bias` is (columns,), `activation` a name in
+    `ACTIVATIONS`. Every element is summed in order of depth, so results do not depend on layout
+    or blocking; one or two columns are summed lane by lane where the rows of `a` and of `out` are
+    contiguous. Raises TypeError or ValueError for other dtypes or shapes.
+    """
+    try:
+        kind = a.dtype
+        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
+        # Another order of bytes is another dtype, which numba may take for the native one.
+        if not (b.dtype is kind is c.dtype or b.dtype == kind == c.dtype):
+            return _matmul_of_any(a, b, out, bias, activation, accumulate)
+        plain = bias is None and activation == "identity"
+        arguments: tuple
+        if plain and not accumulate:
+            compiled, arguments = _product[kind], (a, b, c, workspace.address, teams.asking)
+        elif (accumulate and (out is None or not plain)) or (
+            bias is not None and bias.dtype != kind
+        ):
+            return _matmul_of_any(a, b, out, bias, activation, accumulate)
+        else:
+            compiled = _product_then[kind]
+            arguments = (
+                a, b, c, _NO_BIAS[kind] if bias is None else bias, bias is not None,
+                bool(accumulate), ACTIVATIONS[activation], workspace.address, teams.asking,
+            )  # fmt: skip
+        done = compiled(*arguments)
+        if done == PAYS:
+            done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        done = 0
+    return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
+
+
+def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
+    """As `matmul`, for operands that have to be converted first, or explained."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
+    left, right = floating("a", a), floating("b", b)
+    dtype = np.result_type(left, right)
+    shape = _product_shape(left, right)
+    if accumulate and (out is None or bias is not None or activation != "identity"):
+        raise ValueError("accumulate adds to out: give out, and neither bias nor activation")
+    result = output("out", out, shape, dtype)
+    x = np.ascontiguousarray(left.reshape(1, -1) if left.ndim == 1 else left, dtype)
+    y = np.ascontiguousarray(right.reshape(-1, 1) if right.ndim == 1 else right, dtype)
+    z = np.empty((x.shape[0], y.shape[1]), dtype)
+    if accumulate:
+        z[...] = result.reshape(z.shape)
+    offset = _NO_BIAS[dtype]
+    if bias is not None:
+        offset = np.ascontiguousarray(floating("bias", bias), dtype)
+        if offset.shape != (z.shape[1],):
+            raise ValueError(f"bias has shape {offset.shape}; expected ({z.shape[1]},)")
+    code = ACTIVATIONS[activation]
+    _product_then[dtype](
+        x, y, z, offset, bias is not None, accumulate, code, workspace.address, ALONE
+    )
+    result[...] = z.reshape(shape)
+    return result
+
+
+def _product_shape(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
+    """Shape of the product of vectors or matrices; raise ValueError if there is none."""
+    if a.ndim not in (1, 2) or b.ndim not in (1, 2) or a.shape[-1] != b.shape[0]:
+        raise ValueError(
+            f"a has shape {a.shape} and b {b.shape}; expected matrices or vectors with as many "
+            "columns in a as rows in b"
+        )
+    return a.shape[:-1] + b.shape[1:]
+
+
+def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
+    """(A B) f'(.), with f' in terms of the output of f: a product times an activation's gradient.
+
+    `output_` is (rows, columns), of the dtype of the product. Raises as `matmul` does.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
+    y, left, right = floating("output", output_), floating("a", a), floating("b", b)
+    shape, dtype = _product_shape(left, right), np.result_type(left, right)
+    if y.shape != shape:
+        raise ValueError(f"output has shape {y.shape}; expected {shape}")
+    if y.dtype != dtype:
+        raise ValueError(f"output has dtype {y.dtype}; expected {dtype}")
+    if out is None:
+        product = matmul(left, right)
+        return apply_gradient(ACTIVATIONS[activation], y, product, product)
+    output("out", out, shape, dtype)
+    out[...] = matmul_gradient(left, right, y, activation)
+    return out
+
+
+@entry(lambda real: (const(real, 2), array(real, 1)))
+def _column_sums(x, out):
+    sum_columns(x.shape[0], x.shape[1], data(x), x.shape[1], data(out))
+
+
+def add_column_sums(x, out) -> None:
+    """out += the sum of the rows of a matrix.
+
+    `x` is (rows, columns), `out` (columns,), of one dtype. Raises TypeError or ValueError
+    for others.
+    """
+    given = matrix("x", x)
+    result = output("out", out, given.shape[1:], given.dtype)
+    sums = np.empty_like(result)
+    _column_sums[given.dtype](given, sums)
+    result += sums

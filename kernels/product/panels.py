@@ -1,0 +1,75 @@
+"""Matrices in panels of columns, each with its rows one behind the other.
+
+So a thread's columns lie together, not beside those of another one within each row, whose
+prefetcher would take lines that this one writes. Weights are in panels of a tile's columns, which
+the register tile reads where they are; elements past the last column are zeros. A batch is in
+panels of a thread's columns.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from kernels.base import host
+from kernels.base.jit import inline, real_type, routine
+from kernels.base.memory import line_elements
+from kernels.base.simd import advance, load, load_first, store, store_first, width
+from kernels.product.gemm import TILE_VECTORS, tile_columns
+from kernels.product.sharing import columns_of, line_columns, splits_columns
+
+_INTEGER = types.int64
+_POINTER = types.CPointer
+
+# Cache lines between panels: as far as prefetchers run on past the last row of one.
+_APART = 16  # of weights, whose rows follow each other
+_FAR_APART = 512  # of a batch, whose rows are far apart
+
+
+def span_of(dtype) -> int:
+    """Columns of a panel of weights: a tile's."""
+    return TILE_VECTORS * host.lanes(real_type(dtype))
+
+
+def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
+    """Number of a matrix's panels, and elements from one to the next.
+
+    Numbers in a row are a matrix of one row, whose panels follow each other at once.
+    """
+    span = span_of(dtype)
+    apart = _APART * line_elements(dtype) if rows > 1 else 0
+    return -(-columns // span), rows * span + apart
+
+
+def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, int]:
+    """Number of panels of a batch, columns of each, and elements from one to the next.
+
+    There is one panel where threads split such a product by its rows.
+    """
+    line = line_elements(dtype)
+    if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):
+        return 1, columns, 0
+    wide = -(-columns // (line * threads)) * line
+    return threads, wide, rows * wide + _FAR_APART * line
+
+
+@inline
+def panel_at(pointer, i, j, ld, panel):
+    """Pointer to an element of panels of `ld` columns, or, with `panel` 0, of one matrix."""
+    return advance(pointer, i * ld + (j if panel == 0 else j // ld * panel + j % ld))
+
+
+@routine(lambda real: (_INTEGER,) * 2 + (_POINTER(real), _INTEGER) * 2 + (_INTEGER,) * 3)
+def copy_panels(rows, columns, matrix, ld, panels, to_next, thread, threads, back):
+    """Copy this thread's columns of a matrix to panels `to_next` elements apart, or `back`."""
+    span, lanes = tile_columns(matrix), width(matrix)
+    begin, end = columns_of(columns, line_columns(matrix), thread, threads)
+    for number in range(begin // span, (end + span - 1) // span):
+        j = number * span
+        left, panel = advance(matrix, j), advance(panels, number * to_next)
+        for i in range(rows):
+            for k in range(max(begin - j, 0), min(span, end - j), lanes):
+                count = columns - j - k
+                if back:
+                    store_first(left, i * ld + k, load(panel, i * span + k), count)
+                else:
+                    store(panel, i * span + k, load_first(left, i * ld + k, count))

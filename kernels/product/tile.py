@@ -1,0 +1,320 @@
+"""The register tile: the innermost loop of the matrix product, as LLVM vector code.
+
+A tile of `rows` x `vectors` accumulators stays in registers while it walks the
+depth of the product. Each step loads one row of B, and for each row of A
+broadcasts one element and does one fused multiply-add per vector. Every element
+of C is therefore a single chain of operations in order of depth, from its
+starting value on, whatever tile it falls into: results do not depend on the
+shape of tiles, on blocking or on the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from kernels.base import host, simd
+
+_I64 = ir.IntType(64)
+_KEY = 64  # a tile's numbers of vectors and of row pairs as one integer
+_HALF = 1024  # and whether half a vector ends its rows
+_AHEAD = 16  # rows of B that are asked for before they are needed
+_ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 2 * stride]
+
+
+@intrinsic
+def tile(
+    typingctx,
+    rows,
+    columns,
+    depth,
+    a,
+    a_row,
+    a_step,
+    b,
+    ldb,
+    packed,
+    start,
+    ld_start,
+    c,
+    ldc,
+    floor,
+):
+    """C = max(start + A @ B, floor) for one tile of C.
+
+    A is `rows` x `depth` with strides `a_row` and `a_step`, B is `depth` x
+    `columns` with leading dimension `ldb` and unit stride, C and `start` are
+    `rows` x `columns` with leading dimensions `ldc` and `ld_start` (0 repeats one
+    row, such as a bias). `rows` is at most `host.TILE_ROWS` and `columns` at most
+    `host.TILE_VECTORS` vectors. NaN is kept whatever the floor.
+
+    When `b` and `packed` differ, B is copied to `packed` on the way, in whole vectors and with
+    leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
+    busy while it waits for B. When they are the same, B lies there already. With
+    `host.HALVES`, half a vector ends rows of which no more is left.
+    """
+    real = a.dtype
+    vector = simd.vector_of(real)
+    integer = types.int64
+    sig = types.void(
+        integer,
+        integer,
+        integer,
+        a,
+        integer,
+        integer,
+        b,
+        integer,
+        b,
+        start,
+        integer,
+        c,
+        integer,
+        real,
+    )
+
+    def codegen(context, builder, sig, args):
+        rows, columns, *operands = args
+        lanes = vector.lanes
+        before_last = builder.sdiv(builder.sub(columns, _I64(1)), _I64(lanes))
+        last = builder.sub(columns, builder.mul(_I64(lanes), before_last))
+        done = builder.append_basic_block("tile.done")
+
+        def cases(copies):
+            """Every tile, keyed by its width and pairs of rows."""
+            shapes = itertools.product(
+                range(1, host.TILE_VECTORS + 1),
+                range(1, host.TILE_ROWS // 2 + 1),
+                (False, True) if host.HALVES else (False,),
+            )
+
+            def call(vectors, pairs, half):
+                function = _tile_function(builder, 2 * pairs, vectors, half, copies, vector)
+                builder.call(function, [rows, last, *operands])
+
+            return {
+                vectors * _KEY + pairs + half * _HALF: partial(call, vectors, pairs, half)
+                for vectors, pairs, half in shapes
+            }
+
+        pairs = builder.ashr(builder.add(rows, _I64(1)), _I64(1))
+        key = builder.add(builder.mul(builder.add(before_last, _I64(1)), _I64(_KEY)), pairs)
+        if host.HALVES:
+            half = builder.icmp_signed("<=", last, _I64(lanes // 2))
+            key = builder.add(key, builder.select(half, _I64(_HALF), _I64(0)))
+        source, packed = operands[4], operands[6]
+        with builder.if_else(builder.icmp_unsigned("==", source, packed)) as (reading, copying):
+            for branch, copies in ((reading, False), (copying, True)):
+                with branch:
+                    joined = builder.append_basic_block("tile.joined")
+                    _emit_switch(builder, key, cases(copies), joined)
+                    builder.position_at_end(joined)
+        builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+def _emit_switch(builder, value, cases, done):
+    """Run the emitter of the case that equals `value`, then go on at `done`."""
+    switch = builder.switch(value, done)
+    for number, emit in cases.items():
+        block = builder.append_basic_block(f"case.{number}")
+        switch.add_case(_I64(number), block)
+        builder.position_at_end(block)
+        emit()
+        builder.branch(done)
+
+
+def _opaque(builder, pointer):
+    """The same pointer, its origin hidden from the optimizer.
+
+    Otherwise loop strength reduction turns the rows' addresses into one chain of
+    additions, which takes longer than the multiply-adds it feeds.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], False)
+
+
+def _tile_function(builder, rows, vectors, half, copies, vector):
+    """The function of one tile of fixed size, of its own so that no register is shared.
+
+    It has an even number of rows; with one less, it computes the last one twice,
+    which halves the number of tiles to compile.
+    """
+    kind = ("half." if half else "") + ("copying" if copies else "reading")
+    name = f"tile.{vector.dtype}.{rows}x{vectors}.{kind}"
+    element = simd.llvm_vector(vector).element
+    pointer = element.as_pointer()
+    kinds = (
+        [_I64, _I64, _I64, pointer, _I64, _I64, pointer, _I64]
+        + [pointer] * 2
+        + [_I64, pointer, _I64, element]
+    )
+    function = simd.declare(builder, name, ir.VoidType(), kinds)
+    if not function.blocks:
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = ir.IRBuilder(function.append_basic_block("entry"))
+        actual_rows, last, *operands = function.args
+        numbers = [_I64(m) for m in range(rows - 1)] + [inner.sub(actual_rows, _I64(1))]
+        row = [vector] * vectors
+        if half:
+            row[-1] = simd.Vector(vector.dtype, vector.lanes // 2)
+        _emit_tile(inner, numbers, row, last, vector.lanes, copies, *operands)
+        inner.ret_void()
+    return function
+
+
+def _emit_tile(
+    builder, numbers, kinds, last, lanes, copies,
+    depth, a, a_row, a_step, b, ldb, packed, start, ld_start, c, ldc, floor,
+):  # fmt: skip
+    """Emit the loop of one tile.
+
+    Its rows have these `numbers`, and each consists of vectors of these `kinds`, of which the
+    last one has `last` lanes that count.
+    """
+    rows, vectors = len(numbers), len(kinds)
+    mask = simd.emit_mask(builder, last, kinds[-1])
+
+    def mask_of(j):
+        return mask if j == vectors - 1 else None
+
+    def offset(ld, m, j):
+        return builder.add(builder.mul(ld, numbers[m]), _I64(j * lanes))
+
+    tile = [(m, j) for m in range(rows) for j in range(vectors)]
+    starts = [
+        simd.emit_load(builder, start, offset(ld_start, m, j), kinds[j], mask_of(j))
+        for m, j in tile
+    ]
+    # The last row may repeat the one before it, so it has an address of its own.
+    first = [*range(0, rows - 1, _ADDRESS_GROUP), rows - 1]
+    group = [*(m // _ADDRESS_GROUP for m in range(rows - 1)), len(first) - 1]
+    bases = [builder.gep(a, [builder.mul(a_row, numbers[m])]) for m in first]
+
+    before = builder.block
+    head, body, end = (
+        builder.append_basic_block(f"depth.{name}") for name in ("head", "body", "end")
+    )
+    builder.branch(head)
+
+    builder.position_at_end(head)
+    step = builder.phi(_I64)
+    a_now = [builder.phi(base.type) for base in bases]
+    b_now, packed_now = builder.phi(b.type), builder.phi(b.type)
+    sums = [builder.phi(simd.llvm_vector(kinds[j])) for _, j in tile]
+    phis = [step, *a_now, b_now, packed_now, *sums]
+    for phi, value in zip(phis, [_I64(0), *bases, b, packed, *starts], strict=True):
+        phi.add_incoming(value, before)
+    builder.cbranch(builder.icmp_signed("<", step, depth), body, end)
+
+    builder.position_at_end(body)
+    b_row = [
+        simd.emit_load(builder, b_now, _I64(j * lanes), kinds[j], mask_of(j) if copies else None)
+        for j in range(vectors)
+    ]
+    if copies:
+        ahead = builder.gep(b_now, [builder.mul(ldb, _I64(_AHEAD))])
+        for j, value in enumerate(b_row):
+            simd.emit_prefetch(builder, ahead, _I64(j * lanes))
+            simd.emit_store(builder, value, packed_now, _I64(j * lanes), kinds[j])
+    a_here = [_opaque(builder, pointer) for pointer in a_now]
+    sums_next = []
+    for m in range(rows):
+        address = builder.gep(a_here[group[m]], [builder.mul(a_row, _I64(m - first[group[m]]))])
+        value = builder.load(address)
+        for j, kind in enumerate(kinds):
+            element, total = simd.emit_splat(builder, value, kind), sums[m * vectors + j]
+            sums_next.append(simd.emit_fma(builder, element, b_row[j], total, kind))
+    a_next = [builder.gep(pointer, [a_step]) for pointer in a_here]
+    b_next = builder.gep(b_now, [ldb])
+    packed_next = builder.gep(packed_now, [_I64(host.TILE_VECTORS * lanes)])
+    step_next = builder.add(step, _I64(1))
+    nexts = [step_next, *a_next, b_next, packed_next, *sums_next]
+    for phi, value in zip(phis, nexts, strict=True):
+        phi.add_incoming(value, body)
+    builder.branch(head)
+
+    builder.position_at_end(end)
+    for (m, j), total in zip(tile, sums, strict=True):
+        bound = simd.emit_splat(builder, floor, kinds[j])
+        bounded = builder.select(builder.fcmp_ordered(">", bound, total), bound, total)
+        simd.emit_store(builder, bounded, c, offset(ldc, m, j), kinds[j], mask_of(j))
+
+
+@intrinsic
+def transpose(typingctx, rows, columns, source, ld_source, target, ld_target):
+    """Write the transpose of a block of at most one vector of rows and columns.
+
+    Reads `columns` elements of `rows` rows and writes a whole vector for each
+    column: lanes past `rows` repeat the last row. Columns up to a whole vector
+    are written, those past `columns` with zeros.
+    """
+    vector = simd.vector_of(source.dtype)
+    integer = types.int64
+
+    def codegen(context, builder, sig, args):
+        rows, columns, source, ld_source, target, ld_target = args
+        lanes = vector.lanes
+        mask = simd.emit_mask(builder, columns, vector)
+        last = builder.sub(rows, _I64(1))
+        block = []
+        for i in range(lanes):
+            row = builder.select(builder.icmp_signed("<", _I64(i), last), _I64(i), last)
+            index = builder.mul(row, ld_source)
+            block.append(simd.emit_load(builder, source, index, vector, mask))
+        for i, column in enumerate(_emit_transposed(builder, block)):
+            simd.emit_store(builder, column, target, builder.mul(ld_target, _I64(i)), vector)
+        return context.get_dummy_value()
+
+    return types.void(integer, integer, source, integer, target, integer), codegen
+
+
+def _emit_transposed(builder, block):
+    """Transpose a square of vectors by log2(lanes) rounds of interleaving halves.
+
+    A round interleaves row i with row i + n/2; as with a perfect shuffle of cards,
+    after log2(n) rounds element j of row i stands at element i of row j.
+    """
+    lanes = len(block)
+    half = lanes // 2
+    index = ir.VectorType(ir.IntType(32), lanes)
+    low = ir.Constant(index, [k // 2 + (k % 2) * lanes for k in range(lanes)])
+    high = ir.Constant(index, [half + k // 2 + (k % 2) * lanes for k in range(lanes)])
+    for _ in range(lanes.bit_length() - 1):
+        block = [
+            builder.shuffle_vector(block[i], block[i + half], order)
+            for i in range(half)
+            for order in (low, high)
+        ]
+    return block
+
+
+@intrinsic
+def lane_sums(typingctx, source):
+    """A vector whose lanes are the sums of the lanes of as many vectors, one after another.
+
+    Neighbours are added first, then the sums of neighbours.
+    """
+    vector = simd.vector_of(source.dtype)
+
+    def codegen(context, builder, sig, args):
+        lanes = vector.lanes
+        index = ir.VectorType(ir.IntType(32), lanes)
+        even, odd = (ir.Constant(index, list(range(k, 2 * lanes, 2))) for k in range(2))
+        block = [simd.emit_load(builder, args[0], _I64(i * lanes), vector) for i in range(lanes)]
+        while len(block) > 1:
+            block = [
+                builder.fadd(builder.shuffle_vector(a, b, even), builder.shuffle_vector(a, b, odd))
+                for a, b in zip(block[::2], block[1::2], strict=True)
+            ]
+        return block[0]
+
+    return vector(source), codegen

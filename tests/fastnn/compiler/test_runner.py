@@ -1,0 +1,497 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from fastnn import (
+    SGD,
+    Adam,
+    Callback,
+    CrossEntropyLoss,
+    Dropout,
+    Linear,
+    MSELoss,
+    NonFiniteLossError,
+    ReLU,
+    Sequential,
+    Tanh,
+    evaluate,
+    fit,
+    predict,
+)
+from fastnn.compiler import runner
+from fastnn.compiler.program import Source, TrainingProgram
+from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads, threads_for
+from fastnn.training.evaluation import step_work
+from kernels.base import host, subnormals
+from kernels.machine import followers
+
+
+def trained(run, bits, threads):
+    model, loss, optimizer = run.parts()
+    x, y = run.data()
+    try:
+        history = fit(model, x, y, loss=loss, optimizer=optimizer, threads=threads, **run.how())
+    except NonFiniteLossError:
+        reject()
+    found = bits(model, optimizer), history.loss, history.accuracy
+    return *found, predict(model, x, threads=threads).tobytes(), evaluate(
+        model, x, y, loss=loss, threads=threads
+    )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_threads_do_not_change_a_bit(runs, bits, data):
+    run = data.draw(runs)
+    alone = trained(run, bits, 1)
+    assert trained(run, bits, 2) == alone
+    assert trained(run, bits, 3) == alone
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_threads_do_not_change_a_bit_of_large_layers(run_kind, bits, dtype, clip_norm):
+    run = run_kind(
+        columns=784, layers=[("Linear", 301, True), ("Tanh",), ("Dropout", 0.2),
+        ("Linear", 47, False), ("ReLU",), ("Linear", 10, True)], dtype=dtype, target="index",
+        optimizer_kind="Adam", settings={"lr": 0.01, "clip_norm": clip_norm}, samples=700,
+        batch_size=300,
+    )  # fmt: skip
+    alone = trained(run, bits, 1)
+    for threads in (2, 3, 5):
+        assert trained(run, bits, threads) == alone
+
+
+def test_as_many_threads_as_the_work_pays_for():
+    assert threads_for(0, None) == threads_for(1e5, None) == 1
+    assert threads_for(1e12, None) == min(host.cores(), numba.config.NUMBA_NUM_THREADS)
+    assert threads_for(1e12, 1) == 1
+    assert threads_for(0, np.int64(3)) == 3
+
+
+def test_no_threads_are_started_for_what_takes_less_than_that():
+    assert threads_for(1e7, None, steps=10) == 1
+    assert threads_for(1e7, None, steps=1000) == min(8, get_num_threads())
+    assert threads_for(1e7, 2, steps=10) == 2
+
+
+def test_work_of_a_step():
+    single, double = (
+        Sequential(Linear(10, 20, dtype=dtype), ReLU(), Linear(20, 5, dtype=dtype))
+        for dtype in (np.float32, np.float64)
+    )
+    forward = step_work(single, 8, training=False)
+    assert forward == 2 * 8 * (10 * 20 + 20 * 5)
+    assert step_work(single, 8) > 3 * forward, "an update takes time, too"
+    assert step_work(double, 8) == 2 * step_work(single, 8)
+    wide = Sequential(Linear(300, 300))
+    assert threads_for(step_work(wide, 1), None) == min(2, get_num_threads())
+
+
+def test_no_more_threads_than_are_set():
+    before = get_num_threads()
+    try:
+        for most in (1, 5):
+            set_num_threads(most)
+            assert threads_for(1e12, None) == most
+            assert threads_for(0, None) == 1
+            assert threads_for(1e12, 7) == 7, "asked for by number"
+    finally:
+        set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 257, 10**9])
+def test_a_wrong_number_of_threads(threads):
+    message = f"threads is {threads!r}; expected a positive integer up to 256, or None"
+    with pytest.raises(ValueError, match=message):
+        threads_for(1e6, threads)
+
+
+# ----------------------------------------------------------------------------- slices
+
+
+def make(columns=8, rows=100, batch=8, threads=1, width=16, lr=0.1):
+    model = Sequential(Linear(columns, width, seed=0), ReLU(), Linear(width, 3, seed=1))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, columns)).astype(np.float32)
+    source = Source(x, rng.integers(0, 3, rows), np.arange(rows))
+    optimizer = SGD(model.parameters(), lr=lr)
+    program = TrainingProgram(
+        model, CrossEntropyLoss(), optimizer, source, batch, np.float32, threads=threads
+    )
+    return model, Runner(program, rows)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_slices_cover_all_batches_once(bits, threads, monkeypatch):
+    results = []
+    for seconds in (0.0, 0.03, 100.0):
+        monkeypatch.setattr(runner, "_SLICE", seconds)
+        model, running = make(threads=threads)
+        with running:
+            places = list(running.slices())
+        assert places[-1] == running.batches == running.ticks == 13
+        assert places == sorted(set(places))
+        if seconds == 0.0:
+            assert places == list(range(1, 14))  # a look at the keyboard after every batch
+        assert places[0] == 1  # the first slice only measures how long a batch takes
+        results.append((bits(model), running.totals.tolist()))
+    assert results[0] == results[1] == results[2]
+
+
+def test_slices_follow_the_clock(monkeypatch):
+    monkeypatch.setattr(runner, "_SLICE", 0.005)
+    _, running = make(rows=200_000, width=64)
+    with running:
+        times = [time.perf_counter()]
+        for _ in running.slices():
+            times.append(time.perf_counter())
+    lengths = np.diff(times)
+    # Most slices of a run of some 0.3 s are near 5 ms; the machine may be busy meanwhile.
+    assert 10 < len(lengths) < 1000
+    assert np.median(lengths) < 0.05
+
+
+def test_a_model_holds_what_has_been_delivered(bits):
+    model, running = make()
+    before = bits(model)
+    with running:
+        slices = running.slices()
+        next(slices)
+        assert (running.ticks, running.kept) == (1, 0)
+        assert bits(model) == before
+        assert running.deliver()
+        assert running.kept == 1
+        once = bits(model)
+        assert once != before
+        list(slices)
+        assert running.kept == running.ticks == running.batches
+        assert bits(model) not in (before, once)
+
+
+def test_rewind_goes_back_to_what_the_model_holds(bits):
+    model, running = make()
+    with running:
+        running.run(0, 2)
+        held = bits(model)
+        running.run(2, 5)
+        after = bits(model)
+    model, running = make()
+    with running:
+        running.run(0, 2)
+        running._post(2, 5, False)
+        assert (running.ticks, running.kept) == (5, 2)
+        running.rewind()
+        assert (running.ticks, running.kept) == (2, 2)
+        assert bits(model) == held
+        running.run(2, 5)
+        assert bits(model) == after
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weights_that_are_not_finite_are_not_delivered(bits, threads):
+    model, running = make(threads=threads, lr=1e40)
+    with running:
+        before = bits(model)
+        running._post(0, 1, False)
+        assert not running.deliver()
+        assert bits(model) == before
+        running.rewind()
+        assert running.redo(0, 5) == running.ticks == 0
+        assert bits(model) == before
+
+
+def test_a_program_keeps_its_copies_until_they_are_renewed(bits):
+    results = []
+    for change, renew in ((False, False), (True, False), (True, True)):
+        model, running = make()
+        with running:
+            running.run(0, 1)
+            if change:
+                next(model.parameters()).data[...] = 0
+            if renew:
+                running.renew()
+            running.run(1, 2)
+        results.append(bits(model))
+    untouched, overwritten, begun_anew = results
+    assert untouched == overwritten != begun_anew
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_stops_before_a_loss_that_is_not_finite(bits, threads):
+    model, running = make(threads=threads)
+    running.program.source.x[8 * 4] = np.nan  # the fifth batch
+    with running:
+        assert list(running.slices())[-1] == 4
+        assert running.stopped
+        assert running.deliver()
+        assert np.isnan(running.last_loss)
+        assert running.ticks == 4
+    expected, fewer = make(threads=1)
+    with fewer:
+        fewer.run(0, 4)
+    assert bits(model) == bits(expected)
+    assert running.totals.tolist() == fewer.totals.tolist()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_that_have_gone_to_sleep_go_on(bits, threads):
+    results = []
+    for pause in (0.0, 0.02):  # they look for a millisecond or so
+        model, running = make(threads=threads)
+        with running:
+            for batch in range(running.batches):
+                assert running.run(batch, batch + 1) == 1
+                time.sleep(pause)
+        results.append((bits(model), running.totals.tolist()))
+    assert results[0] == results[1]
+
+
+def test_a_thread_that_cannot_be_started_stops_no_other(monkeypatch):
+    started = []
+
+    def start(self):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        threading.Thread.start(self)
+
+    monkeypatch.setattr(followers.Follower, "start", start)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="can't start"), make(threads=3)[1] as running:
+        running.run(0, 1)
+    assert len(started) == 1
+    assert threading.active_count() == before
+
+
+def test_no_thread_is_left_behind():
+    before = threading.active_count()
+    _, running = make(threads=3)
+    with running:
+        list(running.slices())
+
+    def fail():
+        with make(threads=3)[1] as running:
+            running.run(0, 1)
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fail()
+    assert threading.active_count() == before
+
+
+# ----------------------------------------------------------------------------- Ctrl-C
+
+
+def interrupted(threads, **changes):
+    """Run a fit of hours, interrupt it, and give the model, optimizer, and seconds it took."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20_000, 64)).astype(np.float32), rng.integers(0, 10, 20_000)
+
+    def parts():
+        layers = [Linear(64, 200, seed=0), Tanh(), Dropout(0.1), Linear(200, 10, seed=1)]
+        model = Sequential(*layers)
+        return model, Adam(model.parameters())
+
+    first, its = parts()  # compiles what there is to compile
+    fit(first, x[:64], y[:64], loss=CrossEntropyLoss(), optimizer=its, epochs=1, batch_size=64,
+        threads=threads)  # fmt: skip
+    model, optimizer = parts()
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.4, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, x, y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=100_000,
+            batch_size=64, seed=0, threads=threads, **changes)  # fmt: skip
+    return model, optimizer, time.perf_counter() - sent[0], (x, y)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_leaves_a_model_that_goes_on(threads, hand_loop, bits):
+    model, optimizer, seconds, (x, y) = interrupted(threads)
+    assert seconds < 5  # hundredths of a second, on a machine that is not busy
+    assert all(np.isfinite(p.data).all() for p in model.parameters())
+    assert optimizer.steps == model[2].drawn > 0
+    if optimizer.steps < 1500:  # whole steps, the same as by hand
+        layers = [Linear(64, 200, seed=0), Tanh(), Dropout(0.1), Linear(200, 10, seed=1)]
+        same = Sequential(*layers)
+        adam = Adam(same.parameters())
+        hand_loop(same, x, y, loss=CrossEntropyLoss(), optimizer=adam, epochs=100_000,
+                  batch_size=64, seed=0, steps=optimizer.steps)  # fmt: skip
+        assert bits(same, adam) == bits(model, optimizer)
+    history = fit(model, x, y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=1,
+                  batch_size=64, threads=threads)  # fmt: skip
+    assert np.isfinite(history.loss).all()
+
+
+def test_ctrl_c_tells_callbacks_that_training_ends():
+    heard = []
+
+    class Listens(Callback):
+        def on_train_end(self, training):
+            heard.append(training.optimizer.steps)
+
+    _, optimizer, _, _ = interrupted(1, callbacks=[Listens()])
+    assert heard == [optimizer.steps]
+
+
+def test_ctrl_c_before_the_first_step_changes_nothing(monkeypatch):
+    def interrupt(self, now):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(followers.Followers, "gather", interrupt)
+    model = Sequential(Linear(6, 100, seed=0))
+    before = model.state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, np.ones((20, 6)), np.zeros(20, int), loss=CrossEntropyLoss(), epochs=1,
+            optimizer=SGD(model.parameters(), lr=0.1), batch_size=5, threads=2)  # fmt: skip
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+STORM = """
+import os, random, signal, threading, time
+import numpy as np
+from fastnn import SGD, MSELoss, Linear, Sequential, fit
+from fastnn.compiler import runner
+
+runner._SLICE = 0.0  # a slice is one batch: much of the time is spent between them
+random.seed(0)
+model = Sequential(Linear(16, 64, seed=0, dtype=float), Linear(64, 4, seed=1, dtype=float))
+x, y = np.ones((512, 16)), np.ones((512, 4))
+weight, bias = (np.array(parameter) for parameter in (model[0].weight, model[0].bias))
+optimizer = SGD(model.parameters(), lr=1e-6)
+how = dict(loss=MSELoss(), optimizer=optimizer, epochs=10**6, batch_size=64, threads=2)
+fit(model, x, y, **how | {"epochs": 1})  # loads the kernels
+done = threading.Event()
+
+def interrupt(after):
+    time.sleep(after)
+    if not done.is_set():
+        os.kill(os.getpid(), signal.SIGINT)
+
+caught = whole = 0
+for _ in range(ROUNDS):
+    done.clear()
+    sender = threading.Thread(target=interrupt, args=(0.005 + 0.01 * random.random(),))
+    try:
+        sender.start()
+        fit(model, x, y, **how)
+    except KeyboardInterrupt:
+        caught += 1
+    done.set()
+    sender.join()
+    # Of a sample of ones, the gradients of a weight and of the bias are one.
+    moved = model[0].bias.data - bias
+    whole += np.allclose(model[0].weight.data - weight, moved[:, None], rtol=0, atol=1e-11)
+print(caught, whole, bool(np.all(moved != 0)))
+"""
+
+
+def test_ctrl_c_at_any_moment_ends_all_threads():
+    """And the model holds whole steps; no thread that has been started waits for another."""
+    script = STORM.replace("ROUNDS", "100")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=True
+    )
+    assert done.stdout.split() == ["100", "100", "True"]
+
+
+# ---------------------------------------------------------------- processes and threads
+
+
+def fit_once(seed, threads=None):
+    rng = np.random.default_rng(seed)
+    model = Sequential(Linear(30, 50, seed=seed), ReLU(), Dropout(0.2), Linear(50, 4, seed=seed))
+    x, y = rng.normal(size=(300, 30)), rng.normal(size=(300, 4))
+    fit(model, x, y, loss=MSELoss(), optimizer=Adam(model.parameters()), epochs=20, batch_size=16,
+        seed=seed, threads=threads)  # fmt: skip
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("threads", [None, 2])
+def test_several_python_threads_at_once(threads):
+    expected = [fit_once(seed) for seed in range(6)]
+    found, errors = {}, []
+
+    def work(seed):
+        try:
+            found[seed] = fit_once(seed, threads)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert errors == []
+    assert [found[seed] for seed in range(6)] == expected
+
+
+PROCESSES = """
+import multiprocessing
+import numpy as np
+from fastnn import Adam, Dropout, Linear, MSELoss, ReLU, Sequential, fit
+
+def fit_once(seed, threads):
+    rng = np.random.default_rng(seed)
+    model = Sequential(Linear(30, 50, seed=seed), ReLU(), Dropout(0.2), Linear(50, 4, seed=seed))
+    x, y = rng.normal(size=(300, 30)), rng.normal(size=(300, 4))
+    fit(model, x, y, loss=MSELoss(), optimizer=Adam(model.parameters()), epochs=20, batch_size=16,
+        seed=seed, threads=threads)
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+if __name__ == "__main__":
+    expected = [fit_once(seed, 2) for seed in range(2)]
+    for method in METHODS:
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            found = pool.starmap_async(fit_once, [(0, 2), (1, None)]).get(timeout=150)
+        print(method, found == expected)
+"""
+
+
+def test_child_processes(tmp_path):
+    """Also forked after training on threads; their own threads start with nobody waiting."""
+    known = multiprocessing.get_all_start_methods()
+    methods = [name for name in ("spawn", "fork") if name in known]
+    script = tmp_path / "processes.py"
+    script.write_text(PROCESSES.replace("METHODS", repr(methods)))
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=180, check=True
+    )
+    assert done.stdout.split() == [word for name in methods for word in (name, "True")]
+
+
+@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_adam_remembers_of_dead_units_decays_to_zero(threads):
+    """Subnormal numbers, with which processors are slow, neither arise nor stay."""
+    layer = Linear(4, 3, seed=0)
+    model = Sequential(layer, ReLU())
+    x = np.random.default_rng(0).random((40, 4), np.float32)
+    y = np.zeros(40, np.int64)
+    optimizer = Adam(model.parameters(), betas=(0.9, 0.9))
+    options = {"loss": CrossEntropyLoss(), "optimizer": optimizer, "batch_size": 4, "seed": 0}
+    fit(model, x, y, epochs=1, threads=threads, **options)
+    layer.bias = np.full(3, -100.0)  # every unit is dead from now on
+    fit(model, x, y, epochs=150, threads=threads, **options)
+    first, second = optimizer.memory[np.dtype(np.float32)]
+    assert not first.any()
+    assert not second.any()
+    assert np.float32(1e-40) * np.ones(1, np.float32) > 0  # here, they are as they were

@@ -1,0 +1,365 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastnn import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PoissonNLLLoss,
+)
+from fastnn.nn.losses import regression_targets
+
+DTYPES = st.sampled_from([np.float32, np.float64])
+ROWS, CLASSES = st.integers(1, 40), st.integers(1, 40)
+few = settings(max_examples=30, deadline=None)
+
+cross_entropy = torch.nn.functional.cross_entropy
+squared_error = torch.nn.functional.mse_loss
+
+
+def logits(rows, classes, dtype=np.float64, seed=0, scale=3.0):
+    return (np.random.default_rng(seed).normal(size=(rows, classes)) * scale).astype(dtype)
+
+
+def labels(rows, classes, dtype=np.int64):
+    return np.random.default_rng(1).integers(0, classes, rows).astype(dtype)
+
+
+def probabilities(rows, classes, dtype=np.float64):
+    return np.random.default_rng(2).dirichlet(np.ones(classes), rows).astype(dtype)
+
+
+# ---------------------------------------------------------------------- against torch
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.sampled_from([0.1, 3.0, 100.0]))
+def test_cross_entropy_of_labels_is_torch(same_loss_as_torch, rows, classes, dtype, scale):
+    z = logits(rows, classes, dtype, scale=scale)
+    same_loss_as_torch(CrossEntropyLoss(), cross_entropy, z, labels(rows, classes))
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans())
+def test_cross_entropy_of_probabilities_is_torch(same_loss_as_torch, rows, classes, dtype, one_hot):
+    targets = probabilities(rows, classes, dtype)
+    if one_hot:
+        targets = np.eye(classes, dtype=dtype)[labels(rows, classes)]
+    same_loss_as_torch(CrossEntropyLoss(), cross_entropy, logits(rows, classes, dtype), targets)
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans())
+def test_weighted_cross_entropy_is_torch(same_loss_as_torch, rows, classes, dtype, by_label):
+    weights = np.random.default_rng(3).uniform(0.1, 2, rows).astype(dtype)
+    targets = labels(rows, classes) if by_label else probabilities(rows, classes, dtype)
+
+    def theirs(z, t):
+        w = torch.from_numpy(weights)
+        return (cross_entropy(z, t, reduction="none") * w).sum() / w.sum()
+
+    ours = CrossEntropyLoss()
+
+    class Weighted:
+        backward = ours.backward
+
+        def __call__(self, z, t):
+            return ours(z, t, weights)
+
+    same_loss_as_torch(Weighted(), theirs, logits(rows, classes, dtype), targets)
+
+
+@few
+@given(ROWS, CLASSES, DTYPES)
+def test_mean_squared_error_is_torch(same_loss_as_torch, rows, columns, dtype):
+    y, t = logits(rows, columns, dtype), logits(rows, columns, dtype, seed=1)
+    same_loss_as_torch(MSELoss(), squared_error, y, t)
+
+
+# --------------------------------------------------------------- the kinds of targets
+
+
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", "?"])
+def test_labels_of_any_integer_type(kind):
+    z, t = logits(9, 2), labels(9, 2)
+    expected, loss = CrossEntropyLoss(), CrossEntropyLoss()
+    assert loss(z, t.astype(kind)) == expected(z, t)
+    np.testing.assert_array_equal(loss.backward(), expected.backward())
+
+
+def test_lists_are_targets():
+    z = logits(3, 4)
+    assert CrossEntropyLoss()(z, [3, 0, 1]) == CrossEntropyLoss()(z, np.array([3, 0, 1]))
+    assert MSELoss()(z.tolist(), z.tolist()) == 0.0
+
+
+@few
+@given(ROWS, CLASSES, DTYPES)
+def test_one_hot_rows_are_their_labels(rows, classes, dtype):
+    z, t = logits(rows, classes, dtype), labels(rows, classes)
+    by_label, by_row = CrossEntropyLoss(), CrossEntropyLoss()
+    tolerance = 1e-6 if dtype is np.float32 else 1e-12
+    expected = by_label(z, t)
+    assert by_row(z, np.eye(classes, dtype=np.int8)[t]) == pytest.approx(expected, rel=tolerance)
+    np.testing.assert_allclose(by_row.backward(), by_label.backward(), atol=tolerance)
+    assert by_row.correct == by_label.correct == (z.argmax(axis=1) == t).sum()
+
+
+def test_squared_error_takes_labels_for_one_hot_rows():
+    y, t = logits(7, 3), labels(7, 3)
+    by_label, by_row = MSELoss(), MSELoss()
+    assert by_label(y, t) == by_row(y, np.eye(3)[t])
+    np.testing.assert_array_equal(by_label.backward(), by_row.backward())
+    assert by_label.correct == (y.argmax(axis=1) == t).sum()
+
+
+def test_squared_error_takes_numbers_for_a_single_column():
+    y, t = logits(7, 1), logits(7, 1, seed=1)
+    flat, column = MSELoss(), MSELoss()
+    assert flat(y, t[:, 0]) == column(y, t)
+    np.testing.assert_array_equal(flat.backward(), column.backward())
+    assert flat(y, [1, 2, 3, 4, 5, 6, 7]) == column(y, np.arange(1.0, 8)[:, None])
+
+
+def test_regression_targets_as_rows():
+    rows = regression_targets([2, 0], 3, np.float32)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, [[0, 0, 1], [1, 0, 0]])
+    assert regression_targets([0.5, 1.5], 1, np.float32).shape == (2, 1)
+    assert regression_targets(np.zeros((4, 2)), 2, np.float32).shape == (4, 2)
+
+
+@few
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20))
+def test_correct_counts_rows_whose_largest_logit_is_right(found):
+    z = np.eye(4)[found] * 5
+    loss = CrossEntropyLoss()
+    loss(z, np.zeros(len(found), int))
+    assert loss.correct == found.count(0)
+
+
+# ------------------------------------------------------------ extremes and differences
+
+
+@few
+@given(ROWS, st.integers(2, 40), DTYPES, st.sampled_from([1e3, 1e4, 1e6, -1e6]))
+def test_a_shift_of_all_logits_changes_nothing(rows, classes, dtype, shift):
+    # Small whole numbers and halves, so that adding the shift rounds nothing away.
+    z = (np.random.default_rng(0).integers(-8, 9, (rows, classes)) / 2).astype(dtype)
+    t, near, far = labels(rows, classes), CrossEntropyLoss(), CrossEntropyLoss()
+    tolerance = 1e-6 if dtype is np.float32 else 1e-14
+    assert far(z + dtype(shift), t) == pytest.approx(near(z, t), rel=tolerance)
+    np.testing.assert_allclose(far.backward(), near.backward(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("z", "t"),
+    [
+        ([[1000.0, 1000.0]], [0]),
+        ([[1e6, -1e6]], [0]),
+        ([[1e6, -1e6]], [1]),
+        ([[-1e6, -1e6, -1e6]], [2]),
+        ([[0.0, -np.inf]], [0]),
+        ([[0.0, -np.inf]], [1]),
+        ([[-np.inf, 3.0, -np.inf]], [1]),
+        ([[0.0, np.nan]], [0]),
+        ([[0.0, np.inf]], [1]),
+        ([[-np.inf, -np.inf]], [0]),
+        ([[0.0]], [0]),
+    ],
+)
+def test_extreme_logits_are_as_in_torch(same_loss_as_torch, dtype, z, t):
+    same_loss_as_torch(CrossEntropyLoss(), cross_entropy, np.array(z, dtype), np.array(t))
+
+
+def test_squares_overflow_to_infinity():
+    y = np.array([[1e30]], np.float32)
+    assert MSELoss()(y, -y) == np.inf
+    assert np.isnan(MSELoss()(y * np.float32(np.nan), y))
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (CrossEntropyLoss(), labels(4, 5)),
+        (CrossEntropyLoss(), probabilities(4, 5)),
+        (MSELoss(), logits(4, 5, seed=1)),
+        (MSELoss(), labels(4, 5)),
+    ],
+    ids=["labels", "probabilities", "numbers", "squared labels"],
+)
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 100))
+def test_backward_by_differences(slopes, loss, targets, seed):
+    z = logits(4, 5, seed=seed)
+    expected = slopes(lambda: loss(z, targets), z)
+    loss(z, targets)
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_weighted_backward_by_differences(slopes):
+    z, t, weights, loss = logits(4, 5), labels(4, 5), np.array([0.0, 1, 2, 0.5]), CrossEntropyLoss()
+    expected = slopes(lambda: loss(z, t, weights), z)
+    loss(z, t, weights)
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-6, atol=1e-8)
+    assert not loss.backward()[0].any()
+
+
+# ----------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), MSELoss()])
+def test_backward_before_a_loss(loss):
+    with pytest.raises(RuntimeError, match=rf"{type(loss).__name__}: backward\(\) before a loss"):
+        loss.backward()
+    assert repr(loss) == f"{type(loss).__name__}()"
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "message"),
+    [
+        ([0, 1, 3], ValueError, "targets ranges from 0 to 3; expected class indices from 0 to 2"),
+        ([0, -1, 2], ValueError, "targets ranges from -1 to 2; expected class indices from 0 to 2"),
+        ([0.0, 1.0, 2.0], TypeError, "targets has dtype float64; expected integers"),
+        (["a", "b", "c"], TypeError, "targets has dtype <U1; expected integers"),
+        ([0, 1], ValueError, r"targets has shape \(2,\); expected \(3,\)"),
+        (np.zeros((3, 2)), ValueError, r"targets has shape \(3, 2\) and logits \(3, 3\)"),
+        (np.zeros((3, 1), int), ValueError, r"targets has shape \(3, 1\) and logits \(3, 3\)"),
+        (np.zeros((3, 3), complex), TypeError, "targets has dtype complex128"),
+        (np.zeros((3, 3, 1), int), ValueError, r"targets has shape \(3, 3, 1\)"),
+    ],
+)
+def test_cross_entropy_refuses_targets(targets, error, message):
+    loss = CrossEntropyLoss()
+    with pytest.raises(error, match=message):
+        loss(logits(3, 3), targets)
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "message"),
+    [
+        (np.zeros((3, 2)), ValueError, r"targets has shape \(3, 2\) and predictions \(3, 3\)"),
+        (np.zeros((2, 3)), ValueError, r"targets has shape \(2, 3\) and predictions \(3, 3\)"),
+        (np.zeros(3), ValueError, r"targets has shape \(3,\); expected two dimensions"),
+        ([0, 1, 3], ValueError, "expected class indices from 0 to 2"),
+        (np.full((3, 3), "a"), TypeError, "targets has dtype <U1"),
+    ],
+)
+def test_squared_error_refuses_targets(targets, error, message):
+    with pytest.raises(error, match=message):
+        MSELoss()(logits(3, 3), targets)
+
+
+def test_losses_refuse_predictions():
+    with pytest.raises(ValueError, match=r"logits has shape \(3,\); expected two dimensions"):
+        CrossEntropyLoss()(np.zeros(3), [0, 0, 0])
+    with pytest.raises(ValueError, match=r"logits have shape \(3, 0\); expected at least one"):
+        CrossEntropyLoss()(np.zeros((3, 0)), [0, 0, 0])
+    with pytest.raises(ValueError, match=r"weights have shape \(2,\); expected \(3,\)"):
+        CrossEntropyLoss()(logits(3, 2), [0, 1, 0], [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"predictions has shape \(\); expected two dim"):
+        MSELoss()(3.0, np.zeros((1, 1)))
+
+
+# ------------------------------------------------------------------- the other losses
+
+f = torch.nn.functional
+
+
+def wide(numbers, tensor):
+    """Numbers as a tensor of another one's dtype."""
+    return None if numbers is None else torch.tensor(numbers, dtype=tensor.dtype)
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans(), st.booleans(), st.sampled_from([0.0, 0.1, 1.0]))
+def test_cross_entropy_with_settings_is_torch(
+    same_loss_as_torch, rows, classes, dtype, by_label, weighted, smoothing
+):
+    weight = np.random.default_rng(4).uniform(0.1, 2, classes) if weighted else None
+    targets = labels(rows, classes) if by_label else probabilities(rows, classes, dtype)
+    same_loss_as_torch(
+        CrossEntropyLoss(weight, smoothing),
+        lambda z, t: cross_entropy(z, t, wide(weight, z), label_smoothing=smoothing),
+        logits(rows, classes, dtype),
+        targets,
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans())
+def test_negative_log_likelihood_is_torch(same_loss_as_torch, rows, classes, dtype, weighted):
+    weight = np.random.default_rng(4).uniform(0.1, 2, classes) if weighted else None
+    same_loss_as_torch(
+        NLLLoss(weight),
+        lambda x, t: f.nll_loss(x, t, wide(weight, x)),
+        logits(rows, classes, dtype),
+        labels(rows, classes),
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.booleans(), st.sampled_from([0.1, 3.0, 100.0]))
+def test_binary_cross_entropy_is_torch(same_loss_as_torch, rows, columns, dtype, weighted, scale):
+    weight = np.random.default_rng(4).uniform(0.1, 2, columns) if weighted else None
+    same_loss_as_torch(
+        BCEWithLogitsLoss(weight),
+        lambda z, t: f.binary_cross_entropy_with_logits(z, t, pos_weight=wide(weight, z)),
+        logits(rows, columns, dtype, scale=scale),
+        np.random.default_rng(5).random((rows, columns)).astype(dtype),
+    )
+
+
+@few
+@given(ROWS, CLASSES, DTYPES, st.sampled_from([0.1, 1.0, 10.0]))
+def test_absolute_and_huber_are_torch(same_loss_as_torch, rows, columns, dtype, delta):
+    y, t = logits(rows, columns, dtype), logits(rows, columns, dtype, seed=1)
+    same_loss_as_torch(L1Loss(), f.l1_loss, y, t)
+    same_loss_as_torch(PoissonNLLLoss(), f.poisson_nll_loss, y, abs(t))
+    same_loss_as_torch(HuberLoss(delta), lambda a, b: f.huber_loss(a, b, delta=delta), y, t)
+
+
+def test_yes_or_no_takes_labels_and_single_columns():
+    z, t = logits(7, 3), labels(7, 3)
+    by_label, by_row = BCEWithLogitsLoss(), BCEWithLogitsLoss()
+    assert by_label(z, t) == by_row(z, np.eye(3)[t])
+    assert BCEWithLogitsLoss()(z[:, :1], t > 1) == BCEWithLogitsLoss()(z[:, :1], (t > 1)[:, None])
+    assert BCEWithLogitsLoss(2.0)(z, np.ones((7, 3))) == pytest.approx(
+        2 * BCEWithLogitsLoss()(z, np.ones((7, 3)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CrossEntropyLoss([1, -1]), "CrossEntropyLoss: weight is .*expected finite"),
+        (lambda: CrossEntropyLoss([[1, 1]]), "one a class"),
+        (lambda: CrossEntropyLoss(label_smoothing=1.5), "CrossEntropyLoss: label_smoothing is 1.5"),
+        (lambda: NLLLoss([np.nan]), "NLLLoss: weight is"),
+        (lambda: BCEWithLogitsLoss([-1]), "BCEWithLogitsLoss: pos_weight is .*one a column"),
+        (lambda: HuberLoss(0), "HuberLoss: delta is 0; expected a number above 0"),
+        (lambda: CrossEntropyLoss([1, 2])(logits(2, 3), [0, 1]), "weight has 2 numbers; expected"),
+        (lambda: BCEWithLogitsLoss([1, 2])(logits(2, 3), logits(2, 3)), "pos_weight has 2"),
+    ],
+)
+def test_settings_of_losses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_repr_of_losses():
+    assert repr(CrossEntropyLoss([1, 2], 0.1)) == (
+        "CrossEntropyLoss(weight=[1.0, 2.0], label_smoothing=0.1)"
+    )
+    assert repr(CrossEntropyLoss()) == "CrossEntropyLoss()"
+    assert repr(NLLLoss()) == "NLLLoss()"
+    assert repr(HuberLoss(2)) == "HuberLoss(delta=2.0)"
+    assert repr(BCEWithLogitsLoss(3.0)) == "BCEWithLogitsLoss(pos_weight=[3.0])"
+    assert repr(L1Loss()) == "L1Loss()"

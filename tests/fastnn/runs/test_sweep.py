@@ -1,0 +1,268 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import datasets
+from fastnn.runs import search
+from fastnn.runs import sweep as sweeps
+from fastnn.runs.run import Run
+from fastnn.runs.settings import Settings
+from fastnn.runs.sweep import BEST, RESULTS, Result, Sweep, SweepFileError, read_results
+
+FIXED = {"dataset": "disk", "epochs": 2, "subset": 200}
+CHOICES = {"hidden": [(4,), (8, 4)], "lr": [0.05, 0.2], "seed": [0, 1]}
+
+
+@pytest.fixture(scope="module")
+def disk():
+    return datasets.load("disk", subset=200)
+
+
+def points():
+    return search.grid(FIXED, CHOICES)
+
+
+@pytest.fixture(scope="module")
+def whole(disk, tmp_path_factory):
+    """A sweep from end to end."""
+    sweep = Sweep(points(), tmp_path_factory.mktemp("whole"))
+    results = list(sweep.run(disk, 2))
+    return sweep, results
+
+
+def plain(result):
+    """A result without what is different each time."""
+    return dataclasses.replace(result, seconds=0.0)
+
+
+def by_key(results):
+    return {search.key_of(each.settings): plain(each) for each in results}
+
+
+def test_every_point_is_trained_as_by_itself(whole, disk):
+    sweep, results = whole
+    assert sweep.left == []
+    assert len(results) == 8
+    assert sweep.trained == 8
+    assert sweep.rate == 8 / sweep.seconds
+    for result in results:
+        run = Run(result.settings, disk)
+        run.train()
+        assert result.settings.threads == 1
+        assert result.outcome == "finished"
+        assert result.parameters == run.parameters
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert getattr(result, name) == getattr(run.history, name)[-1]
+
+
+def test_the_best_model_is_kept(whole, disk):
+    sweep, results = whole
+    best = max(results, key=lambda each: (each.val_accuracy, -each.val_loss))
+    assert plain(sweep.best) == plain(best)
+    run = Run(best.settings, disk)
+    run.train()
+    kept = fastnn.load(sweep.folder / BEST)
+    for name, array in run.model.state_dict().items():
+        np.testing.assert_array_equal(kept.state_dict()[name], array, strict=True)
+
+
+def test_the_file_of_results_is_a_line_each(whole):
+    sweep, results = whole
+    lines = (sweep.folder / RESULTS).read_text().splitlines()
+    assert by_key(map(Result.from_line, lines)) == by_key(results)
+    assert json.loads(lines[0])["settings"]["dataset"] == "disk"
+
+
+@pytest.mark.parametrize("lines", [0, 3, 7, 8])
+@pytest.mark.parametrize("torn", ["", '{"settings": {"dat'])
+def test_a_sweep_goes_on_with_what_has_no_line(lines, torn, whole, disk, tmp_path):
+    sweep, results = whole
+    done = (sweep.folder / RESULTS).read_text().splitlines(keepends=True)[:lines]
+    (tmp_path / RESULTS).write_text("".join(done) + torn)
+    if done:
+        best = max(map(Result.from_line, done), key=lambda each: each.rank)
+        run = Run(best.settings, disk)
+        run.train()
+        fastnn.save(run.model, tmp_path / BEST)
+    again = Sweep(points(), tmp_path)
+    assert len(again.left) == 8 - lines
+    list(again.run(disk, 1))
+    assert again.trained == 8 - lines
+    assert by_key(again.results.values()) == by_key(results)
+    assert by_key(read_results(tmp_path / RESULTS)) == by_key(results)
+    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
+
+
+def test_a_best_model_that_is_missing_is_trained_again(whole, disk, tmp_path):
+    sweep, _ = whole
+    (tmp_path / RESULTS).write_bytes((sweep.folder / RESULTS).read_bytes())
+    again = Sweep(points(), tmp_path)
+    assert [each.seed for each in again.left] == [sweep.best.settings.seed]
+    list(again.run(disk, 1))
+    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
+    assert Sweep(points(), tmp_path).left == []
+
+
+def test_more_points_are_added(whole, disk, tmp_path):
+    sweep, _ = whole
+    for name in (RESULTS, BEST):
+        (tmp_path / name).write_bytes((sweep.folder / name).read_bytes())
+    more = search.grid(FIXED, {**CHOICES, "seed": [1, 2]})
+    again = Sweep(more, tmp_path)
+    assert {each.seed for each in again.left} == {2}
+    list(again.run(disk, 2))
+    assert len(again.results) == 12
+
+
+def test_a_loss_that_is_not_finite_is_a_result(disk, tmp_path):
+    some = search.grid(FIXED, {"lr": [0.1, 1e30]})
+    sweep = Sweep(some, tmp_path)
+    results = {each.settings.lr: each for each in sweep.run(disk, 1)}
+    assert results[1e30].outcome == "loss not finite"
+    assert results[1e30].val_loss is None
+    assert sweep.best.settings.lr == 0.1
+    assert Sweep(some, tmp_path).left == []
+
+
+def test_a_mistake_in_a_process_ends_the_sweep_and_keeps_what_was_done(whole, disk, tmp_path):
+    wrong = dataclasses.replace(disk, mean=np.zeros(3, np.float32))
+    sweep = Sweep(points(), tmp_path)
+    with pytest.raises(ValueError, match="3"):
+        list(sweep.run(wrong, 1))
+    assert len(read_results(tmp_path / RESULTS)) == sweep.trained
+
+
+@pytest.mark.parametrize("line", ["{}", "x", "[]", '{"settings": {}}', '{"settings": 3}', ""])
+def test_a_line_that_is_no_result_is_named(line, whole, tmp_path):
+    sweep, _ = whole
+    good = (sweep.folder / RESULTS).read_text().splitlines()[0]
+    content = f"{good}\n{line}\n{good}\n"
+    (tmp_path / RESULTS).write_text(content)
+    with pytest.raises(SweepFileError, match=rf"{RESULTS}: line 2 is no result of a run"):
+        Sweep(points(), tmp_path)
+    assert (tmp_path / RESULTS).read_text() == content
+
+
+def test_ranks():
+    def ranked(**numbers):
+        return Result(Settings(), **{"outcome": "finished", **numbers}).rank
+
+    better = [
+        ranked(outcome="loss not finite", val_accuracy=0.99, val_loss=0.1),
+        ranked(val_accuracy=0.5, val_loss=0.1),
+        ranked(val_accuracy=0.6, val_loss=0.3),
+        ranked(val_accuracy=0.6, val_loss=0.2),
+    ]
+    assert better == sorted(better)
+    assert ranked(val_loss=0.1) > ranked(val_loss=0.2) > ranked()
+
+
+def test_processes_compute_on_one_thread(disk, tmp_path):
+    from joblib import delayed
+
+    with sweeps._processes(2, time.time) as parallel:
+        found = list(parallel(delayed(_threads)() for _ in range(2)))
+    assert all(each == {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} for each in found)
+
+
+def _threads():
+    return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+
+
+def test_pytorch_trains_the_same_networks(whole, disk):
+    pytest.importorskip("torch")
+    _, results = whole
+    found = list(sweeps.run_in_torch(points(), disk, 1))
+    assert len(found) == 8
+    assert [seconds for seconds, _ in found] == sorted(seconds for seconds, _ in found)
+    ours = np.mean([each.val_accuracy for each in results])
+    assert abs(np.mean([each["val_accuracy"] for _, each in found]) - ours) < 0.2
+
+
+TORCH = [
+    {"schedule": "one-cycle", "label_smoothing": 0.1, "optimizer": "adam"},
+    {"schedule": "plateau", "norm": "batch", "batch_size": 30, "optimizer": "adamw"},
+    {"schedule": "step", "norm": "layer", "activation": "gelu", "dropout": 0.1},
+    {"schedule": "constant", "loss": "mse", "hidden": (0,)},
+]
+
+
+@pytest.mark.parametrize("settings", TORCH, ids=lambda settings: settings["schedule"])
+def test_pytorch_learns_as_well_from_any_settings(settings):
+    pytest.importorskip("torch")
+    from fastnn.runs import in_torch as torch_training
+
+    digits = datasets.load("digits", subset=600)
+    whole = Settings("digits", **{"hidden": (32,), "epochs": 8, "threads": 1, **settings})
+    run = Run(whole, digits)
+    run.train()
+    theirs = torch_training.train(whole, digits)
+    assert theirs["val_accuracy"] == pytest.approx(run.history.val_accuracy[-1], abs=0.1)
+    assert theirs["loss"] == pytest.approx(run.history.loss[-1], rel=0.3)
+    assert theirs["val_loss"] == pytest.approx(run.history.val_loss[-1], rel=0.3)
+
+
+PROGRAM = """
+import sys, pathlib
+from fastnn import datasets
+from fastnn.runs import search
+from fastnn.runs.sweep import Sweep
+if __name__ == "__main__":
+    fixed = {"dataset": "disk", "epochs": 2, "subset": 200}
+    points = search.grid(fixed, {"hidden": [(4,), (8, 4)], "lr": [0.05, 0.2], "seed": [0, 1]})
+    for _ in Sweep(points, pathlib.Path(sys.argv[1])).run(datasets.load("disk", subset=200), 2):
+        print("result", flush=True)
+        sys.stdin.read()
+"""
+
+
+def sweep_killed(folder):
+    """Run a sweep in a process that is killed after a result; gives its processes."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, folder], stdout=subprocess.PIPE, stdin=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    with child.stdout, child.stdin:
+        assert child.stdout.readline() == b"result\n"
+        group = [int(each) for each in _group(child.pid)]
+        child.kill()
+        child.wait()
+    return group
+
+
+def _group(leader):
+    found = subprocess.run(["ps", "-o", "pid=", "-g", str(leader)], capture_output=True, check=True)
+    return found.stdout.split()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes")
+def test_a_sweep_that_is_killed_goes_on(whole, disk, tmp_path):
+    sweep, results = whole
+    processes = sweep_killed(tmp_path)
+    done = len(read_results(tmp_path / RESULTS))
+    assert 1 <= done < 8
+    again = Sweep(points(), tmp_path)
+    assert len(again.left) == 8 - done
+    list(again.run(disk, 2))
+    assert by_key(again.results.values()) == by_key(results)
+    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
+    deadline = time.monotonic() + 60
+    while any(map(_lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [each for each in processes if _lives(each)]
+
+
+def _lives(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"

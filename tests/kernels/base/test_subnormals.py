@@ -1,0 +1,61 @@
+import threading
+
+import numpy as np
+import pytest
+
+from kernels.base import subnormals
+from kernels.base.subnormals import Flushed
+
+pytestmark = pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+
+DTYPES = (np.float32, np.float64)
+
+
+def keeps_subnormals(dtype):
+    """Whether this thread's arithmetic gives and takes subnormal numbers."""
+    smallest = np.array([np.finfo(dtype).tiny], dtype)
+    return bool((smallest / 4 * 4 == smallest).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_subnormals_are_zero_inside_alone(dtype):
+    assert keeps_subnormals(dtype)
+    with Flushed():
+        assert not keeps_subnormals(dtype)
+    assert keeps_subnormals(dtype)
+
+
+def test_they_are_kept_again_after_an_error():
+    with pytest.raises(KeyError), Flushed():
+        raise KeyError
+    assert keeps_subnormals(np.float32)
+
+
+def test_one_context_in_another():
+    with Flushed():
+        with Flushed():
+            pass
+        assert not keeps_subnormals(np.float32)
+    assert keeps_subnormals(np.float32)
+
+
+def test_other_threads_go_on_as_they_were():
+    kept, inside = [], threading.Event()
+    # Running before: a new thread begins with the mode of the one that starts it.
+    thread = threading.Thread(
+        target=lambda: (inside.wait(), kept.append(keeps_subnormals(np.float32)))
+    )
+    thread.start()
+    with Flushed():
+        inside.set()
+        thread.join()
+    assert kept == [True]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ordinary_arithmetic_is_the_same(dtype):
+    x = np.random.default_rng(0).normal(size=1000).astype(dtype)
+    x[:4] = 0.0, -0.0, np.inf, np.finfo(dtype).tiny
+    usual = np.sqrt(np.abs(x)) / 3
+    with Flushed():
+        np.testing.assert_array_equal(np.sqrt(np.abs(x)) / 3, usual)
