@@ -27,12 +27,7 @@ def start(dtype) -> None:
 def compile_second_half(dtype: str) -> None:
     """Compile loss, updates and gradients, those first that are needed first."""
     from kernels.base.jit import real_type
-    from kernels.instructions import common as instructions
-    from kernels.instructions import losses as loss_instructions
+    from kernels.instructions import linear, losses
 
-    for kind in (
-        loss_instructions.cross_entropy,
-        instructions.linear_update,
-        instructions.linear_input_gradient,
-    ):
+    for kind in (losses.cross_entropy, linear.linear_update, linear.linear_input_gradient):
         kind.address(real_type(dtype))

@@ -109,7 +109,7 @@ def input_schema(model: Sequential) -> Schema:
     """What a model says of its inputs; where it says nothing, that they are numbers."""
     import dataclasses
 
-    from fastnn.compiler.lowering.stages import flat_layers
+    from fastnn.compiler.program import flat_layers
     from fastnn.data.tables.columns import Schema
     from fastnn.nn.layers import Linear
 

@@ -1,23 +1,30 @@
-"""What stages emit a program into: its instructions, and the memory that they work on."""
+"""The program as it is built: its instructions, and the memory that they work on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-import kernels
-from fastnn.nn.parameters import Parameter
-from fastnn.optim.optimizers import Optimizer
-from kernels.base.jit import Routine, real_type
-from kernels.base.memory import address, aligned_zeros, leading_dimension, padded
-from kernels.instructions import borrowing as borrowed
-from kernels.instructions import common as instructions
-from kernels.machine import interpreter as epoch
+from kernels.base.jit import real_type
+from kernels.base.memory import (
+    address,
+    aligned_zeros,
+    leading_dimension,
+    line_elements,
+    padded,
+)
+from kernels.functions.activations import IDENTITY
+from kernels.instructions import borrowing
+from kernels.instructions import linear as instructions
+from kernels.machine import interpreter
+from kernels.machine.instruction import Instruction
 from kernels.product import panels
 
-_IDENTITY = kernels.ACTIVATIONS["identity"]
 _SMALL, _ARENA = 2**15, 2**17  # bytes of what is laid out side by side, and of where that is
+_APART = 5  # cache lines between memories, which would otherwise share a set of a cache
 
 
 @dataclass(frozen=True)
@@ -25,45 +32,25 @@ class Block:
     """A batch of rows in the arena: where it begins, its columns, and how far rows are apart.
 
     With a `panel` other than 0 the columns lie in panels, which begin so many elements apart
-    (`kernels.product.panels`). `activation` is the function its producer applied last, whose
+    (`kernels.product.panels`). `activation` is the function that its producer applied last, whose
     gradient is still to be taken by whoever computes the gradient of this block.
     """
 
-    address: int
+    pointer: int
     columns: int
     ld: int
-    activation: int = _IDENTITY
+    activation: int = IDENTITY
     panel: int = 0
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Address and leading dimension, as instructions take them."""
-        return self.address, self.ld
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a program has a parameter, and the two things an optimizer may remember of it.
+class Copy:
+    """Where a program has its copy of a matrix: panels `panel` elements apart, of `ld` columns."""
 
-    Rows of a matrix are `ld` elements apart, and panels `panel` (`kernels.product.panels`), which
-    is 0 for one matrix; `span` elements are all of them.
-    """
-
-    address: int
-    span: int
+    pointer: int
     ld: int
     panel: int
-    memories: list[int]
-
-    @classmethod
-    def of(cls, parameter: Parameter) -> Place:
-        """Where Python sees a parameter."""
-        return cls(parameter.address, parameter.span, parameter.memory_shape[-1], 0, [0, 0])
-
-    @property
-    def matrix(self) -> tuple[int, int, int]:
-        """Address and distances, as instructions take those of a matrix."""
-        return self.address, self.ld, self.panel
+    size: int
 
 
 @dataclass
@@ -75,17 +62,18 @@ class Builder:
     threads: int
     rows: list[list[int]] = field(default_factory=list)
     borrowed: list[list[int]] = field(default_factory=list)
-    places: dict[int, Place] = field(default_factory=dict)
     kept: list[np.ndarray] = field(default_factory=list)
     widest: int = 0
     """Inputs or outputs at most of a linear layer, which needs scratch memory."""
 
     def __post_init__(self) -> None:
-        self._real = real_type(self.dtype)
+        self.real = real_type(self.dtype)
         self._next = self._left = 0  # address of the arena's next free byte, and how many are left
 
+    # ---------------------------------------------------------------------- memory
+
     def take(self, elements: int, dtype=None) -> int:
-        """Address of fresh memory for so many elements."""
+        """Return the address of fresh memory for so many elements."""
         dtype = np.dtype(dtype or self.dtype)
         size = padded(elements, dtype) * dtype.itemsize
         if size > _SMALL:
@@ -96,86 +84,88 @@ class Builder:
         self._next, self._left = place + size, self._left - size
         return place
 
-    def block(self, columns: int, activation: int = _IDENTITY) -> Block:
-        """Fresh memory for a batch."""
+    def block(self, columns: int, activation: int = IDENTITY) -> Block:
+        """Return fresh memory for a batch."""
         ld = leading_dimension(columns, self.dtype)
         return Block(self.take(self.batch * ld), columns, ld, activation)
 
-    def block_in_panels(self, columns: int, activation: int = _IDENTITY) -> Block:
-        """Fresh memory for a batch, in panels where threads split its columns."""
+    def block_in_panels(self, columns: int, activation: int = IDENTITY) -> Block:
+        """Return fresh memory for a batch, in panels where threads split its columns."""
         count, ld, panel = panels.of_threads(self.batch, columns, self.dtype, self.threads)
         if count == 1:
             return self.block(columns, activation)
         return Block(self.take(count * panel), columns, ld, activation, panel)
 
     def keep(self, array: np.ndarray) -> int:
-        """Address of an array that is to live as long as the program."""
+        """Return the address of an array, which is to live as long as the program."""
         self.kept.append(array)
         return address(array)
 
-    def emit(self, kind: Routine, *operands: int, wait: bool = True) -> None:
-        """Add an instruction; `wait` says that all threads finish it before the next."""
-        self.rows.append(self._row(kind, *operands, wait=wait))
+    # ---------------------------------------------------------------- instructions
 
-    def _row(self, kind: Routine, *operands: int, wait: bool) -> list[int]:
-        row = [kind.address(self._real), int(wait), *operands]
-        return row + [0] * (epoch.COLUMNS - len(row))
+    def emit(self, kind: Instruction, *, wait: bool = True, **operands: Any) -> None:
+        """Add an instruction; `wait` says that all threads finish it before the next.
 
-    def borrow(self, owner: int, rows: int, columns: int, ld: int, learned: bool) -> int:
-        """Have a copy of a matrix, in panels, while the program runs; give its address.
+        An array among the operands is kept. Raises TypeError for a name that the instruction
+        does not declare, or that is missing.
+        """
+        self.rows.append(self._row(kind, operands, wait))
 
-        What is `learned` is given back only if all of it is finite.
+    def wait(self) -> None:
+        """Have all threads finish the last instruction before the next."""
+        self.rows[-1][interpreter.WAIT] = 1
+
+    def _row(self, kind: Instruction, operands: Mapping[str, Any], wait: bool) -> list[int]:
+        given = {
+            name: self.keep(value) if isinstance(value, np.ndarray) else value
+            for name, value in operands.items()
+        }
+        return [kind.address(self.real), int(wait), *kind.row(given)]
+
+    # -------------------------------------------------------------------- borrowing
+
+    def borrow(
+        self, owner: int, rows: int, columns: int, ld: int, learned: bool, memories: list[int]
+    ) -> tuple[Copy, Copy]:
+        """Have copies of a matrix, and of memories that lie as it does, while the program runs.
+
+        They lie in panels, the memories evenly apart. What is `learned` is given back only if all
+        of it is finite. Returns where the matrix is, and the first of its memories, whose `size`
+        tells how far they are apart.
         """
         count, elements = panels.sizes(rows, columns, self.dtype)
-        place = self.take(count * elements)
-        finite = count * elements if learned else 0
-        self.borrowed.append([rows, columns, owner, ld, place, elements, finite])
-        return place
-
-    def borrow_row(self, owner: int, columns: int, learned: bool) -> int:
-        """As `borrow`, for numbers that lie in a row here and there."""
-        return self.borrow(owner, 1, columns, columns, learned)
-
-    def learn(self, parameter: Parameter, optimizer: Optimizer | None, columns: int = 0) -> Place:
-        """Borrow a parameter and what is remembered of it, unless no optimizer knows it.
-
-        With `columns`, those of its matrix, it is borrowed in panels.
-        """
-        if optimizer is None or not optimizer.knows(parameter):
-            return Place.of(parameter)
-        if id(parameter) not in self.places:
-            self.places[id(parameter)] = self._learn(parameter, optimizer, columns)
-        return self.places[id(parameter)]
-
-    def _learn(self, parameter: Parameter, optimizer: Optimizer, columns: int) -> Place:
-        ld, span = parameter.memory_shape[-1], parameter.span
-        rows = parameter.memory_shape[0] if columns else 1
-        owners = parameter.address, *optimizer.memory_addresses(parameter)
-        address, *memories = (
-            self.borrow(each, rows, columns or span, ld, learned=i == 0) if each else 0
-            for i, each in enumerate(owners)
-        )
-        if not columns:
-            return Place(address, span, ld, 0, memories)
-        count, elements = panels.sizes(rows, columns, self.dtype)
-        return Place(address, count * elements, panels.span_of(self.dtype), elements, memories)
+        size = count * elements
+        apart = size + _APART * line_elements(self.dtype)
+        first, memory = self.take(size), self.take(apart * len(memories))
+        places = [memory + i * apart * self.dtype.itemsize for i in range(len(memories))]
+        for each, place in zip([owner, *memories], [first, *places], strict=True):
+            finite = size if learned and place == first else 0
+            self.borrowed.append([rows, columns, each, ld, place, elements, finite])
+        span = panels.span_of(self.dtype)
+        return Copy(first, span, elements, size), Copy(memory or first, span, elements, apart)
 
     def ends(self) -> tuple[list[list[int]], list[list[int]]]:
-        """Instructions that open the program, and those that close it."""
-        table = self.keep(np.array(self.borrowed, np.int64))
-        notes = self.keep(np.zeros(self.threads, np.int64))
-        operands = len(self.borrowed), table, notes
+        """Return the instructions that open the program, and those that close it."""
+        operands = {
+            "count": len(self.borrowed),
+            "table": self.keep(np.array(self.borrowed, np.int64)),
+            "notes": self.keep(np.zeros(self.threads, np.int64)),
+        }
         opening, *closing = (
-            self._row(kind, *operands, wait=True)
-            for kind in (borrowed.borrow, borrowed.check, borrowed.give_back)
+            self._row(kind, operands, wait=True)
+            for kind in (borrowing.borrow, borrowing.check, borrowing.give_back)
         )
         return [opening], closing
 
     def through_activation(self, gradient: Block, output: Block) -> Block:
-        """The gradient before a block's activation, from the one after it."""
-        if output.activation != _IDENTITY:
+        """Return the gradient before a block's activation, from the one after it."""
+        if output.activation != IDENTITY:
             self.emit(
-                instructions.activation_gradient, output.activation, output.columns,
-                *output.place, *gradient.place, *gradient.place,
-            )  # fmt: skip
+                instructions.activation_gradient,
+                activation=output.activation,
+                columns=output.columns,
+                y=output,
+                g=gradient,
+                out=gradient,
+            )
         return gradient

@@ -1,7 +1,7 @@
-"""Lowers a chain, a loss and an optimizer to the table that the interpreter runs.
+"""Programs: a chain, a loss and an optimizer lowered to the table that the interpreter runs.
 
-Layers become stages (`fastnn.compiler.lowering.stages`), which emit the instructions of their
-forward and backward pass. Everything a step needs is laid out before the first step.
+Layers become stages (`fastnn.compiler.lowering`), which emit the instructions of their forward
+and backward pass. Everything a step needs is laid out before the first step.
 """
 
 from __future__ import annotations
@@ -12,176 +12,51 @@ from itertools import pairwise
 import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
-from fastnn.compiler.lowering.stage import UnsupportedError, emit_update, float_bits
-from fastnn.compiler.lowering.stages import flat_layers, stages_of
-from fastnn.nn.layers import Flatten, Identity, Normalize
-from fastnn.nn.losses import (
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    HuberLoss,
-    L1Loss,
-    Loss,
-    MSELoss,
-    NLLLoss,
-    PoissonNLLLoss,
-    masses_of,
-)
+from fastnn.compiler.lowering import activations, dropout, linear, norms, softmax
+from fastnn.compiler.lowering.losses import emit_loss
+from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
+from fastnn.compiler.samples import Source, Truth, emit_samples, emit_truth
+from fastnn.nn.kinds import LAYERS
+from fastnn.nn.losses import Loss
+from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizers import Optimizer
-from kernels.base.jit import Routine
 from kernels.base.memory import address
-from kernels.functions import updates
-from kernels.instructions import common as instructions
-from kernels.instructions import losses as loss_instructions
-from kernels.machine import interpreter as epoch
-from kernels.product import linear
+from kernels.functions.updates import chunks
+from kernels.instructions import samples, updates
+from kernels.machine.interpreter import table_of
+from kernels.product.linear import scratch_size
 
-# -------------------------------------------------------------------------- samples
+__all__ = [
+    "EvaluationProgram",
+    "PredictionProgram",
+    "Program",
+    "Source",
+    "Timetable",
+    "TrainingProgram",
+    "UnsupportedError",
+    "flat_layers",
+    "layout",
+]
 
-
-@dataclass(frozen=True)
-class Source:
-    """Samples and targets as programs read them, and the order they are read in.
-
-    `x` is (samples, columns), contiguous, of the program's dtype or bytes; `y` is int64
-    class indices, or rows of numbers of the program's dtype; None where only the
-    output is wanted. `order` is int64. `weights`, of the dtype, weigh the samples; None
-    where all weigh the same.
-    """
-
-    x: np.ndarray
-    y: np.ndarray | None
-    order: np.ndarray
-    weights: np.ndarray | None = None
+FAMILIES = activations, dropout, linear, norms, softmax
+"""The files that know how layers are lowered: importing them has registered the stages."""
 
 
-def _emit_samples(build: Builder, source: Source, normalize: Normalize | None) -> Block:
-    """Gather a batch of samples, normalised on the way."""
-    columns = source.x.shape[1]
-    x = build.block(columns)
-    kind = instructions.gather_bytes if source.x.dtype == np.uint8 else instructions.gather
-    tables = [0, 0]
-    if normalize is not None:
-        tables = [build.keep(t.astype(build.dtype)) for t in normalize.tables(columns)]
-    build.emit(
-        kind, columns, address(source.x), address(source.order), normalize is not None, *tables,
-        *x.place, wait=source.y is None,
-    )  # fmt: skip
-    return x
-
-
-def _emit_targets(build: Builder, source: Source) -> tuple[int, ...]:
-    """Gather a batch of targets; gives them as the loss takes them."""
-    assert source.y is not None
-    places = address(source.y), address(source.order)
-    if source.y.ndim == 1:
-        labels = build.take(build.batch, np.int64)
-        build.emit(instructions.gather_labels, *places, labels)
-        return (labels,)
-    t = build.block(source.y.shape[1])
-    build.emit(instructions.gather, t.columns, *places, 0, 0, 0, *t.place)
-    return t.place
-
-
-def _emit_weights(build: Builder, loss: Loss, source: Source) -> tuple[int, int, int]:
-    """Gather weights of a batch, and the masses that the mean is divided by.
-
-    Gives the weights, 1 where there are none; the masses, also 1 where there are none; and
-    the masses again, or 0 where they need not be added.
-    """
-    assert source.y is not None
-    ones = build.keep(np.ones(build.batch, build.dtype))
-    masses = masses_of(loss, source.y, source.weights, build.dtype)
-    if masses is None:
-        return ones, ones, 0
-    place = _emit_rows(build, masses, source)
-    if masses is source.weights:
-        return place, place, place
-    weights = ones if source.weights is None else _emit_rows(build, source.weights, source)
-    return weights, place, place
-
-
-def _emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
-    """Gather targets, weights and masses of a batch."""
-    return Truth(_emit_targets(build, source), *_emit_weights(build, loss, source))
-
-
-def _emit_rows(build: Builder, numbers: np.ndarray, source: Source) -> int:
-    """Gather a number for each row of a batch."""
-    place = build.take(build.batch)
-    build.emit(instructions.gather_weights, build.keep(numbers), address(source.order), place)
-    return place
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Targets of a batch as the loss takes them, weights and masses of its rows."""
-
-    targets: tuple[int, ...]
-    weights: int
-    masses: int
-    divisor: int
-    """The masses, or 0 where they are all 1."""
-
-    @property
-    def by_label(self) -> bool:
-        """Whether the targets are class indices."""
-        return len(self.targets) == 1
-
-
-def _emit_loss(build: Builder, loss: Loss, y: Block, truth: Truth, totals,
-               training: bool) -> Block:  # fmt: skip
-    """Emit the loss and the tally; give the gradient before the output's activation."""
-    losses, hits = build.take(build.batch), build.take(build.batch, np.uint8)
-    gradient = build.block(y.columns)
-    kind, *operands = _loss_instruction(build, loss, y.columns, truth)
-    build.emit(kind, y.columns, *y.place, *operands, truth.divisor, *gradient.place, losses, hits)
-    build.emit(loss_instructions.tally, losses, hits, build.keep(totals), training, wait=False)
-    return gradient
-
-
-def _loss_instruction(build: Builder, loss: Loss, columns: int, truth: Truth):
-    """The instruction that computes a loss, and what it reads: targets, tables, weights."""
-    targets = truth.targets
-    if type(loss) is NLLLoss:
-        loss.factors(columns)
-        return loss_instructions.log_likelihood, *targets, truth.masses
-    if type(loss) is CrossEntropyLoss:
-        factors = build.keep(loss.factors(columns).astype(build.dtype))
-        if truth.by_label and not loss.label_smoothing:
-            return loss_instructions.cross_entropy, *targets, truth.masses
-        if truth.by_label:
-            t = build.block(columns)
-            build.emit(loss_instructions.one_hot, columns, *targets, *t.place)
-            targets = t.place
-        smoothing = float_bits(loss.label_smoothing)
-        return (
-            loss_instructions.cross_entropy_probability,
-            *targets,
-            factors,
-            smoothing,
-            truth.weights,
-        )
-    if type(loss) is BCEWithLogitsLoss:
-        factors = build.keep(loss.factors(columns).astype(build.dtype))
-        return loss_instructions.binary_cross_entropy, *targets, factors, truth.weights
-    errors: dict[type, Routine] = {
-        MSELoss: loss_instructions.squared_error,
-        L1Loss: loss_instructions.absolute_error,
-        HuberLoss: loss_instructions.huber_error,
-        PoissonNLLLoss: loss_instructions.poisson,
-    }
-    if type(loss) in errors:
-        delta = float_bits(getattr(loss, "delta", 0.0))
-        return errors[type(loss)], *targets, delta, truth.weights
-    raise UnsupportedError(f"{type(loss).__name__} is not a loss that fastnn compiles")
-
-
-# ------------------------------------------------------------------------- programs
+def flat_layers(model: Sequential) -> list:
+    """Return the layers of a chain, and of the chains in it, in order."""
+    layers: list = []
+    for layer in model:
+        layers += flat_layers(layer) if isinstance(layer, Sequential) else [layer]
+    return layers
 
 
 def layout(model: Sequential) -> list:
-    """What programs of a model are made for: layers, how much they drop, places of parameters."""
+    """Return what programs of a model are made for.
+
+    That is its layers, how much they drop, and the places of the parameters.
+    """
     layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
     return [*layers, *((id(p.block), p.start) for p in model.parameters())]
 
@@ -210,81 +85,134 @@ class Program:
         self.totals = np.zeros(2)
         build = Builder(self.batch, self.dtype, self.threads)
         self._lower(build)
-        build.rows[-1][epoch.WAIT] = 1  # all threads end a step together
+        build.wait()  # all threads end a step together
         opening, closing = build.ends()
-        self.opening, self.table, self.closing = (
-            np.array(rows, np.int64) for rows in (opening, build.rows, closing)
-        )
+        self.opening, self.table, self.closing = map(table_of, (opening, build.rows, closing))
         self._kept = build.kept
-        self.scratch = linear.scratch_size(self.dtype, build.widest)
+        self.scratch = scratch_size(self.dtype, build.widest)
 
     def _lower(self, build: Builder) -> None:
         """Emit all instructions."""
         raise NotImplementedError
 
-    def _forward(self, build: Builder, model: Sequential, source: Source,
-                 loss: Loss | None = None, optimizer: Optimizer | None = None):  # fmt: skip
-        """Emit samples, what the loss compares them with, and all stages' forward pass.
-
-        There is an optimizer in training.
-        """
+    def _forward(
+        self,
+        build: Builder,
+        model: Sequential,
+        source: Source,
+        loss: Loss | None = None,
+        learning: Learning | None = None,
+    ) -> tuple[list[Stage], Block, Truth | None]:
+        """Emit samples, what the loss compares them with, and all stages' forward pass."""
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
-        stages = stages_of(layers)
+        stages = stages_of(layers, list(LAYERS.values()))
         for stage, above in pairwise(stages):
             stage.above = above
-        x = _emit_samples(build, source, normalize)
-        truth = None if loss is None else _emit_truth(build, loss, source)
+        x = emit_samples(build, source, normalize, wait=loss is None)
+        truth = None if loss is None else emit_truth(build, loss, source)
         for stage in stages:
-            stage.arrange(build, optimizer)
-            x = stage.forward(build, x, optimizer is not None)
+            stage.arrange(build, learning)
+            x = stage.forward(build, x, learning is not None)
         return stages, x, truth
 
 
 class TrainingProgram(Program):
-    """One step of training: forward, loss, backward, update."""
+    """One step of training: forward, loss, backward, update.
 
-    def __init__(self, model, loss, optimizer, source: Source, batch: int, dtype,
-                 timetable: Timetable | None = None, threads: int = 1):  # fmt: skip
+    Without `updates` the gradients are written to where Python sees them, and that is all. With
+    `penalising`, what weight decay adds to the loss of linear layers' weights is added up, too, in
+    `penalties`.
+    """
+
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        source: Source,
+        batch: int,
+        dtype,
+        timetable: Timetable | None = None,
+        threads: int = 1,
+        *,
+        updates: bool = True,
+        penalising: bool = False,
+    ):
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
-        self.timetable = timetable
+        self.timetable, self._updates, self._penalising = timetable, updates, penalising
+        self.penalties = np.zeros(0)
         super().__init__(batch, dtype, threads)
 
     def _lower(self, build):
+        clipping = self.optimizer.clip_norm is not None
+        learning = Learning(self.optimizer, fused=self._updates and not clipping)
         if self.timetable is not None:
-            places, values = self.timetable.places, self.timetable.values
-            build.emit(
-                instructions.follow, self.batch, len(places), address(values),
-                address(self.optimizer.settings), *places,
-            )  # fmt: skip
-        stages, y, truth = self._forward(build, self.model, self.source, self.loss, self.optimizer)
-        gradient = _emit_loss(build, self.loss, y, truth, self.totals, True)
+            self._emit_settings(build, self.timetable)
+        stages, y, truth = self._forward(build, self.model, self.source, self.loss, learning)
+        if self._penalising:
+            self._emit_penalties(build, stages)
+        gradient = emit_loss(build, self.loss, y, truth, self.totals, True)
         for stage in stages:
             stage.track(build)
-        learning = [i for i, stage in enumerate(stages) if stage.learns]
-        if learning:
-            taught = stages[learning[0] :]
-            for stage, above in pairwise(taught):
-                above.below = stage
-            gradient = build.through_activation(gradient, y)
-            for stage in reversed(taught):
-                gradient = stage.backward(build, gradient, self.optimizer)
-        if self.optimizer.clip_norm is not None:
-            build.rows[-1][epoch.WAIT] = 1
-            self._emit_update(build)
+        self._emit_backward(build, stages, gradient, y, learning)
+        if not learning.fused:
+            build.wait()
+            if self._updates:
+                self._emit_clipped_update(build, learning)
 
-    def _emit_update(self, build):
+    def _emit_settings(self, build: Builder, timetable: Timetable) -> None:
+        """Take the batch's settings from the timetable."""
+        build.emit(
+            updates.follow,
+            batch=self.batch,
+            columns=len(timetable.places),
+            places=np.array(timetable.places, np.int64),
+            table=timetable.values,
+            settings=self.optimizer.settings,
+        )
+
+    def _emit_penalties(self, build: Builder, stages: list[Stage]) -> None:
+        """Add up what weight decay adds to the loss of linear layers' weights."""
+        weights = [each.weights for each in stages if isinstance(each, linear.LinearStage)]
+        starts = np.cumsum([0, *(chunks.py_func(each.span) for each in weights)])
+        self.penalties = np.zeros(starts[-1])
+        for each, start in zip(weights, starts, strict=False):
+            build.emit(
+                updates.penalty,
+                size=each.span,
+                weights=each.pointer,
+                settings=self.optimizer.settings,
+                sums=address(self.penalties[start:]),
+                wait=False,
+            )
+
+    def _emit_backward(
+        self, build: Builder, stages: list[Stage], gradient: Block, y: Block, learning: Learning
+    ) -> None:
+        """Emit the backward pass down to the first stage that learns."""
+        learners = [i for i, stage in enumerate(stages) if stage.learns]
+        if not learners:
+            return
+        taught = stages[learners[0] :]
+        for stage, above in pairwise(taught):
+            above.below = stage
+        gradient = build.through_activation(gradient, y)
+        for stage in reversed(taught):
+            gradient = stage.backward(build, gradient, learning)
+
+    def _emit_clipped_update(self, build: Builder, learning: Learning) -> None:
         """Clip the whole gradient by its norm, and update the parameters by it."""
-        optimizer, settings = self.optimizer, address(self.optimizer.settings)
-        runs = list(optimizer.runs())
-        counts = [updates.chunks.py_func(g.size) for _, _, g, _ in runs]
+        settings = self.optimizer.settings
+        gradients = [gradient for _, _, gradient, _ in self.optimizer.runs()]
+        counts = [chunks.py_func(each.size) for each in gradients]
         sums = build.take(sum(counts), np.float64)
-        for i, (_, _, g, _) in enumerate(runs):
+        for i, each in enumerate(gradients):
             place = sums + 8 * sum(counts[:i])
-            build.emit(instructions.gradient_squares, g.size, address(g), place)
-        build.emit(instructions.clip_norm, sum(counts), sums, settings)
-        for parameter in optimizer.parameters:
-            emit_update(build, parameter, build.learn(parameter, optimizer), optimizer)
+            build.emit(updates.gradient_squares, size=each.size, gradient=address(each), sums=place)
+        build.emit(updates.clip_norm, chunks=sum(counts), sums=sums, settings=settings)
+        for parameter in self.optimizer.parameters:
+            learning.emit_update(build, parameter)
 
 
 class EvaluationProgram(Program):
@@ -296,7 +224,7 @@ class EvaluationProgram(Program):
 
     def _lower(self, build):
         _, y, truth = self._forward(build, self.model, self.source, self.loss)
-        _emit_loss(build, self.loss, y, truth, self.totals, False)
+        emit_loss(build, self.loss, y, truth, self.totals, False)
 
 
 class PredictionProgram(Program):
@@ -308,4 +236,4 @@ class PredictionProgram(Program):
 
     def _lower(self, build):
         _, y, _ = self._forward(build, self.model, self.source)
-        build.emit(instructions.collect, y.columns, *y.place, address(self.results))
+        build.emit(samples.collect, columns=y.columns, x=y, results=address(self.results))

@@ -4,37 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.compiler.lowering.linear import LinearStage
 from fastnn.compiler.program import Source, Timetable, TrainingProgram
 from fastnn.compiler.runner import Runner
 from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optim.optimizers import Adam
-from kernels.base.memory import address
 from kernels.functions import updates
-from kernels.instructions import common as instructions
-
-
-class _Program(TrainingProgram):
-    """A step of training that also adds up what weight decay contributes to the loss."""
-
-    def __init__(self, network: Network, source: Source, batch: int, timetable: Timetable,
-                 threads: int):  # fmt: skip
-        super().__init__(
-            network.model, network.loss, network.optimizer, source, batch, network.dtype,
-            timetable, threads,
-        )  # fmt: skip
-
-    def _forward(self, build, *arguments):
-        stages, *rest = super()._forward(build, *arguments)
-        weights = [stage.weights for stage in stages if isinstance(stage, LinearStage)]
-        starts = np.cumsum([0, *(updates.chunks.py_func(each.span) for each in weights)])
-        self.penalties = np.zeros(starts[-1])
-        for each, start in zip(weights, starts, strict=False):
-            build.emit(
-                instructions.penalty, each.span, each.address, address(self.optimizer.settings),
-                address(self.penalties[start:]), wait=False,
-            )  # fmt: skip
-        return stages, *rest
 
 
 class _Epsilons:
@@ -89,7 +63,17 @@ class Epochs:
         optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         timetable = Timetable(tuple(places), self._settings)
         count = network.threads(batch, threads, most * len(self._starts))
-        self._program = _Program(network, self._source, batch, timetable, count)
+        self._program = TrainingProgram(
+            network.model,
+            network.loss,
+            optimizer,
+            self._source,
+            batch,
+            network.dtype,
+            timetable,
+            count,
+            penalising=True,
+        )
         self._runner = Runner(self._program, samples)
         self._dropouts, self._done = network.dropouts, 0
         self._constants = self._find_constants(y)

@@ -19,19 +19,6 @@ from fastnn.training.fit import Training
 from fastnn.training.history import History
 
 
-class _Program(TrainingProgram):
-    """The loss of all samples and its gradient, without an update."""
-
-    def __init__(self, network: Network, source: Source, threads: int):
-        # With a bound on its norm the gradient is written, and waits for an update.
-        network.optimizer = SGD(network.model.parameters(), lr=0.0, clip_norm=1.0)
-        arguments = network.model, network.loss, network.optimizer, source
-        super().__init__(*arguments, len(source.x), network.dtype, threads=threads)
-
-    def _emit_update(self, build):
-        pass
-
-
 class Objective:
     """scikit-learn's loss of all samples and its gradient, functions of the flat parameters."""
 
@@ -44,7 +31,17 @@ class Objective:
             shares = (weights * (samples / mass)).astype(network.dtype)
         source = Source(x, network.targets(y), np.arange(samples), shares)
         self._network, self._samples = network, samples
-        program = _Program(network, source, network.threads(samples, threads))
+        network.optimizer = SGD(network.model.parameters(), lr=0.0)
+        program = TrainingProgram(
+            network.model,
+            network.loss,
+            network.optimizer,
+            source,
+            samples,
+            network.dtype,
+            threads=network.threads(samples, threads),
+            updates=False,
+        )
         self._runner = Runner(program, samples)
         first = next(network.model.parameters())
         self.block, self._gradient = first.block, first.gradient_block

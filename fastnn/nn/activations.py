@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 import kernels
-from fastnn.nn.layers import Layer, batch_of, kept_by
+from fastnn.nn.layers import Activation, Layer, batch_of, kept_by  # noqa: F401
 from kernels.functions import rectifiers
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import kernels
+from kernels.functions.losses import compare
 
 
 class Loss:
@@ -147,10 +148,15 @@ class _ErrorLoss(Loss):
         """Loss of a batch of predictions (rows, columns)."""
         predictions = kernels.base.arrays.matrix("predictions", predictions)
         targets = regression_targets(targets, predictions.shape[-1], predictions.dtype)
-        return self._keep(self._compare(predictions, targets, weights))
+        factors = self.factors(predictions.shape[1])
+        return self._keep(compare(self.kernel, predictions, targets, weights, factors))
 
-    def _compare(self, predictions, targets, weights):
-        raise NotImplementedError
+    kernel: str
+    """Name of the loss in `kernels.functions.losses.ERRORS`."""
+
+    def factors(self, columns: int) -> np.ndarray:
+        """Return the numbers that the kernel takes, one for each of so many columns."""
+        return np.ones(columns)
 
 
 class MSELoss(_ErrorLoss):
@@ -161,15 +167,13 @@ class MSELoss(_ErrorLoss):
     `weights` (rows,) weigh the mean. Raises TypeError or ValueError for others.
     """
 
-    def _compare(self, predictions, targets, weights):
-        return kernels.mean_squared_error(predictions, targets, weights)
+    kernel = "squared"
 
 
 class L1Loss(_ErrorLoss):
     """Mean of |y - t| over all elements, whose slope at 0 is 0; targets as for `MSELoss`."""
 
-    def _compare(self, predictions, targets, weights):
-        return kernels.mean_absolute_error(predictions, targets, weights)
+    kernel = "absolute"
 
 
 class HuberLoss(_ErrorLoss):
@@ -178,13 +182,16 @@ class HuberLoss(_ErrorLoss):
     Targets are as for `MSELoss`. Raises ValueError unless `delta` is a positive number.
     """
 
+    kernel = "huber"
+
     def __init__(self, delta: float = 1.0):
         if not 0 < delta < np.inf:
             raise ValueError(f"HuberLoss: delta is {delta!r}; expected a number above 0")
         self.delta = float(delta)
 
-    def _compare(self, predictions, targets, weights):
-        return kernels.huber(predictions, targets, weights, self.delta)
+    def factors(self, columns: int) -> np.ndarray:
+        """Return `delta`, for each column."""
+        return np.full(columns, self.delta)
 
     def __repr__(self) -> str:
         return f"HuberLoss(delta={self.delta})"
@@ -197,8 +204,7 @@ class PoissonNLLLoss(_ErrorLoss):
     torch's `PoissonNLLLoss` as that is by default. Raises TypeError or ValueError for others.
     """
 
-    def _compare(self, predictions, targets, weights):
-        return kernels.poisson(predictions, targets, weights)
+    kernel = "poisson"
 
 
 class BCEWithLogitsLoss(Loss):
@@ -212,6 +218,7 @@ class BCEWithLogitsLoss(Loss):
     """
 
     by_element = True
+    kernel = "binary_cross_entropy"
 
     def __init__(self, pos_weight=None):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")

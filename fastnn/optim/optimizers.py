@@ -50,9 +50,8 @@ class Optimizer:
     step; None does neither.
     """
 
-    rule: int
-    memories: int
-    """Numbers remembered for each parameter."""
+    rule: updates.Rule
+    """What a step does to parameters, and how many arrays it remembers of them."""
 
     _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
     weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
@@ -89,8 +88,9 @@ class Optimizer:
             start = totals.get(parameter.dtype, 0)
             self._starts.append(start)
             totals[parameter.dtype] = start + parameter.span
+        memories = self.rule.memories
         self.memory = {
-            dtype: [aligned_zeros(size, dtype) for _ in range(self.memories)]
+            dtype: aligned_zeros(memories * size, dtype).reshape(memories, size)
             for dtype, size in totals.items()
         }
 
@@ -98,12 +98,8 @@ class Optimizer:
         """Whether a parameter is one of those to update."""
         return any(each is parameter for each in self.parameters)
 
-    def rule_for(self, parameter: Parameter) -> int:
-        """The kernel's rule, without weight decay for a parameter that does not decay."""
-        return self.rule if parameter.decays else self.rule + updates.UNDECAYED
-
-    def runs(self) -> Iterator[tuple[int, np.ndarray, np.ndarray, list[np.ndarray]]]:
-        """The rule for flat parameters, these, their gradients, and what is remembered of them.
+    def runs(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray, np.ndarray]]:
+        """Return whether flat parameters decay, these, their gradients, and their memories.
 
         Parameters that follow each other in memory come together: those of a whole
         model as one.
@@ -115,9 +111,8 @@ class Optimizer:
             head, tail = self.parameters[begin], self.parameters[i - 1]
             here = slice(head.start, tail.start + tail.span)
             size, start = here.stop - here.start, self._starts[begin]
-            memory = [array[start : start + size] for array in self.memory[head.dtype]]
-            rule = self.rule_for(head)
-            yield rule, head.block[here], head.gradient_block[here], memory
+            memory = self.memory[head.dtype][:, start : start + size]
+            yield head.decays, head.block[here], head.gradient_block[here], memory
             begin = i
 
     def _follows(self, i: int) -> bool:
@@ -171,17 +166,15 @@ class Optimizer:
             norm = kernels.gradient_norm(gradient for _, _, gradient, _ in self.runs())
             scale = kernels.functions.updates.clip_factor(norm, self.clip_norm)
         self.settings[updates.GRADIENT_SCALE] = scale
-        for rule, p, g, memory in self.runs():
-            first, second = [*memory, p, p][:2]
-            updates.update_flat(rule, self.steps, self.settings, p, g, first, second)
+        for decays, p, g, memory in self.runs():
+            updates.update_flat(self.rule, decays, self.steps, self.settings, p, g, memory)
         self.steps += 1
 
     def memory_addresses(self, parameter: Parameter) -> list[int]:
-        """Where the two numbers remembered for a parameter lie; 0 for those there are not."""
+        """Return where what is remembered of a parameter lies."""
         place = next(i for i, each in enumerate(self.parameters) if each is parameter)
         offset = self._starts[place] * parameter.dtype.itemsize
-        found = [address(array) + offset for array in self.memory[parameter.dtype]]
-        return (found + [0, 0])[:2]
+        return [address(array) + offset for array in self.memory[parameter.dtype]]
 
     def state_dict(self) -> dict:
         """Copy of the settings, the number of steps, and what is remembered of each parameter."""
@@ -233,7 +226,7 @@ class SGD(Optimizer):
     settings out of range, and for Nesterov without momentum or with dampening.
     """
 
-    rule, memories = updates.SGD, 1
+    rule = updates.SGD
 
     momentum = _Setting(updates.MOMENTUM, 0.0, np.inf, "a number of 0 or more")
     dampening = _Setting(updates.DAMPENING, -np.inf, np.inf, "a number")
@@ -268,7 +261,7 @@ class Adam(Optimizer):
     settings out of range.
     """
 
-    rule, memories = updates.ADAM, 2
+    rule = updates.ADAM
     decoupled = False
 
     beta1 = _Setting(updates.BETA1, 0.0, _BELOW_ONE, "a number from 0 to below 1")

@@ -19,7 +19,7 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +41,9 @@ from numba.extending import lower_builtin, typeof_impl
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
+
+Kind = Callable[[types.Type], types.Type]
+"""A parameter's type, as a function of the floating type that a version is compiled for."""
 
 _OPTIONS = {"error_model": "numpy", "_nrt": False}
 """Division by zero as in NumPy; no allocation, which would need numba's run-time library."""
@@ -163,16 +166,20 @@ def _references(function: Callable) -> Iterator[Routine]:
 class Routine:
     """A compiled function with a symbol of its own, one version for each floating dtype.
 
-    `arguments` gives the numba types of the parameters for a floating type; the
-    last pointer to a floating type among them tells a call which version is meant.
+    Its parameters are of these `kinds` (`kernels.base.kinds`); the last pointer to a floating
+    type among them tells a call which version is meant.
     """
 
-    def __init__(self, function: Callable, arguments: Callable[[types.Type], tuple]):
-        self.function, self.arguments = function, arguments
+    def __init__(self, function: Callable, kinds: Sequence[Kind]):
+        self.function, self.kinds = function, kinds
         self.name = f"{function.__module__}.{function.__qualname__}"
         self._compiled: dict[str, Any] = {}  # by the name of the type, which is hashed sooner
         self.__doc__ = function.__doc__
         self.type = self._make_type()
+
+    def arguments(self, real: types.Type) -> tuple[types.Type, ...]:
+        """Return the types of the parameters, for a floating type."""
+        return tuple(kind(real) for kind in self.kinds)
 
     def __call__(self, *args):
         """Raise TypeError: only compiled code can call a routine."""
@@ -232,11 +239,20 @@ def real_type(dtype) -> types.Type:
     return numba.from_dtype(np.dtype(dtype))
 
 
+def elements(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
+    """Return the numbers and pointers that types consist of, those of tuples one by one."""
+    for kind in kinds:
+        if isinstance(kind, types.BaseTuple):
+            yield from elements(kind.types)
+        else:
+            yield kind
+
+
 def _real_among(kinds) -> types.Type:
-    """The floating type that the last pointer to one points at."""
+    """Return the floating type that the last pointer to one points at."""
     return next(
         kind.dtype
-        for kind in reversed(kinds)
+        for kind in reversed(list(elements(kinds)))
         if isinstance(kind, types.CPointer) and isinstance(kind.dtype, types.Float)
     )
 
@@ -246,24 +262,14 @@ def _typeof_routine(value: Routine, context) -> types.Function:
     return value.type
 
 
-def routine(arguments: Callable[[types.Type], tuple]) -> Callable[[Callable], Routine]:
-    """Decorator: make a function a `Routine` with these parameter types."""
-    return lambda function: Routine(function, arguments)
+def routine(*kinds: Kind) -> Callable[[Callable], Routine]:
+    """Return a decorator that makes a function a `Routine` with parameters of these kinds."""
+    return lambda function: Routine(function, kinds)
 
 
 # ------------------------------------------------------------------------- entries
 
 _FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def array(dtype: types.Type, ndim: int, layout: str = "C") -> types.Array:
-    """Type of an array that a kernel writes."""
-    return types.Array(dtype, ndim, layout)
-
-
-def const(dtype: types.Type, ndim: int, layout: str = "C") -> types.Array:
-    """Type of an array that a kernel only reads; writable arrays may be given as well."""
-    return types.Array(dtype, ndim, layout, readonly=True)
 
 
 class Entry(dict):
@@ -274,11 +280,14 @@ class Entry(dict):
     It runs without the interpreter's lock.
     """
 
-    def __init__(self, function: Callable, arguments: Callable[[types.Type], tuple], result):
+    def __init__(self, function: Callable, kinds: Sequence[Kind], result: types.Type):
         super().__init__()
-        self.function, self.arguments, self.result = function, arguments, result
+        self.function, self.kinds, self.result = function, kinds, result
         self._cache = Cache(f"{function.__module__}.{function.__qualname__}")
         self.__doc__ = function.__doc__
+
+    def _signature(self, real: types.Type):
+        return self.result(*(kind(real) for kind in self.kinds))
 
     def __missing__(self, dtype):
         kind = np.dtype(dtype)
@@ -291,18 +300,18 @@ class Entry(dict):
             routine.address(real)
         dispatcher = numba.njit(nogil=True, **_OPTIONS)(self.function)
         dispatcher._cache = self._cache
-        dispatcher.compile(self.result(*self.arguments(real)))
+        dispatcher.compile(self._signature(real))
         dispatcher.disable_compile()
         self[kind] = dispatcher
         return dispatcher
 
     def is_compiled(self, dtype) -> bool:
         """Whether the version for a dtype is there, in this process or in the cache folder."""
-        signature = self.result(*self.arguments(real_type(dtype)))
+        signature = self._signature(real_type(dtype))
         codegen = cpu_target.target_context.codegen()
         return np.dtype(dtype) in self or self._cache._path(signature, codegen).is_file()
 
 
-def entry(arguments: Callable[[types.Type], tuple], result: types.Type = types.void):
-    """Decorator: make a function an `Entry` with these parameter types."""
-    return lambda function: Entry(function, arguments, result)
+def entry(*kinds: Kind, result: types.Type = types.void) -> Callable[[Callable], Entry]:
+    """Return a decorator that makes a function an `Entry` with parameters of these kinds."""
+    return lambda function: Entry(function, kinds, result)

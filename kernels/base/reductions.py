@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.base.jit import inline
+from kernels.base.kinds import row_at
 from kernels.base.simd import (
-    advance,
     first,
     load_first,
     maximum,
@@ -70,17 +70,16 @@ def largest_place(x, count):
 
 
 @inline
-def sum_columns(rows, columns, x, ldx, out):
+def sum_columns(rows, columns, x, out):
     """The sums over the rows: every fourth row by itself, and those four then added in pairs."""
     for j in range(0, columns, width(x)):
         count, whole = columns - j, rows - rows % 4
         a, b, c, d = zeros(x), zeros(x), zeros(x), zeros(x)
         for i in range(0, whole, 4):
-            row = advance(x, i * ldx)
-            a = a + load_first(row, j, count)
-            b = b + load_first(row, ldx + j, count)
-            c = c + load_first(row, 2 * ldx + j, count)
-            d = d + load_first(row, 3 * ldx + j, count)
+            a = a + load_first(row_at(x, i), j, count)
+            b = b + load_first(row_at(x, i + 1), j, count)
+            c = c + load_first(row_at(x, i + 2), j, count)
+            d = d + load_first(row_at(x, i + 3), j, count)
         for i in range(whole, rows):
-            a = a + load_first(x, i * ldx + j, count)
+            a = a + load_first(row_at(x, i), j, count)
         store_first(out, j, (a + b) + (c + d), count)

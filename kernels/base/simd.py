@@ -324,17 +324,6 @@ def splat(typingctx, value, like):
 
 
 @intrinsic
-def reinterpret(typingctx, x, dtype):
-    """The same bits read as lanes of another element type of the same width."""
-    result = Vector(dtype.dtype, x.lanes)
-
-    def codegen(context, builder, sig, args):
-        return builder.bitcast(args[0], llvm_vector(result))
-
-    return result(x, dtype), codegen
-
-
-@intrinsic
 def convert(typingctx, x, dtype):
     """The lanes of `x` as numbers of another element type, with as many lanes."""
     result = Vector(dtype.dtype, x.lanes)
@@ -401,8 +390,13 @@ reduce_max = _reduction(
 # ---------------------------------------------------------------- pointers and memory
 
 
+def _dtype_behind(kind):
+    """Return the type of what a pointer, or the pointer of a matrix, points at."""
+    return (kind.types[0] if isinstance(kind, types.BaseTuple) else kind).dtype
+
+
 def _pointer_vector(pointer):
-    return vector_of(pointer.dtype)
+    return vector_of(_dtype_behind(pointer))
 
 
 @intrinsic
@@ -485,7 +479,7 @@ def lane_numbers(typingctx, like):
 @intrinsic
 def width(typingctx, pointer):
     """Lanes of a vector of what the pointer points at (a constant)."""
-    lanes = host.lanes(pointer.dtype)
+    lanes = host.lanes(_dtype_behind(pointer))
 
     def codegen(context, builder, sig, args):
         return _I64(lanes)
@@ -496,7 +490,7 @@ def width(typingctx, pointer):
 @intrinsic
 def element_bytes(typingctx, pointer):
     """Bytes of an element of what the pointer points at (a constant)."""
-    size = pointer.dtype.bitwidth // 8
+    size = _dtype_behind(pointer).bitwidth // 8
 
     def codegen(context, builder, sig, args):
         return _I64(size)

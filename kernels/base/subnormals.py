@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from kernels.base import host
 from kernels.base.jit import entry, inline
+from kernels.base.kinds import INTEGER
 from kernels.base.simd import declare
 
 _IS_ARM = platform.machine().lower() in {"aarch64", "arm64"}
@@ -64,7 +65,7 @@ def _write(typingctx, value):
     return types.void(types.int64), codegen
 
 
-@entry(lambda real: (types.int64, types.int64), types.int64)
+@entry(INTEGER, INTEGER, result=types.int64)
 def _change(keep, add):
     """Keep these bits of the register and add those; give what it was."""
     before = _read()

@@ -11,7 +11,8 @@ from numba import types
 
 from kernels.base import host, vectormath
 from kernels.base.arrays import floating, output, same_shape
-from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.jit import entry, inline, routine
+from kernels.base.kinds import INTEGER, MATRIX, REALS, Matrix, reads, row_at, writes
 from kernels.base.simd import (
     advance,
     data,
@@ -19,7 +20,6 @@ from kernels.base.simd import (
     load,
     load_first,
     load_masked,
-    location,
     maximum,
     same,
     select,
@@ -29,8 +29,9 @@ from kernels.base.simd import (
     width,
 )
 from kernels.machine.barrier import share
-from kernels.machine.state import THREAD, THREADS, cell, instruction
-from kernels.machine.team import ALONE, address_of, operands, shared_elements, together
+from kernels.machine.instruction import instruction
+from kernels.machine.state import THREAD, THREADS
+from kernels.machine.team import ALONE, share_out, shared_elements
 
 IDENTITY, RELU, TANH, SIGMOID, EXP = range(5)
 
@@ -43,10 +44,6 @@ ACTIVATIONS = {
 }
 """The code of each activation function."""
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
-
-
 # ------------------------------------------------------------------- functions of a block
 
 _MANY_REGISTERS = host.VECTOR_REGISTERS >= 32  # for four vectors beside the constants
@@ -56,10 +53,10 @@ def _on_rows(function):
     """Compiled loop that puts `function` of each vector of x into y."""
 
     @inline
-    def on_rows(rows, columns, x, ldx, y, ldy):
+    def on_rows(rows, columns, x, y):
         w = width(x)
         for i in range(rows):
-            source, target = advance(x, i * ldx), advance(y, i * ldy)
+            source, target = row_at(x, i), row_at(y, i)
             j = 0
             # Four at a time, loaded together, so that waits for memory overlap.
             while _MANY_REGISTERS and j + 4 * w <= columns:
@@ -95,21 +92,21 @@ _sigmoid_rows = _on_rows(vectormath.sigmoid)
 _exp_rows = _on_rows(vectormath.exp)
 
 
-@routine(lambda real: (_INTEGER,) * 3 + (_POINTER(real), _INTEGER) * 2)
-def activate(code, rows, columns, x, ldx, y, ldy):
+@routine(INTEGER, INTEGER, INTEGER, MATRIX, MATRIX)
+def activate(code, rows, columns, x, y):
     """y = f(x) for a block of rows; y may be x, and no byte between the rows is touched."""
-    if ldx == columns and ldy == columns:
+    if x.ld == columns and y.ld == columns:
         rows, columns = 1, rows * columns
     if code == RELU:
-        _relu_rows(rows, columns, x, ldx, y, ldy)
+        _relu_rows(rows, columns, x, y)
     elif code == TANH:
-        _tanh_rows(rows, columns, x, ldx, y, ldy)
+        _tanh_rows(rows, columns, x, y)
     elif code == SIGMOID:
-        _sigmoid_rows(rows, columns, x, ldx, y, ldy)
+        _sigmoid_rows(rows, columns, x, y)
     elif code == EXP:
-        _exp_rows(rows, columns, x, ldx, y, ldy)
-    elif not same(x, y):
-        _identity_rows(rows, columns, x, ldx, y, ldy)
+        _exp_rows(rows, columns, x, y)
+    elif not same(x.pointer, y.pointer):
+        _identity_rows(rows, columns, x, y)
 
 
 # ------------------------------------------------------------------- gradients of a block
@@ -119,10 +116,10 @@ def _on_rows_of_two(function):
     """Compiled loop that puts `function` of each vector of y and g into out."""
 
     @inline
-    def on_rows(rows, columns, y, ldy, g, ldg, out, ldo):
+    def on_rows(rows, columns, y, g, out):
         for i in range(rows):
-            outputs, gradients = advance(y, i * ldy), advance(g, i * ldg)
-            result = advance(out, i * ldo)
+            outputs, gradients = row_at(y, i), row_at(g, i)
+            result = row_at(out, i)
             w = width(y)
             whole = columns - columns % w
             for j in range(0, whole, w):
@@ -170,21 +167,21 @@ _sigmoid_gradient_rows = _on_rows_of_two(_sigmoid_gradient)
 _exp_gradient_rows = _on_rows_of_two(_exp_gradient)
 
 
-@routine(lambda real: (_INTEGER,) * 3 + (_POINTER(real), _INTEGER) * 3)
-def activate_gradient(code, rows, columns, y, ldy, g, ldg, out, ldo):
+@routine(INTEGER, INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
+def activate_gradient(code, rows, columns, y, g, out):
     """out = g f'(.) for a block of rows, with f' in terms of y = f(.); out may be y or g."""
-    if ldy == columns and ldg == columns and ldo == columns:
+    if y.ld == columns and g.ld == columns and out.ld == columns:
         rows, columns = 1, rows * columns
     if code == RELU:
-        _relu_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo)
+        _relu_gradient_rows(rows, columns, y, g, out)
     elif code == TANH:
-        _tanh_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo)
+        _tanh_gradient_rows(rows, columns, y, g, out)
     elif code == SIGMOID:
-        _sigmoid_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo)
+        _sigmoid_gradient_rows(rows, columns, y, g, out)
     elif code == EXP:
-        _exp_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo)
-    elif not same(g, out):
-        _identity_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo)
+        _exp_gradient_rows(rows, columns, y, g, out)
+    elif not same(g.pointer, out.pointer):
+        _identity_gradient_rows(rows, columns, y, g, out)
 
 
 # ------------------------------------------------------------------ functions of an array
@@ -209,65 +206,55 @@ def _to_line(x):
 _SPAN = 1024  # elements of which threads share out whole numbers: some cache lines
 
 
-@instruction
-def _activate_share(at, state, scratch):
-    """This thread's share of `activate`. Operands: code, elements, x, y."""
-    begin, end = _share_of(at[1], state)
-    n = end - begin
-    activate(at[0], 1, n, cell(at[2], begin, scratch), n, cell(at[3], begin, scratch), n)
-
-
-@instruction
-def _activate_gradient_share(at, state, scratch):
-    """This thread's share of `activate_gradient`. Operands: code, elements, y, g, out."""
-    begin, end = _share_of(at[1], state)
-    n = end - begin
-    activate_gradient(
-        at[0], 1, n, cell(at[2], begin, scratch), n, cell(at[3], begin, scratch), n,
-        cell(at[4], begin, scratch), n,
-    )  # fmt: skip
-
-
 @inline
-def _share_of(elements, state):
-    begin, end = share((elements + _SPAN - 1) // _SPAN, state[THREAD], state[THREADS])
-    return begin * _SPAN, min(end * _SPAN, elements)
+def _share_of(size, state):
+    """Return this thread's elements of so many: the first, and their number."""
+    begin, end = share((size + _SPAN - 1) // _SPAN, state[THREAD], state[THREADS])
+    return begin * _SPAN, min(end * _SPAN, size) - begin * _SPAN
 
 
-@entry(lambda real: (_INTEGER, const(real, 1, "A"), array(real, 1, "A"), _INTEGER), types.boolean)
+@instruction(code=INTEGER, size=INTEGER, x=REALS, y=REALS)
+def _activate_share(at, state, scratch):
+    """This thread's share of `activate`."""
+    i, n = _share_of(at.size, state)
+    x, y = Matrix(advance(at.x, i), n), Matrix(advance(at.y, i), n)
+    activate(at.code, 1, n, x, y)
+
+
+@instruction(code=INTEGER, size=INTEGER, y=REALS, g=REALS, out=REALS)
+def _activate_gradient_share(at, state, scratch):
+    """This thread's share of `activate_gradient`."""
+    i, n = _share_of(at.size, state)
+    y, g = Matrix(advance(at.y, i), n), Matrix(advance(at.g, i), n)
+    activate_gradient(at.code, 1, n, y, g, Matrix(advance(at.out, i), n))
+
+
+@entry(INTEGER, reads(1, layout="A"), writes(1, layout="A"), INTEGER, result=types.boolean)
 def _activate(code, x, y, team):
     """y = f(x) if the arrays fit each other, and whether they do; see `kernels.machine.team`."""
     if not _fits(x, y):
         return False
     source, target, head = data(x), data(y), _to_line(y)
-    rest = x.size - head
-    activate(code, 1, head, source, head, target, head)
+    activate(code, 1, head, Matrix(source, head), Matrix(target, head))
     source, target = advance(source, head), advance(target, head)
-    if team == ALONE:
-        activate(code, 1, rest, source, rest, target, rest)
-    else:
-        at = operands(team)
-        at[0], at[1], at[2], at[3] = code, rest, location(source), location(target)
-        together(team, address_of(_activate_share, target), target)
+    share_out(team, _activate_share, (code, x.size - head, source, target), target)
     return True
 
 
 @entry(
-    lambda real: (_INTEGER,) + (const(real, 1, "A"),) * 2 + (array(real, 1, "A"), _INTEGER),
-    types.boolean,
+    INTEGER,
+    reads(1, layout="A"),
+    reads(1, layout="A"),
+    writes(1, layout="A"),
+    INTEGER,
+    result=types.boolean,
 )
 def _activate_gradient(code, y, g, out, team):
     """out = g f'(.) if the arrays fit each other, and whether they do."""
     if not (_fits(y, out) and _fits(g, out)):
         return False
-    n, outputs, gradients, result = y.size, data(y), data(g), data(out)
-    if team == ALONE:
-        activate_gradient(code, 1, n, outputs, n, gradients, n, result, n)
-    else:
-        at = operands(team)
-        at[0], at[1] = code, n
-        at[2], at[3], at[4] = location(outputs), location(gradients), location(result)
-        together(team, address_of(_activate_gradient_share, result), result)
+    operands = code, y.size, data(y), data(g), data(out)
+    share_out(team, _activate_gradient_share, operands, data(out))
     return True
 
 

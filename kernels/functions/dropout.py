@@ -13,10 +13,10 @@ import numpy as np
 from numba import types
 
 from kernels.base.arrays import integer, matrix, number
-from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.jit import entry, inline, routine
+from kernels.base.kinds import DOUBLE, INTEGER, MASK, MATRIX, REAL, matrix_of, reads, row_at, writes
 from kernels.base.simd import (
     convert,
-    data,
     lane_numbers,
     load_first,
     load_mask,
@@ -37,9 +37,6 @@ Masks have rows of whole groups.
 _COUNTERS = 16
 _ROUNDS = 7
 _LOW, _HALF = 0xFFFFFFFF, 0xFFFF
-
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
 
 @inline
@@ -64,18 +61,8 @@ def philox(place, row, step, stream, seed):
     return a, b, c, d
 
 
-@routine(
-    lambda real: (
-        (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(types.uint8), _INTEGER)
-        + (_INTEGER,) * 4
-        + (real,)
-    )
-)
-def dropout_rows(
-    rows, columns, row, x, ldx, y, ldy, mask, ld_mask, seed, step, stream, keep, scale
-):
+@routine(*(INTEGER,) * 3, MATRIX, MATRIX, MASK, *(INTEGER,) * 4, REAL)
+def dropout_rows(rows, columns, row, x, y, mask, seed, step, stream, keep, scale):
     """y = scale x where a random half of a word is below `keep` of 2^16, and 0 elsewhere.
 
     The rows are those numbered from `row` on; `mask` gets a byte for each element,
@@ -94,54 +81,50 @@ def dropout_rows(
                     j = group + half * _COUNTERS + part
                     word = drawn[half // 2]
                     kept = (word & _HALF if half % 2 == 0 else word >> 16) < keep
-                    store_mask(mask, i * ld_mask + j, kept)
+                    store_mask(row_at(mask, i), j, kept)
                     count = columns - j
                     if count > 0:
-                        value = select(kept, load_first(x, i * ldx + j, count) * scale, 0.0)
-                        store_first(y, i * ldy + j, value, count)
+                        value = select(kept, load_first(row_at(x, i), j, count) * scale, 0.0)
+                        store_first(row_at(y, i), j, value, count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER, _POINTER(types.uint8), _INTEGER)
-        + (real, _POINTER(real), _INTEGER)
-    )
-)
-def dropout_gradient_rows(rows, columns, g, ldg, mask, ld_mask, scale, out, ldo):
+@routine(INTEGER, INTEGER, MATRIX, MASK, REAL, MATRIX)
+def dropout_gradient_rows(rows, columns, g, mask, scale, out):
     """out = scale g where the mask is set, and 0 elsewhere; out may be g."""
     like = zeros(g)
     for i in range(rows):
         for j in range(0, columns, width(g)):
             count = columns - j
-            kept = load_mask(mask, i * ld_mask + j, like)
-            value = select(kept, load_first(g, i * ldg + j, count) * scale, 0.0)
-            store_first(out, i * ldo + j, value, count)
+            kept = load_mask(row_at(mask, i), j, like)
+            value = select(kept, load_first(row_at(g, i), j, count) * scale, 0.0)
+            store_first(row_at(out, i), j, value, count)
 
 
 # ------------------------------------------------------------------ for use from Python
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), array(real, 2), array(types.uint8, 2)) + (_INTEGER,) * 4 + (types.float64,)
-    )
-)
+@entry(reads(2), writes(2), writes(2, types.uint8), *(INTEGER,) * 4, DOUBLE)
 def _dropout(x, y, mask, seed, step, stream, keep, scale):
-    columns = x.shape[1]
+    rows, columns = x.shape
     dropout_rows(
-        x.shape[0], columns, 0, data(x), columns, data(y), columns, data(mask), mask.shape[1],
-        seed, step, stream, keep, scale,
-    )  # fmt: skip
+        rows,
+        columns,
+        0,
+        matrix_of(x),
+        matrix_of(y),
+        matrix_of(mask),
+        seed,
+        step,
+        stream,
+        keep,
+        scale,
+    )
 
 
-@entry(lambda real: (const(real, 2), const(types.uint8, 2), types.float64, array(real, 2)))
+@entry(reads(2), reads(2, types.uint8), DOUBLE, writes(2))
 def _dropout_gradient(g, mask, scale, out):
-    columns = g.shape[1]
-    dropout_gradient_rows(
-        g.shape[0], columns, data(g), columns, data(mask), mask.shape[1], scale,
-        data(out), columns,
-    )  # fmt: skip
+    rows, columns = g.shape
+    dropout_gradient_rows(rows, columns, matrix_of(g), matrix_of(mask), scale, matrix_of(out))
 
 
 def keep_halves(p: float) -> int:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from kernels.base.arrays import FLOATING, matrix
-from kernels.base.jit import array, const, entry, routine
+from kernels.base.jit import entry, routine
+from kernels.base.kinds import (
+    BYTES,
+    INTEGER,
+    LABELS,
+    MATRIX,
+    REALS,
+    WORDS,
+    matrix_of,
+    reads,
+    row_at,
+    writes,
+)
 from kernels.base.simd import (
     advance,
     data,
@@ -21,23 +32,15 @@ from kernels.base.simd import (
     zeros,
 )
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
-
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _POINTER(types.int64), _INTEGER)
-        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
-    )
-)
-def gather_rows(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+@routine(INTEGER, INTEGER, REALS, WORDS, INTEGER, REALS, REALS, MATRIX)
+def gather_rows(rows, columns, source, order, normalising, mean, factor, target):
     """target[i] = source[order[i]], or (source[order[i]] - mean) factor when normalising."""
     lanes = width(source)
     whole = columns - columns % lanes
     mask = first(columns - whole, source)
     for i in range(rows):
-        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        row, place = advance(source, order[i] * columns), row_at(target, i)
         for j in range(0, whole, lanes):
             value = load(row, j)
             if normalising:
@@ -50,20 +53,15 @@ def gather_rows(rows, columns, source, order, normalising, mean, factor, target,
             store_masked(place, whole, value, mask)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(types.uint8), _POINTER(types.int64), _INTEGER)
-        + (_POINTER(real), _POINTER(real), _POINTER(real), _INTEGER)
-    )
-)
-def gather_bytes(rows, columns, source, order, normalising, mean, factor, target, ld_target):
+@routine(INTEGER, INTEGER, BYTES, WORDS, INTEGER, REALS, REALS, MATRIX)
+def gather_bytes(rows, columns, source, order, normalising, mean, factor, target):
     """As `gather_rows`, from rows of bytes."""
     lanes = width(target)
     like = zeros(target)
     whole = columns - columns % lanes
     mask = first(columns - whole, target)
     for i in range(rows):
-        row, place = advance(source, order[i] * columns), advance(target, i * ld_target)
+        row, place = advance(source, order[i] * columns), row_at(target, i)
         for j in range(0, whole, lanes):
             value = load_bytes(row, j, like)
             if normalising:
@@ -77,16 +75,10 @@ def gather_bytes(rows, columns, source, order, normalising, mean, factor, target
             store_masked(place, whole, value, mask)
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), const(types.int64, 1), const(real, 1), const(real, 1), array(real, 2))
-    )
-)
+@entry(reads(2), LABELS, reads(1), reads(1), writes(2))
 def _normalize(x, order, mean, factor, y):
-    gather_rows(
-        x.shape[0], x.shape[1], data(x), data(order), 1, data(mean), data(factor),
-        data(y), y.shape[1],
-    )  # fmt: skip
+    rows, columns = x.shape
+    gather_rows(rows, columns, data(x), data(order), 1, data(mean), data(factor), matrix_of(y))
 
 
 def normalize(x, mean, factor) -> np.ndarray:

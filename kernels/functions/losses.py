@@ -1,21 +1,34 @@
-"""Losses and their gradients; cross-entropy of logits is in `kernels.softmax`.
+"""Losses and their gradients; cross-entropy of logits is in `kernels.functions.softmax`.
 
 Rows may be weighted, and then the mean is: the sum is divided by that of the weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from kernels.base import vectormath
 from kernels.base.arrays import class_indices, matrix, row_weights, same_shape, vector
-from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.jit import Entry, Routine, entry, inline, routine
+from kernels.base.kinds import (
+    BYTES,
+    DOUBLE,
+    HITS,
+    INTEGER,
+    LABELS,
+    MATRIX,
+    REALS,
+    WORDS,
+    matrix_of,
+    reads,
+    row_at,
+    writes,
+)
 from kernels.base.reductions import largest_place
 from kernels.base.simd import (
-    advance,
     data,
     fabs,
     first,
@@ -32,42 +45,58 @@ from kernels.base.simd import (
     zeros,
 )
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
+ERROR_KINDS = INTEGER, INTEGER, MATRIX, MATRIX, REALS, REALS, DOUBLE, MATRIX, REALS, BYTES
+"""Parameters of a routine that compares rows of numbers.
+
+Rows and columns, predictions x, targets t, factors (one a column), weights of rows, scale, gradient
+g (which may be x), losses of rows, and whether each row is right.
+"""
+
+
+class ErrorLoss(NamedTuple):
+    """A loss of rows of numbers, for blocks inside kernels and for arrays."""
+
+    rows: Routine
+    of_arrays: Entry
 
 
 # ----------------------------------------------------------------- errors, one a number
 
 
 def _on_errors(measure):
-    """Compiled loop over rows for a cost of predictions and its slope, which `measure` gives."""
+    """Return a loop over rows for a cost of predictions and its slope, which `measure` gives.
 
-    @inline
-    def on_errors(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
+    A row is right where the largest of x and of t are at the same place, for targets that are
+    one-hot classes.
+    """
+
+    def rows_of(rows, columns, x, t, factors, weights, scale, g, losses, hits):
         for i in range(rows):
-            row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
+            row, target, gradient = row_at(x, i), row_at(t, i), row_at(g, i)
             hits[i] = largest_place(row, columns) == largest_place(target, columns)
             weight = peek(weights, i)
             total = zeros(x)
             for j in range(0, columns, width(x)):
                 count = columns - j
                 value, truth = load_first(row, j, count), load_first(target, j, count)
-                cost, slope = measure(value, truth, delta)
+                cost, slope = measure(value, truth, load_first(factors, j, count))
                 total = total + select(first(count, x), cost, 0.0)
                 store_first(gradient, j, slope * (scale * weight), count)
             poke(losses, i, weight * reduce_add(total))
 
-    return on_errors
+    return rows_of
 
 
 @inline
-def _squared(value, truth, delta):
+def _squared(value, truth, factor):
+    """(x - t)^2."""
     error = value - truth
     return error * error, error + error
 
 
 @inline
-def _absolute(value, truth, delta):
+def _absolute(value, truth, factor):
+    """|x - t|, whose slope at 0 is 0."""
     error = value - truth
     slope = select(error > 0.0, splat(1.0, error), select(error < 0.0, -1.0, error))
     return fabs(error), slope
@@ -75,111 +104,32 @@ def _absolute(value, truth, delta):
 
 @inline
 def _huber(value, truth, delta):
+    """e^2 / 2 for errors up to delta, then a line."""
     error = value - truth
     size = fabs(error)
     near = size <= delta
-    cost = select(near, error * error * 0.5, (size - 0.5 * delta) * delta)
+    cost = select(near, error * error * 0.5, (size - delta * 0.5) * delta)
     return cost, maximum(minimum(error, delta), 0.0 - delta)
 
 
 @inline
-def _events(value, truth, delta):
+def _poisson(value, truth, factor):
+    """exp(x) - t x, x the logarithm of the rate at which events are counted."""
     rate = vectormath.exp(value)
     return rate - select(truth == 0.0, 0.0, truth * value), rate - truth
-
-
-_squared_rows, _absolute_rows = _on_errors(_squared), _on_errors(_absolute)
-_huber_rows, _poisson_rows = _on_errors(_huber), _on_errors(_events)
-
-
-def _error_arguments(real):
-    return (
-        (_INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER) * 2
-        + (types.float64, _POINTER(real), types.float64, _POINTER(real), _INTEGER)
-        + (_POINTER(real), _POINTER(types.uint8))
-    )
-
-
-@routine(_error_arguments)
-def squared_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
-    """losses = w sum (x - t)^2, one a row, and g = 2 scale w (x - t); g may be x.
-
-    `hits` says where the largest of x and of t are at the same place, for targets
-    that are one-hot classes. `delta` is not used.
-    """
-    _squared_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
-
-
-@routine(_error_arguments)
-def absolute_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
-    """losses = w sum |x - t|, one a row, and g = scale w sign(x - t), otherwise as squares."""
-    _absolute_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
-
-
-@routine(_error_arguments)
-def huber_error_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
-    """losses = w sum h(x - t), one a row: h(e) = e^2 / 2 up to `delta`, then a line.
-
-    g = scale w (x - t), of at most `delta` either way; otherwise as squares.
-    """
-    _huber_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
-
-
-@routine(_error_arguments)
-def poisson_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits):
-    """losses = w sum (exp(x) - t x), one a row, and g = scale w (exp(x) - t).
-
-    x is the logarithm of the rate at which events are counted; otherwise as squares.
-    """
-    _poisson_rows(rows, columns, x, ldx, t, ldt, delta, weights, scale, g, ldg, losses, hits)
 
 
 # ---------------------------------------------------------------------- classes, yes or no
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
-        + (_POINTER(types.int64), _POINTER(real), types.float64)
-        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(types.uint8))
-    )
-)
-def log_likelihood_rows(rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, hits):
-    """losses = -w x[label], one a row, for x that are logarithms of probabilities.
-
-    g is -scale w at the label and 0 elsewhere; it may be x. `hits` says where the first of
-    the largest x is the label's.
-    """
-    for i in range(rows):
-        row, gradient = advance(x, i * ldx), advance(g, i * ldg)
-        label, weight = labels[i], peek(weights, i)
-        hits[i] = largest_place(row, classes) == label
-        poke(losses, i, 0.0 - weight * peek(row, label))
-        for j in range(0, classes, width(x)):
-            store_first(gradient, j, zeros(x), classes - j)
-        poke(gradient, label, 0.0 - scale * weight)
-
-
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), _POINTER(real), types.float64, _POINTER(real), _INTEGER)
-        + (_POINTER(real), _POINTER(types.uint8))
-    )
-)
-def binary_cross_entropy_rows(
-    rows, columns, x, ldx, t, ldt, factors, weights, scale, g, ldg, losses, hits
-):
+def _yes_or_no(rows, columns, x, t, factors, weights, scale, g, losses, hits):
     """losses = -w sum (f t log s(x) + (1 - t) log s(-x)) with the sigmoid s, one a row.
 
-    g = scale w ((1 - t) s(x) - f t s(-x)), which may be x; `factors` f are one a column.
-    `hits` says where all x are on the side of 0 on which t is of 1/2. What has the
-    factor 0 adds nothing, whatever the logit.
+    g = scale w ((1 - t) s(x) - f t s(-x)). A row is right where all x are on the side of 0 on
+    which t is of 1/2. What has the factor 0 adds nothing, whatever the logit.
     """
     for i in range(rows):
-        row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
+        row, target, gradient = row_at(x, i), row_at(t, i), row_at(g, i)
         weight = peek(weights, i)
         total, wrong = zeros(x), zeros(x)
         for j in range(0, columns, width(x)):
@@ -201,60 +151,74 @@ def binary_cross_entropy_rows(
         poke(losses, i, weight * reduce_add(total))
 
 
+@routine(INTEGER, INTEGER, MATRIX, WORDS, REALS, DOUBLE, MATRIX, REALS, BYTES)
+def log_likelihood_rows(rows, classes, x, labels, weights, scale, g, losses, hits):
+    """losses = -w x[label], one a row, for x that are logarithms of probabilities.
+
+    g is -scale w at the label and 0 elsewhere; it may be x. `hits` says where the first of
+    the largest x is the label's.
+    """
+    for i in range(rows):
+        row, gradient = row_at(x, i), row_at(g, i)
+        label, weight = labels[i], peek(weights, i)
+        hits[i] = largest_place(row, classes) == label
+        poke(losses, i, 0.0 - weight * peek(row, label))
+        for j in range(0, classes, width(x)):
+            store_first(gradient, j, zeros(x), classes - j)
+        poke(gradient, label, 0.0 - scale * weight)
+
+
 # ------------------------------------------------------------------ for use from Python
 
 
-def _error_entry(rows_of):
-    """Python's way to a routine that compares rows."""
+def _error_loss(name: str, rows_of: Callable) -> ErrorLoss:
+    """Return a loss whose machine code is kept under a name."""
+    rows_of.__qualname__ = f"{name}_rows"
+    compiled = routine(*ERROR_KINDS)(rows_of)
 
-    def compare(x, t, delta, weights, scale, g, losses, hits):
-        columns = x.shape[1]
-        rows_of(
-            x.shape[0], columns, data(x), columns, data(t), columns, delta, data(weights), scale,
-            data(g), columns, data(losses), data(hits),
-        )  # fmt: skip
-
-    compare.__qualname__ = f"_{rows_of.function.__name__}"  # entries are cached by their names
-    return entry(
-        lambda real: (
-            (const(real, 2), const(real, 2), types.float64, const(real, 1), types.float64)
-            + (array(real, 2), array(real, 1), array(types.uint8, 1))
+    def compare(x, t, factors, weights, scale, g, losses, hits):
+        compiled(
+            t.shape[0],
+            t.shape[1],
+            matrix_of(x),
+            matrix_of(t),
+            data(factors),
+            data(weights),
+            scale,
+            matrix_of(g),
+            data(losses),
+            data(hits),
         )
-    )(compare)
+
+    compare.__qualname__ = f"{name}_of_arrays"
+    kinds = reads(2), reads(2), reads(1), reads(1), DOUBLE, writes(2), writes(1), HITS
+    return ErrorLoss(compiled, entry(*kinds)(compare))
 
 
-_squared_error = _error_entry(squared_error_rows)
-_absolute_error = _error_entry(absolute_error_rows)
-_huber_error = _error_entry(huber_error_rows)
-_poisson = _error_entry(poisson_rows)
+ERRORS = {
+    "squared": _error_loss("squared", _on_errors(_squared)),
+    "absolute": _error_loss("absolute", _on_errors(_absolute)),
+    "huber": _error_loss("huber", _on_errors(_huber)),
+    "poisson": _error_loss("poisson", _on_errors(_poisson)),
+    "binary_cross_entropy": _error_loss("binary_cross_entropy", _yes_or_no),
+}
+"""Losses of rows of numbers, by name."""
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), const(real, 2), const(real, 1), const(real, 1), types.float64)
-        + (array(real, 2), array(real, 1), array(types.uint8, 1))
-    )
-)
-def _binary_cross_entropy(x, t, factors, weights, scale, g, losses, hits):
-    columns = x.shape[1]
-    binary_cross_entropy_rows(
-        x.shape[0], columns, data(x), columns, data(t), columns, data(factors), data(weights),
-        scale, data(g), columns, data(losses), data(hits),
-    )  # fmt: skip
-
-
-@entry(
-    lambda real: (
-        (const(real, 2), const(types.int64, 1), const(real, 1), types.float64)
-        + (array(real, 2), array(real, 1), array(types.uint8, 1))
-    )
-)
+@entry(reads(2), LABELS, reads(1), DOUBLE, writes(2), writes(1), HITS)
 def _log_likelihood(x, labels, weights, scale, g, losses, hits):
-    columns = x.shape[1]
+    rows, columns = x.shape
     log_likelihood_rows(
-        x.shape[0], columns, data(x), columns, data(labels), data(weights), scale,
-        data(g), columns, data(losses), data(hits),
-    )  # fmt: skip
+        rows,
+        columns,
+        matrix_of(x),
+        data(labels),
+        data(weights),
+        scale,
+        matrix_of(g),
+        data(losses),
+        data(hits),
+    )
 
 
 class LossResult(NamedTuple):
@@ -280,13 +244,23 @@ def _mean(kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: fl
     return LossResult(loss, gradient, losses, int(hits.sum()))
 
 
-def _compared(kernel, name: str, predictions, targets, weights, extra=lambda y: 0.0) -> LossResult:
-    """Mean over all elements of what a kernel finds between predictions and targets."""
-    y = matrix(name, predictions)
+def compare(
+    name: str, predictions, targets, weights=None, factors=1.0, *, what: str = "predictions"
+) -> LossResult:
+    """Return the mean over all elements of one of `ERRORS`, by name, and its gradient.
+
+    `predictions` and `targets` are arrays (rows, columns) of one shape, called `what` and
+    "targets" in errors; `factors` is a number for each column, or one for all. Raises TypeError
+    or ValueError for other dtypes or shapes.
+    """
+    y = matrix(what, predictions)
     t = matrix("targets", targets, y.dtype)
-    same_shape("targets", t, name, y)
+    same_shape("targets", t, what, y)
     w, total = row_weights(weights, y.shape[0], y.dtype)
-    return _mean(kernel, y, (t, extra(y)), w, total * y.shape[1])
+    with np.errstate(over="ignore"):
+        factors = np.broadcast_to(np.asarray(factors, y.dtype), t.shape[1:])
+    arguments = t, np.ascontiguousarray(factors)
+    return _mean(ERRORS[name].of_arrays, y, arguments, w, total * t.shape[1])
 
 
 def mean_squared_error(predictions, targets, weights=None) -> LossResult:
@@ -296,7 +270,7 @@ def mean_squared_error(predictions, targets, weights=None) -> LossResult:
     (rows,) default to 1, and the mean is weighted by them. Raises TypeError or ValueError
     for other dtypes or shapes.
     """
-    return _compared(_squared_error, "predictions", predictions, targets, weights)
+    return compare("squared", predictions, targets, weights)
 
 
 def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
@@ -304,7 +278,7 @@ def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
 
     Arguments and errors are those of `mean_squared_error`.
     """
-    return _compared(_absolute_error, "predictions", predictions, targets, weights)
+    return compare("absolute", predictions, targets, weights)
 
 
 def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
@@ -316,9 +290,7 @@ def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
     """
     if not delta > 0:
         raise ValueError(f"delta is {delta!r}; expected a number above 0")
-    return _compared(
-        _huber_error, "predictions", predictions, targets, weights, lambda y: float(delta)
-    )
+    return compare("huber", predictions, targets, weights, delta)
 
 
 def poisson(log_rates, targets, weights=None) -> LossResult:
@@ -327,7 +299,7 @@ def poisson(log_rates, targets, weights=None) -> LossResult:
     `log_rates` z and `targets` t, counts of events, are arrays (rows, columns) of one
     shape; `weights` and errors are those of `mean_squared_error`.
     """
-    return _compared(_poisson, "log_rates", log_rates, targets, weights)
+    return compare("poisson", log_rates, targets, weights, what="log_rates")
 
 
 def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossResult:
@@ -338,13 +310,9 @@ def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossRe
     weighs what should be 1, torch's `pos_weight`. Both default to 1. Raises TypeError or
     ValueError for other dtypes or shapes.
     """
-
-    def factors(z):
-        columns = z.shape[1]
-        given = np.ones(columns) if positive is None else positive
-        return vector("positive", given, columns, z.dtype)
-
-    return _compared(_binary_cross_entropy, "logits", logits, targets, weights, factors)
+    z = matrix("logits", logits)
+    factors = 1.0 if positive is None else vector("positive", positive, z.shape[1], z.dtype)
+    return compare("binary_cross_entropy", z, targets, weights, factors, what="logits")
 
 
 def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossResult:

@@ -8,11 +8,9 @@ threads by columns, so that no sum depends on how many there are.
 
 from __future__ import annotations
 
-from numba import types
-
-from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.jit import entry, inline, routine
+from kernels.base.kinds import DOUBLE, INTEGER, MATRIX, REALS, matrix_of, reads, row_at, writes
 from kernels.base.simd import (
-    advance,
     data,
     first,
     fma,
@@ -28,9 +26,6 @@ from kernels.base.simd import (
 )
 from kernels.machine.barrier import share
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
-
 
 @inline
 def _columns(columns, thread, threads, x):
@@ -43,20 +38,13 @@ def _columns(columns, thread, threads, x):
 # ------------------------------------------------------------------------- layer norm
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, types.float64, _POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 2
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 2
-    )
-)
-def layer_norm_rows(rows, columns, eps, x, ldx, gain, shift, y, ldy, means, factors):
+@routine(INTEGER, INTEGER, DOUBLE, MATRIX, REALS, REALS, MATRIX, REALS, REALS)
+def layer_norm_rows(rows, columns, eps, x, gain, shift, y, means, factors):
     """Normalise each row by its own mean and variance; keeps means and 1 / sqrt(var + eps)."""
     lanes = width(x)
     share_of = 1.0 / columns
     for i in range(rows):
-        row, result = advance(x, i * ldx), advance(y, i * ldy)
+        row, result = row_at(x, i), row_at(y, i)
         total = zeros(x)
         for j in range(0, columns, lanes):
             total = total + load_first(row, j, columns - j)
@@ -77,20 +65,14 @@ def layer_norm_rows(rows, columns, eps, x, ldx, gain, shift, y, ldy, means, fact
         store_first(factors, i, factor, 1)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 3
-        + (_POINTER(real), _INTEGER) * 2
-    )
-)
-def layer_norm_gradient_rows(rows, columns, x, ldx, means, factors, gain, g, ldg, out, ldo):
+@routine(INTEGER, INTEGER, MATRIX, REALS, REALS, REALS, MATRIX, MATRIX)
+def layer_norm_gradient_rows(rows, columns, x, means, factors, gain, g, out):
     """out = factor (d - mean d - z mean(d z)), d = gain g, z the normalised x; out may be g."""
     lanes = width(x)
     share_of = 1.0 / columns
     for i in range(rows):
-        row, gradient = advance(x, i * ldx), advance(g, i * ldg)
-        result = advance(out, i * ldo)
+        row, gradient = row_at(x, i), row_at(g, i)
+        result = row_at(out, i)
         mean, factor = peek(means, i), peek(factors, i)
         total, along = zeros(x), zeros(x)
         for j in range(0, columns, lanes):
@@ -107,26 +89,16 @@ def layer_norm_gradient_rows(rows, columns, x, ldx, means, factors, gain, g, ldg
             store_first(result, j, value, count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 2
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 2
-        + (_INTEGER,) * 2
-    )
-)
-def layer_norm_parameter_columns(
-    rows, columns, x, ldx, means, factors, g, ldg, gain, shift, thread, threads
-):
+@routine(INTEGER, INTEGER, MATRIX, REALS, REALS, MATRIX, REALS, REALS, INTEGER, INTEGER)
+def layer_norm_parameter_columns(rows, columns, x, means, factors, g, gain, shift, thread, threads):
     """Gradients of gain, sum g z, and shift, sum g, over the rows: this thread's columns."""
     begin, end = _columns(columns, thread, threads, x)
     for j in range(begin, end, width(x)):
         count = end - j
         total, along = zeros(x), zeros(x)
         for i in range(rows):
-            gradient = load_first(g, i * ldg + j, count)
-            z = (load_first(x, i * ldx + j, count) - peek(means, i)) * peek(factors, i)
+            gradient = load_first(row_at(g, i), j, count)
+            z = (load_first(row_at(x, i), j, count) - peek(means, i)) * peek(factors, i)
             total, along = total + gradient, fma(gradient, z, along)
         store_first(gain, j, along, count)
         store_first(shift, j, total, count)
@@ -135,12 +107,8 @@ def layer_norm_parameter_columns(
 # ------------------------------------------------------------------------- batch norm
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER) + (_POINTER(real),) * 2 + (_INTEGER,) * 2
-    )
-)
-def column_moments(rows, columns, x, ldx, means, variances, thread, threads):
+@routine(INTEGER, INTEGER, MATRIX, REALS, REALS, INTEGER, INTEGER)
+def column_moments(rows, columns, x, means, variances, thread, threads):
     """Mean and variance of each of this thread's columns."""
     begin, end = _columns(columns, thread, threads, x)
     share_of = 1.0 / rows
@@ -148,27 +116,18 @@ def column_moments(rows, columns, x, ldx, means, variances, thread, threads):
         count = end - j
         total = zeros(x)
         for i in range(rows):
-            total = total + load_first(x, i * ldx + j, count)
+            total = total + load_first(row_at(x, i), j, count)
         mean = total * share_of
         squares = zeros(x)
         for i in range(rows):
-            change = load_first(x, i * ldx + j, count) - mean
+            change = load_first(row_at(x, i), j, count) - mean
             squares = fma(change, change, squares)
         store_first(means, j, mean, count)
         store_first(variances, j, squares * share_of, count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, types.float64, _POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 4
-        + (_POINTER(real), _INTEGER)
-        + (_INTEGER,) * 2
-    )
-)
-def batch_norm_columns(
-    rows, columns, eps, x, ldx, means, variances, gain, shift, y, ldy, thread, threads
-):
+@routine(INTEGER, INTEGER, DOUBLE, MATRIX, *(REALS,) * 4, MATRIX, INTEGER, INTEGER)
+def batch_norm_columns(rows, columns, eps, x, means, variances, gain, shift, y, thread, threads):
     """Normalise this thread's columns by their means and variances."""
     begin, end = _columns(columns, thread, threads, x)
     for j in range(begin, end, width(x)):
@@ -179,21 +138,25 @@ def batch_norm_columns(
         )
         slope, offset = load_first(gain, j, count), load_first(shift, j, count)
         for i in range(rows):
-            z = (load_first(x, i * ldx + j, count) - mean) * factor
-            store_first(y, i * ldy + j, fma(z, slope, offset), count)
+            z = (load_first(row_at(x, i), j, count) - mean) * factor
+            store_first(row_at(y, i), j, fma(z, slope, offset), count)
 
 
 @routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, types.float64, _INTEGER, _POINTER(real), _INTEGER)
-        + (_POINTER(real),) * 3
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real),) * 2
-        + (_INTEGER,) * 2
-    )
+    INTEGER,
+    INTEGER,
+    DOUBLE,
+    INTEGER,
+    MATRIX,
+    *(REALS,) * 3,
+    MATRIX,
+    MATRIX,
+    *(REALS,) * 2,
+    INTEGER,
+    INTEGER,
 )
 def batch_norm_gradient_columns(
-    rows, columns, eps, fixed, x, ldx, means, variances, gain, g, ldg, out, ldo,
+    rows, columns, eps, fixed, x, means, variances, gain, g, out,
     gain_gradient, shift_gradient, thread, threads,
 ):  # fmt: skip
     """out = gain factor (g - mean g - z mean(g z)), z the normalised x: this thread's columns.
@@ -211,20 +174,20 @@ def batch_norm_gradient_columns(
         )
         total, along = zeros(x), zeros(x)
         for i in range(rows):
-            gradient = load_first(g, i * ldg + j, count)
-            z = (load_first(x, i * ldx + j, count) - mean) * factor
+            gradient = load_first(row_at(g, i), j, count)
+            z = (load_first(row_at(x, i), j, count) - mean) * factor
             total, along = total + gradient, fma(gradient, z, along)
         store_first(gain_gradient, j, along, count)
         store_first(shift_gradient, j, total, count)
         middle, slope = total * share_of, along * share_of
         scale = load_first(gain, j, count) * factor
         for i in range(rows):
-            z = (load_first(x, i * ldx + j, count) - mean) * factor
-            change = load_first(g, i * ldg + j, count) - middle - z * slope
-            store_first(out, i * ldo + j, change * scale, count)
+            z = (load_first(row_at(x, i), j, count) - mean) * factor
+            change = load_first(row_at(g, i), j, count) - middle - z * slope
+            store_first(row_at(out, i), j, change * scale, count)
 
 
-@routine(lambda real: (_INTEGER, _INTEGER, types.float64) + (_POINTER(real),) * 4 + (_INTEGER,) * 2)
+@routine(INTEGER, INTEGER, DOUBLE, *(REALS,) * 4, INTEGER, INTEGER)
 def track_moments(
     rows, columns, momentum, means, variances, running_means, running_variances, thread, threads
 ):
@@ -254,80 +217,90 @@ def track_moments(
 # ------------------------------------------------------------------ for use from Python
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), types.float64, const(real, 1), const(real, 1), array(real, 2))
-        + (array(real, 1),) * 2
-    )
-)
+@entry(reads(2), DOUBLE, reads(1), reads(1), writes(2), writes(1), writes(1))
 def layer_norm(x, eps, gain, shift, y, means, factors):
     """`layer_norm_rows` of arrays."""
-    n = x.shape[1]
     layer_norm_rows(
-        x.shape[0], n, eps, data(x), n, data(gain), data(shift), data(y), n, data(means),
+        x.shape[0],
+        x.shape[1],
+        eps,
+        matrix_of(x),
+        data(gain),
+        data(shift),
+        matrix_of(y),
+        data(means),
         data(factors),
-    )  # fmt: skip
-
-
-@entry(
-    lambda real: (
-        (const(real, 2),)
-        + (const(real, 1),) * 3
-        + (const(real, 2), array(real, 2))
-        + (array(real, 1),) * 2
     )
-)
+
+
+@entry(reads(2), *(reads(1),) * 3, reads(2), writes(2), writes(1), writes(1))
 def layer_norm_gradient(x, means, factors, gain, g, out, gain_gradient, shift_gradient):
     """`layer_norm_gradient_rows` and `layer_norm_parameter_columns` of arrays."""
-    rows, n = x.shape
+    (rows, n), x, g = x.shape, matrix_of(x), matrix_of(g)
     layer_norm_parameter_columns(
-        rows, n, data(x), n, data(means), data(factors), data(g), n, data(gain_gradient),
-        data(shift_gradient), 0, 1,
-    )  # fmt: skip
-    layer_norm_gradient_rows(
-        rows, n, data(x), n, data(means), data(factors), data(gain), data(g), n, data(out), n
+        rows, n, x, data(means), data(factors), g, data(gain_gradient), data(shift_gradient), 0, 1
     )
+    layer_norm_gradient_rows(rows, n, x, data(means), data(factors), data(gain), g, matrix_of(out))
 
 
-@entry(lambda real: (const(real, 2), array(real, 1), array(real, 1)))
+@entry(reads(2), writes(1), writes(1))
 def moments(x, means, variances):
     """`column_moments` of an array."""
-    column_moments(x.shape[0], x.shape[1], data(x), x.shape[1], data(means), data(variances), 0, 1)
+    column_moments(x.shape[0], x.shape[1], matrix_of(x), data(means), data(variances), 0, 1)
 
 
-@entry(lambda real: (const(real, 2), types.float64) + (const(real, 1),) * 4 + (array(real, 2),))
+@entry(reads(2), DOUBLE, *(reads(1),) * 4, writes(2))
 def batch_norm(x, eps, means, variances, gain, shift, y):
     """`batch_norm_columns` of arrays."""
-    rows, n = x.shape
     batch_norm_columns(
-        rows, n, eps, data(x), n, data(means), data(variances), data(gain), data(shift),
-        data(y), n, 0, 1,
-    )  # fmt: skip
-
-
-@entry(
-    lambda real: (
-        (const(real, 2), types.float64, _INTEGER)
-        + (const(real, 1),) * 3
-        + (const(real, 2), array(real, 2))
-        + (array(real, 1),) * 2
+        x.shape[0],
+        x.shape[1],
+        eps,
+        matrix_of(x),
+        data(means),
+        data(variances),
+        data(gain),
+        data(shift),
+        matrix_of(y),
+        0,
+        1,
     )
-)
+
+
+@entry(reads(2), DOUBLE, INTEGER, *(reads(1),) * 3, reads(2), writes(2), writes(1), writes(1))
 def batch_norm_gradient(
     x, eps, fixed, means, variances, gain, g, out, gain_gradient, shift_gradient
 ):
     """`batch_norm_gradient_columns` of arrays."""
-    rows, n = x.shape
     batch_norm_gradient_columns(
-        rows, n, eps, fixed, data(x), n, data(means), data(variances), data(gain), data(g), n,
-        data(out), n, data(gain_gradient), data(shift_gradient), 0, 1,
-    )  # fmt: skip
+        x.shape[0],
+        x.shape[1],
+        eps,
+        fixed,
+        matrix_of(x),
+        data(means),
+        data(variances),
+        data(gain),
+        matrix_of(g),
+        matrix_of(out),
+        data(gain_gradient),
+        data(shift_gradient),
+        0,
+        1,
+    )
 
 
-@entry(lambda real: (_INTEGER, types.float64) + (const(real, 1),) * 2 + (array(real, 1),) * 2)
+@entry(INTEGER, DOUBLE, reads(1), reads(1), writes(1), writes(1))
 def track(rows, momentum, means, variances, running_means, running_variances):
     """`track_moments` of arrays."""
     track_moments(
-        rows, means.size, momentum, data(means), data(variances), data(running_means),
-        data(running_variances), 0, 1,
-    )  # fmt: skip
+        rows,
+        means.size,
+        momentum,
+        data(means),
+        data(variances),
+        data(running_means),
+        data(running_variances),
+        0,
+        1,
+    )

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from kernels.base import vectormath
 from kernels.base.arrays import floating, same_shape
-from kernels.base.jit import Entry, Routine, array, const, entry, inline, routine
+from kernels.base.jit import Entry, Routine, entry, inline, routine
+from kernels.base.kinds import DOUBLE, INTEGER, MATRIX, Matrix, reads, row_at, writes
 from kernels.base.simd import (
-    advance,
     data,
     fabs,
     fma,
@@ -28,9 +27,6 @@ from kernels.base.simd import (
     store_first,
     width,
 )
-
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
 # ------------------------------------------------------------------------ the formulas
 
@@ -134,54 +130,46 @@ def _named(function: Callable, name: str) -> Callable:
 def _forward(name: str, formula) -> Routine:
     """Routine: y = f(x) for a block of rows; y may be x."""
 
-    def rows_of(rows, columns, a, b, x, ldx, y, ldy):
+    def rows_of(rows, columns, a, b, x, y):
         for i in range(rows):
-            source, target = advance(x, i * ldx), advance(y, i * ldy)
+            source, target = row_at(x, i), row_at(y, i)
             for j in range(0, columns, width(x)):
                 count = columns - j
                 store_first(target, j, formula(load_first(source, j, count), a, b), count)
 
-    return routine(
-        lambda real: (_INTEGER,) * 2 + (types.float64,) * 2 + (_POINTER(real), _INTEGER) * 2
-    )(_named(rows_of, name))
+    return routine(INTEGER, INTEGER, DOUBLE, DOUBLE, MATRIX, MATRIX)(_named(rows_of, name))
 
 
 def _backward(name: str, slope) -> Routine:
     """Routine: out = g f'(x) for a block of rows; out may be g."""
 
-    def rows_of(rows, columns, a, b, x, ldx, g, ldg, out, ldo):
+    def rows_of(rows, columns, a, b, x, g, out):
         for i in range(rows):
-            source, gradient = advance(x, i * ldx), advance(g, i * ldg)
-            result = advance(out, i * ldo)
+            source, gradient = row_at(x, i), row_at(g, i)
+            result = row_at(out, i)
             for j in range(0, columns, width(x)):
                 count = columns - j
                 value = load_first(gradient, j, count) * slope(load_first(source, j, count), a, b)
                 store_first(result, j, value, count)
 
-    return routine(
-        lambda real: (_INTEGER,) * 2 + (types.float64,) * 2 + (_POINTER(real), _INTEGER) * 3
-    )(_named(rows_of, name))
+    kinds = INTEGER, INTEGER, DOUBLE, DOUBLE, MATRIX, MATRIX, MATRIX
+    return routine(*kinds)(_named(rows_of, name))
 
 
 def _forward_entry(name: str, rows_of: Routine) -> Entry:
     def forward(x, a, b, y):
-        rows_of(1, x.size, a, b, data(x), x.size, data(y), x.size)
+        n = x.size
+        rows_of(1, n, a, b, Matrix(data(x), n), Matrix(data(y), n))
 
-    return entry(lambda real: (const(real, 1), types.float64, types.float64, array(real, 1)))(
-        _named(forward, name)
-    )
+    return entry(reads(1), DOUBLE, DOUBLE, writes(1))(_named(forward, name))
 
 
 def _backward_entry(name: str, rows_of: Routine) -> Entry:
     def backward(x, a, b, g, out):
         n = x.size
-        rows_of(1, n, a, b, data(x), n, data(g), n, data(out), n)
+        rows_of(1, n, a, b, Matrix(data(x), n), Matrix(data(g), n), Matrix(data(out), n))
 
-    return entry(
-        lambda real: (
-            (const(real, 1), types.float64, types.float64, const(real, 1), array(real, 1))
-        )
-    )(_named(backward, name))
+    return entry(reads(1), DOUBLE, DOUBLE, reads(1), writes(1))(_named(backward, name))
 
 
 class Rectifier(NamedTuple):

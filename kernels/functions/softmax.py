@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from kernels.base import host, vectormath
 from kernels.base.arrays import (
@@ -24,7 +23,24 @@ from kernels.base.arrays import (
     same_shape,
     vector,
 )
-from kernels.base.jit import array, const, entry, inline, real_type, routine
+from kernels.base.jit import entry, inline, real_type, routine
+from kernels.base.kinds import (
+    BYTES,
+    DOUBLE,
+    HITS,
+    INTEGER,
+    LABELS,
+    MATRIX,
+    REAL,
+    REALS,
+    WORDS,
+    Matrix,
+    below,
+    matrix_of,
+    reads,
+    row_at,
+    writes,
+)
 from kernels.base.reductions import holds, larger, largest, largest_place, place
 from kernels.base.simd import (
     advance,
@@ -43,11 +59,8 @@ from kernels.base.simd import (
     width,
     zeros,
 )
+from kernels.base.transpose import transpose
 from kernels.functions import rowwise
-from kernels.product.tile import transpose
-
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
 
 @inline
@@ -69,21 +82,21 @@ def _scale(y, count, factor):
         store_first(y, j, load_first(y, j, count - j) * factor, count - j)
 
 
-@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2)
-def softmax_rows(rows, columns, x, ldx, y, ldy):
+@routine(INTEGER, INTEGER, MATRIX, MATRIX)
+def softmax_rows(rows, columns, x, y):
     """y = exp(x - max) / sum exp(x - max), for each row; y may be x."""
     for i in range(rows):
-        row, result = advance(x, i * ldx), advance(y, i * ldy)
+        row, result = row_at(x, i), row_at(y, i)
         total = _exponentials(row, columns, largest(row, columns), result)
         _scale(result, columns, 1.0 / total)
 
 
-@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 2)
-def log_softmax_rows(rows, columns, x, ldx, y, ldy):
+@routine(INTEGER, INTEGER, MATRIX, MATRIX)
+def log_softmax_rows(rows, columns, x, y):
     """y = x - max - log sum exp(x - max), for each row; y may be x."""
     lanes = width(x)
     for i in range(rows):
-        row, result = advance(x, i * ldx), advance(y, i * ldy)
+        row, result = row_at(x, i), row_at(y, i)
         shift = largest(row, columns)
         total = zeros(x)
         for j in range(0, columns, lanes):
@@ -95,12 +108,12 @@ def log_softmax_rows(rows, columns, x, ldx, y, ldy):
             store_first(result, j, value, columns - j)
 
 
-@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 3)
-def softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
+@routine(INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
+def softmax_gradient_rows(rows, columns, y, g, out):
     """out = y (g - sum g y): softmax's gradient in terms of its output; out may be g."""
     lanes = width(y)
     for i in range(rows):
-        probability, gradient = advance(y, i * ldy), advance(g, i * ldg)
+        probability, gradient = row_at(y, i), row_at(g, i)
         total = zeros(y)
         for j in range(0, columns, lanes):
             count = columns - j
@@ -109,15 +122,15 @@ def softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
         for j in range(0, columns, lanes):
             count = columns - j
             change = load_first(gradient, j, count) - mean
-            store_first(out, i * ldo + j, load_first(probability, j, count) * change, count)
+            store_first(row_at(out, i), j, load_first(probability, j, count) * change, count)
 
 
-@routine(lambda real: (_INTEGER, _INTEGER) + (_POINTER(real), _INTEGER) * 3)
-def log_softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
+@routine(INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
+def log_softmax_gradient_rows(rows, columns, y, g, out):
     """out = g - exp(y) sum g: log-softmax's gradient in terms of its output; out may be g."""
     lanes = width(y)
     for i in range(rows):
-        logarithm, gradient = advance(y, i * ldy), advance(g, i * ldg)
+        logarithm, gradient = row_at(y, i), row_at(g, i)
         total = zeros(y)
         for j in range(0, columns, lanes):
             total = total + load_first(gradient, j, columns - j)
@@ -125,19 +138,11 @@ def log_softmax_gradient_rows(rows, columns, y, ldy, g, ldg, out, ldo):
         for j in range(0, columns, lanes):
             count = columns - j
             share = vectormath.exp(load_first(logarithm, j, count)) * whole
-            store_first(out, i * ldo + j, load_first(gradient, j, count) - share, count)
+            store_first(row_at(out, i), j, load_first(gradient, j, count) - share, count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _POINTER(real), _INTEGER)
-        + (_POINTER(types.int64), _POINTER(real), real)
-        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(real), _POINTER(types.uint8))
-    )
-)
-def cross_entropy_rows(
-    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
-):
+@routine(INTEGER, INTEGER, MATRIX, WORDS, REALS, REAL, MATRIX, REALS, REALS, BYTES)
+def cross_entropy_rows(rows, classes, x, labels, weights, scale, g, losses, scratch, hits):
     """Cross-entropy of class indices: losses = w (log sum exp x - x[label]), one a row.
 
     g = scale w (softmax(x) - onehot(label)), and `hits` says where the first of the
@@ -145,13 +150,9 @@ def cross_entropy_rows(
     elements.
     """
     if classes <= width(x):
-        _cross_entropy_of_few(
-            rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
-        )
+        _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits)
     else:
-        _cross_entropy_of_many(
-            rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
-        )
+        _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, scratch, hits)
 
 
 def cross_entropy_scratch(rows: int, lanes: int) -> int:
@@ -160,12 +161,10 @@ def cross_entropy_scratch(rows: int, lanes: int) -> int:
 
 
 @inline
-def _cross_entropy_of_many(
-    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, gaps, hits
-):
+def _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, gaps, hits):
     """One row after the other, its classes side by side in vectors."""
     for i in range(rows):
-        row, gradient = advance(x, i * ldx), advance(g, i * ldg)
+        row, gradient = row_at(x, i), row_at(g, i)
         label, weight = labels[i], peek(weights, i) * scale
         shift = largest(row, classes)
         chosen = peek(row, label)
@@ -182,9 +181,7 @@ def _cross_entropy_of_many(
 
 
 @inline
-def _cross_entropy_of_few(
-    rows, classes, x, ldx, labels, weights, scale, g, ldg, losses, scratch, hits
-):
+def _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits):
     """A vector of rows at a time, which takes a third as long for a handful of classes."""
     lanes = width(x)
     turned, back = scratch, advance(scratch, lanes * lanes)
@@ -193,7 +190,7 @@ def _cross_entropy_of_few(
         for r in range(count):
             poke(back, r, labels[i + r])
         label, weight = load_first(back, 0, count), load_first(weights, i, count)
-        transpose(count, classes, advance(x, i * ldx), ldx, turned, lanes)
+        transpose(count, classes, below(x, i), Matrix(turned, lanes))
         shift = load(turned, 0)
         for j in range(1, classes):
             shift = larger(load(turned, j * lanes), shift)
@@ -213,9 +210,9 @@ def _cross_entropy_of_few(
             store(turned, j * lanes, change - select(label == 1.0 * j, share, 0.0))
         loss = (vectormath.log(total) + (shift - chosen)) * weight
         store_first(losses, i, loss, count)
-        transpose(classes, lanes, turned, lanes, back, lanes)
+        transpose(classes, lanes, Matrix(turned, lanes), Matrix(back, lanes))
         for r in range(count):
-            store_first(g, (i + r) * ldg, load(back, r * lanes), classes)
+            store_first(row_at(g, i + r), 0, load(back, r * lanes), classes)
         store(turned, 0, select(winner == label, 1.0, zeros(x)))
         for r in range(count):
             hits[i + r] = peek(turned, r) != 0.0
@@ -227,16 +224,9 @@ def _smoothed(target, factors, keep, floor, j, count):
     return (load_first(target, j, count) * keep + floor) * load_first(factors, j, count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER)
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), types.float64, _POINTER(real), real)
-        + (_POINTER(real), _INTEGER, _POINTER(real), _POINTER(types.uint8))
-    )
-)
+@routine(INTEGER, INTEGER, MATRIX, MATRIX, REALS, DOUBLE, REALS, REAL, MATRIX, REALS, BYTES)
 def cross_entropy_probability_rows(
-    rows, classes, x, ldx, t, ldt, factors, smoothing, weights, scale, g, ldg, losses, hits
+    rows, classes, x, t, factors, smoothing, weights, scale, g, losses, hits
 ):
     """Cross-entropy of probabilities t: losses = w sum q (log sum exp x - x), one a row.
 
@@ -248,7 +238,7 @@ def cross_entropy_probability_rows(
     lanes = width(x)
     keep, floor = 1.0 - smoothing, smoothing / classes
     for i in range(rows):
-        row, target, gradient = advance(x, i * ldx), advance(t, i * ldt), advance(g, i * ldg)
+        row, target, gradient = row_at(x, i), row_at(t, i), row_at(g, i)
         shift = largest(row, classes)
         hits[i] = place(row, classes, shift) == largest_place(target, classes)
         weight = peek(weights, i)
@@ -280,32 +270,38 @@ _softmax_gradient = rowwise.of_two("softmax_gradient", softmax_gradient_rows)
 _log_softmax_gradient = rowwise.of_two("log_softmax_gradient", log_softmax_gradient_rows)
 
 
-@entry(
-    lambda real: (
-        (const(real, 2), const(types.int64, 1), const(real, 1), types.float64)
-        + (array(real, 2), array(real, 1), array(real, 1), array(types.uint8, 1))
-    )
-)
+@entry(reads(2), LABELS, reads(1), DOUBLE, writes(2), writes(1), writes(1), HITS)
 def _cross_entropy(x, labels, weights, scale, g, losses, scratch, hits):
-    columns = x.shape[1]
     cross_entropy_rows(
-        x.shape[0], columns, data(x), columns, data(labels), data(weights), scale,
-        data(g), columns, data(losses), data(scratch), data(hits),
-    )  # fmt: skip
-
-
-@entry(
-    lambda real: (
-        (const(real, 2), const(real, 2), const(real, 1), types.float64, const(real, 1))
-        + (types.float64, array(real, 2), array(real, 1), array(types.uint8, 1))
+        x.shape[0],
+        x.shape[1],
+        matrix_of(x),
+        data(labels),
+        data(weights),
+        scale,
+        matrix_of(g),
+        data(losses),
+        data(scratch),
+        data(hits),
     )
-)
+
+
+@entry(reads(2), reads(2), reads(1), DOUBLE, reads(1), DOUBLE, writes(2), writes(1), HITS)
 def _cross_entropy_probability(x, t, factors, smoothing, weights, scale, g, losses, hits):
-    columns = x.shape[1]
+    rows, columns = x.shape
     cross_entropy_probability_rows(
-        x.shape[0], columns, data(x), columns, data(t), columns, data(factors), smoothing,
-        data(weights), scale, data(g), columns, data(losses), data(hits),
-    )  # fmt: skip
+        rows,
+        columns,
+        matrix_of(x),
+        matrix_of(t),
+        data(factors),
+        smoothing,
+        data(weights),
+        scale,
+        matrix_of(g),
+        data(losses),
+        data(hits),
+    )
 
 
 def _rowwise(kernel, x, out):

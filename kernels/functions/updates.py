@@ -9,17 +9,34 @@ computed in float64 and rounded once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numba import types
 
 from kernels.base.arrays import floating
-from kernels.base.jit import array, const, entry, inline, routine
+from kernels.base.calls import call
+from kernels.base.jit import entry, inline, real_type, routine
+from kernels.base.kinds import (
+    DOUBLE,
+    DOUBLES,
+    INTEGER,
+    MATRIX,
+    MEMORY,
+    REALS,
+    UPDATE,
+    Matrix,
+    Memory,
+    Update,
+    reads,
+    row_at,
+    writes,
+)
 from kernels.base.simd import (
+    advance,
     data,
     fma,
     load_first,
-    location,
     maximum,
     minimum,
     reduce_add,
@@ -30,14 +47,9 @@ from kernels.base.simd import (
     zeros,
 )
 from kernels.machine.barrier import share
-from kernels.machine.state import THREAD, THREADS, cell, doubles_at, instruction
-from kernels.machine.team import ALONE, address_of, operands, shared_elements, together
-
-SGD, ADAM = 0, 1
-"""Rules."""
-
-UNDECAYED = 2
-"""Added to a rule: weight decay does not apply."""
+from kernels.machine.instruction import instruction
+from kernels.machine.state import THREAD, THREADS
+from kernels.machine.team import share_out, shared_elements
 
 (
     LEARNING_RATE,
@@ -54,14 +66,33 @@ UNDECAYED = 2
     GRADIENT_SCALE,
     SETTINGS,
 ) = range(13)
-"""Places in the array of settings, and its length.
+"""Places in the array of settings, and its length; those of new rules come last.
 
 `NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound
 of infinity does nothing; `GRADIENT_SCALE` is what clipping by norm found.
 """
 
-_INTEGER = types.int64
-_SETTINGS = types.CPointer(types.float64)
+RULE_KINDS = INTEGER, DOUBLES, DOUBLE, INTEGER, INTEGER, MATRIX, MATRIX, MEMORY
+"""Parameters of a rule's routine.
+
+Updates before this one, settings, weight decay, rows and columns of a block, its parameters p,
+their gradient g, and what is remembered of them, in rows as far apart as those of p.
+"""
+
+
+class Rule:
+    """What an optimizer does to parameters, and how many arrays it remembers of them."""
+
+    def __init__(self, function: Callable, memories: int):
+        self.routine, self.memories = routine(*RULE_KINDS)(function), memories
+
+    def __repr__(self) -> str:
+        return f"Rule({self.routine.function.__name__})"
+
+
+def rule(memories: int) -> Callable[[Callable], Rule]:
+    """Return a decorator that makes a function a `Rule` which remembers so many arrays."""
+    return lambda function: Rule(function, memories)
 
 
 @inline
@@ -71,8 +102,8 @@ def _gradient(p, g, scale, bound, decay):
     return fma(p, decay, g)
 
 
-@inline
-def _sgd(step, settings, weight_decay, rows, columns, p, ldp, g, ldg, velocity):
+@rule(memories=1)
+def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N802
     """v = momentum v + (1 - dampening) g, and p -= lr v; the first step takes v = g."""
     momentum = settings[MOMENTUM]
     keep, take = momentum, 1.0 - settings[DAMPENING]
@@ -87,26 +118,27 @@ def _sgd(step, settings, weight_decay, rows, columns, p, ldp, g, ldg, velocity):
         for i in range(rows):
             for j in range(0, columns, lanes):
                 count = columns - j
-                value = load_first(p, i * ldp + j, count)
-                change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, decay)
-                store_first(p, i * ldp + j, fma(rate, change, value), count)
+                value = load_first(row_at(p, i), j, count)
+                change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, decay)
+                store_first(row_at(p, i), j, fma(rate, change, value), count)
         return
     keeping, taking = splat(keep, like), splat(take, like)
     look, plain = splat(momentum, like), settings[NESTEROV] == 0.0
+    velocity = memory.pointer
     for i in range(rows):
         for j in range(0, columns, lanes):
-            count, place = columns - j, i * ldp + j
-            value = load_first(p, place, count)
-            change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, decay)
+            count, place = columns - j, i * p.ld + j
+            value = load_first(p.pointer, place, count)
+            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, decay)
             speed = fma(load_first(velocity, place, count), keeping, change * taking)
             store_first(velocity, place, speed, count)
             if not plain:
                 speed = fma(speed, look, change)
-            store_first(p, place, fma(rate, speed, value), count)
+            store_first(p.pointer, place, fma(rate, speed, value), count)
 
 
-@inline
-def _adam(step, settings, decay, rows, columns, p, ldp, g, ldg, first, second):
+@rule(memories=2)
+def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
     """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
 
     c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
@@ -123,41 +155,30 @@ def _adam(step, settings, decay, rows, columns, p, ldp, g, ldg, first, second):
     take1, keep2, take2 = splat(1.0 - beta1, like), splat(beta2, like), splat(1.0 - beta2, like)
     unbias, epsilon = splat(1.0 / correction2, like), splat(settings[EPSILON], like)
     stride = splat(-rate / correction1, like)
+    first, second = memory.pointer, advance(memory.pointer, memory.apart)
     lanes = width(p)
     for i in range(rows):
         for j in range(0, columns, lanes):
-            count, place = columns - j, i * ldp + j
-            value = load_first(p, place, count)
-            change = _gradient(value, load_first(g, i * ldg + j, count), scale, bound, l2)
+            count, place = columns - j, i * p.ld + j
+            value = load_first(p.pointer, place, count)
+            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, l2)
             mean = load_first(first, place, count)
             mean = fma(change - mean, take1, mean)
             square = fma(change * take2, change, load_first(second, place, count) * keep2)
             store_first(first, place, mean, count)
             store_first(second, place, square, count)
             move = mean / fma(sqrt(square), unbias, epsilon)
-            store_first(p, place, fma(stride, move, value * shrink), count)
+            store_first(p.pointer, place, fma(stride, move, value * shrink), count)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER, _INTEGER, _SETTINGS, _INTEGER, _INTEGER)
-        + (types.CPointer(real), _INTEGER) * 2
-        + (types.CPointer(real),) * 2
-    )
-)
-def update(rule, step, settings, rows, columns, p, ldp, g, ldg, first, second):
-    """Update a block of parameters by its gradient, the `step`-th time (from 0).
-
-    `first` and `second` are what the rule remembers: SGD's velocity (if it has
-    momentum), Adam's two moments; both lie as the parameters do.
-    """
-    decay = settings[WEIGHT_DECAY] if rule < UNDECAYED else 0.0
-    if ldp == columns and ldg == columns:
+@inline
+def update(how, rows, columns, p, g, memory):
+    """Update a block of parameters by its gradient, as `how` says, which names a rule."""
+    decay = how.settings[WEIGHT_DECAY] if how.decays else 0.0
+    if p.ld == columns and g.ld == columns:
         rows, columns = 1, rows * columns
-    if rule % UNDECAYED == SGD:
-        _sgd(step, settings, decay, rows, columns, p, ldp, g, ldg, first)
-    else:
-        _adam(step, settings, decay, rows, columns, p, ldp, g, ldg, first, second)
+        p, g = Matrix(p.pointer, columns), Matrix(g.pointer, columns)
+    call(how.rule, (how.step, how.settings, decay, rows, columns, p, g, memory))
 
 
 CHUNK = 4096
@@ -182,21 +203,19 @@ def sum_of_squares(size, x, chunk):
     return reduce_add(total)
 
 
-def remembered(rule: int, settings) -> tuple[str, ...]:
-    """Which of the two memories a rule uses with these settings: "first", "second".
+def remembered(rule: Rule, settings) -> int:
+    """Return how many arrays a rule remembers with these settings.
 
-    Raises TypeError or ValueError for an unknown rule, or settings of another kind.
+    Raises TypeError or ValueError for what is no rule, or settings of another kind.
     """
     if not isinstance(settings, np.ndarray) or settings.dtype != np.float64:
         found = getattr(settings, "dtype", type(settings).__name__)
         raise TypeError(f"settings are of {found}; expected an array of float64")
     if settings.shape != (SETTINGS,):
         raise ValueError(f"settings have shape {settings.shape}; expected ({SETTINGS},)")
-    if rule not in (SGD, ADAM):
-        raise ValueError(f"rule is {rule!r}; expected {SGD} (SGD) or {ADAM} (Adam)")
-    if rule == ADAM:
-        return "first", "second"
-    return ("first",) if settings[MOMENTUM] else ()
+    if not isinstance(rule, Rule):
+        raise ValueError(f"rule is {rule!r}; expected one of kernels.functions.updates")
+    return 0 if rule is SGD and not settings[MOMENTUM] else rule.memories
 
 
 def clip_factor(norm, bound):
@@ -208,57 +227,56 @@ def clip_factor(norm, bound):
 norm_scale = inline(clip_factor)
 
 
-# ------------------------------------------------------------------ for use from Python
+FLAT = {"size": INTEGER, "p": REALS, "g": REALS, "memory": MEMORY, "how": UPDATE}
+"""Operands of the update of flat parameters."""
 
 
 @inline
-def update_chunks(at, step, state, scratch):
-    """This thread's share of a flat array's update.
-
-    Operands: size, p, g, rule, a number, settings, first and second memory.
-    """
-    begin, end = share(chunks(at[0]), state[THREAD], state[THREADS])
-    begin, end = begin * CHUNK, min(end * CHUNK, at[0])
-    n = end - begin
+def update_flat_share(at, ticks, state):
+    """Update this thread's share of flat parameters, `ticks` updates after those of `how`."""
+    begin, end = share(chunks(at.size), state[THREAD], state[THREADS])
+    begin, end = begin * CHUNK, min(end * CHUNK, at.size)
+    n, how, memory = end - begin, at.how, at.memory
     update(
-        at[3], step, doubles_at(at[5]), 1, n, cell(at[1], begin, scratch), n,
-        cell(at[2], begin, scratch), n, cell(at[6], begin, scratch), cell(at[7], begin, scratch),
-    )  # fmt: skip
+        Update(how.rule, how.decays, how.step + ticks, how.settings),
+        1,
+        n,
+        Matrix(advance(at.p, begin), n),
+        Matrix(advance(at.g, begin), n),
+        Memory(advance(memory.pointer, begin), memory.apart),
+    )
 
 
-@instruction
+# ------------------------------------------------------------------ for use from Python
+
+
+@instruction(**FLAT)
 def _update_share(at, state, scratch):
-    """This thread's share of `update_flat`. Operands: those of `update_chunks`, with the step."""
-    update_chunks(at, at[4], state, scratch)
+    """Update this thread's share of flat parameters."""
+    update_flat_share(at, 0, state)
 
 
 @entry(
-    lambda real: (
-        (_INTEGER, _INTEGER, const(types.float64, 1), array(real, 1), const(real, 1))
-        + (array(real, 1),) * 2
-        + (_INTEGER,)
-    )
+    *(INTEGER,) * 3, reads(1, types.float64), writes(1), reads(1), writes(2, layout="A"), INTEGER
 )
-def _update_flat(rule, step, settings, p, g, first, second, team):
-    n, parameters = p.size, data(p)
-    if team == ALONE:
-        update(
-            rule, step, data(settings), 1, n, parameters, n, data(g), n, data(first), data(second)
-        )
-    else:
-        at = operands(team)
-        at[0], at[1], at[2] = n, location(parameters), location(data(g))
-        at[3], at[4], at[5] = rule, step, location(data(settings))
-        at[6], at[7] = location(data(first)), location(data(second))
-        together(team, address_of(_update_share, parameters), parameters)
+def _update_flat(rule, decays, step, settings, p, g, memory, team):
+    parameters = data(p)
+    how = Update(rule, decays, step, data(settings))
+    remembered = Memory(data(memory), memory.strides[0] // memory.itemsize)
+    share_out(team, _update_share, (p.size, parameters, data(g), remembered, how), parameters)
 
 
-def update_flat(rule, step, settings, p, g, first, second) -> None:
-    """Update a flat array of parameters by its gradient; the arguments are those of `update`."""
-    shared_elements(_update_flat[p.dtype], (rule, step, settings, p, g, first, second), p.size)
+def update_flat(rule: Rule, decays: bool, step: int, settings, p, g, memory) -> None:
+    """Update a flat array of parameters by its gradient, the `step`-th time (from 0).
+
+    `memory` is (memories, size), what the rule remembers of them; `settings` are float64.
+    """
+    address = rule.routine.address(real_type(p.dtype))
+    arguments = address, decays, step, settings, p, g, memory
+    shared_elements(_update_flat[p.dtype], arguments, p.size)
 
 
-@entry(lambda real: (const(real, 1), types.float64), types.float64)
+@entry(reads(1), DOUBLE, result=types.float64)
 def _add_squares(x, total):
     for chunk in range(chunks(x.size)):
         total += sum_of_squares(x.size, data(x), chunk)

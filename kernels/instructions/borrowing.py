@@ -9,9 +9,11 @@ numbers in a row are a matrix of one row, whose panels follow each other.
 from __future__ import annotations
 
 from kernels.base.jit import inline
-from kernels.base.simd import fma, load, pointer, reduce_add, width, zeros
+from kernels.base.kinds import INTEGER, WORDS, Matrix
+from kernels.base.simd import advance, fma, load, pointer, reduce_add, width, zeros
 from kernels.machine.barrier import share
-from kernels.machine.state import KEPT, THREAD, THREADS, TICK, instruction, words_at
+from kernels.machine.instruction import instruction
+from kernels.machine.state import KEPT, THREAD, THREADS, TICK
 from kernels.product.panels import copy_panels
 
 ROWS, COLUMNS, OWNER, LD, COPY, PANEL, ELEMENTS, FIELDS = range(8)
@@ -21,50 +23,53 @@ Rows and columns, address and distance of rows where it belongs, address of the 
 from panel to panel, and how many elements of the copy have to be finite.
 """
 
+_OPERANDS = {"count": INTEGER, "table": WORDS, "notes": WORDS}
+"""How many matrices are borrowed, a row for each, and whether each thread found them finite."""
+
 
 @inline
 def _copy(at, state, scratch, back):
-    for i in range(at[0]):
-        row = words_at(at[1], i * FIELDS)
+    for i in range(at.count):
+        row = advance(at.table, i * FIELDS)
+        owner = Matrix(pointer(row[OWNER], scratch), row[LD])
         copy_panels(
-            row[ROWS], row[COLUMNS], pointer(row[OWNER], scratch), row[LD],
-            pointer(row[COPY], scratch), row[PANEL], state[THREAD], state[THREADS], back,
-        )  # fmt: skip
+            row[ROWS],
+            row[COLUMNS],
+            owner,
+            pointer(row[COPY], scratch),
+            row[PANEL],
+            state[THREAD],
+            state[THREADS],
+            back,
+        )
 
 
-@instruction
+@instruction(**_OPERANDS)
 def borrow(at, state, scratch):
-    """Copy what is borrowed. Operands: how many matrices, table of them."""
+    """Copy what is borrowed."""
     _copy(at, state, scratch, False)
 
 
-@instruction
+@instruction(**_OPERANDS)
 def check(at, state, scratch):
-    """Note whether this thread's share of the copies is finite.
-
-    Operands: how many matrices, table of them, notes (int64, one a thread).
-    """
+    """Note whether this thread's share of the copies is finite."""
     finite = True
-    for i in range(at[0]):
-        row = words_at(at[1], i * FIELDS)
+    for i in range(at.count):
+        row = advance(at.table, i * FIELDS)
         lanes = width(scratch)
         begin, end = share((row[ELEMENTS] + lanes - 1) // lanes, state[THREAD], state[THREADS])
         copy, products = pointer(row[COPY], scratch), zeros(scratch)
         for j in range(begin * lanes, end * lanes, lanes):
             products = fma(load(copy, j), zeros(scratch), products)
         finite = finite and reduce_add(products) == 0.0
-    words_at(at[2], 0)[state[THREAD]] = finite
+    at.notes[state[THREAD]] = finite
 
 
-@instruction
+@instruction(**_OPERANDS)
 def give_back(at, state, scratch):
-    """Copy what was borrowed back and note that, unless not all of it is finite.
-
-    Operands: as those of `check`.
-    """
-    notes = words_at(at[2], 0)
+    """Copy what was borrowed back and note that, unless not all of it is finite."""
     for thread in range(state[THREADS]):
-        if not notes[thread]:
+        if not at.notes[thread]:
             return
     _copy(at, state, scratch, True)
     state[KEPT] = state[TICK]

@@ -1,12 +1,10 @@
-"""Instructions of layers that are not linear.
-
-They are as those of `kernels.instructions.common`; `Operands` in each docstring are in order.
-"""
+"""Instructions of layers that are not linear."""
 
 from __future__ import annotations
 
 from kernels.base.jit import Routine
-from kernels.base.simd import as_float, pointer
+from kernels.base.kinds import DOUBLE, INTEGER, MASK, MATRIX, REALS, below
+from kernels.base.simd import advance
 from kernels.functions import normalization
 from kernels.functions.dropout import dropout_gradient_rows, dropout_rows
 from kernels.functions.rectifiers import RECTIFIERS
@@ -16,219 +14,276 @@ from kernels.functions.softmax import (
     softmax_gradient_rows,
     softmax_rows,
 )
-from kernels.machine.state import (
-    ROWS,
-    THREAD,
-    THREADS,
-    TICK,
-    bytes_at,
-    cell,
-    instruction,
-    my_rows,
+from kernels.machine.instruction import Instruction, instruction
+from kernels.machine.state import ROWS, THREAD, THREADS, TICK, my_rows
+
+# ----------------------------------------------------------------------------- softmax
+
+
+def _forward(name: str, rows_of: Routine) -> Instruction:
+    """Return an instruction for a routine (rows, columns, x, y)."""
+
+    def forward(at, state, scratch):
+        i, rows = my_rows(state)
+        rows_of(rows, at.columns, below(at.x, i), below(at.y, i))
+
+    forward.__qualname__ = name  # machine code is kept by it
+    return instruction(columns=INTEGER, x=MATRIX, y=MATRIX)(forward)
+
+
+def _backward(name: str, rows_of: Routine) -> Instruction:
+    """Return an instruction for a routine (rows, columns, y, g, out)."""
+
+    def backward(at, state, scratch):
+        i, rows = my_rows(state)
+        rows_of(rows, at.columns, below(at.y, i), below(at.g, i), below(at.out, i))
+
+    backward.__qualname__ = name
+    return instruction(columns=INTEGER, y=MATRIX, g=MATRIX, out=MATRIX)(backward)
+
+
+softmax = _forward("softmax", softmax_rows)
+softmax_gradient = _backward("softmax_gradient", softmax_gradient_rows)
+log_softmax = _forward("log_softmax", log_softmax_rows)
+log_softmax_gradient = _backward("log_softmax_gradient", log_softmax_gradient_rows)
+
+
+# ----------------------------------------------------------------------------- dropout
+
+
+@instruction(
+    columns=INTEGER,
+    x=MATRIX,
+    y=MATRIX,
+    mask=MASK,
+    seed=INTEGER,
+    drawn=INTEGER,
+    stream=INTEGER,
+    keep=INTEGER,
+    scale=DOUBLE,
 )
-
-# ------------------------------------------------------------------- softmax and dropout
-
-
-@instruction
-def softmax_layer(at, state, scratch):
-    """y = softmax(x). Operands: columns, x, ldx, y, ldy."""
+def dropout(at, state, scratch):
+    """Compute y = x / (1 - p), or 0 where dropped, `drawn` masks having been before this run."""
     i, rows = my_rows(state)
-    softmax_rows(
+    dropout_rows(
         rows,
-        at[0],
-        cell(at[1], i * at[2], scratch),
-        at[2],
-        cell(at[3], i * at[4], scratch),
-        at[4],
+        at.columns,
+        i,
+        below(at.x, i),
+        below(at.y, i),
+        below(at.mask, i),
+        at.seed,
+        at.drawn + state[TICK],
+        at.stream,
+        at.keep,
+        at.scale,
     )
 
 
-@instruction
-def softmax_gradient(at, state, scratch):
-    """out = y (g - sum g y). Operands: columns, y, ldy, g, ldg, out, ldo."""
-    i, rows = my_rows(state)
-    softmax_gradient_rows(
-        rows, at[0], cell(at[1], i * at[2], scratch), at[2], cell(at[3], i * at[4], scratch), at[4],
-        cell(at[5], i * at[6], scratch), at[6],
-    )  # fmt: skip
-
-
-@instruction
-def log_softmax_layer(at, state, scratch):
-    """y = log softmax(x). Operands: columns, x, ldx, y, ldy."""
-    i, rows = my_rows(state)
-    log_softmax_rows(
-        rows, at[0], cell(at[1], i * at[2], scratch), at[2],
-        cell(at[3], i * at[4], scratch), at[4],
-    )  # fmt: skip
-
-
-@instruction
-def log_softmax_gradient(at, state, scratch):
-    """out = g - exp(y) sum g. Operands: columns, y, ldy, g, ldg, out, ldo."""
-    i, rows = my_rows(state)
-    log_softmax_gradient_rows(
-        rows, at[0], cell(at[1], i * at[2], scratch), at[2],
-        cell(at[3], i * at[4], scratch), at[4], cell(at[5], i * at[6], scratch), at[6],
-    )  # fmt: skip
-
-
-@instruction
-def dropout_layer(at, state, scratch):
-    """y = x / (1 - p), or 0 where dropped.
-
-    Operands: columns, x, ldx, y, ldy, mask, ld_mask, seed, masks drawn before this
-    run, stream, keep, bits of the scale.
-    """
-    i, rows = my_rows(state)
-    dropout_rows(
-        rows, at[0], i, cell(at[1], i * at[2], scratch), at[2],
-        cell(at[3], i * at[4], scratch), at[4], bytes_at(at[5], i * at[6]), at[6],
-        at[7], at[8] + state[TICK], at[9], at[10], as_float(at[11]),
-    )  # fmt: skip
-
-
-@instruction
+@instruction(columns=INTEGER, g=MATRIX, mask=MASK, scale=DOUBLE, out=MATRIX)
 def dropout_gradient(at, state, scratch):
-    """out = g / (1 - p), or 0 where dropped.
-
-    Operands: columns, g, ldg, mask, ld_mask, bits of the scale, out, ldo.
-    """
+    """Compute out = g / (1 - p), or 0 where dropped."""
     i, rows = my_rows(state)
-    dropout_gradient_rows(
-        rows, at[0], cell(at[1], i * at[2], scratch), at[2], bytes_at(at[3], i * at[4]), at[4],
-        as_float(at[5]), cell(at[6], i * at[7], scratch), at[7],
-    )  # fmt: skip
+    g, mask, out = below(at.g, i), below(at.mask, i), below(at.out, i)
+    dropout_gradient_rows(rows, at.columns, g, mask, at.scale, out)
 
 
 # --------------------------------------------------------------------------- rectifiers
 
 
-def _forward(name: str, rows_of: Routine) -> Routine:
+def _rectify(name: str, rows_of: Routine) -> Instruction:
     def rectify(at, state, scratch):
         i, rows = my_rows(state)
-        rows_of(
-            rows, at[0], as_float(at[1]), as_float(at[2]),
-            cell(at[3], i * at[4], scratch), at[4], cell(at[5], i * at[6], scratch), at[6],
-        )  # fmt: skip
+        rows_of(rows, at.columns, at.a, at.b, below(at.x, i), below(at.y, i))
 
-    rectify.__qualname__ = name  # machine code is kept by it
-    return instruction(rectify)
+    rectify.__qualname__ = name
+    return instruction(columns=INTEGER, a=DOUBLE, b=DOUBLE, x=MATRIX, y=MATRIX)(rectify)
 
 
-def _backward(name: str, rows_of: Routine) -> Routine:
+def _rectify_gradient(name: str, rows_of: Routine) -> Instruction:
     def gradient(at, state, scratch):
         i, rows = my_rows(state)
-        rows_of(
-            rows, at[0], as_float(at[1]), as_float(at[2]),
-            cell(at[3], i * at[4], scratch), at[4], cell(at[5], i * at[6], scratch), at[6],
-            cell(at[7], i * at[8], scratch), at[8],
-        )  # fmt: skip
+        x, g, out = below(at.x, i), below(at.g, i), below(at.out, i)
+        rows_of(rows, at.columns, at.a, at.b, x, g, out)
 
     gradient.__qualname__ = name
-    return instruction(gradient)
+    kinds = {"a": DOUBLE, "b": DOUBLE, "x": MATRIX, "g": MATRIX, "out": MATRIX}
+    return instruction(columns=INTEGER, **kinds)(gradient)
 
 
-RECTIFY = {name: _forward(name, each.forward) for name, each in RECTIFIERS.items()}
-"""y = f(x), by name. Operands: columns, bits of the parameters a and b, x, ldx, y, ldy."""
+RECTIFY = {name: _rectify(name, each.forward) for name, each in RECTIFIERS.items()}
+"""Instructions that compute y = f(x), by name; a and b are the function's parameters."""
 
 RECTIFY_GRADIENT = {
-    name: _backward(f"{name}_gradient", each.backward) for name, each in RECTIFIERS.items()
+    name: _rectify_gradient(f"{name}_gradient", each.backward) for name, each in RECTIFIERS.items()
 }
-"""out = g f'(x), by name. Operands: columns, bits of a and b, x, ldx, g, ldg, out, ldo."""
+"""Instructions that compute out = g f'(x), by name."""
 
 
 # ------------------------------------------------------------------------ normalisation
 
 
-@instruction
+@instruction(
+    columns=INTEGER,
+    eps=DOUBLE,
+    x=MATRIX,
+    gain=REALS,
+    shift=REALS,
+    y=MATRIX,
+    means=REALS,
+    factors=REALS,
+)
 def layer_norm(at, state, scratch):
-    """Rows normalised by themselves.
-
-    Operands: columns, bits of eps, x, ldx, gain, shift, y, ldy, means, factors.
-    """
+    """Normalise rows by themselves."""
     i, rows = my_rows(state)
     normalization.layer_norm_rows(
-        rows, at[0], as_float(at[1]), cell(at[2], i * at[3], scratch), at[3],
-        pointer(at[4], scratch), pointer(at[5], scratch),
-        cell(at[6], i * at[7], scratch), at[7],
-        cell(at[8], i, scratch), cell(at[9], i, scratch),
-    )  # fmt: skip
+        rows,
+        at.columns,
+        at.eps,
+        below(at.x, i),
+        at.gain,
+        at.shift,
+        below(at.y, i),
+        advance(at.means, i),
+        advance(at.factors, i),
+    )
 
 
-@instruction
+@instruction(
+    columns=INTEGER, x=MATRIX, means=REALS, factors=REALS, gain=REALS, g=MATRIX, out=MATRIX
+)
 def layer_norm_gradient(at, state, scratch):
-    """Gradient of the input. Operands: columns, x, ldx, means, factors, gain, g, ldg, out, ldo."""
+    """Compute the gradient of a layer norm's input."""
     i, rows = my_rows(state)
     normalization.layer_norm_gradient_rows(
-        rows, at[0], cell(at[1], i * at[2], scratch), at[2], cell(at[3], i, scratch),
-        cell(at[4], i, scratch), pointer(at[5], scratch),
-        cell(at[6], i * at[7], scratch), at[7], cell(at[8], i * at[9], scratch), at[9],
-    )  # fmt: skip
+        rows,
+        at.columns,
+        below(at.x, i),
+        advance(at.means, i),
+        advance(at.factors, i),
+        at.gain,
+        below(at.g, i),
+        below(at.out, i),
+    )
 
 
-@instruction
+@instruction(
+    columns=INTEGER,
+    x=MATRIX,
+    means=REALS,
+    factors=REALS,
+    g=MATRIX,
+    gain_gradient=REALS,
+    shift_gradient=REALS,
+)
 def layer_norm_parameters(at, state, scratch):
-    """Gradients of gain and shift.
-
-    Operands: columns, x, ldx, means, factors, g, ldg, gain's gradient, shift's gradient.
-    """
+    """Compute the gradients of gain and shift."""
     normalization.layer_norm_parameter_columns(
-        state[ROWS], at[0], pointer(at[1], scratch), at[2], pointer(at[3], scratch),
-        pointer(at[4], scratch), pointer(at[5], scratch), at[6], pointer(at[7], scratch),
-        pointer(at[8], scratch), state[THREAD], state[THREADS],
-    )  # fmt: skip
+        state[ROWS],
+        at.columns,
+        at.x,
+        at.means,
+        at.factors,
+        at.g,
+        at.gain_gradient,
+        at.shift_gradient,
+        state[THREAD],
+        state[THREADS],
+    )
 
 
-@instruction
+@instruction(columns=INTEGER, x=MATRIX, means=REALS, variances=REALS)
 def moments(at, state, scratch):
-    """Means and variances of columns. Operands: columns, x, ldx, means, variances."""
+    """Compute means and variances of columns."""
     normalization.column_moments(
-        state[ROWS], at[0], pointer(at[1], scratch), at[2], pointer(at[3], scratch),
-        pointer(at[4], scratch), state[THREAD], state[THREADS],
-    )  # fmt: skip
+        state[ROWS], at.columns, at.x, at.means, at.variances, state[THREAD], state[THREADS]
+    )
 
 
-@instruction
+@instruction(
+    columns=INTEGER,
+    eps=DOUBLE,
+    x=MATRIX,
+    means=REALS,
+    variances=REALS,
+    gain=REALS,
+    shift=REALS,
+    y=MATRIX,
+)
 def batch_norm(at, state, scratch):
-    """Columns normalised by means and variances.
-
-    Operands: columns, bits of eps, x, ldx, means, variances, gain, shift, y, ldy.
-    """
+    """Normalise columns by means and variances."""
     normalization.batch_norm_columns(
-        state[ROWS], at[0], as_float(at[1]), pointer(at[2], scratch), at[3],
-        pointer(at[4], scratch), pointer(at[5], scratch), pointer(at[6], scratch),
-        pointer(at[7], scratch), pointer(at[8], scratch), at[9], state[THREAD], state[THREADS],
-    )  # fmt: skip
+        state[ROWS],
+        at.columns,
+        at.eps,
+        at.x,
+        at.means,
+        at.variances,
+        at.gain,
+        at.shift,
+        at.y,
+        state[THREAD],
+        state[THREADS],
+    )
 
 
-@instruction
+@instruction(
+    columns=INTEGER,
+    eps=DOUBLE,
+    x=MATRIX,
+    means=REALS,
+    variances=REALS,
+    gain=REALS,
+    g=MATRIX,
+    out=MATRIX,
+    gain_gradient=REALS,
+    shift_gradient=REALS,
+)
 def batch_norm_gradient(at, state, scratch):
-    """Gradients of the input, of gain and of shift.
-
-    Operands: columns, bits of eps, x, ldx, means, variances, gain, g, ldg, out, ldo, gain's
-    gradient, shift's gradient.
-    """
+    """Compute the gradients of a batch norm's input, of gain and of shift."""
     normalization.batch_norm_gradient_columns(
-        state[ROWS], at[0], as_float(at[1]), 0, pointer(at[2], scratch), at[3],
-        pointer(at[4], scratch), pointer(at[5], scratch), pointer(at[6], scratch),
-        pointer(at[7], scratch), at[8], pointer(at[9], scratch), at[10],
-        pointer(at[11], scratch), pointer(at[12], scratch), state[THREAD], state[THREADS],
-    )  # fmt: skip
+        state[ROWS],
+        at.columns,
+        at.eps,
+        0,
+        at.x,
+        at.means,
+        at.variances,
+        at.gain,
+        at.g,
+        at.out,
+        at.gain_gradient,
+        at.shift_gradient,
+        state[THREAD],
+        state[THREADS],
+    )
 
 
-@instruction
+@instruction(
+    columns=INTEGER,
+    momentum=DOUBLE,
+    tracked=INTEGER,
+    means=REALS,
+    variances=REALS,
+    running_means=REALS,
+    running_variances=REALS,
+)
 def track_moments(at, state, scratch):
-    """Move running moments towards those of the batch.
+    """Move running moments towards those of the batch, `tracked` batches after the first.
 
-    Operands: columns, bits of the momentum (below 0 for the mean of all batches), batches
-    before this run, means, variances, running means, running variances.
+    With a momentum below 0 they become the means of all batches.
     """
-    momentum = as_float(at[1])
+    momentum = at.momentum
     if momentum < 0.0:
-        momentum = 1.0 / (at[2] + state[TICK] + 1)
+        momentum = 1.0 / (at.tracked + state[TICK] + 1)
     normalization.track_moments(
-        state[ROWS], at[0], momentum, pointer(at[3], scratch), pointer(at[4], scratch),
-        pointer(at[5], scratch), pointer(at[6], scratch), state[THREAD], state[THREADS],
-    )  # fmt: skip
+        state[ROWS],
+        at.columns,
+        momentum,
+        at.means,
+        at.variances,
+        at.running_means,
+        at.running_variances,
+        state[THREAD],
+        state[THREADS],
+    )

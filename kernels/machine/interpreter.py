@@ -1,7 +1,7 @@
 """The interpreter: one call trains for as many batches as it is told to.
 
 A program is a table of integers, a row for each instruction: the address of its
-function (`kernels.instructions.common`), whether all threads must be done with it before
+function (`kernels.machine.instruction`), whether all threads must be done with it before
 the next, and its operands. The interpreter is compiled once for each dtype, so a
 new network costs no compilation.
 
@@ -11,33 +11,29 @@ learned; opening and closing are tables, too (`kernels.instructions.borrowing`).
 
 from __future__ import annotations
 
-import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from collections.abc import Sequence
 
-from kernels.base.jit import array, const, entry, inline
+import numpy as np
+from numba import types
+
+from kernels.base.calls import call
+from kernels.base.jit import entry, inline
+from kernels.base.kinds import INTEGER, reads, writes
 from kernels.base.simd import advance, data
 from kernels.machine.barrier import BEGIN, CLOSE, END, post, posted, wait
 from kernels.machine.state import HALT, OPEN, ROWS, START, THREADS, TICK
 
-FUNCTION, WAIT, OPERANDS, COLUMNS = 0, 1, 2, 22
-"""Places in an instruction's row, and its length."""
-
-NOTHING = np.empty((0, COLUMNS), np.int64)
-"""The table of no instruction."""
+FUNCTION, WAIT, OPERANDS = range(3)
+"""Places in an instruction's row, which is as long as the longest one of its table."""
 
 
-@intrinsic
-def call(typingctx, address, operands, state, scratch):
-    """Call the instruction function at an address."""
-
-    def codegen(context, builder, sig, args):
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in args[1:]])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, operands, state, scratch), codegen
+def table_of(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return the table of some instructions' rows, each filled up with zeros."""
+    width = max(map(len, rows), default=OPERANDS)
+    table = np.zeros((len(rows), width), np.int64)
+    for place, row in zip(table, rows, strict=True):
+        place[: len(row)] = row
+    return table
 
 
 @inline
@@ -45,8 +41,8 @@ def _carry_out(table, state, scratch, meeting):
     """Carry out instructions; give whether none of them stopped the run."""
     first, before = data(table), state[HALT]
     for i in range(table.shape[0]):
-        row = advance(first, i * COLUMNS)
-        call(row[FUNCTION], advance(row, OPERANDS), state, scratch)
+        row = advance(first, i * table.shape[1])
+        call(row[FUNCTION], (advance(row, OPERANDS), state, scratch))
         if row[WAIT]:
             wait(meeting, state[THREADS])
         if state[HALT] != before:
@@ -75,13 +71,11 @@ def _batches(opening, program, closing, state, scratch, barrier, samples, batch,
     return done
 
 
-def _arguments(real, numbers):
-    """Types of the arguments: a program, what a thread needs to run it, and some numbers."""
-    arrays = array(types.int64, 1), array(real, 1), array(types.int64, 1)
-    return (const(types.int64, 2),) * 3 + arrays + (types.int64,) * numbers
+_TABLES = (reads(2, types.int64),) * 3
+_MEMORY = writes(1, types.int64), writes(1), writes(1, types.int64)
 
 
-@entry(lambda real: _arguments(real, 5), types.int64)
+@entry(*_TABLES, *_MEMORY, *(INTEGER,) * 5, result=types.int64)
 def run(
     opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close
 ):  # fmt: skip
@@ -99,7 +93,7 @@ def run(
     )
 
 
-@entry(lambda real: _arguments(real, 3), types.int64)
+@entry(*_TABLES, *_MEMORY, *(INTEGER,) * 3, result=types.int64)
 def follow(opening, program, closing, state, scratch, barrier, samples, batch, seen):
     """Run what the first thread runs, after the first `seen` times, until that is nothing more.
 

@@ -1,8 +1,7 @@
 """Threads that share the work on one large array, for functions that Python calls one by one.
 
-A function's work is an instruction (`kernels.instructions.common`) of a program of two rows, which
-the other threads follow as they do an epoch's (`kernels.machine.interpreter`); the first row has
-them take
+A function's work is a task, an instruction of a program of two rows, which the other threads
+follow as they do an epoch's (`kernels.machine.interpreter`); the first row has them take
 subnormal numbers as the caller does. They stay awake for about a millisecond after each call, to
 be there for the next one. The result does not depend on them, to the bit.
 """
@@ -21,20 +20,24 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.base import host
+from kernels.base.calls import call
 from kernels.base.jit import inline
+from kernels.base.kinds import INTEGER
 from kernels.base.memory import address, aligned_zeros
 from kernels.base.simd import advance, pointer_to
 from kernels.base.subnormals import flush, flushing
-from kernels.machine import interpreter as epoch
+from kernels.machine import interpreter
 from kernels.machine.barrier import BARRIER, DISMISSED, POSTED, post, wait
 from kernels.machine.followers import Followers
-from kernels.machine.interpreter import COLUMNS, FUNCTION, OPERANDS, call
-from kernels.machine.state import STATE, THREAD, THREADS, instruction
+from kernels.machine.instruction import instruction, write_operands
+from kernels.machine.interpreter import FUNCTION, OPERANDS
+from kernels.machine.state import STATE, THREAD, THREADS
 
 # Places in the team's memory, on cache lines of their own, and its length.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
-_TASK = _TABLE + COLUMNS
-_MEMORY = _TASK + COLUMNS
+_ROOM = 24  # of a row: more than any task's operands need
+_TASK = _TABLE + _ROOM
+_MEMORY = _TASK + _ROOM
 _SCRATCH = 1 << 20  # float32 for each of the other threads: what a product needs, and some more
 
 ASK, ALONE = 0, -1
@@ -58,41 +61,65 @@ _REST = 0.1  # seconds without a team then: as long as OpenBLAS keeps its thread
 # --------------------------------------------------------------------- in compiled code
 
 
+@instruction(flushing=INTEGER)
+def _take_over(at, state, scratch):
+    """Compute with subnormal numbers as the first thread does."""
+    flush(at.flushing)
+
+
 @intrinsic
-def address_of(typingctx, routine, like):
-    """Address of a routine's version for the floating type that `like` points to."""
+def _address_of(typingctx, task, like):
+    """Return the address of a task's version for the floating type that `like` points to."""
+    if OPERANDS + task.typing_key.length > _ROOM:
+        raise TypeError(f"{task.typing_key.name} has too many operands for a team")
 
     def codegen(context, builder, sig, args):
         kind = ir.FunctionType(ir.VoidType(), [])
-        symbol = routine.typing_key.symbol(like.dtype)
+        symbol = task.typing_key.symbol(like.dtype)
         function = cgutils.get_or_insert_function(builder.module, kind, symbol)
         return builder.ptrtoint(function, ir.IntType(64))
 
-    return types.int64(routine, like), codegen
+    return types.int64(task, like), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _words(typingctx, count):
+    """Return memory for some int64, a constant number of them, in this function's frame."""
+
+    def codegen(context, builder, sig, args):
+        return cgutils.alloca_once(builder, ir.IntType(64), size=count.literal_value)
+
+    return types.CPointer(types.int64)(count), codegen
 
 
 @inline
-def operands(team):
-    """Where the operands of the team's instruction are to be written."""
-    return advance(pointer_to(team, types.int64), _TASK + OPERANDS)
-
-
-@instruction
-def _take_over(at, state, scratch):
-    """Compute with subnormal numbers as the first thread does. Operand: its `flushing`."""
-    flush(at[0])
+def _alone(task, operands, scratch):
+    state, words = _words(STATE), _words(_ROOM)
+    for i in range(STATE):
+        state[i] = 0
+    state[THREADS] = 1
+    write_operands(words, task, operands)
+    call(_address_of(task, scratch), (words, state, scratch))
 
 
 @inline
-def together(team, task, scratch):
-    """Run an instruction, by its address, on all threads of a team: each does its share."""
+def share_out(team, task, operands, scratch):
+    """Carry out a task, an instruction: alone, or by a team, of which each thread does its share.
+
+    `operands` is a tuple in the order of their declaration, `team` an address, or `ASK` or
+    `ALONE`.
+    """
+    if team <= ASK:
+        _alone(task, operands, scratch)
+        return
     memory = pointer_to(team, types.int64)
     state, row = advance(memory, _STATE), advance(memory, _TASK)
-    memory[_TABLE + FUNCTION] = address_of(_take_over, scratch)
+    memory[_TABLE + FUNCTION] = _address_of(_take_over, scratch)
     memory[_TABLE + OPERANDS] = flushing()
-    row[FUNCTION] = task
+    row[FUNCTION] = _address_of(task, scratch)
+    write_operands(advance(row, OPERANDS), task, operands)
     post(memory, 0, 1, 0)
-    call(task, advance(row, OPERANDS), state, scratch)
+    call(row[FUNCTION], (advance(row, OPERANDS), state, scratch))
     wait(memory, state[THREADS])
 
 
@@ -106,14 +133,14 @@ class Team:
         self._memory = aligned_zeros(_MEMORY, np.int64)
         self._address = address(self._memory)
         self._memory[_STATE + THREADS] = threads
-        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(2, COLUMNS)
-        others = []
+        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(2, _ROOM)
+        others, nothing = [], interpreter.table_of([])
         for number in range(1, threads):
             state = aligned_zeros(STATE, np.int64)
             state[THREAD], state[THREADS] = number, threads
-            tables = epoch.NOTHING, table, epoch.NOTHING
+            tables = nothing, table, nothing
             others.append((*tables, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
-        self._followers = Followers(epoch.follow["float32"], others)
+        self._followers = Followers(interpreter.follow["float32"], others)
         self._rest = 0.0  # until when it is not to be had
         self._asked, self._last = 0, 0.0  # times, each shortly after the one before; and when
         self._ended = False

@@ -9,55 +9,49 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from kernels.base.jit import array, const, entry
+from kernels.base.jit import entry
+from kernels.base.kinds import INTEGER, MATRIX, REALS, Matrix, below, matrix_of, reads, writes
 from kernels.base.memory import line_elements
-from kernels.base.simd import data, location, pointer
+from kernels.base.simd import data, pointer
 from kernels.functions.activations import IDENTITY
 from kernels.machine import team as teams
 from kernels.machine.barrier import share
-from kernels.machine.state import THREAD, THREADS, cell, instruction
-from kernels.machine.team import ASK, LARGE_PRODUCT, PAYS, address_of, operands, shared, together
+from kernels.machine.instruction import instruction
+from kernels.machine.state import THREAD, THREADS
+from kernels.machine.team import ASK, LARGE_PRODUCT, PAYS, share_out, shared
 from kernels.product import few_outputs
 from kernels.product.matmul import matmul, workspace
 from kernels.product.narrow import NARROW
 
-_INTEGER = types.int64
 
-
-@instruction
-def _rows_in_halves(at, state, scratch):
-    """This thread's rows. Operands: rows, inputs, outputs, x, w, ldw, bias, y."""
-    begin, end = share(at[0], state[THREAD], state[THREADS])
-    few_outputs.forward(
-        end - begin, at[1], at[2], IDENTITY, cell(at[3], begin * at[1], scratch), at[1],
-        pointer(at[4], scratch), at[5], pointer(at[6], scratch),
-        cell(at[7], begin * at[2], scratch), at[2], scratch,
-    )  # fmt: skip
-
-
-@entry(
-    lambda real: (
-        (const(real, 2), const(real, 2, "A"), const(real, 1), array(real, 2)) + (_INTEGER, _INTEGER)
-    ),
-    _INTEGER,
+@instruction(
+    rows=INTEGER, inputs=INTEGER, outputs=INTEGER, x=MATRIX, w=MATRIX, bias=REALS, y=MATRIX
 )
+def _rows_in_halves(at, state, scratch):
+    """This thread's rows."""
+    begin, end = share(at.rows, state[THREAD], state[THREADS])
+    few_outputs.forward(
+        end - begin,
+        at.inputs,
+        at.outputs,
+        IDENTITY,
+        below(at.x, begin),
+        at.w,
+        at.bias,
+        below(at.y, begin),
+        scratch,
+    )
+
+
+@entry(reads(2), reads(2, layout="A"), reads(1), writes(2), INTEGER, INTEGER, result=types.int64)
 def _in_halves(x, w, bias, y, scratch, team):
     """y = x w + bias, summed in halves, by a team if there is one."""
     (rows, inputs), outputs = x.shape, w.shape[1]
     if team == ASK and rows * inputs * outputs >= LARGE_PRODUCT:
         return PAYS
-    ldw, memory = w.strides[0] // w.itemsize, pointer(scratch, data(x))
-    if team <= ASK:
-        few_outputs.forward(
-            rows, inputs, outputs, IDENTITY, data(x), inputs, data(w), ldw, data(bias), data(y),
-            outputs, memory,
-        )  # fmt: skip
-        return 1
-    at = operands(team)
-    at[0], at[1], at[2] = rows, inputs, outputs
-    at[3], at[4], at[5] = location(data(x)), location(data(w)), ldw
-    at[6], at[7] = location(data(bias)), location(data(y))
-    together(team, address_of(_rows_in_halves, data(x)), memory)
+    weights = Matrix(data(w), w.strides[0] // w.itemsize)
+    operands = rows, inputs, outputs, matrix_of(x), weights, data(bias), matrix_of(y)
+    share_out(team, _rows_in_halves, operands, pointer(scratch, data(x)))
     return 1
 
 

@@ -8,12 +8,24 @@ pass from one to the other, with the bits that one thread gets.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from kernels.base import host
 from kernels.base.jit import inline, routine
+from kernels.base.kinds import (
+    INTEGER,
+    MATRIX,
+    REALS,
+    Matrix,
+    Memory,
+    Panels,
+    Strided,
+    below,
+    beside,
+    row_at,
+)
 from kernels.base.memory import line_elements
 from kernels.base.simd import advance, load, load_first, peek, poke, store_first, width
+from kernels.base.transpose import transpose
 from kernels.functions.activations import IDENTITY, activate
 from kernels.functions.updates import update
 from kernels.machine.barrier import share
@@ -29,10 +41,6 @@ from kernels.product.gemm import (
 )
 from kernels.product.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
 from kernels.product.sharing import columns_of, line_columns
-from kernels.product.tile import transpose
-
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
 FEW = 16
 """Most outputs that are summed so, and elements of a row of sums."""
@@ -60,108 +68,115 @@ def scratch_size(lanes: int) -> int:
     return max(halves, update + lanes)
 
 
-@routine(
-    lambda real: (_INTEGER,) * 4 + (_POINTER(real), _INTEGER) * 2 + (_POINTER(real), _POINTER(real))
-)
-def sum_half(half, rows, inputs, outputs, x, ldx, w, ldw, sums, scratch):
+@routine(*(INTEGER,) * 4, MATRIX, MATRIX, REALS, REALS)
+def sum_half(half, rows, inputs, outputs, x, w, sums, scratch):
     """Sums of x w over a half of the inputs, the first being 0; x begins with that half's."""
     begin, end = columns_of(inputs, line_columns(x), half, 2)
-    w, memory = advance(w, begin * ldw), zero_row(scratch)
+    weights, memory, target = below(w, begin), zero_row(scratch), Matrix(sums, FEW)
     if is_narrow(inputs, outputs):
-        narrow_forward(rows, end - begin, outputs, x, ldx, w, ldw, scratch, sums, FEW, memory)
+        narrow_forward(rows, end - begin, outputs, x, weights, scratch, target, memory)
         return
     gemm(
-        rows, outputs, end - begin, x, ldx, 1, w, ldw, 1, 0, scratch, 0, 0, sums, FEW,
-        -np.inf, IDENTITY, sums, FEW, 0, 0, memory,
-    )  # fmt: skip
+        rows,
+        outputs,
+        end - begin,
+        Strided(x.pointer, x.ld, 1),
+        Strided(weights.pointer, weights.ld, 1),
+        0,
+        Strided(scratch, 0, 0),
+        target,
+        -np.inf,
+        IDENTITY,
+        target,
+        0,
+        0,
+        memory,
+    )
 
 
-@routine(lambda real: (_INTEGER,) * 3 + (_POINTER(real),) * 3 + (_POINTER(real), _INTEGER))
-def add_halves(rows, outputs, activation, first, second, bias, y, ldy):
+@routine(*(INTEGER,) * 3, *(REALS,) * 3, MATRIX)
+def add_halves(rows, outputs, activation, first, second, bias, y):
     """y = f(first + second + bias), from the sums of both halves."""
     for j in range(0, outputs, width(y)):
         here = outputs - j
         offset = load_first(bias, j, here)
         for i in range(rows):
             total = load(first, i * FEW + j) + load(second, i * FEW + j)
-            store_first(y, i * ldy + j, total + offset, here)
-    activate(activation, rows, outputs, y, ldy, y, ldy)
+            store_first(row_at(y, i), j, total + offset, here)
+    activate(activation, rows, outputs, y, y)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER,) * 4
-        + (_POINTER(real), _INTEGER) * 2
-        + (_POINTER(real), _POINTER(real), _INTEGER, _POINTER(real))
-    )
-)
-def forward(rows, inputs, outputs, activation, x, ldx, w, ldw, bias, y, ldy, scratch):
+@routine(*(INTEGER,) * 4, MATRIX, MATRIX, REALS, MATRIX, REALS)
+def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
     """y = f(x w + bias), summed in halves."""
     high = even_part(rows, _ROWS)
     middle, _ = columns_of(inputs, line_columns(x), 1, 2)
     if is_narrow(inputs, outputs):
-        narrow_forward_in_halves(
-            rows, inputs, middle, outputs, x, ldx, w, ldw, bias, y, ldy, scratch
-        )
-        activate(activation, rows, outputs, y, ldy, y, ldy)
+        narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scratch)
+        activate(activation, rows, outputs, y, y)
         return
     # Behind what the products work in, which is in the L1 cache from others.
     first = advance(scratch, tile_columns(x) + scratch_elements(width(x), PANEL_DEPTH, FEW))
     second = advance(first, _ROWS * FEW)
     for i in range(0, rows, high):
-        here, left = min(high, rows - i), advance(x, i * ldx)
+        here, left = min(high, rows - i), below(x, i)
         for half in range(2):
-            sum_half(
-                half, here, inputs, outputs, advance(left, half * middle), ldx, w, ldw,
-                advance(first, half * _ROWS * FEW), scratch,
-            )  # fmt: skip
-        add_halves(here, outputs, activation, first, second, bias, advance(y, i * ldy), ldy)
+            sums = advance(first, half * _ROWS * FEW)
+            sum_half(half, here, inputs, outputs, beside(left, half * middle), w, sums, scratch)
+        add_halves(here, outputs, activation, first, second, bias, below(y, i))
 
 
 @inline
-def update_weights(
-    rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
-    first_w, second_w, thread, threads, zero, memory,
-):  # fmt: skip
-    """The weights' part of `linear_update` (`kernels.product.linear`), of outputs that a tile has
-    rows for.
+def update_weights(rows, inputs, outputs, x, g, w, w_memory, how, thread, threads, zero, memory):
+    """The weights' part of `linear_update` (`kernels.product.linear`), of few outputs.
 
-    The gradient's transpose g^T x fills whole vectors with inputs, and is turned then.
+    There are at most as many as a tile has rows. The gradient's transpose g^T x fills whole vectors
+    with inputs, and is turned then.
     """
     span, lanes = tile_columns(x), width(x)
     panels = (inputs + span - 1) // span
     wide = min(_PANELS, max((panels + threads - 1) // threads, 1)) * span
     packed = advance(memory, wide * TILE_ROWS)
     gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
+    product = Matrix(memory, wide)
     begin, end = share((inputs + wide - 1) // wide, thread, threads)
     for unit in range(begin, end):
         i = unit * wide
         here = min(wide, inputs - i)
         k, deep = 0, even_part(rows, PANEL_DEPTH)
+        start = Strided(zero, 0, 0)
         while True:
             steps = min(deep, rows - k)
             block(
-                outputs, here, steps, advance(g, k * ldg), 1, ldg, 0,
-                advance(x, k * ldx + i), ldx, span, packed, 0,
-                memory if k > 0 else zero, wide if k > 0 else 0, 1 if k > 0 else 0,
-                memory, wide, -np.inf, IDENTITY, memory, wide,
-            )  # fmt: skip
+                outputs,
+                here,
+                steps,
+                Strided(row_at(g, k), 1, g.ld),
+                0,
+                Panels(advance(row_at(x, k), i), x.ld, span),
+                packed,
+                0,
+                start,
+                product,
+                -np.inf,
+                IDENTITY,
+                product,
+            )
+            start = Strided(memory, wide, 1)
             k += steps
             if k >= rows:
                 break
-        place = i * ldw
-        turn(outputs, here, memory, wide, gradient)
-        if rule < 0:
-            copy_rows(here, outputs, gradient, advance(w, place), ldw)
+        turn(outputs, here, product, gradient)
+        target = below(w, i)
+        if how.rule == 0:
+            copy_rows(here, outputs, gradient, target)
             continue
-        update(
-            rule, step, settings, here, outputs, advance(w, place), ldw, gradient, outputs,
-            advance(first_w, place), advance(second_w, place),
-        )  # fmt: skip
+        remembered = Memory(advance(w_memory.pointer, i * w.ld), w_memory.apart)
+        update(how, here, outputs, target, Matrix(gradient, outputs), remembered)
 
 
 @inline
-def turn(few, many, source, ld_source, target):
+def turn(few, many, source, target):
     """Write the transpose of a `few` x `many` matrix, its rows one behind the other.
 
     A vector has at least `few` elements. `target` has room for a vector more, and for `many` up to
@@ -171,18 +186,18 @@ def turn(few, many, source, ld_source, target):
     if few <= lanes // 2:  # sooner than the shuffles of a square
         for j in range(many):
             for i in range(few):
-                poke(target, j * few + i, peek(source, i * ld_source + j))
+                poke(target, j * few + i, peek(row_at(source, i), j))
         return
     for j in range(0, many, lanes):  # whole vectors, whose ends the next rows write over
-        transpose(few, many - j, advance(source, j), ld_source, advance(target, j * few), few)
+        transpose(few, many - j, beside(source, j), Matrix(advance(target, j * few), few))
 
 
 @inline
-def copy_rows(rows, columns, source, target, ld_target):
+def copy_rows(rows, columns, source, target):
     """Copy rows that lie one behind the other to rows that may be apart."""
-    if ld_target == columns:
+    if target.ld == columns:
         rows, columns = 1, rows * columns
     for i in range(rows):
-        here, place = advance(source, i * columns), advance(target, i * ld_target)
+        here, place = advance(source, i * columns), row_at(target, i)
         for j in range(0, columns, width(source)):
             store_first(place, j, load_first(here, j, columns - j), columns - j)

@@ -10,18 +10,40 @@ their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 from numba import types
 
 from kernels.base import host
 from kernels.base.arrays import FLOATING, matrix, output
-from kernels.base.jit import array, const, entry, inline, real_type, routine
-from kernels.base.memory import aligned_zeros
+from kernels.base.jit import entry, inline, real_type, routine
+from kernels.base.kinds import (
+    INTEGER,
+    MATRIX,
+    MEMORY,
+    PANELS,
+    REALS,
+    UPDATE,
+    Matrix,
+    Memory,
+    Panels,
+    Strided,
+    Update,
+    below,
+    beside,
+    block_of,
+    reads,
+    row_at,
+    writes,
+)
+from kernels.base.memory import address, aligned_zeros
 from kernels.base.reductions import sum_columns
-from kernels.base.simd import advance, data, width
+from kernels.base.simd import advance, data, pointer, width
 from kernels.functions import updates
 from kernels.functions.activations import IDENTITY, RELU, activate
-from kernels.functions.updates import update
+from kernels.functions.updates import Rule, update
 from kernels.machine.barrier import share
 from kernels.product import few_outputs
 from kernels.product.gemm import (
@@ -51,10 +73,6 @@ from kernels.product.narrow import (
 from kernels.product.panels import panel_at
 from kernels.product.sharing import columns_of, line_columns, own_columns, part, splits_columns
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
-_SHARE = (_INTEGER, _INTEGER)
-
 _BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's width, half an L1 cache
 _PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
 _BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
@@ -73,98 +91,102 @@ def scratch_size(dtype, widest: int) -> int:
     return 2 * span + max(few_outputs.scratch_size(lanes), product, update)
 
 
-@routine(
-    lambda real: (
-        (_INTEGER,) * 4
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real), _INTEGER, _INTEGER)
-        + (_POINTER(real), _POINTER(real), _INTEGER, _INTEGER)
-        + _SHARE
-        + (_POINTER(real),)
-    )
-)
-def linear_forward(
-    rows, inputs, outputs, activation, x, ldx, w, ldw, w_panel, bias, y, ldy, y_panel,
-    thread, threads, scratch,
-):  # fmt: skip
+@routine(*(INTEGER,) * 4, MATRIX, PANELS, REALS, PANELS, INTEGER, INTEGER, REALS)
+def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, threads, scratch):
     """y = f(x w + bias), this thread's blocks of it.
 
-    The weights' panels begin `w_panel` elements apart, and those of y, one for each thread's
-    columns, `y_panel`; 0 where they are one matrix. Few outputs (`kernels.product.few_outputs`)
-    are in one matrix, and their weights in one panel at most.
+    The panels of y, if it lies in any, are one for each thread's columns. Few outputs
+    (`kernels.product.few_outputs`) are in one matrix, and their weights in one panel at most.
     """
+    weights, output = Matrix(w.pointer, w.ld), Matrix(y.pointer, y.ld)
     if few_outputs.in_halves(inputs, outputs, line_columns(x)):
         begin, end = share(rows, thread, threads)
         few_outputs.forward(
-            end - begin, inputs, outputs, activation, advance(x, begin * ldx), ldx, w, ldw, bias,
-            advance(y, begin * ldy), ldy, scratch,
-        )  # fmt: skip
+            end - begin,
+            inputs,
+            outputs,
+            activation,
+            below(x, begin),
+            weights,
+            bias,
+            below(output, begin),
+            scratch,
+        )
         return
     if is_narrow(inputs, outputs):
         begin, end = share(rows, thread, threads)
-        here = advance(y, begin * ldy)
-        narrow_forward(
-            end - begin, inputs, outputs, advance(x, begin * ldx), ldx, w, ldw, bias, here, ldy,
-            scratch,
-        )  # fmt: skip
-        activate(activation, end - begin, outputs, here, ldy, here, ldy)
+        here = below(output, begin)
+        narrow_forward(end - begin, inputs, outputs, below(x, begin), weights, bias, here, scratch)
+        activate(activation, end - begin, outputs, here, here)
         return
     i, height, j, columns = part(rows, outputs, inputs, x, thread, threads)
-    if y_panel != 0:  # its columns are where they would be if all were there
+    if y.panel != 0:  # this thread's panel, seen as its columns of the whole
         i, height, j, columns = own_columns(rows, outputs, x, thread, threads)
-        y = advance(y, thread * y_panel - j)
+        output = beside(output, thread * y.panel - j)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
-    left, end = advance(x, i * ldx), j + columns
+    left, end = Strided(row_at(x, i), x.ld, 1), j + columns
     while j < end:
         columns = end - j
-        if w_panel != 0 and j % ldw != 0:  # up to where a panel begins
-            columns = min(columns, ldw - j % ldw)
-        here = advance(y, i * ldy + j)
-        packs = packing_pays(height, columns, left, ldx, 1)
+        if w.panel != 0 and j % w.ld != 0:  # up to where a panel begins
+            columns = min(columns, w.ld - j % w.ld)
+        here = block_of(output, i, j)
         gemm(
-            height, columns, inputs, left, ldx, 1,
-            panel_at(w, 0, j, ldw, w_panel), ldw, 1, w_panel, advance(bias, j), 0, 1,
-            here, ldy, floor, after, here, ldy, packs, 0, scratch,
-        )  # fmt: skip
+            height,
+            columns,
+            inputs,
+            left,
+            Strided(panel_at(w, 0, j), w.ld, 1),
+            w.panel,
+            Strided(advance(bias, j), 0, 1),
+            here,
+            floor,
+            after,
+            here,
+            packing_pays(height, columns, left),
+            0,
+            scratch,
+        )
         j += columns
 
 
-@routine(
-    lambda real: (
-        (_INTEGER,) * 4
-        + (_POINTER(real), _INTEGER)
-        + (_POINTER(real), _INTEGER, _INTEGER) * 3
-        + _SHARE
-        + (_POINTER(real),)
-    )
-)
+@routine(*(INTEGER,) * 4, MATRIX, *(PANELS,) * 3, INTEGER, INTEGER, REALS)
 def linear_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, w_panel, y, ldy, y_panel,
-    out, ldo, out_panel, thread, threads, scratch,
-):  # fmt: skip
+    rows, inputs, outputs, activation, g, w, y, out, thread, threads, scratch
+):
     """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input.
 
-    The weights' panels begin `w_panel` elements apart, and those of y and `out`, one for each
-    thread's columns, `y_panel` and `out_panel`; 0 for one matrix.
+    The panels of y and of `out`, where they lie in any, are one for each thread's columns.
     """
     i, height, j, columns = part(rows, inputs, outputs, g, thread, threads)
-    if y_panel != 0 or out_panel != 0:
+    before, target = Matrix(y.pointer, y.ld), Matrix(out.pointer, out.ld)
+    if y.panel != 0 or out.panel != 0:
         i, height, j, columns = own_columns(rows, inputs, g, thread, threads)
-        y = advance(y, thread * y_panel - (j if y_panel != 0 else 0))
-        out = advance(out, thread * out_panel - (j if out_panel != 0 else 0))
-    here = advance(out, i * ldo + j)
-    left, weights, before = advance(g, i * ldg), advance(w, j * ldw), advance(y, i * ldy + j)
+        before = beside(before, thread * y.panel - (j if y.panel != 0 else 0))
+        target = beside(target, thread * out.panel - (j if out.panel != 0 else 0))
+    before, target, left = block_of(before, i, j), block_of(target, i, j), below(g, i)
     if outputs <= NARROW:
+        weights = below(Matrix(w.pointer, w.ld), j)
         narrow_input_gradient(
-            height, columns, outputs, activation, left, ldg, weights, ldw, before, ldy, here, ldo,
-            scratch,
-        )  # fmt: skip
+            height, columns, outputs, activation, left, weights, before, target, scratch
+        )
         return
+    a = Strided(left.pointer, left.ld, 1)
     gemm(
-        height, columns, outputs, left, ldg, 1, weights, 1, ldw, w_panel,
-        scratch, 0, 0, here, ldo, -np.inf, -activation, before, ldy,
-        packing_pays(height, columns, left, ldg, 1), 1, zero_row(scratch),
-    )  # fmt: skip
+        height,
+        columns,
+        outputs,
+        a,
+        Strided(advance(w.pointer, j * w.ld), 1, w.ld),
+        w.panel,
+        Strided(scratch, 0, 0),
+        target,
+        -np.inf,
+        -activation,
+        before,
+        packing_pays(height, columns, a),
+        1,
+        zero_row(scratch),
+    )
 
 
 @inline
@@ -178,86 +200,113 @@ def _weight_block(inputs, panels, threads):
 
 
 @routine(
-    lambda real: (
-        (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER, _INTEGER) * 3
-        + (_POINTER(real),)
-        + (_INTEGER, _INTEGER, _INTEGER, _POINTER(types.float64))
-        + (_POINTER(real),) * 4
-        + _SHARE
-        + (_POINTER(real),)
-    )
+    *(INTEGER,) * 3, *(PANELS,) * 3, MEMORY, UPDATE, REALS, MEMORY, UPDATE, INTEGER, INTEGER, REALS
 )
 def linear_update(
-    rows, inputs, outputs, x, ldx, x_panel, g, ldg, g_panel, w, ldw, w_panel,
-    bias, rule, bias_rule, step, settings, first_w, second_w, first_bias, second_bias,
-    thread, threads, scratch,
-):  # fmt: skip
+    rows,
+    inputs,
+    outputs,
+    x,
+    g,
+    w,
+    w_memory,
+    of_w,
+    bias,
+    bias_memory,
+    of_bias,
+    thread,
+    threads,
+    scratch,
+):
     """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
 
-    The gradient is never written: each block of it is used as it is made. With
-    `rule` below 0 it is written instead, to `w` and `bias`; `bias_rule` is then below 0 too.
-    What the rule remembers of the weights lies as they do; `x`, or `g`, may lie in panels of each
-    thread's columns, x where the outputs are few, g where they are more than a tile has rows.
+    The gradient is never written: each block of it is used as it is made. Without a rule (see
+    `Update`) it is written instead, to `w` and `bias`. What the rule remembers of the weights lies
+    as they do; `x`, or `g`, may lie in panels of each thread's columns, x where the outputs are
+    few, g where they are more than a tile has rows.
     """
     memory, span = zero_row(scratch), tile_columns(x)
     begin, end = columns_of(outputs, line_columns(x), thread, threads)
-    if g_panel != 0:  # this thread's columns are where they would be if all were there
-        g = advance(g, thread * g_panel - begin)
-    number, of = thread, threads
-    if x_panel != 0:  # this thread's rows of the weights are all there are for it
+    samples, gradient = Matrix(x.pointer, x.ld), Matrix(g.pointer, g.ld)
+    if g.panel != 0:  # this thread's panel, seen as its columns of the whole
+        gradient = beside(gradient, thread * g.panel - begin)
+    number, of, first = thread, threads, 0
+    if x.panel != 0:  # this thread's rows of the weights are all there are for it
         first, last = columns_of(inputs, line_columns(x), thread, threads)
-        x, inputs, number, of = advance(x, thread * x_panel), last - first, 0, 1
-        w, first_w = advance(w, first * ldw), advance(first_w, first * ldw)
-        second_w = advance(second_w, first * ldw)
+        samples, inputs, number, of = beside(samples, thread * x.panel), last - first, 0, 1
+    weights = Panels(advance(w.pointer, first * w.ld), w.ld, w.panel)
+    remembered = Memory(advance(w_memory.pointer, first * w.ld), w_memory.apart)
     if outputs <= min(TILE_ROWS, width(x)):
         few_outputs.update_weights(
-            rows, inputs, outputs, x, ldx, g, ldg, w, ldw, rule, step, settings,
-            first_w, second_w, number, of, scratch, memory,
-        )  # fmt: skip
+            rows,
+            inputs,
+            outputs,
+            samples,
+            gradient,
+            Matrix(weights.pointer, w.ld),
+            remembered,
+            of_w,
+            number,
+            of,
+            scratch,
+            memory,
+        )
     else:
+        own = g.panel != 0 or (w.panel != 0 and splits_columns(0, outputs, line_columns(x), of))
         _update_blocks(
-            rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
-            first_w, second_w, number, of, scratch, memory,
-        )  # fmt: skip
+            rows,
+            inputs,
+            outputs,
+            samples,
+            gradient,
+            own,
+            weights,
+            remembered,
+            of_w,
+            number,
+            of,
+            scratch,
+            memory,
+        )
     for j in range(begin, end, span):
         columns = min(span, end - j)
-        if bias_rule < 0:
-            sum_columns(rows, columns, advance(g, j), ldg, advance(bias, j))
+        if of_bias.rule == 0:
+            sum_columns(rows, columns, beside(gradient, j), advance(bias, j))
             continue
-        sum_columns(rows, columns, advance(g, j), ldg, memory)
+        sum_columns(rows, columns, beside(gradient, j), memory)
         update(
-            bias_rule, step, settings, 1, columns, advance(bias, j), span, memory, span,
-            advance(first_bias, j), advance(second_bias, j),
-        )  # fmt: skip
+            of_bias,
+            1,
+            columns,
+            Matrix(advance(bias, j), span),
+            Matrix(memory, span),
+            Memory(advance(bias_memory.pointer, j), bias_memory.apart),
+        )
 
 
 @inline
 def _update_blocks(
-    rows, inputs, outputs, x, ldx, g, ldg, g_panel, w, ldw, w_panel, rule, step, settings,
-    first_w, second_w, thread, threads, zero, memory,
-):  # fmt: skip
+    rows, inputs, outputs, x, g, own, w, w_memory, how, thread, threads, zero, memory
+):
     """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays.
 
-    With a `g_panel` other than 0, `g` is this thread's columns only.
+    Where `own` is true, a thread takes the columns that are its own.
     """
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
-    line = line_columns(x)
-    own = g_panel != 0 or (w_panel != 0 and splits_columns(0, outputs, line, threads))
     block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
     thin = 0 < rows <= THIN
     packing = not thin and panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
     blocks = (inputs + block - 1) // block
-    gradient = memory
-    packed_b = advance(gradient, block * span)
+    gradient = Matrix(memory, span)
+    packed_b = advance(memory, block * span)
     packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
     a_tile = (rows + width(x)) * stride
     own_begin, own_end, across = 0, outputs, panels
     begin, end = share(blocks * panels, thread, threads)
     if own:
-        own_begin, own_end = columns_of(outputs, line, thread, threads)
+        own_begin, own_end = columns_of(outputs, line_columns(x), thread, threads)
         across = (own_end + span - 1) // span - own_begin // span
         begin, end = 0, blocks * across
     packed = -1
@@ -265,40 +314,49 @@ def _update_blocks(
         i, panel = unit // across * block, own_begin // span + unit % across
         j = max(panel * span, own_begin)
         height, columns = min(block, inputs - i), min((panel + 1) * span, own_end) - j
+        left, right = beside(x, i), beside(g, j)
         if packing and packed != i:
-            pack_tiles(height, rows, advance(x, i), 1, ldx, packed_a, stride, a_tile)
+            pack_tiles(height, rows, Strided(left.pointer, 1, x.ld), packed_a, stride, a_tile)
             packed = i
-        left, right = advance(x, i), advance(g, j)
-        target, ldt = (panel_at(w, i, j, ldw, w_panel), ldw) if rule < 0 else (gradient, span)
+        here = Matrix(panel_at(w, i, j), w.ld)
+        target = here if how.rule == 0 else gradient
         if thin:
-            thin_weight_gradient(rows, height, columns, left, ldx, right, ldg, target, ldt)
+            thin_weight_gradient(rows, height, columns, left, right, target)
+        elif packing:
+            turned = Strided(packed_a, 1, stride)
+            _weight_gradient(rows, height, columns, turned, a_tile, right, packed_b, zero, target)
         else:
-            _weight_gradient(
-                rows, height, columns, packed_a if packing else left, stride if packing else ldx,
-                a_tile if packing else 0, right, ldg, packed_b, zero, target, ldt,
-            )  # fmt: skip
-        if rule >= 0:
-            update(
-                rule, step, settings, height, columns,
-                panel_at(w, i, j, ldw, w_panel), ldw, gradient, span,
-                panel_at(first_w, i, j, ldw, w_panel),
-                panel_at(second_w, i, j, ldw, w_panel),
-            )  # fmt: skip
+            turned = Strided(left.pointer, 1, left.ld)
+            _weight_gradient(rows, height, columns, turned, 0, right, packed_b, zero, target)
+        if how.rule != 0:
+            place = panel_at(Panels(w_memory.pointer, w.ld, w.panel), i, j)
+            update(how, height, columns, here, gradient, Memory(place, w_memory.apart))
 
 
 @inline
-def _weight_gradient(
-    rows, inputs, outputs, x, ldx, x_tile, g, ldg, packed, zero, out, ldo
-):  # fmt: skip
+def _weight_gradient(rows, inputs, outputs, x, x_tile, g, packed, zero, out):
     """out = x^T g of a block, by some rows at a time; x is in no tiles where `x_tile` is 0."""
     k, deep = 0, even_part(rows, PANEL_DEPTH)
+    start = Strided(zero, 0, 0)
     while True:
         steps = min(deep, rows - k)
+        left = Strided(advance(x.pointer, k * x.column), 1, x.column)
         tiles_of(
-            inputs, outputs, steps, advance(x, k * ldx), 1, ldx, x_tile,
-            advance(g, k * ldg), ldg, 0, packed, 0, out if k > 0 else zero, ldo if k > 0 else 0, 0,
-            out, ldo, -np.inf, IDENTITY, out, ldo,
-        )  # fmt: skip
+            inputs,
+            outputs,
+            steps,
+            left,
+            x_tile,
+            Panels(row_at(g, k), g.ld, 0),
+            packed,
+            0,
+            start,
+            out,
+            -np.inf,
+            IDENTITY,
+            out,
+        )
+        start = Strided(out.pointer, out.ld, 0)
         k += steps
         if k >= rows:
             return
@@ -308,28 +366,48 @@ def _weight_gradient(
 
 
 @entry(
-    lambda real: (
-        (const(real, 2), const(real, 2), array(real, 2, "A"), array(real, 1))
-        + (_INTEGER, _INTEGER, const(types.float64, 1))
-        + (array(real, 2, "A"),) * 2
-        + (array(real, 1), array(real, 1))
-    )
+    reads(2),
+    reads(2),
+    writes(2, layout="A"),
+    writes(1),
+    INTEGER,
+    INTEGER,
+    reads(1, types.float64),
+    INTEGER,
+    INTEGER,
+    writes(1),
+    writes(1),
 )
-def _matmul_update(x, g, w, bias, rule, step, settings, first, second, spare, scratch):
+def _matmul_update(x, g, w, bias, rule, step, settings, memory, apart, spare, scratch):
+    how = Update(rule, 1, step, data(settings))
+    (rows, inputs), outputs = x.shape, g.shape[1]
     linear_update(
-        x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], 0, data(g), g.shape[1], 0,
-        data(w), w.strides[0] // w.itemsize, 0, data(bias), rule, rule, step, data(settings),
-        data(first), data(second), data(spare), data(spare), 0, 1, data(scratch),
-    )  # fmt: skip
+        rows,
+        inputs,
+        outputs,
+        Panels(data(x), inputs, 0),
+        Panels(data(g), outputs, 0),
+        Panels(data(w), w.strides[0] // w.itemsize, 0),
+        Memory(pointer(memory, data(w)), apart),
+        how,
+        data(bias),
+        Memory(data(spare), outputs),
+        how,
+        0,
+        1,
+        data(scratch),
+    )
 
 
-def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None) -> None:
+def matmul_update(
+    a, b, parameter, rule: Rule, step, settings, first=None, second=None, third=None
+) -> None:
     """Update `parameter` by the gradient A^T B, the `step`-th time (from 0), without writing it.
 
     `a` is (depth, rows), `b` (depth, columns), `parameter` and what the rule remembers of
-    it, `first` and `second`, are (rows, columns) of one dtype with unit column stride and
-    one row stride. `rule` and `settings` are those of `kernels.functions.updates`. Raises TypeError
-    or ValueError for other dtypes or shapes.
+    it, `first`, `second` and `third`, are (rows, columns) of one dtype with unit column stride and
+    one row stride. `rule` and `settings` are those of `kernels.functions.updates`. Raises
+    TypeError or ValueError for other dtypes or shapes.
     """
     x, g = matrix("a", a), matrix("b", b)
     if x.shape[0] != g.shape[0]:
@@ -339,12 +417,12 @@ def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None
         found = dtype or type(parameter).__name__
         raise TypeError(f"parameter is of {found}; expected an array of float32 or float64")
     x, g = matrix("a", x, dtype), matrix("b", g, dtype)
-    remembered = {"first": first, "second": second}
-    for name in updates.remembered(rule, settings):
+    remembered = {"first": first, "second": second, "third": third}
+    needed = updates.remembered(rule, settings)
+    for name in list(remembered)[:needed]:
         if remembered[name] is None:
-            raise ValueError(f"{name} is None; rule {rule} remembers it in an array")
-    given = {"parameter": parameter, **remembered}
-    for name, each in given.items():
+            raise ValueError(f"{name} is None; {rule} remembers it in an array")
+    for name, each in {"parameter": parameter, **remembered}.items():
         if each is None:
             continue
         output(name, each, (x.shape[1], g.shape[1]), dtype)
@@ -352,11 +430,41 @@ def matmul_update(a, b, parameter, rule, step, settings, first=None, second=None
             raise ValueError(f"{name} has strides {each.strides}; expected rows of the same kind")
     if parameter.size == 0:
         return
-    first = parameter if first is None else first
-    second = parameter if second is None else second
+    memories = [each for each in remembered.values() if each is not None][:needed]
     # The bias that a linear layer would have is updated too, and forgotten.
-    bias, spare = (np.zeros(g.shape[1], parameter.dtype) for _ in range(2))
-    scratch = aligned_zeros(scratch_size(parameter.dtype, max(parameter.shape)), parameter.dtype)
-    _matmul_update[parameter.dtype](
-        x, g, parameter, bias, rule, step, settings, first, second, spare, scratch
-    )
+    bias, spare = (np.zeros(g.shape[1] * n, dtype) for n in (1, rule.memories))
+    scratch = aligned_zeros(scratch_size(dtype, max(parameter.shape)), dtype)
+    with _evenly_apart(memories, parameter) as (place, apart):
+        _matmul_update[dtype](
+            x,
+            g,
+            parameter,
+            bias,
+            rule.routine.address(real_type(dtype)),
+            step,
+            settings,
+            place,
+            apart,
+            spare,
+            scratch,
+        )
+
+
+@contextmanager
+def _evenly_apart(memories: Sequence[np.ndarray], like: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Have arrays lie evenly apart, where the first is and by how many elements the next.
+
+    Two always do; of more, copies are made, and written back.
+    """
+    if len(memories) < 3:
+        places = [address(each) for each in memories] or [address(like)]
+        yield places[0], (places[-1] - places[0]) // like.itemsize
+        return
+    rows = len(like)
+    stride = like.strides[0] // like.itemsize
+    copies = np.zeros((len(memories), rows, stride), like.dtype)
+    for copy, each in zip(copies, memories, strict=True):
+        copy[:, : each.shape[1]] = each
+    yield address(copies), rows * stride
+    for copy, each in zip(copies, memories, strict=True):
+        each[...] = copy[:, : each.shape[1]]

@@ -9,30 +9,29 @@ from numba import types
 
 from kernels.base import host
 from kernels.base.arrays import FLOATING, floating, matrix, output
-from kernels.base.jit import array, const, entry, inline, real_type, routine
+from kernels.base.jit import entry, inline, real_type, routine
+from kernels.base.kinds import (
+    BOOLEAN,
+    INTEGER,
+    MATRIX,
+    REALS,
+    STRIDED,
+    Matrix,
+    Strided,
+    below,
+    block_of,
+    matrix_of,
+    reads,
+    writes,
+)
 from kernels.base.memory import address, aligned_zeros
 from kernels.base.reductions import sum_columns
-from kernels.base.simd import (
-    advance,
-    data,
-    element_bytes,
-    location,
-    pointer,
-    width,
-)
+from kernels.base.simd import advance, data, element_bytes, pointer, width
 from kernels.functions.activations import ACTIVATIONS, IDENTITY, RELU, activate, apply_gradient
 from kernels.machine import team as teams
-from kernels.machine.state import THREAD, THREADS, cell, instruction
-from kernels.machine.team import (
-    ALONE,
-    ASK,
-    LARGE_PRODUCT,
-    PAYS,
-    address_of,
-    operands,
-    shared,
-    together,
-)
+from kernels.machine.instruction import instruction
+from kernels.machine.state import THREAD, THREADS
+from kernels.machine.team import ALONE, ASK, LARGE_PRODUCT, PAYS, share_out, shared
 from kernels.product import few_outputs
 from kernels.product.gemm import (
     BLOCK_PANELS,
@@ -47,120 +46,109 @@ from kernels.product.gemm import (
 from kernels.product.narrow import is_narrow, narrow_forward
 from kernels.product.sharing import part
 
-_INTEGER = types.int64
-_POINTER = types.CPointer
-
 _FEW_PANELS = 4  # of rows, turned at a time where columns are few
 
 
-@routine(
-    lambda real: (
-        (_INTEGER,) * 3
-        + (_POINTER(real), _INTEGER, _INTEGER) * 2
-        + (_INTEGER,) * 4
-        + (_POINTER(real), _POINTER(real), _INTEGER, _POINTER(real))
-    )
-)
+@routine(*(INTEGER,) * 3, STRIDED, STRIDED, *(INTEGER,) * 4, REALS, MATRIX, REALS)
 def multiply(
-    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-    by_lanes, has_bias, accumulate, activation, bias, c, ldc, scratch,
-):  # fmt: skip
-    """C = f(A B + bias), or C += A B; A and B of any strides, C with unit column stride.
+    rows, columns, depth, a, b, by_lanes, has_bias, accumulate, activation, bias, c, scratch
+):
+    """C = f(A B + bias), or C += A B.
 
     `by_lanes` is `_sums_by_lanes` of the whole product, of which this may be some columns.
     """
     free = zero_row(scratch)
     if by_lanes:
         offset = bias if has_bias else scratch
-        narrow_forward(rows, depth, columns, a, a_row, b, b_row, offset, c, ldc, free)
-        activate(activation, rows, columns, c, ldc, c, ldc)
+        x, w = Matrix(a.pointer, a.row), Matrix(b.pointer, b.row)
+        narrow_forward(rows, depth, columns, x, w, offset, c, free)
+        activate(activation, rows, columns, c, c)
         return
     few = columns <= min(TILE_ROWS, width(a)) <= rows
-    if few and a_row == 1 and a_column != 1 and not has_bias and not accumulate:
-        _multiply_few_columns(
-            rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc,
-            scratch, free,
-        )  # fmt: skip
+    if few and a.row == 1 and a.column != 1 and not has_bias and not accumulate:
+        _multiply_few_columns(rows, columns, depth, a, b, activation, c, scratch, free)
         return
-    pack_a = packing_pays(rows, columns, a, a_row, a_column)
-    pack_b = b_column != 1 and columns > 1
-    start, start_row, start_column = scratch, 0, 0
+    start = Strided(scratch, 0, 0)
     if accumulate:
-        start, start_row, start_column = c, ldc, 1
+        start = Strided(c.pointer, c.ld, 1)
     elif has_bias:
-        start, start_column = bias, 1
+        start = Strided(bias, 0, 1)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
-    gemm(
-        rows, columns, depth, a, a_row, a_column, b, b_row, b_column, 0,
-        start, start_row, start_column, c, ldc, floor, after, c, ldc, pack_a, pack_b, free,
-    )  # fmt: skip
+    pack_a, pack_b = packing_pays(rows, columns, a), b.column != 1 and columns > 1
+    gemm(rows, columns, depth, a, b, 0, start, c, floor, after, c, pack_a, pack_b, free)
 
 
 @inline
-def _sums_by_lanes(columns, depth, a_column, b_column, accumulate):
+def _sums_by_lanes(columns, depth, a, b, accumulate):
     """Whether a product is summed lane by lane, and not in order of depth."""
-    contiguous = a_column == 1 and (b_column == 1 or columns == 1)
+    contiguous = a.column == 1 and (b.column == 1 or columns == 1)
     return is_narrow(depth, columns) and contiguous and not accumulate
 
 
 @inline
-def _multiply_few_columns(
-    rows, columns, depth, a, a_column, b, b_row, b_column, activation, c, ldc, zero, product
-):
+def _multiply_few_columns(rows, columns, depth, a, b, activation, c, zero, product):
     """C = f(A B) of few columns, where A lies as its transpose.
 
     The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
     row of zeros, `product` the scratch memory behind it.
     """
     wide = _FEW_PANELS * tile_columns(a)
-    turned = advance(product, wide * TILE_ROWS)
+    turned, sums = advance(product, wide * TILE_ROWS), Matrix(product, wide)
     for i in range(0, rows, wide):
         here = min(wide, rows - i)
         gemm(
-            columns, here, depth, b, b_column, b_row, advance(a, i), a_column, 1, 0,
-            zero, 0, 0, product, wide, -np.inf, IDENTITY, product, wide, 0, 0,
+            columns,
+            here,
+            depth,
+            Strided(b.pointer, b.column, b.row),
+            Strided(advance(a.pointer, i), a.column, 1),
+            0,
+            Strided(zero, 0, 0),
+            sums,
+            -np.inf,
+            IDENTITY,
+            sums,
+            0,
+            0,
             advance(turned, (wide + 1) * width(a)),
-        )  # fmt: skip
-        few_outputs.turn(columns, here, product, wide, turned)
-        few_outputs.copy_rows(here, columns, turned, advance(c, i * ldc), ldc)
-    activate(activation, rows, columns, c, ldc, c, ldc)
+        )
+        few_outputs.turn(columns, here, sums, turned)
+        few_outputs.copy_rows(here, columns, turned, below(c, i))
+    activate(activation, rows, columns, c, c)
 
 
-@instruction
+@instruction(
+    rows=INTEGER,
+    columns=INTEGER,
+    depth=INTEGER,
+    a=STRIDED,
+    b=STRIDED,
+    has_bias=INTEGER,
+    accumulate=INTEGER,
+    activation=INTEGER,
+    bias=REALS,
+    c=MATRIX,
+)
 def _multiply_share(at, state, scratch):
-    """This thread's part of `multiply`. Operands: the arguments of that but the last."""
-    i, height, j, wide = part(at[0], at[1], at[2], scratch, state[THREAD], state[THREADS])
+    """This thread's part of `multiply`."""
+    rows, columns, a, b = at.rows, at.columns, at.a, at.b
+    i, height, j, wide = part(rows, columns, at.depth, scratch, state[THREAD], state[THREADS])
     if height == 0 or wide == 0:
         return
     multiply(
-        height, wide, at[2], cell(at[3], i * at[4], scratch), at[4], at[5],
-        cell(at[6], j * at[8], scratch), at[7], at[8],
-        _sums_by_lanes(at[1], at[2], at[5], at[8], at[10]), at[9], at[10], at[11],
-        cell(at[12], j * at[9], scratch), cell(at[13], i * at[14] + j, scratch), at[14],
+        height,
+        wide,
+        at.depth,
+        Strided(advance(a.pointer, i * a.row), a.row, a.column),
+        Strided(advance(b.pointer, j * b.column), b.row, b.column),
+        _sums_by_lanes(columns, at.depth, a, b, at.accumulate),
+        at.has_bias,
+        at.accumulate,
+        at.activation,
+        advance(at.bias, j * at.has_bias),
+        block_of(at.c, i, j),
         scratch,
-    )  # fmt: skip
-
-
-@inline
-def _multiply_together(
-    rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-    has_bias, accumulate, activation, bias, c, ldc, scratch, team,
-):  # fmt: skip
-    """As `multiply`, by a team if there is one."""
-    if team <= ASK:
-        multiply(
-            rows, columns, depth, a, a_row, a_column, b, b_row, b_column,
-            _sums_by_lanes(columns, depth, a_column, b_column, accumulate),
-            has_bias, accumulate, activation, bias, c, ldc, scratch,
-        )  # fmt: skip
-        return
-    at = operands(team)
-    at[0], at[1], at[2] = rows, columns, depth
-    at[3], at[4], at[5] = location(a), a_row, a_column
-    at[6], at[7], at[8] = location(b), b_row, b_column
-    at[9], at[10], at[11] = has_bias, accumulate, activation
-    at[12], at[13], at[14] = location(bias), location(c), ldc
-    together(team, address_of(_multiply_share, a), scratch)
+    )
 
 
 @inline
@@ -196,43 +184,54 @@ def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, t
     if team == ASK and rows * columns * depth >= LARGE_PRODUCT:
         return PAYS
     left, right, target = data(a), data(b), data(c)
-    size = element_bytes(left)
+    size, memory = element_bytes(left), pointer(scratch, left)
     a_row, a_column = a.strides[0] // size, a.strides[1] // size
     b_row, b_column = b.strides[0] // size, b.strides[1] // size
     if columns == 1 or c.strides[1] == size:
-        ldc = c.strides[0] // size if rows > 1 else columns
-        _multiply_together(
-            rows, columns, depth, left, a_row, a_column, right, b_row, b_column,
-            has_bias, accumulate, activation, bias, target, ldc, pointer(scratch, left), team,
-        )  # fmt: skip
+        result = Matrix(target, c.strides[0] // size if rows > 1 else columns)
+        operands = (
+            rows,
+            columns,
+            depth,
+            Strided(left, a_row, a_column),
+            Strided(right, b_row, b_column),
+            np.int64(has_bias),
+            np.int64(accumulate),
+            activation,
+            bias,
+            result,
+        )
+        share_out(team, _multiply_share, operands, memory)
         return 1
     if has_bias or (rows > 1 and c.strides[0] != size):
         return 0
     # The transpose of C has its rows in memory, and is the product of the transposes.
-    _multiply_together(
-        columns, rows, depth, right, b_column, b_row, left, a_column, a_row,
-        False, accumulate, activation, bias, target, c.strides[1] // size,
-        pointer(scratch, left), team,
-    )  # fmt: skip
+    operands = (
+        columns,
+        rows,
+        depth,
+        Strided(right, b_column, b_row),
+        Strided(left, a_column, a_row),
+        0,
+        np.int64(accumulate),
+        activation,
+        bias,
+        Matrix(target, c.strides[1] // size),
+    )
+    share_out(team, _multiply_share, operands, memory)
     return 1
 
 
-@entry(
-    lambda real: (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A")) + (_INTEGER,) * 2,
-    _INTEGER,
-)
+_OPERANDS = reads(2, layout="A"), reads(2, layout="A"), writes(2, layout="A")
+
+
+@entry(*_OPERANDS, INTEGER, INTEGER, result=types.int64)
 def _product(a, b, c, scratch, team):
     """C = A B."""
     return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch, team)
 
 
-@entry(
-    lambda real: (
-        (const(real, 2, "A"), const(real, 2, "A"), array(real, 2, "A"), const(real, 1))
-        + (types.boolean, types.boolean, _INTEGER, _INTEGER, _INTEGER)
-    ),
-    _INTEGER,
-)
+@entry(*_OPERANDS, reads(1), BOOLEAN, BOOLEAN, *(INTEGER,) * 3, result=types.int64)
 def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
     """C = f(A B + bias), or C += A B."""
     if has_bias and (bias.size != c.shape[1] or _begins_within(bias, c)):
@@ -367,9 +366,9 @@ def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
     return out
 
 
-@entry(lambda real: (const(real, 2), array(real, 1)))
+@entry(reads(2), writes(1))
 def _column_sums(x, out):
-    sum_columns(x.shape[0], x.shape[1], data(x), x.shape[1], data(out))
+    sum_columns(x.shape[0], x.shape[1], matrix_of(x), data(out))
 
 
 def add_column_sums(x, out) -> None:

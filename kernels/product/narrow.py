@@ -8,6 +8,7 @@ Gradients are summed in order of depth, as by the tile, and have the bits of
 from __future__ import annotations
 
 from kernels.base.jit import inline
+from kernels.base.kinds import Matrix, below, beside, row_at
 from kernels.base.simd import (
     advance,
     first,
@@ -23,8 +24,8 @@ from kernels.base.simd import (
     width,
     zeros,
 )
+from kernels.base.transpose import lane_sums, transpose
 from kernels.functions.activations import RELU, activate_gradient, relu_gradient_of
-from kernels.product.tile import lane_sums, transpose
 
 NARROW = 2
 """Most outputs that these products take."""
@@ -48,52 +49,52 @@ def is_narrow(inputs, outputs):
 
 
 @inline
-def narrow_forward(rows, inputs, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
+def narrow_forward(rows, inputs, outputs, x, w, bias, y, scratch):
     """y = x w + bias.
 
     Lane by lane of a vector of inputs, and then the sum of the lanes. `scratch` has room for
     `SCRATCH` elements.
     """
     lanes = width(x)
-    _turn(inputs, outputs, w, ldw, scratch)
+    _turn(inputs, outputs, w, scratch)
     for i in range(0, rows, lanes):
         here = min(lanes, rows - i)
-        one, two = _sums(here, inputs, outputs, advance(x, i * ldx), ldx, scratch, 0)
+        one, two = _sums(here, inputs, outputs, below(x, i), scratch, 0)
         one, two = one + splat(peek(bias, 0), one), two + splat(peek(bias, outputs - 1), two)
-        _spread(here, outputs, one, two, advance(y, i * ldy), ldy, scratch)
+        _spread(here, outputs, one, two, below(y, i), scratch)
 
 
 @inline
-def narrow_forward_in_halves(rows, inputs, middle, outputs, x, ldx, w, ldw, bias, y, ldy, scratch):
+def narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scratch):
     """As `narrow_forward`: sums of the inputs before `middle`, those of the others, and bias.
 
     `middle` is a whole number of vectors.
     """
     lanes = width(x)
-    _turn(inputs, outputs, w, ldw, scratch)
+    _turn(inputs, outputs, w, scratch)
     for i in range(0, rows, lanes):
-        here, left = min(lanes, rows - i), advance(x, i * ldx)
-        one, two = _sums(here, middle, outputs, left, ldx, scratch, 0)
-        left = advance(left, middle)
-        more = _sums(here, inputs - middle, outputs, left, ldx, scratch, middle)
+        here, left = min(lanes, rows - i), below(x, i)
+        one, two = _sums(here, middle, outputs, left, scratch, 0)
+        left = beside(left, middle)
+        more = _sums(here, inputs - middle, outputs, left, scratch, middle)
         one = one + more[0] + splat(peek(bias, 0), one)
         two = two + more[1] + splat(peek(bias, outputs - 1), two)
-        _spread(here, outputs, one, two, advance(y, i * ldy), ldy, scratch)
+        _spread(here, outputs, one, two, below(y, i), scratch)
 
 
 @inline
-def _turn(inputs, outputs, w, ldw, scratch):
+def _turn(inputs, outputs, w, scratch):
     """Copy the weights of each output to rows of whole vectors, with zeros behind the last."""
     for k in range(inputs):
-        poke(scratch, k, peek(w, k * ldw))
-        poke(scratch, _ROW + k, peek(w, k * ldw + outputs - 1))
+        poke(scratch, k, peek(row_at(w, k), 0))
+        poke(scratch, _ROW + k, peek(row_at(w, k), outputs - 1))
     for k in range(inputs, inputs + width(w)):
         poke(scratch, k, 0.0)
         poke(scratch, _ROW + k, 0.0)
 
 
 @inline
-def _sums(rows, inputs, outputs, x, ldx, scratch, begin):
+def _sums(rows, inputs, outputs, x, scratch, begin):
     """The first and the second output of at most a vector of rows, from the `begin`-th weight."""
     lanes, last = width(x), rows - 1
     weights, more = advance(scratch, begin), advance(scratch, _ROW + begin)
@@ -101,17 +102,16 @@ def _sums(rows, inputs, outputs, x, ldx, scratch, begin):
     other = advance(square, _SQUARE * lanes)
     whole = inputs - inputs % lanes
     for r in range(0, rows, 4):
-        x1, x2, x3 = min(r + 1, last) * ldx, min(r + 2, last) * ldx, min(r + 3, last) * ldx
+        x0, x1 = row_at(x, r), row_at(x, min(r + 1, last))
+        x2, x3 = row_at(x, min(r + 2, last)), row_at(x, min(r + 3, last))
         a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zeros(x)
         for k in range(0, inputs, lanes):
-            column = advance(x, k)
             if k < whole:
-                v0, v1 = load(column, r * ldx), load(column, x1)
-                v2, v3 = load(column, x2), load(column, x3)
+                v0, v1, v2, v3 = load(x0, k), load(x1, k), load(x2, k), load(x3, k)
             else:
                 mask = first(inputs - k, x)
-                v0, v1 = load_masked(column, r * ldx, mask), load_masked(column, x1, mask)
-                v2, v3 = load_masked(column, x2, mask), load_masked(column, x3, mask)
+                v0, v1 = load_masked(x0, k, mask), load_masked(x1, k, mask)
+                v2, v3 = load_masked(x2, k, mask), load_masked(x3, k, mask)
             weight = load(weights, k)
             a0, a1 = fma(v0, weight, a0), fma(v1, weight, a1)
             a2, a3 = fma(v2, weight, a2), fma(v3, weight, a3)
@@ -136,26 +136,24 @@ def _store_rows(square, r, v0, v1, v2, v3):
 
 
 @inline
-def _spread(rows, outputs, one, two, y, ldy, scratch):
+def _spread(rows, outputs, one, two, y, scratch):
     """Write outputs that lie in vectors of rows."""
-    if outputs == 1 and ldy == 1:
-        store_first(y, 0, one, rows)
+    if outputs == 1 and y.ld == 1:
+        store_first(y.pointer, 0, one, rows)
         return
     square = advance(scratch, 2 * _ROW)
     lanes = width(y)
     store(square, 0, one)
     store(square, lanes, two)
     for r in range(rows):
-        row = advance(y, r * ldy)
+        row = row_at(y, r)
         poke(row, 0, peek(square, r))
         if outputs > 1:
             poke(row, 1, peek(square, lanes + r))
 
 
 @inline
-def narrow_input_gradient(
-    rows, inputs, outputs, activation, g, ldg, w, ldw, y, ldy, out, ldo, scratch
-):
+def narrow_input_gradient(rows, inputs, outputs, activation, g, w, y, out, scratch):
     """out = (g w^T) f'(y): a tile would end as soon as it has begun.
 
     `scratch` has room for a square of vectors.
@@ -163,37 +161,36 @@ def narrow_input_gradient(
     lanes = width(g)
     for j in range(0, inputs, lanes):
         here = min(lanes, inputs - j)
-        transpose(here, outputs, advance(w, j * ldw), ldw, scratch, lanes)
+        transpose(here, outputs, below(w, j), Matrix(scratch, lanes))
         weights, others = load(scratch, 0), load(scratch, lanes)
-        before, column = advance(y, j), advance(out, j)
+        before, column = beside(y, j), beside(out, j)
         for i in range(rows):
-            row = advance(g, i * ldg)
+            row = row_at(g, i)
             total = fma(weights, splat(peek(row, 0), weights), zeros(g))
             if outputs > 1:
                 total = fma(others, splat(peek(row, 1), others), total)
             if activation == RELU:  # here, as the two loops would otherwise take twice as long
-                total = relu_gradient_of(load_first(before, i * ldy, here), total)
-            store_first(column, i * ldo, total, here)
+                total = relu_gradient_of(load_first(row_at(before, i), 0, here), total)
+            store_first(row_at(column, i), 0, total, here)
         if activation != RELU:
-            activate_gradient(activation, rows, here, before, ldy, column, ldo, column, ldo)
+            activate_gradient(activation, rows, here, before, column, column)
 
 
 @inline
-def thin_weight_gradient(rows, inputs, outputs, x, ldx, g, ldg, out, ldo):
+def thin_weight_gradient(rows, inputs, outputs, x, g, out):
     """out = x^T g, of one row to four: a tile would end as soon as it has begun."""
-    lanes = width(x)
-    for j in range(0, outputs, lanes):
+    for j in range(0, outputs, width(x)):
         here = outputs - j
-        first = load_first(g, j, here)
-        second = load_first(g, min(1, rows - 1) * ldg + j, here)
-        third = load_first(g, min(2, rows - 1) * ldg + j, here)
-        fourth = load_first(g, (rows - 1) * ldg + j, here)
+        first = load_first(g.pointer, j, here)
+        second = load_first(row_at(g, min(1, rows - 1)), j, here)
+        third = load_first(row_at(g, min(2, rows - 1)), j, here)
+        fourth = load_first(row_at(g, rows - 1), j, here)
         for i in range(inputs):
-            total = fma(splat(peek(x, i), first), first, zeros(x))
+            total = fma(splat(peek(x.pointer, i), first), first, zeros(x))
             if rows > 1:
-                total = fma(splat(peek(x, ldx + i), first), second, total)
+                total = fma(splat(peek(row_at(x, 1), i), first), second, total)
             if rows > 2:
-                total = fma(splat(peek(x, 2 * ldx + i), first), third, total)
+                total = fma(splat(peek(row_at(x, 2), i), first), third, total)
             if rows > 3:
-                total = fma(splat(peek(x, 3 * ldx + i), first), fourth, total)
-            store_first(out, i * ldo + j, total, here)
+                total = fma(splat(peek(row_at(x, 3), i), first), fourth, total)
+            store_first(row_at(out, i), j, total, here)

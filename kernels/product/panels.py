@@ -8,17 +8,13 @@ panels of a thread's columns.
 
 from __future__ import annotations
 
-from numba import types
-
 from kernels.base import host
 from kernels.base.jit import inline, real_type, routine
+from kernels.base.kinds import INTEGER, MATRIX, REALS, beside, row_at
 from kernels.base.memory import line_elements
 from kernels.base.simd import advance, load, load_first, store, store_first, width
 from kernels.product.gemm import TILE_VECTORS, tile_columns
 from kernels.product.sharing import columns_of, line_columns, splits_columns
-
-_INTEGER = types.int64
-_POINTER = types.CPointer
 
 # Cache lines between panels: as far as prefetchers run on past the last row of one.
 _APART = 16  # of weights, whose rows follow each other
@@ -53,23 +49,25 @@ def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, 
 
 
 @inline
-def panel_at(pointer, i, j, ld, panel):
-    """Pointer to an element of panels of `ld` columns, or, with `panel` 0, of one matrix."""
-    return advance(pointer, i * ld + (j if panel == 0 else j // ld * panel + j % ld))
+def panel_at(matrix, i, j):
+    """Return a pointer to an element of a matrix that may lie in panels."""
+    across = j if matrix.panel == 0 else j // matrix.ld * matrix.panel + j % matrix.ld
+    return advance(matrix.pointer, i * matrix.ld + across)
 
 
-@routine(lambda real: (_INTEGER,) * 2 + (_POINTER(real), _INTEGER) * 2 + (_INTEGER,) * 3)
-def copy_panels(rows, columns, matrix, ld, panels, to_next, thread, threads, back):
+@routine(INTEGER, INTEGER, MATRIX, REALS, *(INTEGER,) * 4)
+def copy_panels(rows, columns, matrix, panels, to_next, thread, threads, back):
     """Copy this thread's columns of a matrix to panels `to_next` elements apart, or `back`."""
     span, lanes = tile_columns(matrix), width(matrix)
     begin, end = columns_of(columns, line_columns(matrix), thread, threads)
     for number in range(begin // span, (end + span - 1) // span):
         j = number * span
-        left, panel = advance(matrix, j), advance(panels, number * to_next)
+        left, panel = beside(matrix, j), advance(panels, number * to_next)
         for i in range(rows):
+            row = row_at(left, i)
             for k in range(max(begin - j, 0), min(span, end - j), lanes):
                 count = columns - j - k
                 if back:
-                    store_first(left, i * ld + k, load(panel, i * span + k), count)
+                    store_first(row, k, load(panel, i * span + k), count)
                 else:
-                    store(panel, i * span + k, load_first(left, i * ld + k, count))
+                    store(panel, i * span + k, load_first(row, k, count))

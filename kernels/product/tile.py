@@ -27,58 +27,26 @@ _ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 
 
 
 @intrinsic
-def tile(
-    typingctx,
-    rows,
-    columns,
-    depth,
-    a,
-    a_row,
-    a_step,
-    b,
-    ldb,
-    packed,
-    start,
-    ld_start,
-    c,
-    ldc,
-    floor,
-):
+def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
     """C = max(start + A @ B, floor) for one tile of C.
 
-    A is `rows` x `depth` with strides `a_row` and `a_step`, B is `depth` x
-    `columns` with leading dimension `ldb` and unit stride, C and `start` are
-    `rows` x `columns` with leading dimensions `ldc` and `ld_start` (0 repeats one
-    row, such as a bias). `rows` is at most `host.TILE_ROWS` and `columns` at most
-    `host.TILE_VECTORS` vectors. NaN is kept whatever the floor.
+    A is `rows` x `depth`, a `Strided`; B, `depth` x `columns`, C and `start` are a `Matrix` each
+    (a leading dimension of 0 repeats one row of `start`, such as a bias). `rows` is at most
+    `host.TILE_ROWS` and `columns` at most `host.TILE_VECTORS` vectors. NaN is kept whatever the
+    floor.
 
-    When `b` and `packed` differ, B is copied to `packed` on the way, in whole vectors and with
-    leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
+    When B's pointer and `packed` differ, B is copied to `packed` on the way, in whole vectors and
+    with leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
     busy while it waits for B. When they are the same, B lies there already. With
     `host.HALVES`, half a vector ends rows of which no more is left.
     """
-    real = a.dtype
-    vector = simd.vector_of(real)
-    integer = types.int64
-    sig = types.void(
-        integer,
-        integer,
-        integer,
-        a,
-        integer,
-        integer,
-        b,
-        integer,
-        b,
-        start,
-        integer,
-        c,
-        integer,
-        real,
-    )
+    integer, pointer = types.int64, a.types[0]
+    vector = simd.vector_of(pointer.dtype)
+    sig = types.void(integer, integer, integer, a, b, pointer, start, c, pointer.dtype)
 
     def codegen(context, builder, sig, args):
-        rows, columns, *operands = args
+        rows, columns, depth, *matrices, floor = args
+        operands = [depth, *_parts(builder, sig.args[3:-1], matrices), floor]
         lanes = vector.lanes
         before_last = builder.sdiv(builder.sub(columns, _I64(1)), _I64(lanes))
         last = builder.sub(columns, builder.mul(_I64(lanes), before_last))
@@ -118,6 +86,15 @@ def tile(
         return context.get_dummy_value()
 
     return sig, codegen
+
+
+def _parts(builder, kinds, values):
+    """Return pointers and strides, those of matrices one by one."""
+    for kind, value in zip(kinds, values, strict=True):
+        if isinstance(kind, types.BaseTuple):
+            yield from (builder.extract_value(value, i) for i in range(len(kind)))
+        else:
+            yield value
 
 
 def _emit_switch(builder, value, cases, done):
@@ -247,74 +224,3 @@ def _emit_tile(
         bound = simd.emit_splat(builder, floor, kinds[j])
         bounded = builder.select(builder.fcmp_ordered(">", bound, total), bound, total)
         simd.emit_store(builder, bounded, c, offset(ldc, m, j), kinds[j], mask_of(j))
-
-
-@intrinsic
-def transpose(typingctx, rows, columns, source, ld_source, target, ld_target):
-    """Write the transpose of a block of at most one vector of rows and columns.
-
-    Reads `columns` elements of `rows` rows and writes a whole vector for each
-    column: lanes past `rows` repeat the last row. Columns up to a whole vector
-    are written, those past `columns` with zeros.
-    """
-    vector = simd.vector_of(source.dtype)
-    integer = types.int64
-
-    def codegen(context, builder, sig, args):
-        rows, columns, source, ld_source, target, ld_target = args
-        lanes = vector.lanes
-        mask = simd.emit_mask(builder, columns, vector)
-        last = builder.sub(rows, _I64(1))
-        block = []
-        for i in range(lanes):
-            row = builder.select(builder.icmp_signed("<", _I64(i), last), _I64(i), last)
-            index = builder.mul(row, ld_source)
-            block.append(simd.emit_load(builder, source, index, vector, mask))
-        for i, column in enumerate(_emit_transposed(builder, block)):
-            simd.emit_store(builder, column, target, builder.mul(ld_target, _I64(i)), vector)
-        return context.get_dummy_value()
-
-    return types.void(integer, integer, source, integer, target, integer), codegen
-
-
-def _emit_transposed(builder, block):
-    """Transpose a square of vectors by log2(lanes) rounds of interleaving halves.
-
-    A round interleaves row i with row i + n/2; as with a perfect shuffle of cards,
-    after log2(n) rounds element j of row i stands at element i of row j.
-    """
-    lanes = len(block)
-    half = lanes // 2
-    index = ir.VectorType(ir.IntType(32), lanes)
-    low = ir.Constant(index, [k // 2 + (k % 2) * lanes for k in range(lanes)])
-    high = ir.Constant(index, [half + k // 2 + (k % 2) * lanes for k in range(lanes)])
-    for _ in range(lanes.bit_length() - 1):
-        block = [
-            builder.shuffle_vector(block[i], block[i + half], order)
-            for i in range(half)
-            for order in (low, high)
-        ]
-    return block
-
-
-@intrinsic
-def lane_sums(typingctx, source):
-    """A vector whose lanes are the sums of the lanes of as many vectors, one after another.
-
-    Neighbours are added first, then the sums of neighbours.
-    """
-    vector = simd.vector_of(source.dtype)
-
-    def codegen(context, builder, sig, args):
-        lanes = vector.lanes
-        index = ir.VectorType(ir.IntType(32), lanes)
-        even, odd = (ir.Constant(index, list(range(k, 2 * lanes, 2))) for k in range(2))
-        block = [simd.emit_load(builder, args[0], _I64(i * lanes), vector) for i in range(lanes)]
-        while len(block) > 1:
-            block = [
-                builder.fadd(builder.shuffle_vector(a, b, even), builder.shuffle_vector(a, b, odd))
-                for a, b in zip(block[::2], block[1::2], strict=True)
-            ]
-        return block[0]
-
-    return vector(source), codegen

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-import kernels
 from fastnn.compiler.builder import Block, Builder
-from fastnn.compiler.lowering.stage import Stage
-from fastnn.nn.layers import Linear
-from kernels.base.memory import address, padded
-from kernels.instructions import common as instructions
+from fastnn.compiler.lowering.stage import Learning, Stage, lowers, place_of
+from fastnn.nn.activations import Activation
+from fastnn.nn.linear import Linear
+from kernels.base.memory import padded
+from kernels.functions.activations import ACTIVATIONS, IDENTITY
+from kernels.instructions import linear as instructions
 from kernels.product import few_outputs, panels
 
-_IDENTITY = kernels.ACTIVATIONS["identity"]
 
-
+@lowers(Linear)
 class LinearStage(Stage):
     """y = f(x W^T + b)."""
 
     learns = True
 
-    def __init__(self, layer: Linear, activation: int = _IDENTITY):
-        self.layer, self.activation = layer, activation
+    def __init__(self, layer: Linear):
+        super().__init__(layer)
+        self.activation = IDENTITY
 
-    def arrange(self, build, optimizer):
+    def absorbs(self, layer):
+        """Take an activation whose gradient is one of the output."""
+        if self.activation != IDENTITY or not isinstance(layer, Activation):
+            return False
+        self.activation = ACTIVATIONS[layer.name]
+        return True
+
+    def arrange(self, build, learning):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
         wide = count > 1 and layer.out_features > few_outputs.FEW
-        wide = wide and optimizer is not None and optimizer.clip_norm is None
+        wide = wide and learning is not None and learning.fused
         columns = layer.out_features if wide else 0
         build.widest = max(build.widest, layer.in_features, layer.out_features)
-        self.weights = build.learn(layer._weight, optimizer, columns)
-        self.bias = build.learn(layer._bias, optimizer)
+        self.weights = place_of(build, layer._weight, learning, columns)
+        self.bias = place_of(build, layer._bias, learning)
 
     def forward(self, build, x, training):
         """Emit the product; the activation is a part of it."""
@@ -42,79 +50,113 @@ class LinearStage(Stage):
             return self._forward_in_halves(build, x)
         block = build.block_in_panels if self._is_private(build) else build.block
         y = block(layer.out_features, self.activation)
-        # What lies in panels is only read by the thread that has written it.
         build.emit(
-            instructions.linear, layer.in_features, layer.out_features, self.activation, *x.place,
-            *self.weights.matrix, self.bias.address, *y.place, y.panel, wait=y.panel == 0,
-        )  # fmt: skip
+            instructions.linear,
+            inputs=layer.in_features,
+            outputs=layer.out_features,
+            activation=self.activation,
+            x=x,
+            w=self.weights,
+            bias=self.bias.pointer,
+            y=y,
+            wait=y.panel == 0,  # what lies in panels is only read by the thread that has written it
+        )
         return y
 
     def _is_private(self, build: Builder) -> bool:
-        """Whether each thread alone needs what it computes of the output, until its own update."""
+        """Return whether each thread alone needs what it computes, until its own update."""
         wide = self.layer.out_features > few_outputs.FEW
         return wide and isinstance(self.above, LinearStage) and self.above.takes_halves(build)
 
     def takes_halves(self, build: Builder) -> bool:
-        """Whether threads can each sum what inputs of their own give."""
+        """Return whether threads can each sum what inputs of their own give."""
         sizes = self.layer.in_features, self.layer.out_features
         return few_outputs.shared_in_halves(*sizes, build.dtype, build.threads)
 
     def _forward_in_halves(self, build: Builder, x: Block) -> Block:
         """Emit the forward pass from panels of each thread's inputs."""
         layer, y = self.layer, build.block(self.layer.out_features, self.activation)
-        size = padded(build.batch * few_outputs.FEW, build.dtype)
-        sums = build.take(2 * size)
+        apart = padded(build.batch * few_outputs.FEW, build.dtype)
+        sums = build.take(2 * apart)
         build.emit(
-            instructions.linear_half, layer.in_features, layer.out_features, *x.place, x.panel,
-            self.weights.address, self.weights.ld, sums, size,
-        )  # fmt: skip
-        # The loss, or whatever else comes last, takes the same rows.
+            instructions.linear_half,
+            inputs=layer.in_features,
+            outputs=layer.out_features,
+            x=x,
+            w=self.weights,
+            sums=sums,
+            apart=apart,
+        )
         build.emit(
-            instructions.linear_from_halves, layer.out_features, self.activation, sums, size,
-            self.bias.address, *y.place, wait=self.above is not None,
-        )  # fmt: skip
+            instructions.linear_from_halves,
+            outputs=layer.out_features,
+            activation=self.activation,
+            sums=sums,
+            apart=apart,
+            bias=self.bias.pointer,
+            y=y,
+            wait=self.above is not None,  # the loss, or what else comes last, takes the same rows
+        )
         return y
 
-    def backward(self, build, gradient, optimizer):
+    def backward(self, build, gradient, learning):
         """Emit the gradient of the input, if anything needs it, and the update."""
         layer, x = self.layer, self.input
-        sizes = layer.in_features, layer.out_features
         below = gradient
         if self.below is not None:
             below = self.below.gradient_block(build, layer.in_features)
             # In panels, a thread reads and writes what is its own, and so do the updates.
             own = x.panel != 0 and below.panel != 0
             build.emit(
-                instructions.linear_input_gradient, *sizes, x.activation, *gradient.place,
-                *self.weights.matrix, *x.place, x.panel, *below.place, below.panel,
+                instructions.linear_input_gradient,
+                inputs=layer.in_features,
+                outputs=layer.out_features,
+                activation=x.activation,
+                g=gradient,
+                w=self.weights,
+                y=x,
+                out=below,
                 wait=not own,
-            )  # fmt: skip
-        self._emit_update(build, gradient, optimizer)
+            )
+        self._emit_update(build, gradient, learning)
         return below
 
     def gradient_block(self, build, columns):
-        """In panels where only the update needs it: a thread's columns then lie together."""
+        """Return memory in panels where only the update needs it: a thread's columns together."""
         if self.below is None and self.weights.panel:
             return build.block_in_panels(columns)
         return build.block(columns)
 
-    def _emit_update(self, build, gradient, optimizer):
+    def _emit_update(self, build: Builder, gradient: Block, learning: Learning) -> None:
         """Update the parameters at once, or only write gradients that have to be clipped first."""
-        layer, x, weights = self.layer, self.input, self.weights
-        weight, bias = layer._weight, layer._bias
-        learns = optimizer.knows(weight), optimizer.knows(bias)
+        layer, fused = self.layer, learning.fused
+        parameters = layer._weight, layer._bias
+        learns = [learning.knows(each) for each in parameters]
         if not any(learns):
             return
-        spare = 0 if all(learns) else build.take(max(weight.span, bias.span))
-        fused = optimizer.clip_norm is None
-        rules = [optimizer.rule_for(p) if fused else -1 for p in (weight, bias)]
-        place = weights.address if fused else weight.gradient_address
-        bias_place = self.bias.address if fused else bias.gradient_address
+        # What does not learn has its gradient written to memory that nobody reads.
+        spare = 0 if all(learns) else build.take(max(each.span for each in parameters))
+        of_w, of_bias = (
+            learning.update_of(build, each, fused and knows)
+            for each, knows in zip(parameters, learns, strict=True)
+        )
+        w, bias = (
+            spare if not knows else place.pointer if fused else each.gradient_address
+            for each, place, knows in zip(
+                parameters, (self.weights, self.bias), learns, strict=True
+            )
+        )
         build.emit(
-            instructions.linear_update, layer.in_features, layer.out_features,
-            *x.place, x.panel, *gradient.place, gradient.panel, place if learns[0] else spare,
-            weights.ld, weights.panel, bias_place if learns[1] else spare,
-            *rules, optimizer.steps, address(optimizer.settings),
-            *(weights.memories if learns[0] else [spare, spare]),
-            *(self.bias.memories if learns[1] else [spare, spare]), wait=False,
-        )  # fmt: skip
+            instructions.linear_update,
+            inputs=layer.in_features,
+            outputs=layer.out_features,
+            x=self.input,
+            g=gradient,
+            w=Block(w, layer.out_features, self.weights.ld, panel=self.weights.panel),
+            w_memory=self.weights.memory,
+            of_w=of_w,
+            bias=bias,
+            bias_memory=self.bias.memory,
+            of_bias=of_bias,
+            wait=False,
+        )

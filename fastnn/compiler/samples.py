@@ -1,0 +1,116 @@
+"""Samples, targets and weights as programs read them, and how they come into a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastnn.compiler.builder import Block, Builder
+from fastnn.nn.losses import Loss, masses_of
+from fastnn.nn.normalize import Normalize
+from kernels.base.memory import address
+from kernels.instructions import samples as instructions
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples and targets as programs read them, and the order they are read in.
+
+    `x` is (samples, columns), contiguous, of the program's dtype or bytes; `y` is int64
+    class indices, or rows of numbers of the program's dtype; None where only the
+    output is wanted. `order` is int64. `weights`, of the dtype, weigh the samples; None
+    where all weigh the same.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None
+    order: np.ndarray
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Targets of a batch, and addresses of the weights and masses of its rows.
+
+    Targets are `labels`, the address of class indices, or the block `rows`. Weights and masses
+    are 1 where there are none; `divisor` is the masses, or 0 where they are all 1.
+    """
+
+    labels: int | None
+    rows: Block | None
+    weights: int
+    masses: int
+    divisor: int
+
+
+def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wait: bool) -> Block:
+    """Gather a batch of samples, normalised on the way, and return it."""
+    columns = source.x.shape[1]
+    mean: Any = 0
+    factor: Any = 0
+    if normalize is not None:
+        mean, factor = (table.astype(build.dtype) for table in normalize.tables(columns))
+    x = build.block(columns)
+    in_bytes = source.x.dtype == np.uint8
+    build.emit(
+        instructions.gather_bytes if in_bytes else instructions.gather,
+        columns=columns,
+        source=address(source.x),
+        order=address(source.order),
+        normalising=normalize is not None,
+        mean=mean,
+        factor=factor,
+        y=x,
+        wait=wait,
+    )
+    return x
+
+
+def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
+    """Gather targets, weights and masses of a batch."""
+    assert source.y is not None
+    labels, rows = _emit_targets(build, source.y, source.order)
+    ones = build.keep(np.ones(build.batch, build.dtype))
+    masses = masses_of(loss, source.y, source.weights, build.dtype)
+    if masses is None:
+        return Truth(labels, rows, ones, ones, 0)
+    place = _emit_numbers(build, masses, source)
+    if masses is source.weights:
+        return Truth(labels, rows, place, place, place)
+    weights = ones if source.weights is None else _emit_numbers(build, source.weights, source)
+    return Truth(labels, rows, weights, place, place)
+
+
+def _emit_targets(
+    build: Builder, y: np.ndarray, order: np.ndarray
+) -> tuple[int | None, Block | None]:
+    """Gather a batch of targets: class indices, or rows of numbers."""
+    if y.ndim == 1:
+        labels = build.take(build.batch, np.int64)
+        build.emit(
+            instructions.gather_labels, source=address(y), order=address(order), labels=labels
+        )
+        return labels, None
+    rows = build.block(y.shape[1])
+    build.emit(
+        instructions.gather,
+        columns=rows.columns,
+        source=address(y),
+        order=address(order),
+        normalising=0,
+        mean=0,
+        factor=0,
+        y=rows,
+    )
+    return None, rows
+
+
+def _emit_numbers(build: Builder, numbers: np.ndarray, source: Source) -> int:
+    """Gather a number for each row of a batch, and return the address."""
+    place = build.take(build.batch)
+    build.emit(
+        instructions.gather_numbers, source=numbers, order=address(source.order), numbers=place
+    )
+    return place

@@ -1,0 +1,3 @@
+"""Shim."""
+
+from fastnn.nn.layers import Normalize  # noqa: F401

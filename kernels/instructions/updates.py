@@ -1,0 +1,59 @@
+"""Instructions that bound gradients, and change parameters and settings by them."""
+
+from __future__ import annotations
+
+import math
+
+from kernels.base.kinds import DOUBLES, INTEGER, REALS, WORDS
+from kernels.functions import updates
+from kernels.machine.barrier import share
+from kernels.machine.instruction import instruction
+from kernels.machine.state import ROWS, START, THREAD, THREADS, TICK
+
+
+@instruction(batch=INTEGER, columns=INTEGER, places=WORDS, table=DOUBLES, settings=DOUBLES)
+def follow(at, state, scratch):
+    """Take settings of the optimizer from a table with a row for each batch.
+
+    Its columns belong to these places among the settings.
+    """
+    if state[THREAD] == 0:
+        for i in range(at.columns):
+            at.settings[at.places[i]] = at.table[state[START] // at.batch * at.columns + i]
+
+
+@instruction(size=INTEGER, gradient=REALS, sums=DOUBLES)
+def gradient_squares(at, state, scratch):
+    """Sum the squares of a flat gradient, chunk by chunk."""
+    begin, end = share(updates.chunks(at.size), state[THREAD], state[THREADS])
+    for chunk in range(begin, end):
+        at.sums[chunk] = updates.sum_of_squares(at.size, at.gradient, chunk)
+
+
+@instruction(size=INTEGER, weights=REALS, settings=DOUBLES, sums=DOUBLES)
+def penalty(at, state, scratch):
+    """Add what weight decay adds to the batch's sum of losses, chunk by chunk.
+
+    That is decay / 2 * w^2, for each row.
+    """
+    begin, end = share(updates.chunks(at.size), state[THREAD], state[THREADS])
+    factor = 0.5 * at.settings[updates.WEIGHT_DECAY] * state[ROWS]
+    for chunk in range(begin, end):
+        at.sums[chunk] += factor * updates.sum_of_squares(at.size, at.weights, chunk)
+
+
+@instruction(chunks=INTEGER, sums=DOUBLES, settings=DOUBLES)
+def clip_norm(at, state, scratch):
+    """Find the factor that clips a gradient by its norm, from the sums of its chunks."""
+    total = 0.0
+    for chunk in range(at.chunks):
+        total += at.sums[chunk]
+    if state[THREAD] == 0:
+        bound = at.settings[updates.CLIP_NORM]
+        at.settings[updates.GRADIENT_SCALE] = updates.norm_scale(math.sqrt(total), bound)
+
+
+@instruction(**updates.FLAT)
+def update(at, state, scratch):
+    """Update flat parameters by their gradient."""
+    updates.update_flat_share(at, state[TICK], state)

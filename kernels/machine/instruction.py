@@ -1,0 +1,151 @@
+"""Instructions: functions that a program names by address, and their operands by name.
+
+An instruction declares its operands once, each with a kind (`kernels.base.kinds`):
+
+    @instruction(columns=INTEGER, x=MATRIX, y=MATRIX)
+    def softmax_layer(at, state, scratch):
+        i, rows = my_rows(state)
+        softmax_rows(rows, at.columns, below(at.x, i), below(at.y, i))
+
+In a program's table they are integers: an integer is itself, a float64 its bits, a pointer an
+address, and a matrix what it consists of, one after the other. In the body `at.x` reads them
+there, at a place that is known when the body is compiled. `Instruction.row` writes them, and
+refuses a name that is missing or unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
+
+from kernels.base.jit import Kind, Routine, elements
+from kernels.base.kinds import REALS, WORDS
+
+_I64 = ir.IntType(64)
+
+
+class Operands(types.Type):
+    """The numba type of what `at` points to: where each operand begins, and its type."""
+
+    def __init__(self, declared: Mapping[str, Kind], real: types.Type):
+        self.fields: dict[str, tuple[int, types.Type]] = {}
+        place = 0
+        for name, kind in declared.items():
+            found = kind(real)
+            self.fields[name] = place, found
+            place += len(list(elements([found])))
+        super().__init__(f"Operands({self.fields})")
+
+
+@register_model(Operands)
+class _OperandsModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, _I64.as_pointer())
+
+
+@infer_getattr
+class _OperandTypes(AttributeTemplate):
+    key = Operands
+
+    def generic_resolve(self, typ, attr):
+        return typ.fields[attr][1] if attr in typ.fields else None
+
+
+@lower_getattr_generic(Operands)
+def _read_operand(context, builder, typ, value, attr):
+    place, kind = typ.fields[attr]
+    words = (builder.load(builder.gep(value, [_I64(i)])) for i in range(place, place + 99))
+    return _from_words(context, builder, kind, words)
+
+
+def _from_words(context, builder, kind: types.Type, words: Iterator):
+    """Emit what makes a value of a type from int64 words."""
+    if isinstance(kind, types.BaseTuple):
+        parts = [_from_words(context, builder, each, words) for each in kind.types]
+        return context.make_tuple(builder, kind, parts)
+    if isinstance(kind, types.CPointer):
+        return builder.inttoptr(next(words), context.get_value_type(kind))
+    if kind == types.float64:
+        return builder.bitcast(next(words), ir.DoubleType())
+    return next(words)
+
+
+def _to_words(builder, kind: types.Type, value) -> Iterator:
+    """Emit the int64 words of a value: the opposite of `_from_words`."""
+    if isinstance(kind, types.BaseTuple):
+        for i, each in enumerate(kind.types):
+            yield from _to_words(builder, each, builder.extract_value(value, i))
+    elif isinstance(kind, types.CPointer):
+        yield builder.ptrtoint(value, _I64)
+    elif kind == types.float64:
+        yield builder.bitcast(value, _I64)
+    else:
+        yield value
+
+
+class Instruction(Routine):
+    """A routine (at, state, scratch) that a program names, and the operands it declares."""
+
+    def __init__(self, function: Callable, declared: Mapping[str, Kind]):
+        self.declared = dict(declared)
+        super().__init__(function, (lambda real: Operands(self.declared, real), WORDS, REALS))
+        # Where a value's words are found does not depend on the floating type.
+        self._types = {name: kind(types.float64) for name, kind in declared.items()}
+        self.length = len(list(elements(self._types.values())))
+
+    def row(self, operands: Mapping[str, Any]) -> list[int]:
+        """Return operands as the integers of a program's row.
+
+        A pointer is given as an address, a matrix as anything that has its fields as attributes.
+        Raises TypeError for a name that is missing or unknown.
+        """
+        if operands.keys() != self.declared.keys():
+            missing = [name for name in self.declared if name not in operands]
+            unknown = [name for name in operands if name not in self.declared]
+            raise TypeError(f"{self.name}: missing operands {missing}, unknown {unknown}")
+        return [
+            word for name, kind in self._types.items() for word in _words_of(kind, operands[name])
+        ]
+
+
+def _words_of(kind: types.Type, value: Any) -> Iterable[int]:
+    if isinstance(kind, types.BaseNamedTuple):
+        return [int(getattr(value, field)) for field in kind.fields]
+    if kind == types.float64:
+        return [int(np.float64(value).view(np.int64))]
+    return [int(value)]
+
+
+def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:
+    """Return a decorator that makes a function an `Instruction` with these operands."""
+    return lambda function: Instruction(function, declared)
+
+
+@intrinsic
+def write_operands(typingctx, words, task, operands):
+    """Write operands, a tuple in the order of their declaration, to where a task reads them.
+
+    `task` is an instruction; what is given must have the kinds that it declares.
+    """
+    declared = task.typing_key.declared
+    if len(declared) != len(operands):
+        raise TypeError(f"{task.typing_key.name} takes {list(declared)}; got {len(operands)}")
+
+    def codegen(context, builder, sig, args):
+        place = 0
+        for i, kind in enumerate(operands.types):
+            given = builder.extract_value(args[2], i)
+            if isinstance(kind, types.Boolean):
+                given = builder.zext(given, _I64)
+            for word in _to_words(builder, kind, given):
+                builder.store(word, builder.gep(args[0], [_I64(place)]))
+                place += 1
+        return context.get_dummy_value()
+
+    return types.void(words, task, operands), codegen
