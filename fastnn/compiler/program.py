@@ -13,8 +13,7 @@ import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering.stage import UnsupportedError, emit_update, float_bits
-from fastnn.compiler.lowering.stages import flat_layers, stages_of
-from fastnn.nn.layers import Flatten, Identity, Normalize
+from fastnn.compiler.lowering.stages import stages_of
 from fastnn.nn.losses import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -26,7 +25,9 @@ from fastnn.nn.losses import (
     PoissonNLLLoss,
     masses_of,
 )
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.normalize import Normalize
+from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizers import Optimizer
 from kernels.base.jit import Routine
 from kernels.base.memory import address

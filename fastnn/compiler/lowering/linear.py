@@ -5,7 +5,7 @@ from __future__ import annotations
 import kernels
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering.stage import Stage
-from fastnn.nn.layers import Linear
+from fastnn.nn.linear import Linear
 from kernels.base.memory import address, padded
 from kernels.instructions import common as instructions
 from kernels.product import few_outputs, panels

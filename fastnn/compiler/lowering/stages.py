@@ -14,11 +14,13 @@ import kernels
 from fastnn.compiler.builder import Block
 from fastnn.compiler.lowering.linear import LinearStage
 from fastnn.compiler.lowering.stage import Stage, UnsupportedError, emit_update, float_bits
-from fastnn.nn.activations import LogSoftmax, Rectifier
+from fastnn.nn.activations import Activation, Rectifier
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.kinds import LAYERS
-from fastnn.nn.layers import Activation, Dropout, Flatten, Identity, Linear, Softmax
+from fastnn.nn.linear import Linear
 from fastnn.nn.norms import BatchNorm1d, LayerNorm
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.shapes import Flatten, Identity
+from fastnn.nn.softmax import LogSoftmax, Softmax
 from kernels.base.memory import address
 from kernels.functions.dropout import keep_halves, keep_scale, mask_columns
 from kernels.instructions import common as instructions
@@ -234,14 +236,6 @@ class BatchNormStage(NormStage):
         )  # fmt: skip
         self._emit_updates(build, optimizer)
         return gradient if self.below is None else build.through_activation(gradient, x)
-
-
-def flat_layers(model: Sequential) -> list:
-    """Layers of a chain, and of the chains in it, in order."""
-    layers: list = []
-    for layer in model:
-        layers += flat_layers(layer) if isinstance(layer, Sequential) else [layer]
-    return layers
 
 
 def stages_of(layers: Sequence) -> list[Stage]:
