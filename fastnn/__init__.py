@@ -12,69 +12,52 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import _kernels_check
 
-if TYPE_CHECKING:
-    from fastnn.compiler.runner import get_num_threads, set_num_threads
-    from fastnn.files.models import load, save
-    from fastnn.interop import from_torch, to_onnx
-    from fastnn.nn.activations import ELU, GELU, LeakyReLU, LogSoftmax, SiLU, Softplus
-    from fastnn.nn.layers import (
-        Dropout,
-        Flatten,
-        Identity,
-        Layer,
-        Linear,
-        Normalize,
-        ReLU,
-        Sigmoid,
-        Softmax,
-        Tanh,
-    )
-    from fastnn.nn.losses import (
-        BCEWithLogitsLoss,
-        CrossEntropyLoss,
-        HuberLoss,
-        L1Loss,
-        MSELoss,
-        NLLLoss,
-        PoissonNLLLoss,
-    )
-    from fastnn.nn.norms import BatchNorm1d, LayerNorm
-    from fastnn.nn.parameters import Parameter
-    from fastnn.nn.sequential import Sequential
-    from fastnn.optim.optimizers import SGD, Adam, AdamW
-    from fastnn.training.callbacks import Callback
-    from fastnn.training.evaluation import Evaluation, evaluate, predict
-    from fastnn.training.fit import Training, fit
-    from fastnn.training.history import History
-    from fastnn.training.steps import NonFiniteLossError
+if TYPE_CHECKING:  # the same modules as below, for type checkers
+    from fastnn.compiler.runner import *
+    from fastnn.files.models import *
+    from fastnn.interop import *
+    from fastnn.nn.activations import *
+    from fastnn.nn.dropout import *
+    from fastnn.nn.layer import *
+    from fastnn.nn.linear import *
+    from fastnn.nn.losses import *
+    from fastnn.nn.normalize import *
+    from fastnn.nn.norms import *
+    from fastnn.nn.parameters import *
+    from fastnn.nn.sequential import *
+    from fastnn.nn.shapes import *
+    from fastnn.nn.softmax import *
+    from fastnn.optim.optimizers import *
+    from fastnn.training.callbacks import *
+    from fastnn.training.evaluation import *
+    from fastnn.training.fit import *
+    from fastnn.training.history import *
+    from fastnn.training.steps import *
 
-_HOMES = {
-    "nn.activations": ("ELU", "GELU", "LeakyReLU", "LogSoftmax", "SiLU", "Softplus"),
-    "training.callbacks": ("Callback",),
-    "files.models": ("load", "save"),
-    "training.evaluation": ("Evaluation", "evaluate", "predict"),
-    "training.history": ("History",),
-    "interop": ("from_torch", "to_onnx"),
-    "nn.layers": (
-        "Dropout", "Flatten", "Identity", "Layer", "Linear", "Normalize", "ReLU", "Sigmoid",
-        "Softmax", "Tanh",
-    ),
-    "nn.losses": (
-        "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "L1Loss", "MSELoss", "NLLLoss",
-        "PoissonNLLLoss",
-    ),
-    "nn.norms": ("BatchNorm1d", "LayerNorm"),
-    "optim.optimizers": ("SGD", "Adam", "AdamW"),
-    "nn.parameters": ("Parameter",),
-    "compiler.runner": ("get_num_threads", "set_num_threads"),
-    "nn.sequential": ("Sequential",),
-    "training.steps": ("NonFiniteLossError",),
-    "training.fit": ("Training", "fit"),
-}  # fmt: skip
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOMES = (
+    "nn.activations",
+    "nn.dropout",
+    "nn.layer",
+    "nn.linear",
+    "nn.losses",
+    "nn.normalize",
+    "nn.norms",
+    "nn.parameters",
+    "nn.sequential",
+    "nn.shapes",
+    "nn.softmax",
+    "optim.optimizers",
+    "files.models",
+    "interop",
+    "compiler.runner",
+    "training.callbacks",
+    "training.evaluation",
+    "training.fit",
+    "training.history",
+    "training.steps",
+)
+"""Modules whose public names, those in their `__all__`, are fastnn's."""
 _MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules")
-
-__all__ = [*_HOME_OF, *_MODULES]
 
 try:
     __version__ = version("fastnn")
@@ -85,15 +68,28 @@ _kernels_check.check()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        value = getattr(importlib.import_module(f"fastnn.{_HOME_OF[name]}"), name)
+    if name == "__all__":
+        value: Any = [each for home in map(_home, _HOMES) for each in home.__all__] + [*_MODULES]
     elif name in _MODULES:
         value = importlib.import_module(f"fastnn.{name}")
     else:
-        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+        value = _find(name)
     globals()[name] = value
     return value
 
 
+def _find(name: str) -> Any:
+    """Return the value of a public name from the module that defines it."""
+    if not name.startswith("_"):
+        for home in map(_home, _HOMES):
+            if name in home.__all__:
+                return getattr(home, name)
+    raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
+
+
+def _home(name: str) -> Any:
+    return importlib.import_module(f"fastnn.{name}")
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import fastnn
+from fastnn.cli.arguments import Naming
 from fastnn.cli.bench import bench
 from fastnn.cli.evaluate import evaluate
 from fastnn.cli.export import export
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (train, evaluate, predict, plot, info, sweep, export, reproduce, bench):
-    app.command()(command)
+    app.command(cls=Naming if command in (train, evaluate) else None)(command)
 
 
 def main() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from fastnn.cli.errors import fail
-from fastnn.runs.settings import SettingError, Settings
+from fastnn.runs.settings import SettingError, Settings, choices, optimizer_defaults
 
 if TYPE_CHECKING:
     from fastnn.data.datasets import Dataset
@@ -19,6 +21,41 @@ if TYPE_CHECKING:
 
 DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
+
+
+class Naming(TyperCommand):
+    """A command in whose help names in braces stand for what there is to choose from.
+
+    That is looked up when the help is shown, for it takes a moment to import.
+    """
+
+    def format_help(self, context, formatter) -> None:
+        """Write the help."""
+        known = {
+            "activations": sentence(choices("activation")), "losses": sentence(choices("loss")),
+            "norms": sentence(choices("norm")), "optimizers": sentence(choices("optimizer")),
+            **{f"usual_{name}": _usual(name) for name in ("lr", "momentum", "weight_decay")},
+        }  # fmt: skip
+        for each in self.params:
+            if isinstance(each, TyperOption) and each.help:
+                each.help = each.help.format_map(known)
+        super().format_help(context, formatter)
+
+
+def sentence(names: Iterable[str]) -> str:
+    """Return names to choose from, as a sentence."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}."
+
+
+def _usual(setting: str) -> str:
+    """Return what optimizers take for a setting that is not told: 0.05 for sgd, 0.003 for adam."""
+    takers: dict[float, list[str]] = {}
+    for name in choices("optimizer"):
+        usual = optimizer_defaults(name)
+        if setting in usual:
+            takers.setdefault(usual[setting], []).append(name)
+    return ", ".join(f"{value:g} for {' and '.join(names)}" for value, names in takers.items())
 
 
 def check_folder(folder: Path) -> None:
@@ -106,20 +143,19 @@ def read_labelled(model: Sequential, path: str, target: str | None):
 
 
 def input_schema(model: Sequential) -> Schema:
-    """What a model says of its inputs; where it says nothing, that they are numbers."""
+    """Return what a model says of its inputs; where it says nothing, that they are numbers."""
     import dataclasses
 
-    from fastnn.compiler.program import flat_layers
     from fastnn.data.tables.columns import Schema
-    from fastnn.nn.layers import Linear
+    from fastnn.nn.sequential import columns_of
 
     schema = model.schema or Schema()
     if schema.columns:
         return schema
-    widths = [each.in_features for each in flat_layers(model) if isinstance(each, Linear)]
-    if not widths:
+    columns, _ = columns_of(model)
+    if columns is None:
         fail("the model has no Linear layer, so it is not known how many columns it takes")
-    return dataclasses.replace(schema, columns=Schema.of_numbers(widths[0]).columns, named=False)
+    return dataclasses.replace(schema, columns=Schema.of_numbers(columns).columns, named=False)
 
 
 def read_model(path: Path) -> Sequential:

@@ -10,7 +10,7 @@ import typer
 import fastnn
 from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
-from fastnn.runs.settings import DEFAULT_LOSSES, LOSSES, check_dataset, one_of
+from fastnn.runs.settings import DEFAULT_LOSSES, check_dataset, choices, one_of
 
 if TYPE_CHECKING:
     from fastnn.data.datasets import Dataset
@@ -22,10 +22,7 @@ def evaluate(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)],
     loss: Annotated[
         str | None,
-        typer.Option(
-            help="cross-entropy, mse, l1 or huber. "
-            "[default: cross-entropy for classes, mse for numbers]"
-        ),
+        typer.Option(help="{losses} [default: cross-entropy for classes, mse for numbers]"),
     ] = None,
     target: Annotated[
         str | None,
@@ -40,7 +37,7 @@ def evaluate(
     with reported_errors():
         check_dataset(dataset)
         if loss is not None:
-            one_of("loss", loss, LOSSES)
+            one_of("loss", loss, choices("loss"))
         chain = read_model(model)
         if is_path(dataset):
             x, y, rows = read_labelled(chain, dataset, target)
@@ -51,7 +48,7 @@ def evaluate(
         task = "classification" if y.dtype.kind == "i" else "regression"
         loss = loss or DEFAULT_LOSSES[task]
         try:
-            result = fastnn.evaluate(chain, x, y, loss=getattr(fastnn, LOSSES[loss])())
+            result = fastnn.evaluate(chain, x, y, loss=choices("loss")[loss]())
         except (TypeError, ValueError) as error:  # layers that do not fit each other, or the task
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
         if task == "classification":
@@ -65,17 +62,14 @@ def evaluate(
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:
-    """See that a model takes the columns of a data set, and gives one for each class."""
-    from fastnn.compiler.program import flat_layers
-    from fastnn.nn.layers import Linear
+    """Raise BadParameter unless a model takes a data set's columns and gives one for each class."""
+    from fastnn.nn.sequential import columns_of
 
-    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
     columns, classes = dataset.x_test.shape[1], len(dataset.classes)
-    takes = linear[0].in_features if linear else columns
-    gives = linear[-1].out_features if linear else columns
-    if (takes, gives) != (columns, classes):
+    taken, given = (columns if each is None else each for each in columns_of(model))
+    if (taken, given) != (columns, classes):
         raise typer.BadParameter(
-            f"{path} takes {takes} columns and gives {gives}; "
+            f"{path} takes {taken} columns and gives {given}; "
             f"{dataset.name} has {columns} columns and {classes} classes",
             param_hint="'DATASET'",
         )

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, read_settled
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
-from fastnn.runs.settings import (
-    ACTIVATIONS,
-    CLASS_WEIGHTS,
-    LOSSES,
-    NORMS,
-    SCHEDULES,
-    SettingError,
-    Settings,
-)
+from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.runs.run import Run
@@ -39,12 +30,6 @@ _COLUMNS = {
 }
 
 
-def _choice(names: Iterable[str]) -> str:
-    """Names to choose from, as a sentence."""
-    *most, last = names
-    return f"{', '.join(most)} or {last}."
-
-
 def train(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
@@ -55,29 +40,27 @@ def train(
             help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
         ),
     ] = None,
-    activation: Annotated[str, typer.Option(help=_choice(ACTIVATIONS))] = Settings.activation,
+    activation: Annotated[str, typer.Option(help="{activations}")] = Settings.activation,
     dropout: Annotated[
         float, typer.Option(help="Share dropped behind each activation.")
     ] = Settings.dropout,
     loss: Annotated[
         str | None,
-        typer.Option(
-            help=f"{_choice(LOSSES)} [default: cross-entropy for classes, mse for numbers]"
-        ),
+        typer.Option(help="{losses} [default: cross-entropy for classes, mse for numbers]"),
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="sgd, adam or adamw.")] = Settings.optimizer,
+    optimizer: Annotated[str, typer.Option(help="{optimizers}")] = Settings.optimizer,
     lr: Annotated[
         float | None,
-        typer.Option(help="Learning rate. [default: 0.05 for sgd, 0.003 for adam and adamw]"),
+        typer.Option(help="Learning rate. [default: {usual_lr}]"),
     ] = None,
     momentum: Annotated[
-        float | None, typer.Option(help="Momentum, for sgd alone. [default: 0.9]")
+        float | None, typer.Option(help="Momentum. [default: {usual_momentum}]")
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Weight decay. [default: 0, 0.01 for adamw]")
+        float | None, typer.Option(help="Weight decay. [default: {usual_weight_decay}]")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help=f"How the learning rate falls: {_choice(SCHEDULES)}")
+        str, typer.Option(help=f"How the learning rate falls: {sentence(SCHEDULES)}")
     ] = Settings.schedule,
     batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
     epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
@@ -124,13 +107,13 @@ def train(
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
     norm: Annotated[
-        str, typer.Option(help=f"Normalisation of hidden layers: {_choice(NORMS)}")
+        str, typer.Option(help="Normalisation of hidden layers: {norms}")
     ] = Settings.norm,
     label_smoothing: Annotated[
         float, typer.Option(help="Share of each class's probability given to all.")
     ] = Settings.label_smoothing,
     class_weight: Annotated[
-        str, typer.Option(help=f"Weights of classes: {_choice(CLASS_WEIGHTS)}")
+        str, typer.Option(help=f"Weights of classes: {sentence(CLASS_WEIGHTS)}")
     ] = Settings.class_weight,
     clip_norm: Annotated[
         float | None, typer.Option(help="Bound on the gradient's norm. [default: none]")

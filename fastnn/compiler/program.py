@@ -17,9 +17,9 @@ from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
 from fastnn.compiler.samples import Source, Truth, emit_samples, emit_truth
 from fastnn.nn.kinds import LAYERS
-from fastnn.nn.losses import Loss
+from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.normalize import Normalize
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizers import Optimizer
 from kernels.base.memory import address
@@ -36,20 +36,11 @@ __all__ = [
     "Timetable",
     "TrainingProgram",
     "UnsupportedError",
-    "flat_layers",
     "layout",
 ]
 
 FAMILIES = activations, dropout, linear, norms, softmax
 """The files that know how layers are lowered: importing them has registered the stages."""
-
-
-def flat_layers(model: Sequential) -> list:
-    """Return the layers of a chain, and of the chains in it, in order."""
-    layers: list = []
-    for layer in model:
-        layers += flat_layers(layer) if isinstance(layer, Sequential) else [layer]
-    return layers
 
 
 def layout(model: Sequential) -> list:
@@ -110,7 +101,7 @@ class Program:
         for stage, above in pairwise(stages):
             stage.above = above
         x = emit_samples(build, source, normalize, wait=loss is None)
-        truth = None if loss is None else emit_truth(build, loss, source)
+        truth = None if loss is None else emit_truth(build, as_loss(loss), source)
         for stage in stages:
             stage.arrange(build, learning)
             x = stage.forward(build, x, learning is not None)
@@ -152,6 +143,7 @@ class TrainingProgram(Program):
         stages, y, truth = self._forward(build, self.model, self.source, self.loss, learning)
         if self._penalising:
             self._emit_penalties(build, stages)
+        assert truth is not None
         gradient = emit_loss(build, self.loss, y, truth, self.totals, True)
         for stage in stages:
             stage.track(build)
@@ -224,6 +216,7 @@ class EvaluationProgram(Program):
 
     def _lower(self, build):
         _, y, truth = self._forward(build, self.model, self.source, self.loss)
+        assert truth is not None
         emit_loss(build, self.loss, y, truth, self.totals, False)
 
 

@@ -26,7 +26,7 @@ from kernels.machine.followers import Followers
 from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
 from kernels.machine.team import get_num_threads, set_num_threads
 
-__all__ = ["Runner", "get_num_threads", "set_num_threads", "threads_for"]
+__all__ = ["get_num_threads", "set_num_threads"]
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
 _WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
-from fastnn.nn.losses import Loss, masses_of
+from fastnn.nn.losses import Loss
 from fastnn.nn.normalize import Normalize
 from kernels.base.memory import address
 from kernels.instructions import samples as instructions
@@ -73,7 +73,7 @@ def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
     assert source.y is not None
     labels, rows = _emit_targets(build, source.y, source.order)
     ones = build.keep(np.ones(build.batch, build.dtype))
-    masses = masses_of(loss, source.y, source.weights, build.dtype)
+    masses = loss.masses(source.y, source.weights, build.dtype)
     if masses is None:
         return Truth(labels, rows, ones, ones, 0)
     place = _emit_numbers(build, masses, source)

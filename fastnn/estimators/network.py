@@ -11,7 +11,10 @@ from scipy.special import xlogy
 import kernels
 from fastnn.compiler.program import PredictionProgram, Source
 from fastnn.compiler.runner import Runner, threads_for
-from fastnn.nn.layers import Dropout, Layer, Linear, ReLU, Sigmoid, Tanh
+from fastnn.nn.activations import ReLU, Sigmoid, Tanh
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.layer import Layer
+from fastnn.nn.linear import Linear
 from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
 from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizers import Optimizer

@@ -16,7 +16,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,21 +24,18 @@ import numpy as np
 from fastnn.data.tables.columns import Schema
 from fastnn.files import container
 from fastnn.files.atomic import replacing
-from fastnn.files.container import FORMAT_VERSION, ModelFileError
-from fastnn.nn.kinds import LAYERS
-from fastnn.nn.layers import Layer, Linear
+from fastnn.files.container import ModelFileError
+from fastnn.nn.kinds import LAYERS, is_known
+from fastnn.nn.layer import Layer
+from fastnn.nn.linear import Linear
 from fastnn.nn.sequential import Sequential
 
-__all__ = [
-    "FORMAT_VERSION", "TRAINING", "ModelFileError", "UnknownLayerError", "check", "check_tensors",
-    "description_of", "dumps", "load", "parameters_among", "save",
-]  # fmt: skip
+__all__ = ["load", "save"]
 
 TRAINING = "training"
 """Entry of a description, and beginning of the names of tensors, that tell how to train on."""
 
 _FEW = 1_000_000  # numbers for which any file may ask
-_KINDS: dict[str, Callable[..., Layer]] = dict(LAYERS)
 
 
 class UnknownLayerError(TypeError):
@@ -57,7 +54,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
 
 
 def dumps(model: Sequential) -> bytes:
-    """The bytes that `save` writes; raises what it does, OSError apart."""
+    """Return the bytes that `save` writes; raise what it does, OSError apart."""
     return container.packed(description_of(model), model.state_dict())
 
 
@@ -108,7 +105,7 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
 
 
 def description_of(model: Sequential) -> dict[str, Any]:
-    """What a file says of a model; raises TypeError and ValueError as `save` does."""
+    """Return what a file says of a model; raise TypeError and ValueError as `save` does."""
     if type(model) is not Sequential:
         raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
     description = {"model": _described(model, "model")}
@@ -118,21 +115,21 @@ def description_of(model: Sequential) -> dict[str, Any]:
 
 
 def _described(layer: Layer, place: str) -> dict[str, Any]:
-    """Class and arguments of a layer, or of a chain with the layers in it."""
+    """Return class and arguments of a layer, or of a chain with the layers in it."""
     kind = type(layer)
     if isinstance(layer, Sequential) and kind is Sequential:
         if not all(isinstance(name, str) for name in layer.classes):
             raise TypeError(f"save: the classes are {layer.classes!r}; expected names")
         inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
         return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
-    if kind not in _KINDS.values():
+    if not is_known(layer):
         raise UnknownLayerError(
             f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
-            f"could load it; known: {', '.join(_KINDS)}"
+            f"could load it; known: {', '.join(LAYERS)}"
         )
     described: dict[str, Any] = {"class": kind.__name__, "arguments": layer.describe()}
-    if hasattr(layer, "dtype"):
-        described["dtype"] = layer.dtype.name
+    if layer.computes_in is not None:
+        described["dtype"] = layer.computes_in.name
     try:
         json.dumps(described, allow_nan=False)
     except ValueError:
@@ -144,7 +141,7 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
 
 
 def parameters_among(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint that are the model's."""
+    """Return the tensors of a checkpoint that are the model's."""
     return {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
 
 
@@ -181,42 +178,46 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
     name = described["class"]
     if name == "Sequential":
         return _made(described, place, tensors)
-    if name not in _KINDS:
+    if name not in LAYERS:
         raise ModelFileError(
-            f"found a {name!r} as {place}; expected one of Sequential, {', '.join(_KINDS)}"
+            f"found a {name!r} as {place}; expected one of Sequential, {', '.join(LAYERS)}"
         )
-    if name == "Linear":
-        _check_weight(described, place, tensors)
+    kind: Any = LAYERS[name]
+    _check_shapes(kind, described, place, tensors)
     try:
         arguments = dict(described["arguments"])
-        _check_size(arguments, tensors)
+        _check_sizes(kind, arguments, tensors)
         if "dtype" in described:
             arguments["dtype"] = described["dtype"]
-        return _KINDS[name](**arguments)
+        return kind(**arguments)
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise ModelFileError(
             f"found a {name} as {place} with arguments that it does not take: {error}"
         ) from error
 
 
-def _check_size(arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+def _check_sizes(
+    kind: type[Layer], arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]
+) -> None:
     """Refuse a layer that asks for far more numbers than there are in the file."""
     most = max(_FEW, sum(array.size for array in tensors.values()))
-    for name, value in arguments.items():
+    for name in kind.sizes:
+        value = arguments.get(name, 0)
         widths = value if isinstance(value, list) else [value]
-        counts = name.endswith(("features", "shape")) and all(type(n) is int for n in widths)
-        if counts and math.prod(widths) > most:
+        if all(type(n) is int for n in widths) and math.prod(widths) > most:
             raise ValueError(f"{name} is {value}, far more than the file holds numbers")
 
 
-def _check_weight(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> None:
-    """Refuse a Linear whose weight is not in the file, before there is memory taken for it."""
-    name = ".".join([*re.findall(r"\d+", place), "weight"])
-    shape = tuple(described["arguments"][key] for key in ("out_features", "in_features"))
-    if name not in tensors:
-        raise ModelFileError(f"found no tensor {name!r}; expected one of shape {shape}")
-    if tensors[name].shape != shape:
-        raise _differs(name, tensors[name], shape, described.get("dtype"))
+def _check_shapes(
+    kind: type[Layer], described: Any, place: str, tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Refuse a layer whose tensors are not in the file, before there is memory taken for them."""
+    for own, shape in kind.shapes(described["arguments"]).items():
+        name = ".".join([*re.findall(r"\d+", place), own])
+        if name not in tensors:
+            raise ModelFileError(f"found no tensor {name!r}; expected one of shape {shape}")
+        if tensors[name].shape != shape:
+            raise _differs(name, tensors[name], shape, described.get("dtype"))
 
 
 def _differs(name: str, found: np.ndarray, shape: Any, dtype: Any) -> ModelFileError:
@@ -243,7 +244,7 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
 
 
 def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:
-    """A chain for tensors that are those of linear layers one after another, and nothing else."""
+    """Return a chain for tensors of linear layers one after another, and nothing else."""
     parts: list[Linear] = []
     names: set[str] = set()
     while (weight := tensors.get(f"{len(parts)}.weight")) is not None and weight.ndim == 2:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from fastnn.nn.sequential import Sequential
 
+__all__ = ["from_torch", "to_onnx"]
+
 
 def from_torch(module: torch.nn.Sequential) -> Sequential:
     """Make the chain that a `torch.nn.Sequential` is, nested ones too, with copies of its weights.

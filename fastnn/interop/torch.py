@@ -1,21 +1,21 @@
-"""Chains from and to `torch.nn.Sequential`: a table of layers and torch's modules, and its use.
+"""Chains from and to `torch.nn.Sequential`, whose modules the layers tell as their twins.
 
 The weights pass through the state dicts, whose names are the same on both sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-import fastnn
-from fastnn.nn.layers import Layer
+from fastnn.nn.kinds import LAYERS
+from fastnn.nn.layer import Layer
 from fastnn.nn.sequential import Sequential
+from fastnn.nn.twins import TorchTwin
 
 
 class Normalize(nn.Module):
@@ -39,47 +39,17 @@ class Normalize(nn.Module):
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
 
 
-@dataclass(frozen=True)
-class _Twin:
-    """A layer and torch's module that does the same."""
-
-    layer: type[Layer]
-    module: type[nn.Module]
-    arguments: tuple[str, ...] = ()
-    """What both are made with; as attributes of the module they have the same names."""
-    fixed: Mapping[str, tuple] = field(default_factory=dict)
-    """What torch's module may say besides that the layer is: attributes and their values."""
-    typed: bool = False
-    """Whether both are made with a `dtype`."""
+_OWN: dict[str, type[nn.Module]] = {"Normalize": Normalize}
+"""Modules that torch does not have, by name."""
 
 
-_TWINS = (
-    _Twin(fastnn.Linear, nn.Linear, ("in_features", "out_features", "bias"), typed=True),
-    _Twin(fastnn.ReLU, nn.ReLU),
-    _Twin(fastnn.LeakyReLU, nn.LeakyReLU, ("negative_slope",)),
-    _Twin(fastnn.ELU, nn.ELU, ("alpha",)),
-    _Twin(fastnn.GELU, nn.GELU, ("approximate",)),
-    _Twin(fastnn.SiLU, nn.SiLU),
-    _Twin(fastnn.Softplus, nn.Softplus, ("beta", "threshold")),
-    _Twin(fastnn.Tanh, nn.Tanh),
-    _Twin(fastnn.Sigmoid, nn.Sigmoid),
-    _Twin(fastnn.Softmax, nn.Softmax, fixed={"dim": (1, -1, None)}),
-    _Twin(fastnn.LogSoftmax, nn.LogSoftmax, fixed={"dim": (1, -1, None)}),
-    _Twin(
-        fastnn.LayerNorm, nn.LayerNorm,
-        ("normalized_shape", "eps", "elementwise_affine", "bias"), typed=True,
-    ),
-    _Twin(
-        fastnn.BatchNorm1d, nn.BatchNorm1d,
-        ("num_features", "eps", "momentum", "affine", "track_running_stats"), typed=True,
-    ),
-    _Twin(fastnn.Dropout, nn.Dropout, ("p",)),
-    _Twin(fastnn.Flatten, nn.Flatten, fixed={"start_dim": (1,), "end_dim": (-1,)}),
-    _Twin(fastnn.Identity, nn.Identity),
-    _Twin(fastnn.Normalize, Normalize, ("mean", "std"), typed=True),
-)  # fmt: skip
-_BY_LAYER = {twin.layer: twin for twin in _TWINS}
-_BY_MODULE = {twin.module: twin for twin in _TWINS}
+def _module_of(twin: TorchTwin) -> type[nn.Module]:
+    return _OWN.get(twin.module) or getattr(nn, twin.module)
+
+
+_MODULES = {kind: _module_of(twin) for kind in LAYERS.values() if (twin := kind.torch_twin)}
+"""Modules of the layers that have a twin."""
+_LAYERS = {module: kind for kind, module in _MODULES.items()}
 _DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -112,7 +82,7 @@ class _Reading:
         self._names: dict[int, str] = {}
 
     def parts(self, chain: nn.Sequential, place: tuple[int, ...], name: str) -> list[Layer]:
-        """Layers of a chain's modules; `place` is its place, `name` its name in torch."""
+        """Return the layers of a chain's modules; `place` and torch's `name` are the chain's."""
         self._check_hooks(chain, name or "the chain")
         # named_children() would leave out a module that is there again.
         return [
@@ -125,17 +95,17 @@ class _Reading:
             chain = Sequential(*self.parts(module, place, name))
             chain.training = module.training
             return chain
-        twin = _BY_MODULE.get(type(module))
-        if twin is None:
+        kind = _LAYERS.get(type(module))
+        if kind is None or kind.torch_twin is None:
             self._unknown.append(f"{name} ({type(module).__name__})")
             return Layer()
         self._check_hooks(module, name)
-        arguments, problems = _arguments(module, twin)
-        if twin.typed:
+        arguments, problems = _arguments(module, kind.torch_twin)
+        if kind.torch_twin.typed:
             arguments.setdefault("dtype", self._dtype)
         if not problems:
             try:
-                layer = twin.layer(**arguments).train(module.training)
+                layer = kind(**arguments).train(module.training)
             except (TypeError, ValueError) as error:
                 problems = [str(error)]
         if problems:
@@ -159,7 +129,7 @@ class _Reading:
         """Raise an error with everything that cannot be read, if there is anything."""
         problems = list(self._unfit)
         if self._unknown:
-            known = ", ".join(["Sequential", *(twin.module.__name__ for twin in _TWINS)])
+            known = ", ".join(["Sequential", *(module.__name__ for module in _LAYERS)])
             problems.insert(
                 0, f"no layer for {', '.join(self._unknown)}; there are some for {known}"
             )
@@ -168,8 +138,8 @@ class _Reading:
             raise kind(f"from_torch: {'; '.join(problems)}")
 
 
-def _arguments(module: nn.Module, twin: _Twin) -> tuple[dict[str, Any], list[str]]:
-    """What makes a module's layer, and what it is that no layer can be."""
+def _arguments(module: nn.Module, twin: TorchTwin) -> tuple[dict[str, Any], list[str]]:
+    """Return what makes a module's layer, and what it is that no layer can be."""
     problems = [
         f"{name} is {getattr(module, name)!r}; expected {allowed[0]!r}"
         for name, allowed in twin.fixed.items()
@@ -196,14 +166,14 @@ def _floating(module: nn.Module) -> list[torch.Tensor]:
 
 
 def _dtype(chain: nn.Module) -> type:
-    """Dtype of a chain's numbers, for those of its layers that have none."""
+    """Return the dtype of a chain's numbers, for those of its layers that have none."""
     return next(
         (_DTYPES[each.dtype] for each in _floating(chain) if each.dtype in _DTYPES), np.float32
     )
 
 
 def _is_chain(part: Any, kind: Any) -> bool:
-    """Whether a module or layer is a chain, or one of a kind derived from it that does the same."""
+    """Return whether a module or layer is a chain, or of a derived class that does the same."""
     return isinstance(part, kind) and type(part).forward is kind.forward
 
 
@@ -217,7 +187,7 @@ def to_torch(model: Sequential) -> nn.Sequential:
     if unknown := list(_unknown(model, "")):
         raise TypeError(
             f"to_torch: no module of torch for {', '.join(unknown)}; there are some for "
-            f"{', '.join(['Sequential', *(twin.layer.__name__ for twin in _TWINS)])}"
+            f"{', '.join(['Sequential', *(kind.__name__ for kind in _MODULES)])}"
         )
     with torch.random.fork_rng(devices=[]):  # what torch draws for new modules is written over
         chain = _module(model)
@@ -226,12 +196,12 @@ def to_torch(model: Sequential) -> nn.Sequential:
 
 
 def _unknown(chain: Any, name: str) -> Iterator[str]:
-    """Places and kinds of the layers that torch does not have."""
+    """Return places and kinds of the layers that torch does not have."""
     for number, layer in enumerate(chain):
         place = f"{name}.{number}" if name else str(number)
         if _is_chain(layer, Sequential):
             yield from _unknown(layer, place)
-        elif type(layer) not in _BY_LAYER:
+        elif type(layer) not in _MODULES:
             yield f"{place} ({type(layer).__name__})"
 
 
@@ -240,12 +210,11 @@ def _module(layer: Any) -> Any:
     if isinstance(layer, Sequential):
         module = nn.Sequential(*map(_module, layer))
     else:
-        twin = _BY_LAYER[type(layer)]
-        described = layer.describe()
+        twin, described = layer.torch_twin, layer.describe()
         arguments = {name: described[name] for name in twin.arguments}
         arguments |= {name: allowed[0] for name, allowed in twin.fixed.items()}
         if twin.typed:
             arguments["dtype"] = getattr(torch, layer.dtype.name)
-        module = twin.module(**arguments)
+        module = _MODULES[type(layer)](**arguments)
     module.training = layer.training
     return module

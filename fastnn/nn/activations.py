@@ -1,21 +1,68 @@
-"""Activations that need their input for the gradient, and LogSoftmax; the others are layers too."""
+"""Activations: functions of each element, and the layers that apply them.
+
+An `Activation` needs its output for the gradient, a `Rectifier` its input. A new one is a
+function among the kernels, and a class here.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 
 import numpy as np
 
-import kernels
-from fastnn.nn.layers import Activation, Layer, batch_of, kept_by  # noqa: F401
+from fastnn.nn.layer import Layer, is_number, kept_by
+from fastnn.nn.twins import TorchTwin
+from kernels.base import arrays
+from kernels.functions import activations as functions
 from kernels.functions import rectifiers
 
+__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
 
-class Rectifier(Layer):
-    """y = f(x) element by element, its gradient written in terms of x."""
+
+class _Elementwise(Layer):
+    """A layer y = f(x), element by element."""
 
     name: str
-    """Name of the function in `kernels.functions.rectifiers.RECTIFIERS`."""
+    """Name of the function among the kernels."""
+
+    def __init_subclass__(cls) -> None:
+        """Name a class on the command line as it is named in Python: LeakyReLU, leaky-relu."""
+        super().__init_subclass__()
+        cls.command_name = re.sub(r"(?<=[a-z]{2})(?=[A-Z])", "-", cls.__name__).lower()
+
+
+class Activation(_Elementwise):
+    """A layer y = f(x), element by element, whose gradient is written in terms of y.
+
+    `name` is that of the function in `kernels.ACTIVATIONS`.
+    """
+
+    function: Callable[[np.ndarray], np.ndarray]
+    gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    operator: str
+    """Name of the function in ONNX."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return f(x), of the shape and dtype of `x`."""
+        self._output = self.function(x)
+        return self._output
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """Return g f'(x)."""
+        return self.gradient(kept_by(self, "_output"), gradient)
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add one operator."""
+        return graph.add(self.operator, x)
+
+
+class Rectifier(_Elementwise):
+    """A layer y = f(x), element by element, whose gradient is written in terms of x.
+
+    `name` is that of the function in `kernels.functions.rectifiers.RECTIFIERS`.
+    """
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
@@ -23,26 +70,98 @@ class Rectifier(Layer):
         return 0.0, 0.0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """f(x), of the shape and dtype of `x`."""
-        self._input = kernels.base.arrays.floating("x", x)
+        """Return f(x), of the shape and dtype of `x`."""
+        self._input = arrays.floating("x", x)
         return rectifiers.rectify(self.name, self._input, *self.parameters_of_function)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """g f'(x)."""
+        """Return g f'(x)."""
         return rectifiers.rectify_gradient(
             self.name, kept_by(self, "_input"), gradient, *self.parameters_of_function
         )
 
     def _number(self, name: str, value) -> float:
-        if not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
+        if not is_number(value) or not math.isfinite(value):
             raise ValueError(f"{type(self).__name__}: {name} is {value!r}; expected a number")
         return float(value)
 
 
+class ReLU(Activation):
+    """Rectified linear unit, y = max(x, 0).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import ReLU
+    >>> ReLU()(np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    name, operator = "relu", "Relu"
+    function, gradient = staticmethod(functions.relu), staticmethod(functions.relu_gradient)
+    torch_twin = TorchTwin("ReLU")
+
+
+class Tanh(Activation):
+    """Hyperbolic tangent, y = tanh(x).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Tanh
+    >>> Tanh()(np.array([[0.0, 100.0]]))
+    array([[0., 1.]])
+    """
+
+    name, operator = "tanh", "Tanh"
+    function, gradient = staticmethod(functions.tanh), staticmethod(functions.tanh_gradient)
+    torch_twin = TorchTwin("Tanh")
+
+
+class Sigmoid(Activation):
+    """Logistic function, y = 1 / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Sigmoid
+    >>> Sigmoid()(np.array([[0.0, 100.0]]))
+    array([[0.5, 1. ]])
+    """
+
+    name, operator = "sigmoid", "Sigmoid"
+    function, gradient = staticmethod(functions.sigmoid), staticmethod(functions.sigmoid_gradient)
+    torch_twin = TorchTwin("Sigmoid")
+
+
 class LeakyReLU(Rectifier):
-    """y = x where x > 0, else `negative_slope` x (A. L. Maas et al., 2013)."""
+    """Leaky rectified linear unit, y = x where x > 0, else `negative_slope` x.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        Slope below 0.
+
+    Raises
+    ------
+    ValueError
+        For a slope that is not a finite number.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun and A. Y. Ng, "Rectifier nonlinearities improve neural network
+    acoustic models", 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import LeakyReLU
+    >>> LeakyReLU(0.25)(np.array([[-1.0, 2.0]]))
+    array([[-0.25,  2.  ]])
+    """
 
     name = "leaky_relu"
+    torch_twin = TorchTwin("LeakyReLU", ("negative_slope",))
 
     def __init__(self, negative_slope: float = 0.01):
         self.negative_slope = self._number("negative_slope", negative_slope)
@@ -53,34 +172,89 @@ class LeakyReLU(Rectifier):
         return self.negative_slope, 0.0
 
     def describe(self) -> dict:
-        """negative_slope."""
+        """Return negative_slope."""
         return {"negative_slope": self.negative_slope}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add one operator."""
+        return graph.add("LeakyRelu", x, alpha=self.negative_slope)
 
 
 class ELU(Rectifier):
-    """y = x where x > 0, else alpha (e^x - 1) (D.-A. Clevert et al., 2016)."""
+    """Exponential linear unit, y = x where x > 0, else alpha (e^x - 1).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Scale of the exponential function; -alpha is the limit of y below 0.
+
+    Raises
+    ------
+    ValueError
+        For an alpha that is not a finite number.
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner and S. Hochreiter, "Fast and accurate deep network learning by
+    exponential linear units (ELUs)", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import ELU
+    >>> ELU()(np.array([[-100.0, 2.0]]))
+    array([[-1.,  2.]])
+    """
 
     name = "elu"
+    torch_twin = TorchTwin("ELU", ("alpha",))
 
     def __init__(self, alpha: float = 1.0):
         self.alpha = self._number("alpha", alpha)
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """alpha."""
+        """The number alpha."""
         return self.alpha, 0.0
 
     def describe(self) -> dict:
-        """alpha."""
+        """Return alpha."""
         return {"alpha": self.alpha}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add max(x, 0) + alpha (exp(min(x, 0)) - 1)."""
+        zero, one = graph.constant(f"{place}.zero", 0), graph.constant(f"{place}.one", 1)
+        alpha = graph.constant(f"{place}.alpha", self.alpha)
+        below = graph.add("Sub", graph.add("Exp", graph.add("Min", x, zero)), one)
+        return graph.add("Add", graph.add("Max", x, zero), graph.add("Mul", alpha, below))
 
 
 class GELU(Rectifier):
-    """y = x Phi(x), Phi the normal distribution (D. Hendrycks & K. Gimpel, 2016).
+    """Gaussian error linear unit, y = x Phi(x), Phi the standard normal distribution function.
 
-    With `approximate` "tanh" y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. Raises
-    ValueError unless it is that or "none".
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}, default "none"
+        With "tanh", y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    Raises
+    ------
+    ValueError
+        For another approximation.
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import GELU
+    >>> GELU()(np.array([[-100.0, 0.0, 100.0]])) + 0.0
+    array([[  0.,   0., 100.]])
     """
+
+    torch_twin = TorchTwin("GELU", ("approximate",))
 
     def __init__(self, approximate: str = "none"):
         try:
@@ -90,20 +264,73 @@ class GELU(Rectifier):
         self.approximate = approximate
 
     def describe(self) -> dict:
-        """approximate."""
+        """Return approximate."""
         return {"approximate": self.approximate}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add x (1 + erf(x / sqrt(2))) / 2, or the tanh that stands for erf."""
+        if self.approximate == "tanh":
+            cube = graph.add("Mul", x, graph.add("Mul", x, x))
+            cubic = graph.add("Mul", cube, graph.constant(f"{place}.cubic", 0.044715))
+            scale = graph.constant(f"{place}.scale", math.sqrt(2 / math.pi))
+            bend = graph.add("Tanh", graph.add("Mul", scale, graph.add("Add", x, cubic)))
+        else:
+            scaled = graph.add("Mul", x, graph.constant(f"{place}.scale", math.sqrt(0.5)))
+            # Runtimes have erf in float32 alone; it is between -1 and 1, so little is lost.
+            bend = graph.cast(graph.add("Erf", graph.cast(scaled, np.float32)), graph.dtype)
+        half = graph.add("Mul", x, graph.constant(f"{place}.half", 0.5))
+        return graph.add("Mul", half, graph.add("Add", bend, graph.constant(f"{place}.one", 1)))
 
 
 class SiLU(Rectifier):
-    """y = x / (1 + e^-x), also called swish (S. Elfwing et al., 2018)."""
+    """Sigmoid linear unit, also called swish, y = x / (1 + e^-x).
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import SiLU
+    >>> SiLU()(np.array([[0.0, 100.0]]))
+    array([[  0., 100.]])
+    """
 
     name = "silu"
+    torch_twin = TorchTwin("SiLU")
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add x sigmoid(x)."""
+        return graph.add("Mul", x, graph.add("Sigmoid", x))
 
 
 class Softplus(Rectifier):
-    """y = log(1 + e^(beta x)) / beta, and x where beta x > `threshold`."""
+    """Smooth ReLU, y = log(1 + e^(beta x)) / beta, and x where beta x > `threshold`.
+
+    Parameters
+    ----------
+    beta : float, default 1.0
+        Sharpness of the bend at 0.
+    threshold : float, default 20.0
+        Value of beta x from which on y is x.
+
+    Raises
+    ------
+    ValueError
+        For numbers that are not finite, and a beta of 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Softplus
+    >>> Softplus()(np.array([[-100.0, 100.0]])).round(6)
+    array([[  0., 100.]])
+    """
 
     name = "softplus"
+    torch_twin = TorchTwin("Softplus", ("beta", "threshold"))
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0):
         self.beta, self.threshold = self._number("beta", beta), self._number("threshold", threshold)
@@ -112,22 +339,20 @@ class Softplus(Rectifier):
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """beta and the threshold."""
+        """The numbers beta and threshold."""
         return self.beta, self.threshold
 
     def describe(self) -> dict:
-        """beta, threshold."""
+        """Return beta and threshold."""
         return {"beta": self.beta, "threshold": self.threshold}
 
-
-class LogSoftmax(Layer):
-    """y_i = x_i - log sum_j exp(x_j) over the columns: what `NLLLoss` takes."""
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Logarithms of probabilities, of the shape and dtype of `x`."""
-        self._output = kernels.log_softmax(batch_of(self, x))
-        return self._output
-
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """g - exp(y) sum_j g_j."""
-        return kernels.log_softmax_gradient(kept_by(self, "_output"), gradient)
+    def to_onnx(self, graph, place, x) -> str:
+        """Add (max(z, 0) + log(1 + exp(-|z|))) / beta, z = beta x, and x where z > threshold."""
+        zero, one = graph.constant(f"{place}.zero", 0), graph.constant(f"{place}.one", 1)
+        beta = graph.constant(f"{place}.beta", self.beta)
+        threshold = graph.constant(f"{place}.threshold", self.threshold)
+        z = graph.add("Mul", x, beta)
+        small = graph.add("Exp", graph.add("Neg", graph.add("Abs", z)))
+        tail = graph.add("Log", graph.add("Add", small, one))
+        y = graph.add("Div", graph.add("Add", graph.add("Max", z, zero), tail), beta)
+        return graph.add("Where", graph.add("Greater", z, threshold), x, y)

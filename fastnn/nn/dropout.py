@@ -1,3 +1,108 @@
-"""Shim."""
+"""Dropout: elements dropped at random in training."""
 
-from fastnn.nn.layers import Dropout  # noqa: F401
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.nn.layer import Layer, batch_of, gradient_of, is_number, kept_by
+from fastnn.nn.twins import TorchTwin
+from kernels.functions import dropout as functions
+
+__all__ = ["Dropout"]
+
+
+class Dropout(Layer):
+    """Dropout, y = x / (1 - p) with probability 1 - p, else 0; in use, y = x.
+
+    Which elements are dropped follows from `seed`, `stream`, the number of training
+    batches seen, and the place in the batch alone (`kernels.dropout`), for any number
+    of threads.
+
+    Parameters
+    ----------
+    p : float, default 0.5
+        Probability that an element is dropped, from 0 to 1.
+    seed : int, optional
+        Seed of the masks; None draws one. `fit(seed=...)` sets it anew.
+    stream : int, default 0
+        Tells layers of one seed apart; `fit` sets it to the layer's place among the model's
+        Dropout layers.
+
+    Raises
+    ------
+    ValueError
+        For a number below 0 or above 1.
+    TypeError
+        For a `p` that is not a number.
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting",
+    2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Dropout
+    >>> layer, x = Dropout(0.5, seed=0), np.ones((1, 100))
+    >>> np.unique(layer(x))
+    array([0., 2.])
+    >>> layer.eval()(x) is x
+    True
+    """
+
+    torch_twin = TorchTwin("Dropout", ("p",))
+
+    def __init__(self, p: float = 0.5, *, seed: int | None = None, stream: int = 0):
+        number = is_number(p)
+        if not number or not 0.0 <= p <= 1.0:
+            error = ValueError if number else TypeError
+            raise error(f"Dropout: p is {p!r}; expected a probability from 0 to 1")
+        self.p = float(p)
+        self.reseed(fresh_seed() if seed is None else seed, stream)
+
+    def reseed(self, seed: int, stream: int = 0) -> None:
+        """Begin the masks of a seed (63 bits) and stream (32 bits) from the first."""
+        self.seed, self.stream, self.drawn = int(seed) & (2**63 - 1), int(stream), 0
+
+    @property
+    def drops(self) -> bool:
+        """Whether anything is dropped now."""
+        return self.training and self.p > 0.0
+
+    def batch_counter(self) -> str | None:
+        """Return the attribute that counts masks, if any are drawn now."""
+        return "drawn" if self.drops else None
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return a batch with elements dropped, or as it is when not training."""
+        x = batch_of(self, x)
+        if not self.drops:
+            self._mask = None
+            return x
+        self._shape = x.shape
+        y, self._mask = functions.dropout(
+            x, self.p, seed=self.seed, step=self.drawn, stream=self.stream
+        )
+        self.drawn += 1
+        return y
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """Return g / (1 - p) where kept, 0 where dropped."""
+        mask = kept_by(self, "_mask")
+        if mask is None:
+            return gradient
+        return functions.dropout_gradient(gradient_of(self, gradient, self._shape), mask, self.p)
+
+    def describe(self) -> dict:
+        """Return p."""
+        return {"p": self.p}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add nothing: in use, y is x."""
+        return x
+
+
+def fresh_seed() -> int:
+    """Return a seed that has not been used before."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

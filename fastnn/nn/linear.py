@@ -1,3 +1,163 @@
-"""Shim."""
+"""Linear: the layer that multiplies by a weight and adds a bias."""
 
-from fastnn.nn.layers import Linear  # noqa: F401
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from fastnn.nn.initializers import Initializer, initializer
+from fastnn.nn.layer import Layer, batch_of, constants_of, dtype_of, gradient_of, kept_by
+from fastnn.nn.parameters import Parameter
+from fastnn.nn.twins import TorchTwin
+from kernels.base.memory import leading_dimension
+from kernels.product.affine import affine, affine_gradient
+from kernels.product.matmul import add_column_sums, matmul
+
+__all__ = ["Linear"]
+
+
+class Linear(Layer):
+    """Linear layer, y = x W^T + b.
+
+    Parameters
+    ----------
+    in_features : int
+        Columns of the input x.
+    out_features : int
+        Columns of the output y.
+    bias : bool, default True
+        Whether there is a bias b, of shape (out_features,).
+    dtype : dtype, default float32
+        Dtype of parameters and output: float32 or float64.
+    init : str or callable, default "default"
+        Draws the weight W, of shape (out_features, in_features): a name in
+        `fastnn.initializers.INITIALIZERS` or a function of a shape and a generator. The default
+        is torch's, U(-k, k) with k = 1 / sqrt(in_features). The bias is drawn from the
+        same U(-k, k) by default, and is 0 for any other `init`.
+    seed : int or numpy.random.Generator, optional
+        Seed of the initial numbers; None draws fresh ones.
+
+    Raises
+    ------
+    ValueError
+        For sizes that are not positive integers, another dtype, or an `init` that gives
+        another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Linear
+    >>> layer = Linear(3, 2, seed=0)
+    >>> layer.weight.shape, layer(np.ones((4, 3), np.float32)).shape
+    ((2, 3), (4, 2))
+    """
+
+    sizes = "in_features", "out_features"
+    torch_twin = TorchTwin("Linear", ("in_features", "out_features", "bias"), typed=True)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype=np.float32,
+        *,
+        init: str | Initializer = "default",
+        seed: int | np.random.Generator | None = None,
+    ):
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not integer or value < 1:
+                raise ValueError(f"Linear: {name} is {value!r}; expected a positive integer")
+        self.computes_in = dtype = dtype_of(self, dtype)
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        self.columns_in, self.columns_out = self.in_features, self.out_features
+        self.multiply_adds = self.in_features * self.out_features
+        self.has_bias = bool(bias)
+        rng = np.random.default_rng(seed)
+        shape = self.out_features, self.in_features
+        weight = np.asarray(initializer(init)(shape, rng))
+        if weight.shape != shape:
+            raise ValueError(f"Linear: init gave shape {weight.shape}; expected {shape}")
+        bound = 1.0 / math.sqrt(in_features)
+        default = init == "default"
+        offset = rng.uniform(-bound, bound, out_features) if default else np.zeros(out_features)
+        # In memory the weight lies as (in, out), rows padded: outputs fill vectors.
+        block = (self.in_features, leading_dimension(self.out_features, dtype))
+        self._weight = Parameter(
+            weight.astype(dtype), block, partial(_transposed, self.out_features)
+        )
+        # Without bias it stays, as zeros that no optimizer is shown.
+        self._bias = Parameter((offset if bias else np.zeros(out_features)).astype(dtype))
+
+    @property
+    def weight(self) -> Parameter:
+        """W, of shape (out_features, in_features); assigning copies values into it."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, value) -> None:
+        self._weight.assign(value, "weight")
+
+    @property
+    def bias(self) -> Parameter | None:
+        """The bias b, of shape (out_features,), or None; assigning copies values into it."""
+        return self._bias if self.has_bias else None
+
+    @bias.setter
+    def bias(self, value) -> None:
+        if not self.has_bias:
+            raise ValueError("this Linear layer has no bias to assign to")
+        self._bias.assign(value, "bias")
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Dtype of the parameters and of the result."""
+        return self._weight.dtype
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Return `weight`, and `bias` if there is one."""
+        yield "weight", self._weight
+        if self.has_bias:
+            yield "bias", self._bias
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return x W^T + b for a batch (rows, in_features)."""
+        x = batch_of(self, x, self.dtype)
+        if x.shape[1] != self.in_features:
+            raise ValueError(f"Linear: x has shape {x.shape}; expected (rows, {self.in_features})")
+        self._input = x
+        return affine(x, self._weight.data.T, self._bias.data)
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """Add g^T x to the weight's gradient, the column sums of g to the bias's; return g W."""
+        x = kept_by(self, "_input")
+        g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
+        matmul(x.T, g, self._weight.grad.T, accumulate=True)
+        add_column_sums(g, self._bias.grad)
+        return affine_gradient(g, self._weight.data.T)
+
+    def describe(self) -> dict:
+        """Return in_features, out_features and bias."""
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.has_bias,
+        }
+
+    @classmethod
+    def shapes(cls, arguments) -> dict[str, tuple[int, ...]]:
+        """Return the weight's shape, (out_features, in_features)."""
+        return {"weight": (arguments["out_features"], arguments["in_features"])}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add one product, x W^T + b."""
+        return graph.add("Gemm", x, *constants_of(self, graph, place), transB=1)
+
+
+def _transposed(columns: int, block: np.ndarray) -> np.ndarray:
+    """Return the first columns of a block of memory, turned to rows."""
+    return block[:, :columns].T

@@ -2,55 +2,132 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-import kernels
-from kernels.functions.losses import compare
+from kernels.base import arrays
+from kernels.functions.losses import compare, negative_log_likelihood
+from kernels.functions.softmax import softmax_cross_entropy
+
+__all__ = [
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HuberLoss",
+    "L1Loss",
+    "MSELoss",
+    "NLLLoss",
+    "PoissonNLLLoss",
+]
 
 
 class Loss:
-    """What losses have in common: `loss(predictions, targets)`, then `loss.backward()`.
+    """The base of all losses: `loss(predictions, targets)`, then `loss.backward()`.
 
-    A loss that can weigh rows takes their weights (rows,) as a third argument.
+    A loss that can weigh rows takes their weights (rows,) as a third argument. What else
+    fastnn has to know of a loss, the other attributes and methods tell.
     """
 
+    command_name: str | None = None
+    """Its name on the command line; None where it is not offered there."""
+    of_classes = False
+    """Whether targets are classes, and predictions logits or logarithms of probabilities."""
     by_element = False
-    """Whether the mean is over all elements, not over rows."""
+    """Whether the mean is over all elements of the targets, not over rows."""
     correct: int
     """Rows of the last batch that were right."""
     _gradient: np.ndarray | None = None
 
     def __call__(self, predictions, targets, weights=None) -> float:
-        """Loss of a batch, with its gradient kept for `backward`."""
+        """Return the loss of a batch, and keep its gradient for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
+    def backward(self) -> np.ndarray:
+        """Return the gradient of the last loss with respect to its predictions."""
+        if self._gradient is None:
+            raise RuntimeError(f"{type(self).__name__}: backward() before a loss was computed")
+        return self._gradient
+
+    def target_columns(self, columns: int) -> int:
+        """Return the columns of the targets for those of the predictions."""
+        return columns
+
+    def read_targets(
+        self, name: str, targets: np.ndarray, samples: int, columns: int, dtype
+    ) -> np.ndarray:
+        """Return targets as programs read them: int64 class indices, or rows of a dtype.
+
+        `columns` are those of the predictions. Raises TypeError or ValueError, with the `name` of
+        the targets, for other shapes or dtypes, and for numbers that are not finite or that the
+        loss does not take.
+        """
+        expected = samples, self.target_columns(columns)
+        array = arrays.floating(name, regression_targets(targets, expected[1], dtype))
+        if array.shape != expected:
+            raise ValueError(f"{name} has shape {targets.shape}; expected {expected}")
+        with np.errstate(over="ignore"):
+            rows = np.ascontiguousarray(array, dtype)
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
+        return rows
+
+    def classifies(self, targets: np.ndarray, columns: int) -> bool:
+        """Return whether accuracy means something: each row has one class of several columns."""
+        if targets.ndim == 1:
+            return columns > 1 and targets.dtype.kind in "iub"
+        return columns > 1 and bool(
+            np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all()
+        )
+
+    def terms(self, targets: np.ndarray) -> int:
+        """Return the number of terms that a row has in the mean; `targets` are as they are read."""
+        return targets.shape[1] if self.by_element else 1
+
     def masses(self, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
-        """What the mean is divided by, a number for each row; None where each counts 1.
+        """Return what the mean is divided by, a number for each row; None where each counts 1.
 
         `targets` and `weights` are arrays of rows, `dtype` is that of the predictions.
         """
         return weights
 
     def _keep(self, result) -> float:
-        """Keep what a kernel found, and give the loss."""
+        """Keep what a kernel found, and return the loss."""
         self._gradient, self.correct = result.gradient, result.correct
         return result.loss
-
-    def backward(self) -> np.ndarray:
-        """Gradient of the last loss with respect to its predictions."""
-        if self._gradient is None:
-            raise RuntimeError(f"{type(self).__name__}: backward() before a loss was computed")
-        return self._gradient
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
+class _Own(Loss):
+    """What stands for the answers of a user's own loss that is not derived from `Loss`.
+
+    It answers for the loss; it does not compute.
+    """
+
+    def __init__(self, loss: Any):
+        self.by_element = bool(getattr(loss, "by_element", False))
+        self._masses = getattr(loss, "masses", None) or super().masses
+
+    def masses(self, targets, weights, dtype):
+        """Return the masses that the loss tells, or the weights."""
+        return self._masses(targets, weights, dtype)
+
+
+def as_loss(loss: Any) -> Loss:
+    """Return a loss, or for a user's own that is not derived from `Loss` one that answers for it.
+
+    A user's own need not have more than `backward`; `by_element` and `masses` may say what
+    its mean is over.
+    """
+    return loss if isinstance(loss, Loss) else _Own(loss)
+
+
 def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
-    """A list of weights, or None; raises ValueError for numbers that are not finite, or below 0."""
+    """Return weights as a list, or None; raise ValueError for numbers not finite or below 0."""
     if value is None:
         return None
-    array = np.atleast_1d(kernels.base.arrays.floating(name, value)).astype(np.float64)
+    array = np.atleast_1d(arrays.floating(name, value)).astype(np.float64)
     if array.ndim != 1 or not (np.isfinite(array) & (array >= 0)).all():
         raise ValueError(
             f"{loss}: {name} is {array.tolist()}; expected finite numbers of 0 or more, one a {of}"
@@ -61,11 +138,13 @@ def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
 class _ClassLoss(Loss):
     """A loss of classes, which may have weights: torch's `weight`."""
 
+    of_classes = True
+
     def __init__(self, weight=None):
         self.weight = _weights_of(type(self).__name__, "weight", weight, "class")
 
     def factors(self, classes: int) -> np.ndarray:
-        """`weight` of so many classes; raises ValueError if it has another number of them."""
+        """Return `weight` of so many classes; raise ValueError if it has another number of them."""
         if self.weight is None:
             return np.ones(classes)
         if self.weight.size != classes:
@@ -75,8 +154,17 @@ class _ClassLoss(Loss):
             )
         return self.weight
 
+    def read_targets(self, name, targets, samples, columns, dtype):
+        """Return class indices, int64; raise TypeError or ValueError for others."""
+        self.factors(columns)  # as many as there are classes
+        return arrays.class_indices(name, targets, samples, columns)
+
+    def classifies(self, targets, columns):
+        """Return True: targets are always classes."""
+        return True
+
     def masses(self, targets, weights, dtype):
-        """Weights of rows, times those of their classes where the targets are class indices."""
+        """Return weights of rows, times those of their classes where targets are class indices."""
         if self.weight is None or targets.ndim != 1:
             return weights
         of_classes = self.weight.astype(dtype)[targets]  # as kernels multiply them, in that dtype
@@ -84,31 +172,68 @@ class _ClassLoss(Loss):
 
 
 class CrossEntropyLoss(_ClassLoss):
-    """Mean of -sum_j t_ij log softmax(z)_ij over the rows.
+    """Cross-entropy of logits z, the mean of -sum_j t_ij log softmax(z)_ij over the rows.
 
-    Targets are class indices (rows,), one-hot or probabilities (rows, classes). With
-    `label_smoothing` e (C. Szegedy et al., 2016) they become (1 - e) t + e / classes, and
-    `weight` c (classes,) makes that c_j t_ij. `weights` (rows,) weigh the rows. The sum is
-    divided by that of the weights of rows, for class indices times those of their classes.
-    Raises TypeError or ValueError for other shapes, dtypes, or indices out of range.
+    Targets t are class indices (rows,), one-hot or probabilities (rows, classes). `weights`
+    (rows,) weigh the rows. The sum is divided by that of the weights of rows, for class
+    indices times those of their classes.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        Weights c of the classes, (classes,), by which t_ij becomes c_j t_ij; 1 by default.
+    label_smoothing : float, default 0.0
+        Share e of each target that is given to all classes: t becomes (1 - e) t + e / classes.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range; when called, for other shapes, dtypes, or indices out of range.
+
+    References
+    ----------
+    C. Szegedy et al., "Rethinking the inception architecture for computer vision", 2016, of label
+    smoothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import CrossEntropyLoss
+    >>> loss = CrossEntropyLoss()
+    >>> round(loss(np.zeros((1, 4)), [2]), 4)
+    1.3863
+    >>> loss.backward()
+    array([[ 0.25,  0.25, -0.75,  0.25]])
     """
+
+    command_name = "cross-entropy"
 
     def __init__(self, weight=None, label_smoothing: float = 0.0):
         super().__init__(weight)
         try:
-            kernels.base.arrays.number("label_smoothing", label_smoothing, 0.0, 1.0)
+            arrays.number("label_smoothing", label_smoothing, 0.0, 1.0)
         except (TypeError, ValueError) as error:
             raise type(error)(f"CrossEntropyLoss: {error}") from None
         self.label_smoothing = float(label_smoothing)
 
     def __call__(self, logits, targets, weights=None) -> float:
-        """Loss of a batch of logits (rows, classes)."""
+        """Return the loss of a batch of logits (rows, classes)."""
         classes = None
         if self.weight is not None:
             classes = self.factors(np.shape(logits)[-1])
         return self._keep(
-            kernels.softmax_cross_entropy(logits, targets, weights, classes, self.label_smoothing)
+            softmax_cross_entropy(logits, targets, weights, classes, self.label_smoothing)
         )
+
+    def read_targets(self, name, targets, samples, columns, dtype):
+        """Return class indices, int64, or rows of probabilities; raise for others."""
+        if targets.ndim == 1:
+            return super().read_targets(name, targets, samples, columns, dtype)
+        self.factors(columns)
+        rows = Loss.read_targets(self, name, targets, samples, columns, dtype)
+        if rows.min() < 0:
+            raise ValueError(f"{name} holds {rows.min():g}; CrossEntropyLoss expects probabilities")
+        return rows
 
     def __repr__(self) -> str:
         given = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
@@ -118,70 +243,144 @@ class CrossEntropyLoss(_ClassLoss):
 
 
 class NLLLoss(_ClassLoss):
-    """Mean of -x_i[t_i] over the rows, for logarithms of probabilities, as `LogSoftmax` gives.
+    """Negative log-likelihood, the mean of -x_i[t_i] over the rows.
 
-    Targets are class indices (rows,); `weight` (classes,) and `weights` (rows,) are as in
-    `CrossEntropyLoss`. Raises TypeError or ValueError for other shapes, dtypes, or indices
-    out of range.
+    The predictions x are logarithms of probabilities, as `LogSoftmax` gives them. Targets t are
+    class indices (rows,). `weights` (rows,) weigh the rows, and the sum is divided by that of
+    the weights of rows times those of their classes.
+
+    Parameters
+    ----------
+    weight : array_like, optional
+        Weights of the classes, (classes,); 1 by default.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range; when called, for other shapes, dtypes, or indices out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import NLLLoss
+    >>> NLLLoss()(np.array([[-1.0, -3.0]]), [1])
+    3.0
     """
 
     def __call__(self, log_probabilities, targets, weights=None) -> float:
-        """Loss of a batch (rows, classes)."""
-        x = kernels.base.arrays.matrix("log_probabilities", log_probabilities)
+        """Return the loss of a batch (rows, classes)."""
+        x = arrays.matrix("log_probabilities", log_probabilities)
         if self.weight is not None:
-            labels = kernels.base.arrays.class_indices("targets", targets, *x.shape)
-            weights, _ = kernels.base.arrays.row_weights(weights, len(x), x.dtype)
+            labels = arrays.class_indices("targets", targets, *x.shape)
+            weights, _ = arrays.row_weights(weights, len(x), x.dtype)
             self.factors(x.shape[1])
             weights = self.masses(labels, weights, x.dtype)
-        return self._keep(kernels.negative_log_likelihood(x, targets, weights))
+        return self._keep(negative_log_likelihood(x, targets, weights))
 
     def __repr__(self) -> str:
         return f"NLLLoss({'' if self.weight is None else f'weight={self.weight.tolist()}'})"
 
 
-class _ErrorLoss(Loss):
-    """A mean over all elements of what a prediction misses its target by."""
+class _ElementLoss(Loss):
+    """A mean over all elements of what a prediction costs beside its target."""
 
     by_element = True
-
-    def __call__(self, predictions, targets, weights=None) -> float:
-        """Loss of a batch of predictions (rows, columns)."""
-        predictions = kernels.base.arrays.matrix("predictions", predictions)
-        targets = regression_targets(targets, predictions.shape[-1], predictions.dtype)
-        factors = self.factors(predictions.shape[1])
-        return self._keep(compare(self.kernel, predictions, targets, weights, factors))
-
     kernel: str
     """Name of the loss in `kernels.functions.losses.ERRORS`."""
+    _predictions = "predictions"
 
     def factors(self, columns: int) -> np.ndarray:
         """Return the numbers that the kernel takes, one for each of so many columns."""
         return np.ones(columns)
 
+    def __call__(self, predictions, targets, weights=None) -> float:
+        """Return the loss of a batch of predictions (rows, columns)."""
+        what = self._predictions
+        y = arrays.matrix(what, predictions)
+        targets = regression_targets(targets, self.target_columns(y.shape[1]), y.dtype)
+        factors = self.factors(y.shape[1])
+        return self._keep(compare(self.kernel, y, targets, weights, factors, what=what))
 
-class MSELoss(_ErrorLoss):
-    """Mean of (y - t)^2 over all elements.
 
-    Targets have the shape of the predictions; class indices (rows,) stand for their
+class MSELoss(_ElementLoss):
+    """Mean squared error, the mean of (y - t)^2 over all elements.
+
+    Targets t have the shape of the predictions y; class indices (rows,) stand for their
     one-hot rows where there is more than one column, and numbers (rows,) for one column.
-    `weights` (rows,) weigh the mean. Raises TypeError or ValueError for others.
+    `weights` (rows,) weigh the mean.
+
+    Raises
+    ------
+    TypeError or ValueError
+        When called, for other shapes or dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import MSELoss
+    >>> loss = MSELoss()
+    >>> loss(np.array([[1.0], [4.0]]), [1.0, 2.0])
+    2.0
+    >>> loss.backward()
+    array([[0.],
+           [2.]])
     """
 
+    command_name = "mse"
     kernel = "squared"
 
 
-class L1Loss(_ErrorLoss):
-    """Mean of |y - t| over all elements, whose slope at 0 is 0; targets as for `MSELoss`."""
+class L1Loss(_ElementLoss):
+    """Mean absolute error, the mean of |y - t| over all elements, whose slope at 0 is 0.
 
+    Targets and weights are as for `MSELoss`.
+
+    Raises
+    ------
+    TypeError or ValueError
+        When called, for other shapes or dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import L1Loss
+    >>> L1Loss()(np.array([[1.0], [4.0]]), [1.0, 2.0])
+    1.0
+    """
+
+    command_name = "l1"
     kernel = "absolute"
 
 
-class HuberLoss(_ErrorLoss):
-    """Mean of h(y - t): h(e) = e^2 / 2 up to `delta`, beyond it delta (|e| - delta / 2).
+class HuberLoss(_ElementLoss):
+    """Huber loss, the mean of h(y - t) over all elements.
 
-    Targets are as for `MSELoss`. Raises ValueError unless `delta` is a positive number.
+    h(e) = e^2 / 2 up to `delta`, beyond it delta (|e| - delta / 2). Targets and weights are
+    as for `MSELoss`.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Size of an error from which on the loss is linear.
+
+    Raises
+    ------
+    TypeError or ValueError
+        Unless `delta` is a positive number; when called, for other shapes or dtypes.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import HuberLoss
+    >>> HuberLoss()(np.array([[1.0], [4.0]]), [1.0, 2.0])
+    0.75
     """
 
+    command_name = "huber"
     kernel = "huber"
 
     def __init__(self, delta: float = 1.0):
@@ -189,50 +388,70 @@ class HuberLoss(_ErrorLoss):
             raise ValueError(f"HuberLoss: delta is {delta!r}; expected a number above 0")
         self.delta = float(delta)
 
-    def factors(self, columns: int) -> np.ndarray:
-        """Return `delta`, for each column."""
+    def factors(self, columns):
+        """Return `delta` for each of so many columns."""
         return np.full(columns, self.delta)
 
     def __repr__(self) -> str:
         return f"HuberLoss(delta={self.delta})"
 
 
-class PoissonNLLLoss(_ErrorLoss):
-    """Mean of exp(z) - t z over all elements, for logarithms z of the rates of events.
+class PoissonNLLLoss(_ElementLoss):
+    """Negative log-likelihood of counts, the mean of exp(z) - t z over all elements.
 
-    Targets t are counts, or other numbers of 0 or more, otherwise as for `MSELoss`; it is
-    torch's `PoissonNLLLoss` as that is by default. Raises TypeError or ValueError for others.
+    The predictions z are logarithms of the rates of events. Targets t are counts, or other
+    numbers of 0 or more, otherwise as for `MSELoss`, and so are weights. It is torch's
+    `PoissonNLLLoss` as that is by default.
+
+    Raises
+    ------
+    TypeError or ValueError
+        When called, for other shapes or dtypes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import PoissonNLLLoss
+    >>> PoissonNLLLoss()(np.array([[0.0], [0.0]]), [1.0, 2.0])
+    1.0
     """
 
-    kernel = "poisson"
+    kernel, _predictions = "poisson", "log_rates"
 
 
-class BCEWithLogitsLoss(Loss):
-    """Mean of -(p t log s(z) + (1 - t) log s(-z)) over all elements, s the sigmoid.
+class BCEWithLogitsLoss(_ElementLoss):
+    """Binary cross-entropy of logits z, each column a yes or no of its own.
 
-    Each column is a yes or no of its own. Targets t, from 0 to 1, have the shape of the
-    logits z, or (rows,) for one column; class indices (rows,) stand for their one-hot rows
-    where there is more than one column. `pos_weight` p is one number a column (default 1),
-    and weighs what should be 1. A row counts as right when all its logits are on the right
-    side of 0. Raises TypeError or ValueError for other shapes, dtypes or numbers.
+    The mean of -(p t log s(z) + (1 - t) log s(-z)) over all elements, s the sigmoid. Targets t,
+    from 0 to 1, have the shape of the logits z, or (rows,) for one column; class indices
+    (rows,) stand for their one-hot rows where there is more than one column. `weights` (rows,)
+    weigh the mean. A row counts as right when all its logits are on the right side of 0.
+
+    Parameters
+    ----------
+    pos_weight : array_like, optional
+        Weights p of what should be 1, a number for each column or one for all; 1 by default.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range; when called, for other shapes, dtypes or numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import BCEWithLogitsLoss
+    >>> round(BCEWithLogitsLoss()(np.zeros((2, 1)), [0, 1]), 4)
+    0.6931
     """
 
-    by_element = True
-    kernel = "binary_cross_entropy"
+    kernel, _predictions = "binary_cross_entropy", "logits"
 
     def __init__(self, pos_weight=None):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")
 
-    def __call__(self, logits, targets, weights=None) -> float:
-        """Loss of a batch of logits (rows, columns)."""
-        logits = kernels.base.arrays.matrix("logits", logits)
-        columns = logits.shape[1]
-        targets = regression_targets(targets, columns, logits.dtype)
-        factors = self.factors(columns)
-        return self._keep(kernels.binary_cross_entropy(logits, targets, weights, factors))
-
     def factors(self, columns: int) -> np.ndarray:
-        """`pos_weight` of so many columns; raise ValueError if it has another number of them."""
+        """Return `pos_weight` of so many columns; raise ValueError if it has another number."""
         if self.pos_weight is None:
             return np.ones(columns)
         if self.pos_weight.size not in (1, columns):
@@ -242,24 +461,32 @@ class BCEWithLogitsLoss(Loss):
             )
         return np.broadcast_to(self.pos_weight, (columns,))
 
+    def read_targets(self, name, targets, samples, columns, dtype):
+        """Return rows of numbers from 0 to 1; raise TypeError or ValueError for others."""
+        rows = super().read_targets(name, targets, samples, columns, dtype)
+        if not (0 <= rows.min() <= rows.max() <= 1):
+            raise ValueError(
+                f"{name} ranges from {rows.min():g} to {rows.max():g}; BCEWithLogitsLoss expects "
+                "numbers from 0 to 1"
+            )
+        return rows
+
+    def classifies(self, targets, columns):
+        """Return whether all targets are 0 or 1, or class indices of several columns."""
+        return bool(np.isin(targets, (0, 1)).all()) or (targets.ndim == 1 and columns > 1)
+
     def __repr__(self) -> str:
         given = "" if self.pos_weight is None else f"pos_weight={self.pos_weight.tolist()}"
         return f"BCEWithLogitsLoss({given})"
 
 
 def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
-    """What the mean of a loss, which may be the user's own, is divided by; None for ones."""
-    own = getattr(loss, "masses", None)
-    return weights if own is None else own(targets, weights, dtype)
-
-
-def averages_elements(loss) -> bool:
-    """Whether a loss, which may be the user's own, is a mean over all elements."""
-    return bool(getattr(loss, "by_element", False))
+    """Return what the mean of a loss, which may be a user's own, is divided by; None for ones."""
+    return as_loss(loss).masses(targets, weights, dtype)
 
 
 def regression_targets(targets, columns: int, dtype) -> np.ndarray:
-    """Targets of a regression on so many columns, as rows of numbers.
+    """Return targets of a regression on so many columns, as rows of numbers.
 
     Class indices become one-hot rows where there is more than one column. Raises
     ValueError for an index out of range; other shapes are left to be compared.
@@ -271,5 +498,5 @@ def regression_targets(targets, columns: int, dtype) -> np.ndarray:
         return targets[:, None]
     if targets.dtype.kind not in "iub":
         return targets
-    labels = kernels.base.arrays.class_indices("targets", targets, len(targets), columns)
-    return kernels.base.arrays.one_hot(labels, columns, dtype)
+    labels = arrays.class_indices("targets", targets, len(targets), columns)
+    return arrays.one_hot(labels, columns, dtype)

@@ -1,4 +1,4 @@
-"""LayerNorm and BatchNorm1d, as torch has them."""
+"""BatchNorm1d and LayerNorm, as torch has them."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import kernels
-from fastnn.nn.layers import Layer, batch_of, gradient_of, kept_by
+from fastnn.nn.layer import (
+    Layer,
+    batch_of,
+    constants_of,
+    dtype_of,
+    gradient_of,
+    is_number,
+    kept_by,
+)
 from fastnn.nn.parameters import Parameter
+from fastnn.nn.twins import TorchTwin
 from kernels.functions import normalization
+
+__all__ = ["BatchNorm1d", "LayerNorm"]
 
 
 class _Norm(Layer):
-    """What the two have in common: columns, eps, and a gain and shift of each column that learn."""
+    """A norm of so many columns, with a gain and a shift of each column that learn."""
 
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
         if not isinstance(columns, (int, np.integer)) or isinstance(columns, bool) or columns < 1:
             raise ValueError(f"{self._name}: got {columns!r} columns; expected a positive integer")
-        if not _is_number(eps) or not 0 <= eps < np.inf:
+        if not is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
-        dtype = np.dtype(dtype)
-        if dtype not in kernels.base.arrays.FLOATING:
-            raise ValueError(f"{self._name}: dtype is {dtype}; expected float32 or float64")
-        self.columns, self.eps, self._dtype = int(columns), float(eps), dtype
+        self.computes_in = dtype = dtype_of(self, dtype)
+        self.columns, self.eps = int(columns), float(eps)
+        self.columns_in = self.columns_out = self.columns
         # Without them they stay, as ones and zeros that no optimizer is shown.
         self._weight, self._bias = (
             Parameter(np.ones(columns, dtype)),
@@ -61,10 +70,10 @@ class _Norm(Layer):
     @property
     def dtype(self) -> np.dtype:
         """Dtype of the parameters and of the result."""
-        return self._dtype
+        return self._weight.dtype
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """`weight` and `bias`, if there are any."""
+        """Return `weight` and `bias`, if there are any."""
         if self.has_weight:
             yield "weight", self._weight
         if self.has_bias:
@@ -89,75 +98,67 @@ class _Norm(Layer):
         self._bias.grad[...] += of_bias
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating))
-
-
-class LayerNorm(_Norm):
-    """y = w (x - mean) / sqrt(var + eps) + b, mean and variance those of each row.
-
-    `normalized_shape` is the number of columns (an integer, or a list of one). With
-    `elementwise_affine` w and b learn, beginning as 1 and 0; without `bias` only w does
-    (J. L. Ba et al., "Layer normalization", 2016). Raises ValueError for others.
-    """
-
-    def __init__(self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True,
-                 bias: bool = True, dtype=np.float32):  # fmt: skip
-        if isinstance(normalized_shape, (tuple, list)) and len(normalized_shape) == 1:
-            normalized_shape = normalized_shape[0]
-        super().__init__(normalized_shape, eps, elementwise_affine, bias, dtype)
-
-    @property
-    def normalized_shape(self) -> tuple[int]:
-        """The columns, as a list of one."""
-        return (self.columns,)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Normalise each row."""
-        self._input = x = self._read(x)
-        y = np.empty_like(x)
-        self._means, self._factors = np.empty((2, len(x)), self.dtype)
-        normalization.layer_norm[self.dtype](
-            x, self.eps, self._weight.data, self._bias.data, y, self._means, self._factors
-        )
-        return y
-
-    def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """dL/dw += sum g z, dL/db += sum g, z the normalised x; gives dL/dx."""
-        g = self._read_gradient(gradient)
-        out, learned = np.empty_like(g), np.empty((2, self.columns), self.dtype)
-        normalization.layer_norm_gradient[self.dtype](
-            self._input, self._means, self._factors, self._weight.data, g, out, *learned
-        )
-        self._learn(*learned)
-        return out
-
-    def describe(self) -> dict:
-        """normalized_shape, eps, elementwise_affine, bias."""
-        return {
-            "normalized_shape": self.columns,
-            "eps": self.eps,
-            "elementwise_affine": self.has_weight,
-            "bias": self.has_bias,
-        }
-
-
 class BatchNorm1d(_Norm):
-    """y = w (x - mean) / sqrt(var + eps) + b, mean and variance those of each column.
+    """Batch normalisation, y = w (x - mean) / sqrt(var + eps) + b by the moments of each column.
 
-    In training they are the batch's, and running ones move towards them: running +=
+    In training the moments are the batch's, and running ones move towards them: running +=
     `momentum` (batch - running), the variance being that of the samples' source, rows /
-    (rows - 1) times the batch's; `momentum` None takes the mean of all batches. In use
-    (`eval()`) the running ones normalise, or without `track_running_stats` the batch's. With
-    `affine` w and b learn, beginning as 1 and 0 (S. Ioffe & C. Szegedy, 2015). Raises
-    ValueError for settings out of range, and in training for a batch of one row.
+    (rows - 1) times the batch's. In use (`eval()`) the running ones normalise.
+
+    Parameters
+    ----------
+    num_features : int
+        Columns of the input.
+    eps : float, default 1e-5
+        Is added to the variance.
+    momentum : float or None, default 0.1
+        Share by which a batch moves the running moments; None takes the mean of all batches.
+    affine : bool, default True
+        Whether w and b learn, beginning as 1 and 0.
+    track_running_stats : bool, default True
+        Whether there are running moments; without them the batch's normalise in use, too.
+    dtype : dtype, default float32
+        Dtype of parameters and output: float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range, and in training for a batch of one row.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing
+    internal covariate shift", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import BatchNorm1d
+    >>> BatchNorm1d(1, eps=0.0)(np.array([[1.0], [3.0]], np.float32))
+    array([[-1.],
+           [ 1.]], dtype=float32)
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-                 affine: bool = True, track_running_stats: bool = True,
-                 dtype=np.float32):  # fmt: skip
+    command_name = "batch"
+    least_rows = 2
+    sizes = ("num_features",)
+    torch_twin = TorchTwin(
+        "BatchNorm1d",
+        ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+        typed=True,
+    )
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype=np.float32,
+    ):
         super().__init__(num_features, eps, affine, affine, dtype)
-        if momentum is not None and not (_is_number(momentum) and 0 <= momentum <= 1):
+        if momentum is not None and not (is_number(momentum) and 0 <= momentum <= 1):
             raise ValueError(
                 f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1, or None"
             )
@@ -181,8 +182,12 @@ class BatchNorm1d(_Norm):
     def num_batches_tracked(self, value: int) -> None:
         self._tracked[...] = value
 
+    def batch_counter(self) -> str | None:
+        """Return the attribute that counts batches, if they move running moments."""
+        return "num_batches_tracked" if self.track_running_stats else None
+
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """`running_mean`, `running_var`, `num_batches_tracked`, if they are kept."""
+        """Return `running_mean`, `running_var`, `num_batches_tracked`, if they are kept."""
         if self.track_running_stats:
             yield "running_mean", self.running_mean
             yield "running_var", self.running_var
@@ -194,9 +199,9 @@ class BatchNorm1d(_Norm):
         return self.training or not self.track_running_stats
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Normalise each column; in training also move the running mean and variance."""
+        """Return the batch normalised; in training also move the running mean and variance."""
         self._input = x = self._read(x)
-        if self.training and len(x) < 2:
+        if self.training and len(x) < self.least_rows:
             raise ValueError(
                 f"BatchNorm1d: x has shape {x.shape}; expected more than one row in training"
             )
@@ -219,7 +224,7 @@ class BatchNorm1d(_Norm):
         return y
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """dL/dw += sum g z, dL/db += sum g, z the normalised x; gives dL/dx."""
+        """Add sum g z to dL/dw, z the normalised x, and sum g to dL/db; return dL/dx."""
         g = self._read_gradient(gradient)
         out, learned = np.empty_like(g), np.empty((2, self.columns), self.dtype)
         normalization.batch_norm_gradient[self.dtype](
@@ -229,7 +234,7 @@ class BatchNorm1d(_Norm):
         return out
 
     def describe(self) -> dict:
-        """num_features, eps, momentum, affine, track_running_stats."""
+        """Return num_features, eps, momentum, affine and track_running_stats."""
         return {
             "num_features": self.columns,
             "eps": self.eps,
@@ -237,3 +242,114 @@ class BatchNorm1d(_Norm):
             "affine": self.has_weight,
             "track_running_stats": self.track_running_stats,
         }
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add one operator, or without running moments the formula by those of the batch."""
+        weight, bias = constants_of(self, graph, place) or (
+            graph.constant(f"{place}.weight", np.ones(self.columns)),
+            graph.constant(f"{place}.bias", np.zeros(self.columns)),
+        )
+        if self.track_running_stats:
+            moments = [
+                graph.constant(f"{place}.{name}", getattr(self, name))
+                for name in ("running_mean", "running_var")
+            ]
+            return graph.add("BatchNormalization", x, weight, bias, *moments, epsilon=self.eps)
+        centred = graph.add("Sub", x, graph.add("ReduceMean", x, axes=[0]))
+        variance = graph.add("ReduceMean", graph.add("Mul", centred, centred), axes=[0])
+        eps = graph.constant(f"{place}.eps", self.eps)
+        scaled = graph.add("Div", centred, graph.add("Sqrt", graph.add("Add", variance, eps)))
+        return graph.add("Add", graph.add("Mul", scaled, weight), bias)
+
+
+class LayerNorm(_Norm):
+    """Layer normalisation, y = w (x - mean) / sqrt(var + eps) + b by the moments of each row.
+
+    Parameters
+    ----------
+    normalized_shape : int or list of one int
+        Columns of the input.
+    eps : float, default 1e-5
+        Is added to the variance.
+    elementwise_affine : bool, default True
+        Whether w and b learn, beginning as 1 and 0.
+    bias : bool, default True
+        Whether there is b; without it only w learns.
+    dtype : dtype, default float32
+        Dtype of parameters and output: float32 or float64.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range.
+
+    References
+    ----------
+    J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import LayerNorm
+    >>> LayerNorm(2, eps=0.0)(np.array([[1.0, 3.0]], np.float32))
+    array([[-1.,  1.]], dtype=float32)
+    """
+
+    command_name = "layer"
+    sizes = ("normalized_shape",)
+    torch_twin = TorchTwin(
+        "LayerNorm", ("normalized_shape", "eps", "elementwise_affine", "bias"), typed=True
+    )
+
+    def __init__(
+        self,
+        normalized_shape,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype=np.float32,
+    ):
+        if isinstance(normalized_shape, (tuple, list)) and len(normalized_shape) == 1:
+            normalized_shape = normalized_shape[0]
+        super().__init__(normalized_shape, eps, elementwise_affine, bias, dtype)
+
+    @property
+    def normalized_shape(self) -> tuple[int]:
+        """The columns, as a list of one."""
+        return (self.columns,)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Return the batch normalised."""
+        self._input = x = self._read(x)
+        y = np.empty_like(x)
+        self._means, self._factors = np.empty((2, len(x)), self.dtype)
+        normalization.layer_norm[self.dtype](
+            x, self.eps, self._weight.data, self._bias.data, y, self._means, self._factors
+        )
+        return y
+
+    def backward(self, gradient: np.ndarray) -> np.ndarray:
+        """Add sum g z to dL/dw, z the normalised x, and sum g to dL/db; return dL/dx."""
+        g = self._read_gradient(gradient)
+        out, learned = np.empty_like(g), np.empty((2, self.columns), self.dtype)
+        normalization.layer_norm_gradient[self.dtype](
+            self._input, self._means, self._factors, self._weight.data, g, out, *learned
+        )
+        self._learn(*learned)
+        return out
+
+    def describe(self) -> dict:
+        """Return normalized_shape, eps, elementwise_affine and bias."""
+        return {
+            "normalized_shape": self.columns,
+            "eps": self.eps,
+            "elementwise_affine": self.has_weight,
+            "bias": self.has_bias,
+        }
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add one operator."""
+        parameters = constants_of(self, graph, place)
+        if not parameters:
+            parameters = [graph.constant(f"{place}.weight", np.ones(self.columns))]
+        return graph.add("LayerNormalization", x, *parameters, axis=-1, epsilon=self.eps)

@@ -9,21 +9,44 @@ import numpy as np
 
 from kernels.base.memory import address, aligned_zeros, padded
 
+__all__ = ["Parameter"]
+
 
 class Parameter:
-    """An array that learns and its gradient, of one shape, each in flat memory.
+    """Array that learns, and its gradient of the same shape, each in flat memory.
 
     The memory of all parameters of a model is one array, so that an optimizer, a
     copy or a sum over a network takes them in one go. `data` and `grad` are views of
     it; the elements may lie there in another order than the shape suggests, with
     gaps, which is the kernels' business: read and write them as ordinary arrays.
 
-    Arguments: `value`, an array of float32 or float64; `memory_shape` and `view`,
-    how a block of memory of that shape is seen as an array of the value's shape.
+    Parameters
+    ----------
+    value : array_like
+        Initial values, of float32 or float64.
+    memory_shape : tuple of int, optional
+        Shape of the block of memory that holds them; the default is the shape of `value`.
+    view : callable, optional
+        Function that returns such a block seen as an array of the shape of `value`; by
+        default it is seen as it is.
+
+    Attributes
+    ----------
+    decays : bool
+        Whether the weight decay of an optimizer, made afterwards, applies to it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Parameter
+    >>> parameter = Parameter(np.ones((2, 3), np.float32))
+    >>> parameter
+    Parameter(shape=(2, 3), dtype=float32)
+    >>> parameter.grad.sum()
+    np.float32(0.0)
     """
 
     decays = True
-    """Whether the weight decay of an optimizer, made afterwards, applies to it."""
 
     def __init__(
         self,
@@ -93,13 +116,13 @@ class Parameter:
         return self.block.dtype
 
     def move(self, block: np.ndarray, gradient_block: np.ndarray, start: int) -> None:
-        """Take values and gradient to elements `start` and on of other blocks."""
+        """Move values and gradient to elements `start` and on of other blocks."""
         values, gradient = self.memory, self.gradient_memory
         self._lie_in(block, gradient_block, start)
         self.memory[:], self.gradient_memory[:] = values, gradient
 
     def seen_in(self, memory: np.ndarray) -> np.ndarray:
-        """Another flat array that lies as this parameter's memory does, seen in its shape."""
+        """Return another flat array, laid out as this parameter's memory, seen in its shape."""
         return self._seen(memory)
 
     def assign(self, value, name: str = "parameter") -> None:
@@ -141,5 +164,5 @@ def place_together(parameters: Iterable[Parameter]) -> None:
 
 
 def blocks_of(parameters: Iterable[Parameter]) -> list[np.ndarray]:
-    """Blocks of memory in which parameters lie."""
+    """Return the blocks of memory in which parameters lie."""
     return list({id(each.block): each.block for each in parameters}.values())

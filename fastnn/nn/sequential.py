@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn.nn.layers import Layer
+from fastnn.nn.layer import Layer, as_layer
 from fastnn.nn.parameters import Parameter, place_together
 from fastnn.nn.state_dicts import IncompatibleKeys, compare
 
@@ -18,17 +18,44 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from fastnn.data.tables.columns import Schema
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Layer):
-    """Layers one after another; their parameters are moved into one block of memory.
+    """Chain of layers, one after another, whose parameters are moved into one block of memory.
 
     Names of parameters are torch's: the layer's number, a point, the layer's own name
-    (`0.weight`). A layer is anything with `forward` and `backward`; one with parameters
-    has `named_parameters` (see `fastnn.Layer`) or `parameters`. Raises TypeError for
-    other things and ValueError for a layer that is there twice.
+    (`0.weight`).
 
-    `classes` names the columns of the output, where they are classes; `schema` says how rows of
-    a table, or pictures, become inputs. Both are kept in the model file.
+    Parameters
+    ----------
+    *layers : Layer
+        The layers, each anything with `forward` and `backward`; one with parameters has
+        `named_parameters` (see `fastnn.Layer`) or `parameters`.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the output's columns, where they are classes; kept in the model file.
+    schema : Schema or None
+        How rows of a table, or pictures, become inputs; kept in the model file.
+
+    Raises
+    ------
+    TypeError
+        For what is not a layer, or a parameter that is not a `fastnn.Parameter`.
+    ValueError
+        For a layer that is there twice.
+
+    Examples
+    --------
+    >>> from fastnn import Linear, ReLU, Sequential
+    >>> Sequential(Linear(784, 32), ReLU(), Linear(32, 10))
+    Sequential(
+      (0): Linear(in_features=784, out_features=32, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=32, out_features=10, bias=True)
+    )  # 25,450 parameters
     """
 
     classes: tuple[str, ...] = ()
@@ -57,31 +84,31 @@ class Sequential(Layer):
         place_together(self.parameters())
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Give the output of the last layer."""
+        """Return the output of the last layer."""
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Add to all gradients; gives the gradient with respect to the input."""
+        """Add to all gradients; return the gradient with respect to the input."""
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         return gradient
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Names and parameters of all layers, in order."""
+        """Return names and parameters of all layers, in order."""
         for place, layer in enumerate(self.layers):
             for name, parameter in _own_parameters(layer):
                 yield f"{place}.{name}", parameter
 
     def parameters(self) -> Iterator[Parameter]:
-        """Give the parameters of all layers, in order."""
+        """Return the parameters of all layers, in order."""
         for layer in self.layers:
             if hasattr(layer, "parameters"):
                 yield from layer.parameters()
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and arrays that are kept but do not learn, of all layers, in order."""
+        """Return names and arrays that are kept but do not learn, of all layers, in order."""
         for place, layer in enumerate(self.layers):
             for name, buffer in _own_buffers(layer):
                 yield f"{place}.{name}", buffer
@@ -92,7 +119,7 @@ class Sequential(Layer):
             parameter.gradient_memory[:] = 0
 
     def train(self, mode: bool = True) -> Sequential:
-        """Tell all layers whether they are being trained; gives the model itself."""
+        """Tell all layers whether they are being trained; return the model itself."""
         self.training = mode
         for layer in self.layers:
             if hasattr(layer, "train"):
@@ -100,7 +127,7 @@ class Sequential(Layer):
         return self
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Parameters and buffers by name, in torch's order, as they are."""
+        """Return parameters and buffers by name, in torch's order, as they are."""
         found: dict[str, np.ndarray] = {}
         for place, layer in enumerate(self.layers):
             if isinstance(layer, Sequential):
@@ -112,16 +139,34 @@ class Sequential(Layer):
         return found
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of all parameters and buffers by name, weights as (out, in)."""
+        """Return copies of all parameters and buffers by name, weights as (out, in)."""
         return {name: np.array(array, order="C") for name, array in self._state().items()}
 
     def load_state_dict(self, state: Mapping, strict: bool = True) -> IncompatibleKeys:
         """Copy parameters and buffers by name from arrays, or from torch's state dict as it is.
 
-        Numbers of another dtype are converted. With `strict=False` only the names that both
-        have are copied; gives the others. Raises KeyError when names are missing or unknown,
-        ValueError when shapes differ, with every mismatch in the message, and TypeError for what
-        holds no numbers; then nothing has been copied.
+        Parameters
+        ----------
+        state : mapping of str to array
+            NumPy arrays or torch tensors; numbers of another dtype are converted.
+        strict : bool, default True
+            Whether all names must be there and no other; else only those that both have are
+            copied.
+
+        Returns
+        -------
+        IncompatibleKeys
+            `missing_keys` and `unexpected_keys`, the names that only one of the two has.
+
+        Raises
+        ------
+        KeyError
+            For names that are missing or unknown, with every mismatch in the message; nothing
+            has been copied then, as with the other errors.
+        ValueError
+            For shapes that differ, with every mismatch in the message.
+        TypeError
+            For what holds no numbers.
         """
         own = self._state()
         arrays, keys = compare(own, state, strict)
@@ -152,15 +197,28 @@ class Sequential(Layer):
 
 
 def every_layer(layers: Iterable) -> Iterator:
-    """Layers, and those of the chains among them."""
+    """Return layers, and those of the chains among them."""
     for layer in layers:
         yield layer
         if isinstance(layer, Sequential):
             yield from every_layer(layer.layers)
 
 
+def flat_layers(model: Sequential) -> list:
+    """Return the layers of a chain, and of the chains in it, in order."""
+    return [each for each in every_layer(model.layers) if not isinstance(each, Sequential)]
+
+
+def columns_of(model: Sequential) -> tuple[int | None, int | None]:
+    """Return the columns that a chain takes and gives, each None where no layer says."""
+    layers = [as_layer(each) for each in flat_layers(model)]
+    taken = [each.columns_in for each in layers if each.columns_in is not None]
+    given = [each.columns_out for each in layers if each.columns_out is not None]
+    return (taken[0] if taken else None), (given[-1] if given else None)
+
+
 def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:
-    """Names and parameters of a layer, which may give `parameters` without names."""
+    """Return names and parameters of a layer, which may give `parameters` without names."""
     if hasattr(layer, "named_parameters"):
         yield from layer.named_parameters()
     elif hasattr(layer, "parameters"):

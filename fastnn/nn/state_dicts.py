@@ -18,7 +18,7 @@ class IncompatibleKeys(NamedTuple):
 def compare(
     own: Mapping[str, np.ndarray], state: Mapping[str, Any], strict: bool
 ) -> tuple[dict[str, np.ndarray], IncompatibleKeys]:
-    """Arrays for those of a model's own that a state names, each of the same shape and dtype.
+    """Return arrays for those of a model's own that a state names, of the same shapes and dtypes.
 
     Raises KeyError, unless `strict` is false, when names are missing or unknown, ValueError when
     only shapes differ, either with every mismatch in it; TypeError for what holds no numbers.
@@ -47,7 +47,7 @@ def compare(
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """Numbers of an array, or of a torch tensor on any device; raise TypeError for no numbers."""
+    """Return an array, or a torch tensor of any device, as an array; raise TypeError for others."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()

@@ -6,7 +6,7 @@ remembers lies as the parameters do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,6 +14,8 @@ import kernels
 from fastnn.nn.parameters import Parameter
 from kernels.base.memory import address, aligned_zeros
 from kernels.functions import updates
+
+__all__ = ["SGD", "Adam", "AdamW"]
 
 
 class _Setting:
@@ -52,6 +54,10 @@ class Optimizer:
 
     rule: updates.Rule
     """What a step does to parameters, and how many arrays it remembers of them."""
+    command_name: str | None = None
+    """Its name on the command line; None where it is not offered there."""
+    command_settings: Mapping[str, float] = {}
+    """What the command line takes for settings by default, where that is not the constructor's."""
 
     _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
     weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
@@ -227,6 +233,7 @@ class SGD(Optimizer):
     """
 
     rule = updates.SGD
+    command_name, command_settings = "sgd", {"lr": 0.05, "momentum": 0.9}
 
     momentum = _Setting(updates.MOMENTUM, 0.0, np.inf, "a number of 0 or more")
     dampening = _Setting(updates.DAMPENING, -np.inf, np.inf, "a number")
@@ -262,6 +269,7 @@ class Adam(Optimizer):
     """
 
     rule = updates.ADAM
+    command_name, command_settings = "adam", {"lr": 0.003}
     decoupled = False
 
     beta1 = _Setting(updates.BETA1, 0.0, _BELOW_ONE, "a number from 0 to below 1")
@@ -295,6 +303,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): first p *= 1 - lr decay."""
 
+    command_name = "adamw"
     decoupled = True
 
     def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3,

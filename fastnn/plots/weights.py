@@ -36,8 +36,8 @@ def weights(
     Raises ValueError for a model without a Linear layer, or an image of another size, and OSError
     when `path` cannot be written.
     """
-    from fastnn.compiler.program import flat_layers
-    from fastnn.nn.layers import Linear
+    from fastnn.nn.linear import Linear
+    from fastnn.nn.sequential import flat_layers
 
     layer = next((each for each in flat_layers(model) if isinstance(each, Linear)), None)
     if layer is None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fastnn
-from fastnn.compiler.program import flat_layers
 from fastnn.data import datasets
 from fastnn.data.datasets import Dataset
 from fastnn.files.atomic import replacing
 from fastnn.nn.losses import Loss
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.training.history import History

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 import fastnn
 import kernels
-from fastnn.compiler.program import flat_layers
-from fastnn.nn.layers import Dropout, Layer, Linear, Normalize
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.layer import Layer
+from fastnn.nn.linear import Linear
 from fastnn.nn.losses import Loss
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.normalize import Normalize
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import SGD, AdamW, Optimizer
 from fastnn.training.evaluation import Evaluation
 from fastnn.training.history import History

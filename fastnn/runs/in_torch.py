@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from fastnn.data.datasets import Dataset
 from fastnn.interop import to_torch
-from fastnn.nn.layers import Normalize
+from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizers import SGD, Adam
 from fastnn.runs.run import Run
-from fastnn.runs.settings import LOSSES, OPTIMIZERS, Settings
+from fastnn.runs.settings import Settings, choices
 
 _EVALUATION_BATCH = 1024
 
@@ -92,7 +92,7 @@ def _twin(model: Sequential) -> tuple[nn.Sequential, Normalize | None]:
 
 def _loss(settings: Settings) -> nn.Module:
     options = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
-    return getattr(nn, LOSSES[settings.loss or ""])(**options)
+    return getattr(nn, choices("loss")[settings.loss or ""].__name__)(**options)
 
 
 def _tensors(rows, normalize: Normalize | None, run: Run) -> tuple[Tensor, Tensor]:
@@ -110,7 +110,7 @@ def _optimizer(settings: Settings, model: nn.Module) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.momentum is not None:
         options["momentum"] = settings.momentum
-    kind = getattr(torch.optim, OPTIMIZERS[settings.optimizer])
+    kind = getattr(torch.optim, choices("optimizer")[settings.optimizer].__name__)
     return kind(model.parameters(), fused=True, **options)
 
 

@@ -22,21 +22,16 @@ from fastnn.files import models as checkpoint
 from fastnn.files.atomic import replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import regression_scores
-from fastnn.nn.layers import Dropout, Layer, Linear, Normalize
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.layer import Layer
+from fastnn.nn.linear import Linear
 from fastnn.nn.losses import Loss
+from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
 from fastnn.optim import schedules
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
-from fastnn.runs.settings import (
-    ACTIVATIONS,
-    LOSSES,
-    NORMS,
-    OPTIMIZERS,
-    SettingError,
-    Settings,
-    from_plain,
-)
+from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.training import checkpoints as training_state
 from fastnn.training.callbacks import Callback, EarlyStopping
 from fastnn.training.evaluation import Evaluation, evaluate, predict
@@ -49,9 +44,6 @@ MODEL, HISTORY, CURVES, CONFUSION = FILES = (
 """Names of the files in a run's folder."""
 PREDICTIONS = "predictions.png"
 """In the place of the confusions, for a regression."""
-
-_NUMBERS = ("mse", "l1", "huber")  # losses by which outputs come to be numbers, not logits
-
 
 MAY_CHANGE = ("epochs", "threads")
 """Settings that a run that is resumed may be given anew."""
@@ -214,7 +206,7 @@ class Run(Callback):
 
 
 def settings_in(path: Path) -> Settings:
-    """Settings of the run that wrote a checkpoint.
+    """Return the settings of the run that wrote a checkpoint.
 
     Raises ModelFileError for a file that is none of a run's, OSError where it cannot be read.
     """
@@ -226,7 +218,7 @@ def settings_in(path: Path) -> Settings:
 
 
 def _read_settings(state: dict[str, Any]) -> Settings:
-    """Settings of a checkpoint; raises ModelFileError for what are none."""
+    """Return the settings of a checkpoint; raise ModelFileError for what are none."""
     try:
         return from_plain(state["settings"])
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -234,20 +226,24 @@ def _read_settings(state: dict[str, Any]) -> Settings:
 
 
 def _seeds(seed: int) -> tuple[int, int]:
-    """Seeds for initial weights, and for the order of rows and dropout."""
+    """Return seeds for initial weights, and for the order of rows and dropout."""
     weights, order = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
     return int(weights), int(order)
 
 
 def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
-    """Chain of Normalize, hidden layers (Linear, norm, activation, Dropout), and a last Linear."""
+    """Return a chain of Normalize, hidden layers, and a last Linear.
+
+    A hidden layer is a Linear, a norm, an activation and a Dropout.
+    """
     columns, dtype = dataset.x_train.shape[1], settings.dtype
+    norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
     layers: list[Layer] = [Normalize(dataset.mean, dataset.std, dtype)]
     for width in settings.hidden:
         layers.append(Linear(columns, width, dtype=dtype, seed=rng))
-        if (norm := NORMS[settings.norm]) is not None:
-            layers.append(getattr(fastnn, norm)(width, dtype=dtype))
-        layers.append(getattr(fastnn, ACTIVATIONS[settings.activation])())
+        if norm is not None:
+            layers.append(norm(width, dtype=dtype))
+        layers.append(activation())
         if settings.dropout > 0:
             layers.append(Dropout(settings.dropout))
         columns = width
@@ -258,14 +254,14 @@ def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -
 
 
 def _schema(dataset: Dataset, loss: str) -> Schema | None:
-    """The data's schema, which also tells how outputs become probabilities."""
-    if dataset.classes and loss in _NUMBERS:
+    """Return the data's schema, which also tells how outputs become probabilities."""
+    if dataset.classes and not choices("loss")[loss].of_classes:
         return dataclasses.replace(dataset.schema or Schema(), link="identity")
     return dataset.schema
 
 
 def _standardised(y: np.ndarray, schema: Schema | None) -> np.ndarray:
-    """Targets of a regression with mean 0 and variance 1; classes as they are."""
+    """Return targets of a regression with mean 0 and variance 1; classes as they are."""
     if schema is None or schema.target is None or schema.target.task == "classification":
         return y
     return (y - schema.target.mean) / schema.target.std
@@ -287,9 +283,9 @@ def _scale_back(model: Sequential) -> None:
 
 def _check_batches(settings: Settings, rows: int) -> None:
     """Raise SettingError where batch normalisation would be given a batch of one row."""
-    size = settings.batch_size
+    size, norm = settings.batch_size, choices("norm")[settings.norm]
     alone = 1 in (size, rows) or rows % size == 1
-    if alone and settings.norm == "batch" and settings.hidden:
+    if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
         raise SettingError(
             "batch_size",
             f"batches of {size} of {rows} rows leave one of a single row, of which batch "
@@ -298,14 +294,14 @@ def _check_batches(settings: Settings, rows: int) -> None:
 
 
 def make_loss(settings: Settings) -> Loss:
-    """The loss that settings name."""
+    """Return the loss that settings name."""
     assert settings.loss is not None
     smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
-    return getattr(fastnn, LOSSES[settings.loss])(**smoothing)
+    return choices("loss")[settings.loss](**smoothing)
 
 
 def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
-    """The schedule that settings name; what they leave open follows from the number of epochs."""
+    """Return the schedule that settings name; the number of epochs tells what they leave open."""
     epochs, gamma = settings.epochs, settings.gamma
     third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
     late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
@@ -330,15 +326,15 @@ def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
 
 
 def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
-    """The optimizer that settings name, for all parameters of a model."""
+    """Return the optimizer that settings name, for all parameters of a model."""
     options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.momentum is not None:
         options["momentum"] = settings.momentum
-    return getattr(fastnn, OPTIMIZERS[settings.optimizer])(model.parameters(), **options)
+    return choices("optimizer")[settings.optimizer](model.parameters(), **options)
 
 
 def _split(settings: Settings, dataset: Dataset):
-    """Rows to train on and rows to validate on; with a share of 0 the test rows validate."""
+    """Return rows to train on and to validate on; with a share of 0 the test rows validate."""
     x, y = dataset.x_train, dataset.y_train
     if settings.validation == 0:
         return (x, y), (dataset.x_test, dataset.y_test)
@@ -352,7 +348,7 @@ def _split(settings: Settings, dataset: Dataset):
 
 
 def _finite_only(value: Any) -> Any:
-    """A structure of numbers, with None for those that are not finite, which JSON lacks."""
+    """Return a structure of numbers, with None for those not finite, which JSON lacks."""
     if isinstance(value, dict):
         return {name: _finite_only(each) for name, each in value.items()}
     if isinstance(value, list):

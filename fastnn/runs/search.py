@@ -1,7 +1,4 @@
-"""Searches: from choices for settings to the settings of each run, all of a grid or some at random.
-
-Imports nothing heavy, so that a mistake is answered at once.
-"""
+"""Searches: from choices for settings to those of each run, all of a grid or some at random."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastnn.runs.settings import SettingError, Settings
+from fastnn.runs.settings import SettingError, Settings, takes
 
 
 @dataclass(frozen=True)
@@ -125,9 +122,9 @@ def _drawn(choices: Mapping[str, Choices], rng: random.Random) -> dict[str, Any]
 
 
 def _settings(fixed: Mapping[str, Any], point: Mapping[str, Any]) -> Settings:
-    """Settings of a point; momentum goes to those that have it."""
+    """Return the settings of a point; momentum goes to those that have it."""
     given = {**fixed, **point}
-    if given.get("optimizer", Settings.optimizer) != "sgd":
+    if not takes("optimizer", given.get("optimizer", Settings.optimizer), "momentum"):
         given.pop("momentum", None)
     return Settings(**given)
 

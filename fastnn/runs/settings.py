@@ -1,27 +1,18 @@
 """What `fastnn train` may be told: names, defaults, and what is allowed.
 
-Imports nothing heavy, so that a mistake is answered at once.
+Importing it is quick. Layers, losses and optimizers tell their names themselves: they are
+imported when these are asked for.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-ACTIVATIONS = {
-    "relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid", "leaky-relu": "LeakyReLU", "elu": "ELU",
-    "gelu": "GELU", "silu": "SiLU", "softplus": "Softplus",
-}  # fmt: skip
-LOSSES = {
-    "cross-entropy": "CrossEntropyLoss", "mse": "MSELoss", "l1": "L1Loss", "huber": "HuberLoss",
-}  # fmt: skip
-NORMS = {"none": None, "batch": "BatchNorm1d", "layer": "LayerNorm"}
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-"""Names on the command line, and the names in `fastnn` that they stand for."""
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Of each task."""
@@ -35,14 +26,10 @@ SCHEDULES = {
 
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
-LEARNING_RATES = {"sgd": 0.05, "adam": 0.003, "adamw": 0.003}
-"""Defaults that suit batches of 32 and the linear schedule."""
-
-_DEFAULT_MOMENTUM = 0.9
-_DEFAULT_WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
 MOST_THREADS = 256
 """More are a mistake: the threads of a step wait for each other by spinning."""
 
+_OF_OPTIMIZERS = ("lr", "momentum", "weight_decay")
 _WIDEST = 1_000_000
 _SEEDS = 2**32
 
@@ -111,12 +98,12 @@ class Settings:
     def _check_names(self) -> None:
         check_dataset(self.dataset)
         self._check_table()
-        one_of("activation", self.activation, ACTIVATIONS)
+        one_of("activation", self.activation, choices("activation"))
         if self.loss is not None:
-            one_of("loss", self.loss, LOSSES)
-        one_of("optimizer", self.optimizer, OPTIMIZERS)
+            one_of("loss", self.loss, choices("loss"))
+        one_of("optimizer", self.optimizer, choices("optimizer"))
         one_of("schedule", self.schedule, SCHEDULES)
-        one_of("norm", self.norm, NORMS)
+        one_of("norm", self.norm, choices("norm"))
         one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
         one_of("dtype", self.dtype, DTYPES)
 
@@ -135,18 +122,19 @@ class Settings:
     def choose_loss(self, task: str) -> None:
         """Fill in the loss that a task takes, where none is told; raise SettingError for another.
 
-        Classes take any loss, numbers all but cross-entropy.
+        Classes take any loss, numbers none that is for classes.
         """
         if self.loss is None:
             self.loss = DEFAULT_LOSSES[task]
-        elif task == "regression" and self.loss == "cross-entropy":
+        elif task == "regression" and choices("loss")[self.loss].of_classes:
             raise SettingError(
                 "loss", f"{self.loss} is for classes; the target is numbers (regression)"
             )
         if task == "regression" and self.class_weight != "none":
             raise SettingError("class_weight", "the target is numbers (regression), not classes")
-        if self.label_smoothing and self.loss != "cross-entropy":
-            raise SettingError("label_smoothing", f"{self.loss} has none; only cross-entropy does")
+        if self.label_smoothing and not takes("loss", self.loss, "label_smoothing"):
+            takers = ", ".join(takers_of("loss", "label_smoothing"))
+            raise SettingError("label_smoothing", f"{self.loss} has none; only {takers} does")
 
     def _check_schedule(self) -> None:
         """Check what the schedule is told; what it is not told has a default of its own."""
@@ -177,14 +165,16 @@ class Settings:
 
     def _check_optimizer(self) -> None:
         """Check what the optimizer is told, and fill in its defaults."""
+        usual = optimizer_defaults(self.optimizer)
         if self.lr is None:
-            self.lr = LEARNING_RATES[self.optimizer]
+            self.lr = usual["lr"]
         if self.weight_decay is None:
-            self.weight_decay = _DEFAULT_WEIGHT_DECAY[self.optimizer]
+            self.weight_decay = usual["weight_decay"]
         if self.momentum is None:
-            self.momentum = _DEFAULT_MOMENTUM if self.optimizer == "sgd" else None
-        elif self.optimizer != "sgd":
-            raise SettingError("momentum", f"{self.optimizer} has no momentum; only sgd does")
+            self.momentum = usual.get("momentum")
+        elif "momentum" not in usual:
+            takers = ", ".join(takers_of("optimizer", "momentum"))
+            raise SettingError("momentum", f"{self.optimizer} has no momentum; only {takers} does")
         self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
         self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
         self._expect(
@@ -218,6 +208,40 @@ class Settings:
             raise SettingError(setting, f"{getattr(self, setting)}; expected {description}")
 
 
+def choices(setting: str) -> dict[str, Any]:
+    """Return the names that a setting may have, and the classes that they stand for.
+
+    Imports what defines them: layers, losses or optimizers, and numba.
+    """
+    from fastnn.nn import activations, losses, norms
+    from fastnn.nn.kinds import public
+    from fastnn.optim import optimizers
+
+    homes = {"activation": activations, "loss": losses, "norm": norms, "optimizer": optimizers}
+    kinds = public(homes[setting]).values()
+    named = {kind.command_name: kind for kind in kinds if kind.command_name is not None}
+    return {"none": None, **named} if setting == "norm" else named
+
+
+def takes(setting: str, name: str, argument: str) -> bool:
+    """Return whether what a setting names is made with an argument."""
+    kind = choices(setting).get(name)
+    return kind is not None and argument in inspect.signature(kind).parameters
+
+
+def takers_of(setting: str, argument: str) -> list[str]:
+    """Return the names among a setting's choices that are made with an argument."""
+    return [name for name in choices(setting) if takes(setting, name, argument)]
+
+
+def optimizer_defaults(optimizer: str) -> dict[str, float]:
+    """Return what an optimizer takes for those of its settings that are not told."""
+    kind = choices("optimizer")[optimizer]
+    arguments = inspect.signature(kind).parameters
+    usual = {name: each.default for name, each in arguments.items() if name in _OF_OPTIMIZERS}
+    return usual | kind.command_settings
+
+
 def check_dataset(name: str) -> None:
     """Raise SettingError unless there is a data set, or a file, of that name."""
     from fastnn.data.datasets import DATASETS, is_path
@@ -238,7 +262,7 @@ def one_of(setting: str, name: str, known: Iterable[str]) -> None:
 
 
 def from_plain(plain: Mapping[str, Any]) -> Settings:
-    """Settings from JSON, which has lists for tuples.
+    """Return settings from JSON, which has lists for tuples.
 
     Raises SettingError for values that are not allowed, TypeError for names that are none.
     """

@@ -24,6 +24,8 @@ from fastnn.training.progress import ProgressBar
 if TYPE_CHECKING:
     from fastnn.training.fit import Training
 
+__all__ = ["Callback"]
+
 
 class Callback:
     """What may happen between epochs; override what you need.

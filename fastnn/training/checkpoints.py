@@ -27,7 +27,7 @@ from fastnn.files.models import (
     description_of,
     parameters_among,
 )
-from fastnn.nn.layers import Dropout
+from fastnn.nn.dropout import Dropout
 from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.training.callbacks import Callback
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.compiler.program import Source, Timetable
-from fastnn.nn.layers import Dropout
-from fastnn.nn.losses import Loss, averages_elements, masses_of
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.parameters import blocks_of
 from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.optim.optimizers import Optimizer
@@ -102,7 +102,8 @@ class EagerRunner:
         else:
             weights = self.source.weights[rows]
             loss = self.loss(output, targets, weights)
-        mass = total_weight(masses_of(self.loss, targets, weights, output.dtype), len(rows))
+        answers = as_loss(self.loss)
+        mass = total_weight(answers.masses(targets, weights, output.dtype), len(rows))
         if mass == 0.0:  # a mean of nothing
             loss = 0.0
         if self.optimizer is not None:
@@ -115,7 +116,7 @@ class EagerRunner:
             self.model.backward(self.loss.backward())
             self.optimizer.step()
         self.ticks += 1
-        elements = mass * output.shape[1] if averages_elements(self.loss) else mass
+        elements = mass * answers.terms(targets)
         self.totals += loss * elements, getattr(self.loss, "correct", 0)
         return True
 

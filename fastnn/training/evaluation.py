@@ -11,13 +11,12 @@ from fastnn.compiler.program import (
     PredictionProgram,
     Source,
     UnsupportedError,
-    flat_layers,
     layout,
 )
 from fastnn.compiler.runner import Runner, threads_for
-from fastnn.nn.layers import Linear
-from fastnn.nn.losses import Loss, averages_elements, masses_of
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.layer import as_layer
+from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.training.eager import EagerRunner, predict_eagerly
 from fastnn.training.inputs import (
     check_kinds,
@@ -31,6 +30,8 @@ from fastnn.training.inputs import (
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights, total_weight
+
+__all__ = ["Evaluation", "evaluate", "predict"]
 
 EVALUATION_BATCH = 256
 """Rows of a batch whose activations stay in an L2 cache."""
@@ -48,18 +49,17 @@ _UPDATE = 25  # floating-point operations that take as long as updating one weig
 
 
 def step_work(model: Sequential, rows: int, training: bool = True) -> float:
-    """Work of a step in floating-point operations: a product or three for each linear layer.
+    """Return the work of a step in floating-point operations: three products in training, else one.
 
     The update counts as what takes as long, and an operation of float64 as two.
     """
-    linear = [layer for layer in flat_layers(model) if isinstance(layer, Linear)]
-    weights = sum(layer.in_features * layer.out_features for layer in linear)
-    per_weight = 6 * rows + _UPDATE if training else 2 * rows
-    return float(per_weight * weights * model_dtype(model).itemsize / 4)
+    products = sum(as_layer(layer).multiply_adds for layer in flat_layers(model))
+    operations = 6 * rows + _UPDATE if training else 2 * rows
+    return float(operations * products * model_dtype(model).itemsize / 4)
 
 
 def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
-    """Threads to compute a model's outputs for samples, so many times."""
+    """Return the threads to compute a model's outputs for samples, so many times."""
     steps = times * -(-samples // batch)
     return threads_for(step_work(model, batch, training=False), threads, steps)
 
@@ -130,11 +130,11 @@ class Evaluator:
 
 
 def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float | None]:
-    """Mean loss and accuracy from sums over a data set."""
+    """Return mean loss and accuracy from sums over a data set."""
     assert source.y is not None
-    samples = len(source.x)
-    elements = total_weight(masses_of(loss, source.y, source.weights, dtype), samples)
-    elements *= source.y.shape[1] if averages_elements(loss) else 1
+    samples, answers = len(source.x), as_loss(loss)
+    elements = total_weight(answers.masses(source.y, source.weights, dtype), samples)
+    elements *= answers.terms(source.y)
     total, right = map(float, totals)
     return total / elements, right / samples if classifies else None
 

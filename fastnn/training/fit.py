@@ -9,12 +9,12 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.compiler.program import Source, flat_layers
+from fastnn.compiler.program import Source
 from fastnn.compiler.runner import threads_for
+from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
-from fastnn.nn.norms import BatchNorm1d
 from fastnn.nn.parameters import blocks_of
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks import Callback, Progress, listeners, notify
@@ -35,6 +35,8 @@ from fastnn.training.inputs import (
 )
 from fastnn.training.sample_weights import read_weights
 from fastnn.training.steps import Steps, dropouts
+
+__all__ = ["Training", "fit"]
 
 
 class Training:
@@ -219,13 +221,13 @@ def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
 
 
 def _check_batches(model: Sequential, samples: int, batch: int) -> None:
-    """Raise ValueError where a BatchNorm1d would be trained with a batch of one row."""
+    """Raise ValueError where a layer would be trained with a batch of one row, if it needs more."""
     if samples % batch == 1 or batch == 1:
         for layer in flat_layers(model):
-            if isinstance(layer, BatchNorm1d):
+            if as_layer(layer).least_rows > 1:
                 raise ValueError(
                     f"batches of {batch} of {samples} samples leave one of a single row, of which "
-                    "BatchNorm1d can learn nothing; take another batch_size"
+                    f"{type(layer).__name__} can learn nothing; take another batch_size"
                 )
 
 

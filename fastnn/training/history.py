@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+__all__ = ["History"]
+
 MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
 """Lists of a history that schedules and callbacks may watch."""
 

@@ -5,34 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 import kernels
-from fastnn.compiler.program import flat_layers
-from fastnn.nn.kinds import LAYERS
-from fastnn.nn.layers import Layer, Linear, Normalize
-from fastnn.nn.losses import (
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    Loss,
-    NLLLoss,
-    regression_targets,
-)
-from fastnn.nn.norms import BatchNorm1d, LayerNorm
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.kinds import is_known
+from fastnn.nn.layer import Layer, as_layer
+from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.training.eager import predict_eagerly
 
 
 def model_dtype(model: Sequential) -> np.dtype:
-    """Dtype that a model computes in, float32 where nothing tells; raise ValueError for two."""
+    """Return the dtype that a model computes in, float32 where nothing tells.
+
+    Raises ValueError for a model of two dtypes.
+    """
     dtypes = {parameter.dtype for parameter in model.parameters()}
-    known = Normalize, LayerNorm, BatchNorm1d
-    dtypes |= {layer.dtype for layer in flat_layers(model) if isinstance(layer, known)}
+    told = (as_layer(layer).computes_in for layer in flat_layers(model))
+    dtypes |= {dtype for dtype in told if dtype is not None}
     if len(dtypes) > 1:
         raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
     return dtypes.pop() if dtypes else np.dtype(np.float32)
 
 
 def takes_rows(model: Sequential) -> bool:
-    """Whether a model's first layer is one of fastnn's, or derived from one.
+    """Return whether a model's first layer is one of fastnn's, or derived from one.
 
     A layer of a user's own gets samples in the shape they have.
     """
@@ -42,7 +37,9 @@ def takes_rows(model: Sequential) -> bool:
 
 
 def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray:
-    """Samples, contiguous, of the model's dtype, or of bytes as they are; as `rows` or as given.
+    """Return samples, contiguous, of the model's dtype, or of bytes as they are.
+
+    With `rows` each sample is a row, else it has the shape that it is given in.
 
     Raises TypeError or ValueError for other dtypes, no samples, or numbers that are not
     finite.
@@ -66,7 +63,7 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
 
 
 def _all_finite(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether all numbers are finite in a dtype."""
+    """Return whether all numbers are finite in a dtype."""
     if array.dtype == dtype and array.flags.c_contiguous:
         flat = array.reshape(-1)
         if np.isfinite(np.vdot(flat, flat)):  # nothing reads faster; it may overflow
@@ -75,7 +72,7 @@ def _all_finite(array: np.ndarray, dtype: np.dtype) -> bool:
 
 
 def _read_array(name: str, value) -> np.ndarray:
-    """An array of what was given; raise TypeError or ValueError, with its name, for what is none.
+    """Return what was given as an array; raise TypeError or ValueError, naming it, if it is none.
 
     NumPy would drop the mask of a masked array, and make one object of a sparse one.
     """
@@ -91,10 +88,13 @@ def _read_array(name: str, value) -> np.ndarray:
 
 
 def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
-    """Columns of a model's output for such samples; raise ValueError if it cannot take them."""
+    """Return the columns of a model's output for samples; raise ValueError if it cannot take them.
+
+    Layers of a user's own cannot tell them, so a model that has one computes a sample.
+    """
     columns = samples.shape[1]
     for layer in flat_layers(model):
-        if type(layer) not in LAYERS.values():  # only the layer itself can tell
+        if not is_known(layer):
             output = predict_eagerly(model, samples[:1], 1)
             if output.ndim != 2 or len(output) != 1:
                 raise ValueError(
@@ -102,60 +102,25 @@ def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
                     "columns)"
                 )
             return output.shape[1]
-        if isinstance(layer, (LayerNorm, BatchNorm1d)) and columns != layer.columns:
-            raise ValueError(
-                f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
-                f"expected {layer.columns}"
-            )
-        if isinstance(layer, Linear):
-            if columns != layer.in_features:
-                raise ValueError(
-                    f"{name} has {samples.shape[1]} columns, and {layer!r} gets {columns} columns; "
-                    f"expected {layer.in_features}"
-                )
-            columns = layer.out_features
+        try:
+            columns = layer.output_columns(columns)
+        except ValueError as error:
+            raise ValueError(f"{name} has {samples.shape[1]} columns, and {error}") from None
     return columns
 
 
 def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.ndarray:
-    """Targets as a program reads them: int64 class indices or rows of numbers.
+    """Return targets as a program reads them: int64 class indices or rows of numbers.
 
     Raises TypeError or ValueError for other shapes, dtypes, class indices out of range,
     or numbers that are not finite.
     """
-    array = _read_array(name, y)
-    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
-        loss.factors(columns)  # as many as there are classes
-    if isinstance(loss, NLLLoss) or (isinstance(loss, CrossEntropyLoss) and array.ndim == 1):
-        return kernels.base.arrays.class_indices(name, array, samples, columns)
-    array = regression_targets(array, columns, dtype)
-    array = kernels.base.arrays.floating(name, array)
-    if array.shape != (samples, columns):
-        raise ValueError(f"{name} has shape {np.shape(y)}; expected ({samples}, {columns})")
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(array, dtype)
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name} holds numbers that are not finite in {dtype}")
-    if isinstance(loss, CrossEntropyLoss) and rows.min() < 0:
-        raise ValueError(f"{name} holds {rows.min():g}; CrossEntropyLoss expects probabilities")
-    if isinstance(loss, BCEWithLogitsLoss) and not (0 <= rows.min() <= rows.max() <= 1):
-        raise ValueError(
-            f"{name} ranges from {rows.min():g} to {rows.max():g}; BCEWithLogitsLoss expects "
-            "numbers from 0 to 1"
-        )
-    return rows
+    return as_loss(loss).read_targets(name, _read_array(name, y), samples, columns, dtype)
 
 
 def classifies_by(loss: Loss, y, columns: int) -> bool:
-    """Whether accuracy means something: the targets are classes, or rows with one largest."""
-    array = np.asarray(y)
-    if isinstance(loss, (CrossEntropyLoss, NLLLoss)):
-        return True
-    if isinstance(loss, BCEWithLogitsLoss):
-        return bool(np.isin(array, (0, 1)).all()) or (array.ndim == 1 and columns > 1)
-    if array.ndim == 1:
-        return columns > 1 and array.dtype.kind in "iub"
-    return columns > 1 and bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
+    """Return whether accuracy means something: targets are classes, or rows with one largest."""
+    return as_loss(loss).classifies(np.asarray(y), columns)
 
 
 def check_positive(**numbers) -> None:

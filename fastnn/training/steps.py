@@ -13,13 +13,12 @@ from fastnn.compiler.program import (
     Timetable,
     TrainingProgram,
     UnsupportedError,
-    flat_layers,
     layout,
 )
 from fastnn.compiler.runner import Runner
-from fastnn.nn.layers import Dropout
-from fastnn.nn.norms import BatchNorm1d
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.layer import Layer, as_layer
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
@@ -28,6 +27,8 @@ from fastnn.training.inputs import model_dtype
 
 if TYPE_CHECKING:
     from fastnn.training.fit import Training
+
+__all__ = ["NonFiniteLossError"]
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -85,8 +86,7 @@ class Steps:
         self._first_step = optimizer.steps
         if self._schedule is not None:
             self._first_count = self._schedule.last_epoch
-        self._drawn = [(layer, layer.drawn) for layer in dropouts(model) if layer.drops]
-        self._tracked = [(layer, layer.num_batches_tracked) for layer in _batch_norms(model)]
+        self._counts = _counts(model)
         arguments = model, self._training.loss, optimizer, self._source, self._batch
         try:
             program = TrainingProgram(
@@ -114,10 +114,8 @@ class Steps:
         self._training.optimizer.steps = self._first_step + ticks
         if self._schedule is not None:
             self._schedule.move_to(self._first_count + ticks)
-        for layer, drawn in self._drawn:
-            layer.drawn = drawn + ticks
-        for norm, tracked in self._tracked:
-            norm.num_batches_tracked = tracked + ticks
+        for layer, counter, count in self._counts:
+            setattr(layer, counter, count + ticks)
         return finite
 
     def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
@@ -153,11 +151,13 @@ class Steps:
         raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
 
 
-def _batch_norms(model: Sequential) -> list[BatchNorm1d]:
-    layers = flat_layers(model)
-    return [each for each in layers if isinstance(each, BatchNorm1d) and each.track_running_stats]
+def _counts(model: Sequential) -> list[tuple[Layer, str, int]]:
+    """Return the layers that count batches, the attributes that do so, and the counts."""
+    layers = map(as_layer, flat_layers(model))
+    counters = [(layer, counter) for layer in layers if (counter := layer.batch_counter())]
+    return [(layer, counter, getattr(layer, counter)) for layer, counter in counters]
 
 
 def dropouts(model: Sequential) -> list[Dropout]:
-    """Dropout layers of a chain, in order."""
+    """Return the Dropout layers of a chain, in order."""
     return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]

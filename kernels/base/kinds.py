@@ -99,8 +99,8 @@ WORDS, BYTES, DOUBLES = map(_pointer_to, (types.int64, types.uint8, types.float6
 """Pointers to int64, uint8 and float64."""
 
 
-def _of_pointer(kind: type[NamedTuple]) -> Kind:  # type: ignore[valid-type]
-    integers = (types.int64,) * (len(kind._fields) - 1)  # type: ignore[attr-defined]
+def _of_pointer(kind: Any) -> Kind:
+    integers = (types.int64,) * (len(kind._fields) - 1)
     return lambda real: types.NamedTuple((types.CPointer(real), *integers), kind)
 
 

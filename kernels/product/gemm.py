@@ -214,7 +214,8 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
 
     C must not overlap A or B. `start` is C itself or, with a row stride of 0, a row to repeat; with
     a column stride of 0 as well, a row as wide as a tile. B has unit column stride, or is packed
-    with `pack_b`. Nothing is computed for empty C; for `depth` 0, C is `start` bounded by the floor.
+    with `pack_b`. Nothing is computed for empty C; for `depth` 0, C is `start` bounded by the
+    floor.
 
     With `b_panel` other than 0, B lies in panels that begin so many elements apart: panels of
     a tile's columns, each padded to that width, and read where they lie; or, with `pack_b`,

@@ -183,42 +183,20 @@ def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, t
         return 0
     if team == ASK and rows * columns * depth >= LARGE_PRODUCT:
         return PAYS
-    left, right, target = data(a), data(b), data(c)
-    size, memory = element_bytes(left), pointer(scratch, left)
-    a_row, a_column = a.strides[0] // size, a.strides[1] // size
-    b_row, b_column = b.strides[0] // size, b.strides[1] // size
+    size, memory = element_bytes(data(a)), pointer(scratch, data(a))
+    x = Strided(data(a), a.strides[0] // size, a.strides[1] // size)
+    y = Strided(data(b), b.strides[0] // size, b.strides[1] // size)
     if columns == 1 or c.strides[1] == size:
-        result = Matrix(target, c.strides[0] // size if rows > 1 else columns)
-        operands = (
-            rows,
-            columns,
-            depth,
-            Strided(left, a_row, a_column),
-            Strided(right, b_row, b_column),
-            np.int64(has_bias),
-            np.int64(accumulate),
-            activation,
-            bias,
-            result,
-        )
-        share_out(team, _multiply_share, operands, memory)
+        result = Matrix(data(c), c.strides[0] // size if rows > 1 else columns)
+        then = has_bias, accumulate, activation, bias, result
+        share_out(team, _multiply_share, (rows, columns, depth, x, y, *then), memory)
         return 1
     if has_bias or (rows > 1 and c.strides[0] != size):
         return 0
     # The transpose of C has its rows in memory, and is the product of the transposes.
-    operands = (
-        columns,
-        rows,
-        depth,
-        Strided(right, b_column, b_row),
-        Strided(left, a_column, a_row),
-        0,
-        np.int64(accumulate),
-        activation,
-        bias,
-        Matrix(target, c.strides[1] // size),
-    )
-    share_out(team, _multiply_share, operands, memory)
+    left, right = Strided(y.pointer, y.column, y.row), Strided(x.pointer, x.column, x.row)
+    then = has_bias, accumulate, activation, bias, Matrix(data(c), c.strides[1] // size)
+    share_out(team, _multiply_share, (columns, rows, depth, left, right, *then), memory)
     return 1
 
 

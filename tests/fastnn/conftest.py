@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn.nn.losses import averages_elements, masses_of
+from fastnn.nn.losses import as_loss
 from fastnn.training.sample_weights import total_weight
 from kernels.base import subnormals
 
@@ -171,10 +171,10 @@ def _loop(model, x, y, *, loss, optimizer, epochs, batch_size, shuffle=True, see
             model.backward(loss.backward())
             optimizer.step()
             done += 1
-            count = total_weight(
-                masses_of(loss, y[rows], (weights or [None])[0], predictions.dtype), len(rows)
-            )
-            count *= predictions.shape[1] if averages_elements(loss) else 1
+            answers, dtype = as_loss(loss), predictions.dtype
+            masses = answers.masses(y[rows], (weights or [None])[0], dtype)
+            targets = answers.read_targets("y", y[rows], len(rows), predictions.shape[1], dtype)
+            count = total_weight(masses, len(rows)) * answers.terms(targets)
             total, elements = total + value * count, elements + count
             right += loss.correct
         results.append((total / elements, right / len(x)))

@@ -24,7 +24,7 @@ from fastnn import (
     predict,
 )
 from fastnn.datasets import SubsetError
-from fastnn.files.models import ModelFileError
+from fastnn.files.container import ModelFileError
 from fastnn.runs.settings import SettingError
 
 X = np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32)

@@ -15,7 +15,7 @@ import pytest
 import fastnn
 from fastnn import Dropout, Linear, Normalize, ReLU, Sequential, Tanh
 from fastnn.files import container
-from fastnn.files.models import ModelFileError
+from fastnn.files.container import ModelFileError
 
 FAST, SLOW = 150, 11_000
 

@@ -14,15 +14,12 @@ from fastnn import (
     Adam,
     CrossEntropyLoss,
     Dropout,
-    Identity,
     Layer,
     Linear,
     MSELoss,
     Normalize,
     ReLU,
     Sequential,
-    Sigmoid,
-    Softmax,
     Tanh,
     fit,
 )
@@ -32,7 +29,6 @@ from fastnn.compiler.program import (
     Source,
     TrainingProgram,
     UnsupportedError,
-    flat_layers,
 )
 from fastnn.compiler.runner import Runner
 from fastnn.nn.losses import Loss
@@ -294,8 +290,3 @@ def test_layers_that_do_not_follow():
     model = Sequential(Linear(4, 3), ReLU(), Linear(5, 2))
     with pytest.raises(ValueError, match=r"in_features=5.* 3 columns; expected 5"):
         EvaluationProgram(model, MSELoss(), source(4), 8, np.float32)
-
-
-def test_flat_layers_of_chains_in_chains():
-    a, b, c, d, e = layers = [Linear(2, 2), Tanh(), Softmax(), Identity(), Sigmoid()]
-    assert flat_layers(Sequential(a, Sequential(b, Sequential(c), d), e)) == layers

@@ -26,8 +26,7 @@ from fastnn import (
     Softmax,
     Tanh,
 )
-from fastnn.files import models as checkpoint
-from fastnn.files.models import ModelFileError
+from fastnn.files.container import FORMAT_VERSION, ModelFileError
 
 DTYPES = ("float32", "float64")
 
@@ -201,7 +200,7 @@ def test_names_shapes_and_metadata(saved):
     assert shapes == {"1.weight": (5, 3), "1.bias": (5,), "4.weight": (2, 5), "4.bias": (2,)}
     assert list(metadata) == ["fastnn"]
     description = json.loads(metadata["fastnn"])
-    assert description["format_version"] == checkpoint.FORMAT_VERSION
+    assert description["format_version"] == FORMAT_VERSION
     model = description["model"]
     assert model["classes"] == ["no", "yes"]
     assert [each["class"] for each in model["layers"]] == [
@@ -349,10 +348,8 @@ def test_a_safetensors_file_of_someone_else(metadata, saved):
 
 
 def test_a_newer_format(saved):
-    rewrite(saved, lambda d: d.update(format_version=checkpoint.FORMAT_VERSION + 1))
-    assert f"found format version {checkpoint.FORMAT_VERSION + 1}; expected at most" in refused(
-        saved
-    )
+    rewrite(saved, lambda d: d.update(format_version=FORMAT_VERSION + 1))
+    assert f"found format version {FORMAT_VERSION + 1}; expected at most" in refused(saved)
 
 
 def in_layer(place, **changes):

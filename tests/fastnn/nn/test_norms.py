@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -274,3 +276,16 @@ def test_parameters_that_are_not_there():
     assert norm.normalized_shape == (3,)
     assert LayerNorm([3]).columns == 3
     assert BatchNorm1d(3).num_features == 3
+
+
+@pytest.mark.parametrize("kind", [LayerNorm, BatchNorm1d])
+@pytest.mark.parametrize("eps", ["a", None, -1, math.nan, math.inf])
+def test_norms_refuse_what_is_no_eps(kind, eps):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: eps is .*; expected a number of 0 or"):
+        kind(3, eps=eps)
+
+
+@pytest.mark.parametrize("momentum", ["a", -0.1, 2, math.nan])
+def test_batch_norm_refuses_what_is_no_momentum(momentum):
+    with pytest.raises(ValueError, match=r"momentum is .*; expected a number from 0 to 1, or None"):
+        BatchNorm1d(3, momentum=momentum)

@@ -12,9 +12,13 @@ from fastnn import (
     SGD,
     CrossEntropyLoss,
     Dropout,
+    Flatten,
+    Identity,
     Layer,
+    LayerNorm,
     Linear,
     MSELoss,
+    Normalize,
     Parameter,
     ReLU,
     Sequential,
@@ -24,6 +28,7 @@ from fastnn import (
     fit,
     predict,
 )
+from fastnn.nn.sequential import columns_of, flat_layers
 
 
 def small(dtype=np.float32, seed=0):
@@ -363,3 +368,30 @@ def test_copies_stand_alone_and_train_alike(bits, copied, used):
     assert bits(other) != before
     train(model)
     assert bits(model) == bits(other)
+
+
+def test_backward_of_a_chain_by_differences(check_backward):
+    linear = [Linear(i, o, dtype=np.float64, seed=i) for i, o in ((4, 6), (6, 5), (5, 3))]
+    inner = Sequential(Sigmoid(), linear[2], Softmax())
+    check_backward(Sequential(linear[0], Tanh(), linear[1], inner), batch(3).astype(np.float64))
+
+
+def test_flat_layers_of_chains_in_chains():
+    a, b, c, d, e = layers = [Linear(2, 2), Tanh(), Softmax(), Identity(), Sigmoid()]
+    assert flat_layers(Sequential(a, Sequential(b, Sequential(c), d), e)) == layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "columns"),
+    [
+        ([], (None, None)),
+        ([ReLU(), Flatten()], (None, None)),
+        ([Linear(3, 5), ReLU(), Sequential(Tanh(), Linear(5, 2))], (3, 2)),
+        ([Tanh(), LayerNorm(4)], (4, 4)),
+        ([Normalize([1, 2, 3]), Linear(3, 5)], (3, 5)),
+        ([Normalize(1, 2), Linear(3, 5)], (3, 5)),
+        ([Scale(), Linear(3, 5), Scale()], (3, 5)),
+    ],
+)
+def test_columns_that_a_chain_takes_and_gives(layers, columns):
+    assert columns_of(Sequential(*layers)) == columns

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import fastnn
 from fastnn import Dropout, Layer, Linear, ReLU, Sequential, Tanh
 from fastnn.files import container
-from fastnn.files.models import ModelFileError
+from fastnn.files.container import ModelFileError
 
 KILLED = pathlib.Path(__file__).with_name("killed.py")
 

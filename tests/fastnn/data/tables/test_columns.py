@@ -10,7 +10,7 @@ from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import Column, Schema, Target, UnseenCategoryWarning
 from fastnn.data.tables.reading import Table, TableError, read_table
 from fastnn.data.tables.splits import Split
-from fastnn.files.models import ModelFileError
+from fastnn.files.container import ModelFileError
 
 SCHEMA = Schema(
     (Column("age", fill=40.0), Column("city", ("Bonn", "Ulm"), "Ulm"), Column("rooms")),
