@@ -36,28 +36,12 @@ VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if {"avx2", "fma"} <= FEATURE
 
 VECTOR_REGISTERS = 32 if VECTOR_BYTES == 64 or not IS_X86 else 16
 
-HALVES = VECTOR_BYTES == 64
-"""Whether half a vector may take half the time: some processors split those of AVX-512.
-
-Products of 100 columns take 4 to 8% less on AMD's Zen 4.
-"""
-
 TILE_VECTORS = 2
 """Vectors in a row of the matrix product's register tile."""
 
 TILE_ROWS = 14 if VECTOR_REGISTERS == 32 else 6
 """Rows of the register tile: with two vectors a row, the accumulators, one row
 of B and one broadcast element of A just fit the registers."""
-
-PANEL_DEPTH = 1024
-"""Rows of B packed at a time: C is then seldom read and written again.
-
-A block of B is 2 MB, more than an L2 cache. Of 320 rows, which are less, square products of 1024
-and 2048 take 5 to 8% longer on AMD's Zen 4.
-"""
-
-BLOCK_PANELS = 16
-"""Tile-wide panels of B packed at a time, in which a packed tile of A is used again."""
 
 
 def lanes(dtype: types.Type) -> int:

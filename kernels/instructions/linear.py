@@ -19,6 +19,7 @@ from kernels.machine.instruction import instruction
 from kernels.machine.state import ROWS, THREAD, THREADS, TICK, my_rows
 from kernels.product import few_outputs
 from kernels.product import linear as products
+from kernels.product.choice import FEW
 
 
 @instruction(
@@ -65,7 +66,7 @@ def linear_half(at, state, scratch):
 def linear_from_halves(at, state, scratch):
     """Compute y = f(sums of both halves + bias)."""
     i, rows = my_rows(state)
-    first = advance(at.sums, i * few_outputs.FEW)
+    first = advance(at.sums, i * FEW)
     few_outputs.add_halves(
         rows, at.outputs, at.activation, first, advance(first, at.apart), at.bias, below(at.y, i)
     )

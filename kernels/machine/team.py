@@ -49,9 +49,6 @@ PAYS = 2
 LARGE = 32_768
 """Elements from which a team pays for arithmetic on each of them."""
 
-LARGE_PRODUCT = 500_000
-"""Multiply-adds from which a team pays for a matrix product."""
-
 _LONG = 50  # times as much as that: worth waking threads for, which takes some 0.1 ms
 _SHORT, _REPEATED = 1e-3, 3  # seconds, and how often: as in the steps of a hand-written loop
 _LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free

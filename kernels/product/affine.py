@@ -18,10 +18,10 @@ from kernels.machine import team as teams
 from kernels.machine.barrier import share
 from kernels.machine.instruction import instruction
 from kernels.machine.state import THREAD, THREADS
-from kernels.machine.team import ASK, LARGE_PRODUCT, PAYS, share_out, shared
+from kernels.machine.team import ASK, PAYS, share_out, shared
 from kernels.product import few_outputs
+from kernels.product.choice import LARGE_PRODUCT, NARROW
 from kernels.product.matmul import matmul, workspace
-from kernels.product.narrow import NARROW
 
 
 @instruction(

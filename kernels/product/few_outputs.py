@@ -29,8 +29,8 @@ from kernels.base.transpose import transpose
 from kernels.functions.activations import IDENTITY, activate
 from kernels.functions.updates import update
 from kernels.machine.barrier import share
+from kernels.product.choice import FEW, PANEL_DEPTH, PART_ROWS, TURNED_PANELS
 from kernels.product.gemm import (
-    PANEL_DEPTH,
     TILE_ROWS,
     block,
     even_part,
@@ -41,12 +41,6 @@ from kernels.product.gemm import (
 )
 from kernels.product.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
 from kernels.product.sharing import columns_of, line_columns
-
-FEW = 16
-"""Most outputs that are summed so, and elements of a row of sums."""
-
-_ROWS = 112  # of a batch at a time: the sums of both halves, of float32, are half an L1 cache
-_PANELS = 4  # of inputs in a block of the weights' gradient
 
 
 @inline
@@ -63,8 +57,8 @@ def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
 def scratch_size(lanes: int) -> int:
     """Elements of aligned scratch memory that these need, for vectors of so many lanes."""
     span = host.TILE_VECTORS * lanes
-    halves = 2 * _ROWS * FEW + span + scratch_elements.py_func(lanes, PANEL_DEPTH, FEW)
-    update = _PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
+    halves = 2 * PART_ROWS * FEW + span + scratch_elements.py_func(lanes, PANEL_DEPTH, FEW)
+    update = TURNED_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
     return max(halves, update + lanes)
 
 
@@ -109,7 +103,7 @@ def add_halves(rows, outputs, activation, first, second, bias, y):
 @routine(*(INTEGER,) * 4, MATRIX, MATRIX, REALS, MATRIX, REALS)
 def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
     """y = f(x w + bias), summed in halves."""
-    high = even_part(rows, _ROWS)
+    high = even_part(rows, PART_ROWS)
     middle, _ = columns_of(inputs, line_columns(x), 1, 2)
     if is_narrow(inputs, outputs):
         narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scratch)
@@ -117,11 +111,11 @@ def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
         return
     # Behind what the products work in, which is in the L1 cache from others.
     first = advance(scratch, tile_columns(x) + scratch_elements(width(x), PANEL_DEPTH, FEW))
-    second = advance(first, _ROWS * FEW)
+    second = advance(first, PART_ROWS * FEW)
     for i in range(0, rows, high):
         here, left = min(high, rows - i), below(x, i)
         for half in range(2):
-            sums = advance(first, half * _ROWS * FEW)
+            sums = advance(first, half * PART_ROWS * FEW)
             sum_half(half, here, inputs, outputs, beside(left, half * middle), w, sums, scratch)
         add_halves(here, outputs, activation, first, second, bias, below(y, i))
 
@@ -135,7 +129,7 @@ def update_weights(rows, inputs, outputs, x, g, w, w_memory, how, thread, thread
     """
     span, lanes = tile_columns(x), width(x)
     panels = (inputs + span - 1) // span
-    wide = min(_PANELS, max((panels + threads - 1) // threads, 1)) * span
+    wide = min(TURNED_PANELS, max((panels + threads - 1) // threads, 1)) * span
     packed = advance(memory, wide * TILE_ROWS)
     gradient = advance(packed, (PANEL_DEPTH + lanes) * span)
     product = Matrix(memory, wide)

@@ -42,21 +42,19 @@ from kernels.base.simd import (
 )
 from kernels.base.transpose import transpose
 from kernels.functions.activations import activate, activate_gradient
+from kernels.product.choice import (
+    BLOCK_PANELS,
+    LARGE,
+    PANEL_DEPTH,
+    SAME_SET,
+    UNPACKED_TILES,
+    UNPACKED_TILES_OF_LARGE,
+    WAYS,
+    WIDE,
+)
 from kernels.product.tile import tile
 
-PANEL_DEPTH = host.PANEL_DEPTH
-BLOCK_PANELS = host.BLOCK_PANELS
-TILE_ROWS = host.TILE_ROWS
-TILE_VECTORS = host.TILE_VECTORS
-
-WIDE = 8
-"""Tiles in a row of C from which packing A pays for itself."""
-
-_SAME_SET = 4096  # bytes from one line to the next of the same set, in an L1 cache
-_WAYS = 8  # lines of a set
-_UNPACKED_TILES = 3  # of rows, for which B is not worth being packed
-_UNPACKED_TILES_OF_LARGE = 10  # and where B comes from a far cache or memory, with so much of it:
-_LARGE = 32768  # elements
+TILE_ROWS, TILE_VECTORS = host.TILE_ROWS, host.TILE_VECTORS
 
 
 @routine(INTEGER, INTEGER, STRIDED, MATRIX)
@@ -300,14 +298,14 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
 @inline
 def _unpacked_rows(elements):
     """Rows of A up to which so many elements of B are read where they lie."""
-    return TILE_ROWS * (_UNPACKED_TILES_OF_LARGE if elements > _LARGE else _UNPACKED_TILES)
+    return TILE_ROWS * (UNPACKED_TILES_OF_LARGE if elements > LARGE else UNPACKED_TILES)
 
 
 @inline
 def packing_pays(rows, columns, a):
     """Whether `gemm` is the faster for packing A, and not just B."""
     # The rows of a tile share one set of a small cache, and push each other out of it.
-    if rows > _WAYS and a.row != 1 and (a.row * element_bytes(a)) % _SAME_SET == 0:
+    if rows > WAYS and a.row != 1 and (a.row * element_bytes(a)) % SAME_SET == 0:
         return columns >= 2 * tile_columns(a)
     wide = rows > TILE_ROWS and columns >= WIDE * tile_columns(a)
     return wide and (a.row == 1 or a.column != 1)

@@ -46,11 +46,18 @@ from kernels.functions.activations import IDENTITY, RELU, activate
 from kernels.functions.updates import Rule, update
 from kernels.machine.barrier import share
 from kernels.product import few_outputs
-from kernels.product.gemm import (
+from kernels.product.choice import (
+    BLOCK_ROWS,
+    BLOCKS_PER_THREAD,
+    NARROW,
+    PACKED,
     PANEL_DEPTH,
+    THIN,
+    WIDE,
+)
+from kernels.product.gemm import (
     TILE_ROWS,
     TILE_VECTORS,
-    WIDE,
     even_part,
     gemm,
     pack_tiles,
@@ -63,8 +70,6 @@ from kernels.product.gemm import (
 )
 from kernels.product.gemm import block as tiles_of
 from kernels.product.narrow import (
-    NARROW,
-    THIN,
     is_narrow,
     narrow_forward,
     narrow_input_gradient,
@@ -72,10 +77,6 @@ from kernels.product.narrow import (
 )
 from kernels.product.panels import panel_at
 from kernels.product.sharing import columns_of, line_columns, own_columns, part, splits_columns
-
-_BLOCK_ROWS = 9 * TILE_ROWS  # of a weight gradient's block: with a panel's width, half an L1 cache
-_PACKED = 65536  # elements of A packed for a weight gradient's block, a quarter of an L2 cache
-_BLOCKS_PER_THREAD = 4  # of a weight gradient: a narrower last panel is then little
 
 
 def scratch_size(dtype, widest: int) -> int:
@@ -85,8 +86,8 @@ def scratch_size(dtype, widest: int) -> int:
     """
     lanes = host.lanes(real_type(dtype))
     span = TILE_VECTORS * lanes
-    block = _BLOCK_ROWS * span
-    update = _PACKED + (PANEL_DEPTH + lanes) * span + block
+    block = BLOCK_ROWS * span
+    update = PACKED + (PANEL_DEPTH + lanes) * span + block
     product = scratch_elements.py_func(lanes, widest, widest)
     return 2 * span + max(few_outputs.scratch_size(lanes), product, update)
 
@@ -192,9 +193,9 @@ def linear_input_gradient(
 @inline
 def _weight_block(inputs, panels, threads):
     """Rows of a weight gradient's block: as equal as can be, as threads share them."""
-    blocks = (inputs + _BLOCK_ROWS - 1) // _BLOCK_ROWS
+    blocks = (inputs + BLOCK_ROWS - 1) // BLOCK_ROWS
     if threads > 1:
-        wanted = (_BLOCKS_PER_THREAD * threads + panels - 1) // panels
+        wanted = (BLOCKS_PER_THREAD * threads + panels - 1) // panels
         blocks = max(blocks, min(wanted, (inputs + TILE_ROWS - 1) // TILE_ROWS))
     return even_part(inputs, (inputs + blocks - 1) // max(blocks, 1))
 
@@ -297,7 +298,7 @@ def _update_blocks(
     block = _weight_block(inputs, panels, 1 if own else threads)
     tiles, _, _ = row_tiles(block)
     thin = 0 < rows <= THIN
-    packing = not thin and panels >= WIDE and tiles * (rows + stride) * stride <= _PACKED
+    packing = not thin and panels >= WIDE and tiles * (rows + stride) * stride <= PACKED
     blocks = (inputs + block - 1) // block
     gradient = Matrix(memory, span)
     packed_b = advance(memory, block * span)

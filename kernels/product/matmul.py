@@ -31,11 +31,10 @@ from kernels.functions.activations import ACTIVATIONS, IDENTITY, RELU, activate,
 from kernels.machine import team as teams
 from kernels.machine.instruction import instruction
 from kernels.machine.state import THREAD, THREADS
-from kernels.machine.team import ALONE, ASK, LARGE_PRODUCT, PAYS, share_out, shared
+from kernels.machine.team import ALONE, ASK, PAYS, share_out, shared
 from kernels.product import few_outputs
+from kernels.product.choice import BLOCK_PANELS, LARGE_PRODUCT, PANEL_DEPTH, TURNED_PANELS
 from kernels.product.gemm import (
-    BLOCK_PANELS,
-    PANEL_DEPTH,
     TILE_ROWS,
     gemm,
     packing_pays,
@@ -45,8 +44,6 @@ from kernels.product.gemm import (
 )
 from kernels.product.narrow import is_narrow, narrow_forward
 from kernels.product.sharing import part
-
-_FEW_PANELS = 4  # of rows, turned at a time where columns are few
 
 
 @routine(*(INTEGER,) * 3, STRIDED, STRIDED, *(INTEGER,) * 4, REALS, MATRIX, REALS)
@@ -92,7 +89,7 @@ def _multiply_few_columns(rows, columns, depth, a, b, activation, c, zero, produ
     The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
     row of zeros, `product` the scratch memory behind it.
     """
-    wide = _FEW_PANELS * tile_columns(a)
+    wide = TURNED_PANELS * tile_columns(a)
     turned, sums = advance(product, wide * TILE_ROWS), Matrix(product, wide)
     for i in range(0, rows, wide):
         here = min(wide, rows - i)
@@ -238,7 +235,7 @@ class _Workspace(threading.local):
 def _scratch_bytes(dtype: np.dtype) -> int:
     lanes = host.lanes(real_type(dtype))
     span = host.TILE_VECTORS * lanes
-    few = _FEW_PANELS * span * (TILE_ROWS + lanes) + lanes
+    few = TURNED_PANELS * span * (TILE_ROWS + lanes) + lanes
     elements = span + few + scratch_elements.py_func(lanes, PANEL_DEPTH, BLOCK_PANELS * span)
     return max(elements, few_outputs.scratch_size(lanes)) * dtype.itemsize
 

@@ -26,26 +26,20 @@ from kernels.base.simd import (
 )
 from kernels.base.transpose import lane_sums, transpose
 from kernels.functions.activations import RELU, activate_gradient, relu_gradient_of
+from kernels.product.choice import DEEP, NARROW
 
-NARROW = 2
-"""Most outputs that these products take."""
-
-_DEEP = 2048  # most inputs of `narrow_forward`
-_ROW = _DEEP + 16  # elements from one output's weights to the next one's: zeros follow the last
+_ROW = DEEP + 16  # elements from one output's weights to the next one's: zeros follow the last
 
 _SQUARE = 16  # vectors at most in a square of them, of which four are written at a time
 
 SCRATCH = 2 * _ROW + 2 * _SQUARE * _SQUARE
 """Elements of scratch memory that `narrow_forward` needs."""
 
-THIN = 4
-"""Most rows of a batch that `thin_weight_gradient` takes."""
-
 
 @inline
 def is_narrow(inputs, outputs):
     """Whether `narrow_forward` takes a product."""
-    return outputs <= NARROW and inputs <= _DEEP
+    return outputs <= NARROW and inputs <= DEEP
 
 
 @inline

@@ -13,12 +13,9 @@ from kernels.base.jit import inline, real_type, routine
 from kernels.base.kinds import INTEGER, MATRIX, REALS, beside, row_at
 from kernels.base.memory import line_elements
 from kernels.base.simd import advance, load, load_first, store, store_first, width
+from kernels.product.choice import APART, FAR_APART
 from kernels.product.gemm import TILE_VECTORS, tile_columns
 from kernels.product.sharing import columns_of, line_columns, splits_columns
-
-# Cache lines between panels: as far as prefetchers run on past the last row of one.
-_APART = 16  # of weights, whose rows follow each other
-_FAR_APART = 512  # of a batch, whose rows are far apart
 
 
 def span_of(dtype) -> int:
@@ -32,7 +29,7 @@ def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
     Numbers in a row are a matrix of one row, whose panels follow each other at once.
     """
     span = span_of(dtype)
-    apart = _APART * line_elements(dtype) if rows > 1 else 0
+    apart = APART * line_elements(dtype) if rows > 1 else 0
     return -(-columns // span), rows * span + apart
 
 
@@ -45,7 +42,7 @@ def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, 
     if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):
         return 1, columns, 0
     wide = -(-columns // (line * threads)) * line
-    return threads, wide, rows * wide + _FAR_APART * line
+    return threads, wide, rows * wide + FAR_APART * line
 
 
 @inline

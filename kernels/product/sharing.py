@@ -9,10 +9,7 @@ from kernels.base.host import CACHE_LINE
 from kernels.base.jit import inline
 from kernels.base.simd import element_bytes
 from kernels.machine.barrier import share
-
-_MANY_ROWS = 128  # for a thread: packing B for them is little beside the product
-_FEW_ROWS = 4  # for a thread: a tile of less is mostly loading B
-_FAR = 512  # bytes of a row from which a thread's prefetcher leaves another one's part alone
+from kernels.product.choice import FAR, FEW_ROWS, MANY_ROWS
 
 
 @inline
@@ -43,7 +40,7 @@ def splits_columns(rows, columns, line, threads):
     """
     lines = (columns + line - 1) // line
     most = (lines + threads - 1) // threads
-    return rows < _MANY_ROWS * threads and 5 * most * threads <= 6 * lines
+    return rows < MANY_ROWS * threads and 5 * most * threads <= 6 * lines
 
 
 @inline
@@ -61,8 +58,8 @@ def part(rows, columns, depth, like, thread, threads):
     whose elements are `like` what a pointer points at.
     """
     line = line_columns(like)
-    apart = depth >= rows or columns * element_bytes(like) >= _FAR * threads
-    if rows < _FEW_ROWS * threads or (apart and splits_columns(rows, columns, line, threads)):
+    apart = depth >= rows or columns * element_bytes(like) >= FAR * threads
+    if rows < FEW_ROWS * threads or (apart and splits_columns(rows, columns, line, threads)):
         return own_columns(rows, columns, like, thread, threads)
     begin, end = share((rows + 1) // 2, thread, threads)
     return 2 * begin, min(2 * end, rows) - 2 * begin, 0, columns

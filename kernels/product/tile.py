@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from kernels.base import host, simd
+from kernels.product.choice import HALVES
 
 _I64 = ir.IntType(64)
 _KEY = 64  # a tile's numbers of vectors and of row pairs as one integer
@@ -38,7 +39,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
     When B's pointer and `packed` differ, B is copied to `packed` on the way, in whole vectors and
     with leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
     busy while it waits for B. When they are the same, B lies there already. With
-    `host.HALVES`, half a vector ends rows of which no more is left.
+    `choice.HALVES`, half a vector ends rows of which no more is left.
     """
     integer, pointer = types.int64, a.types[0]
     vector = simd.vector_of(pointer.dtype)
@@ -57,7 +58,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
             shapes = itertools.product(
                 range(1, host.TILE_VECTORS + 1),
                 range(1, host.TILE_ROWS // 2 + 1),
-                (False, True) if host.HALVES else (False,),
+                (False, True) if HALVES else (False,),
             )
 
             def call(vectors, pairs, half):
@@ -71,7 +72,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
 
         pairs = builder.ashr(builder.add(rows, _I64(1)), _I64(1))
         key = builder.add(builder.mul(builder.add(before_last, _I64(1)), _I64(_KEY)), pairs)
-        if host.HALVES:
+        if HALVES:
             half = builder.icmp_signed("<=", last, _I64(lanes // 2))
             key = builder.add(key, builder.select(half, _I64(_HALF), _I64(0)))
         source, packed = operands[4], operands[6]

@@ -10,6 +10,7 @@ from kernels.base.memory import padded
 from kernels.functions.activations import ACTIVATIONS, IDENTITY
 from kernels.instructions import linear as instructions
 from kernels.product import few_outputs, panels
+from kernels.product.choice import FEW
 
 
 @lowers(Linear)
@@ -33,7 +34,7 @@ class LinearStage(Stage):
         """Keep a wide weight in panels, unless its gradient is needed as a whole."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
-        wide = count > 1 and layer.out_features > few_outputs.FEW
+        wide = count > 1 and layer.out_features > FEW
         wide = wide and learning is not None and learning.fused
         columns = layer.out_features if wide else 0
         build.widest = max(build.widest, layer.in_features, layer.out_features)
@@ -65,7 +66,7 @@ class LinearStage(Stage):
 
     def _is_private(self, build: Builder) -> bool:
         """Return whether each thread alone needs what it computes, until its own update."""
-        wide = self.layer.out_features > few_outputs.FEW
+        wide = self.layer.out_features > FEW
         return wide and isinstance(self.above, LinearStage) and self.above.takes_halves(build)
 
     def takes_halves(self, build: Builder) -> bool:
@@ -76,7 +77,7 @@ class LinearStage(Stage):
     def _forward_in_halves(self, build: Builder, x: Block) -> Block:
         """Emit the forward pass from panels of each thread's inputs."""
         layer, y = self.layer, build.block(self.layer.out_features, self.activation)
-        apart = padded(build.batch * few_outputs.FEW, build.dtype)
+        apart = padded(build.batch * FEW, build.dtype)
         sums = build.take(2 * apart)
         build.emit(
             instructions.linear_half,
