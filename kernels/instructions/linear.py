@@ -9,7 +9,6 @@ from kernels.base.kinds import (
     PANELS,
     REALS,
     UPDATE,
-    Matrix,
     Update,
     below,
 )
@@ -43,21 +42,18 @@ def linear(at, state, scratch):
 
 
 @instruction(inputs=INTEGER, outputs=INTEGER, x=PANELS, w=MATRIX, sums=REALS, apart=INTEGER)
-def linear_half(at, state, scratch):
-    """Compute the sums of this thread's half of x w, of two.
-
-    The second thread's sums begin `apart` elements behind the first one's.
-    """
-    half = state[THREAD]
-    mine = Matrix(advance(at.x.pointer, half * at.x.panel), at.x.ld)
-    few_outputs.sum_half(
-        half,
+def linear_halves(at, state, scratch):
+    """Compute this thread's share of the sums of both halves of x w, x in threads' panels."""
+    few_outputs.sum_panels(
         state[ROWS],
         at.inputs,
         at.outputs,
-        mine,
+        at.x,
         at.w,
-        advance(at.sums, half * at.apart),
+        at.sums,
+        at.apart,
+        state[THREAD],
+        state[THREADS],
         scratch,
     )
 

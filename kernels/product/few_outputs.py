@@ -14,6 +14,7 @@ from kernels.base.jit import inline, routine
 from kernels.base.kinds import (
     INTEGER,
     MATRIX,
+    PANELS,
     REALS,
     Matrix,
     Memory,
@@ -29,7 +30,7 @@ from kernels.base.transpose import transpose
 from kernels.functions.activations import IDENTITY, activate
 from kernels.functions.updates import update
 from kernels.machine.barrier import share
-from kernels.product.choice import FEW, PANEL_DEPTH, PART_ROWS, TURNED_PANELS
+from kernels.product.choice import FEW, NARROW, PANEL_DEPTH, PART_ROWS, TURNED_PANELS
 from kernels.product.gemm import (
     TILE_ROWS,
     block,
@@ -50,8 +51,14 @@ def in_halves(inputs, outputs, line):
 
 
 def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
-    """Whether threads can each sum one half of a layer's products."""
-    return threads == 2 and bool(in_halves.py_func(inputs, outputs, line_elements(dtype)))
+    """Return whether threads can sum a layer's products from inputs that lie in their own panels.
+
+    Products of one output or two are summed lane by lane, which goes on from one panel to the next
+    only where each half is one panel.
+    """
+    if threads == 1 or not in_halves.py_func(inputs, outputs, line_elements(dtype)):
+        return False
+    return threads == 2 or outputs > NARROW
 
 
 def scratch_size(lanes: int) -> int:
@@ -62,30 +69,53 @@ def scratch_size(lanes: int) -> int:
     return max(halves, update + lanes)
 
 
-@routine(*(INTEGER,) * 4, MATRIX, MATRIX, REALS, REALS)
-def sum_half(half, rows, inputs, outputs, x, w, sums, scratch):
-    """Sums of x w over a half of the inputs, the first being 0; x begins with that half's."""
-    begin, end = columns_of(inputs, line_columns(x), half, 2)
-    weights, memory, target = below(w, begin), zero_row(scratch), Matrix(sums, FEW)
-    if is_narrow(inputs, outputs):
-        narrow_forward(rows, end - begin, outputs, x, weights, scratch, target, memory)
+@routine(*(INTEGER,) * 5, MATRIX, MATRIX, MATRIX, REALS)
+def _sum(rows, inputs, outputs, by_lanes, adding, x, w, sums, scratch):
+    """Compute sums = x w, or add x w to sums, in order of the inputs or `by_lanes`."""
+    memory = zero_row(scratch)
+    if by_lanes:
+        narrow_forward(rows, inputs, outputs, x, w, scratch, sums, memory)
         return
-    gemm(
-        rows,
-        outputs,
-        end - begin,
-        Strided(x.pointer, x.ld, 1),
-        Strided(weights.pointer, weights.ld, 1),
-        0,
-        Strided(scratch, 0, 0),
-        target,
-        -np.inf,
-        IDENTITY,
-        target,
-        0,
-        0,
-        memory,
-    )
+    start = Strided(sums.pointer, sums.ld, 1) if adding else Strided(scratch, 0, 0)
+    left, right = Strided(x.pointer, x.ld, 1), Strided(w.pointer, w.ld, 1)
+    gemm(rows, outputs, inputs, left, right, 0, start, sums, -np.inf, IDENTITY, sums, 0, 0, memory)
+
+
+@inline
+def _sum_half(half, first, rows, inputs, outputs, x, w, sums, threads, scratch):
+    """Sum x w over a half of the inputs, for rows from the `first` on; x is in threads' panels."""
+    line = line_columns(x)
+    low, high = columns_of(inputs, line, half, 2)
+    for owner in range(threads):
+        begin, end = columns_of(inputs, line, owner, threads)
+        here, stop = max(begin, low), min(end, high)
+        if here < stop:
+            panel = Matrix(advance(x.pointer, owner * x.panel + here - begin), x.ld)
+            _sum(
+                rows,
+                stop - here,
+                outputs,
+                is_narrow(inputs, outputs),
+                here > low,
+                below(panel, first),
+                below(w, here),
+                below(sums, first),
+                scratch,
+            )
+
+
+@routine(INTEGER, INTEGER, INTEGER, PANELS, MATRIX, REALS, *(INTEGER,) * 3, REALS)
+def sum_panels(rows, inputs, outputs, x, w, sums, apart, thread, threads, scratch):
+    """Compute this thread's share of the sums of both halves, which begin `apart` elements apart.
+
+    With two threads, each sums one half, which is its own panel of x.
+    """
+    begin, end = share(2 * rows, thread, threads)
+    for half in range(2):
+        first, last = max(begin - half * rows, 0), min(end - half * rows, rows)
+        if first < last:
+            target = Matrix(advance(sums, half * apart), FEW)
+            _sum_half(half, first, last - first, inputs, outputs, x, w, target, threads, scratch)
 
 
 @routine(*(INTEGER,) * 3, *(REALS,) * 3, MATRIX)
@@ -114,9 +144,10 @@ def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
     second = advance(first, PART_ROWS * FEW)
     for i in range(0, rows, high):
         here, left = min(high, rows - i), below(x, i)
-        for half in range(2):
-            sums = advance(first, half * PART_ROWS * FEW)
-            sum_half(half, here, inputs, outputs, beside(left, half * middle), w, sums, scratch)
+        sums = Matrix(first, FEW), Matrix(second, FEW)
+        _sum(here, middle, outputs, 0, 0, left, w, sums[0], scratch)
+        rest, weights = beside(left, middle), below(w, middle)
+        _sum(here, inputs - middle, outputs, 0, 0, rest, weights, sums[1], scratch)
         add_halves(here, outputs, activation, first, second, bias, below(y, i))
 
 

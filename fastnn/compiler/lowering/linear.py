@@ -60,7 +60,8 @@ class LinearStage(Stage):
             w=self.weights,
             bias=self.bias.pointer,
             y=y,
-            wait=y.panel == 0,  # what lies in panels is only read by the thread that has written it
+            # Of two threads, each reads only the panel that it has written.
+            wait=y.panel == 0 or build.threads > 2,
         )
         return y
 
@@ -80,7 +81,7 @@ class LinearStage(Stage):
         apart = padded(build.batch * FEW, build.dtype)
         sums = build.take(2 * apart)
         build.emit(
-            instructions.linear_half,
+            instructions.linear_halves,
             inputs=layer.in_features,
             outputs=layer.out_features,
             x=x,
