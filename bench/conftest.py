@@ -11,7 +11,7 @@ import pytest
 
 from bench.measure import FULL, QUICK, Pace, Threads, fastest_count, thread_counts
 from bench.peers import PEERS
-from bench.report import Figure, Report, figure, write_pages
+from bench.report import Figure, Report, figure
 from bench.worker import Side, Worker, WorkerError
 
 _REPORT = pytest.StashKey[Report]()
@@ -98,6 +98,8 @@ def _last_line(result: pytest.TestReport) -> str:
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if not config.stash[_REPORT].measured:
         return
+    from bench.pages import write_pages  # matplotlib is not imported while anything is measured
+
     path = _path(config)
     pages = write_pages(path)
     terminalreporter.write_line("")

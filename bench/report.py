@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import statistics
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -186,19 +185,3 @@ class Report:
         partial = path.with_name(path.name + ".part")
         partial.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
         partial.replace(path)
-
-
-def write_pages(path: Path) -> list[Path]:
-    """Write the tables and pictures made from a report's JSON beside it; give their paths."""
-    from bench import pictures, tables
-
-    report = Report.read(path)
-    drawn = pictures.draw(report, path.parent, path.stem)
-    page = path.with_suffix(".md")
-    page.write_text(tables.page(report, [each.name for each in drawn]), encoding="utf-8")
-    return [page, *drawn]
-
-
-if __name__ == "__main__":
-    for each in write_pages(Path(sys.argv[1])):
-        print(each)

@@ -7,10 +7,10 @@ Names are loaded when first used, so that `import fastnn` and the command line's
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from fastnn import _kernels_check
+from fastnn import _kernels_check, _provided
+from fastnn._version import __version__
 
 if TYPE_CHECKING:  # the same modules as below, for type checkers
     from fastnn.compiler.runner import *
@@ -28,11 +28,12 @@ if TYPE_CHECKING:  # the same modules as below, for type checkers
     from fastnn.nn.shapes import *
     from fastnn.nn.softmax import *
     from fastnn.optim.optimizers import *
-    from fastnn.training.callbacks import *
+    from fastnn.training.callbacks.callback import *
     from fastnn.training.evaluation import *
     from fastnn.training.fit import *
     from fastnn.training.history import *
     from fastnn.training.steps import *
+    from fastnn.training.training import *
 
 _HOMES = (
     "nn.activations",
@@ -50,21 +51,22 @@ _HOMES = (
     "files.models",
     "interop",
     "compiler.runner",
-    "training.callbacks",
+    "training.callbacks.callback",
     "training.evaluation",
     "training.fit",
     "training.history",
     "training.steps",
+    "training.training",
 )
 """Modules whose public names, those in their `__all__`, are fastnn's."""
 _MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules")
 
-try:
-    __version__ = version("fastnn")
-except PackageNotFoundError:  # run from a checkout that is not installed
-    __version__ = "0+unknown"
 
 _kernels_check.check()
+_provided.HOMES |= {
+    "History.plot": "fastnn.plots:curves",
+    "Sequential.to_torch": "fastnn.interop:to_torch",
+}
 
 
 def __getattr__(name: str) -> Any:

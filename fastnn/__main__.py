@@ -1,5 +1,54 @@
-"""`python -m fastnn` is the `fastnn` command."""
+"""The command line: `fastnn train`, `predict` and others, also as `python -m fastnn`."""
 
-from fastnn.cli import main
+from __future__ import annotations
 
-main()
+from typing import Annotated
+
+import typer
+
+from fastnn._version import __version__
+from fastnn.cli.arguments import Naming
+from fastnn.cli.bench import bench
+from fastnn.cli.evaluate import evaluate
+from fastnn.cli.export import export
+from fastnn.cli.info import info
+from fastnn.cli.plot import plot
+from fastnn.cli.predict import predict
+from fastnn.cli.reproduce import reproduce
+from fastnn.cli.sweep import sweep
+from fastnn.cli.train import train
+
+app = typer.Typer(
+    help="Train small neural networks on the CPU, in the blink of an eye.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (train, evaluate, predict, plot, info, sweep, export, reproduce, bench):
+    app.command(cls=Naming if command in (train, evaluate) else None)(command)
+
+
+def main() -> None:
+    """Run the `fastnn` command."""
+    app(prog_name="fastnn")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fastnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _fastnn(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main()

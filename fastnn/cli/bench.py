@@ -86,7 +86,7 @@ def _test_file(root: Path, group: str) -> Path:
 def _redraw(root: Path, path: Path) -> None:
     if not path.is_file():
         fail(f"there are no results in {path}")
-    raise typer.Exit(_run(root, ["bench.report", str(path)]))
+    raise typer.Exit(_run(root, ["bench.pages", str(path)]))
 
 
 def _run(root: Path, arguments: list[str]) -> int:

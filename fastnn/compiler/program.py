@@ -6,7 +6,6 @@ and backward pass. Everything a step needs is laid out before the first step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,8 @@ from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering import activations, dropout, linear, norms, softmax
 from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
-from fastnn.compiler.samples import Source, Truth, emit_samples, emit_truth
+from fastnn.compiler.samples import Truth, emit_samples, emit_truth
+from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.kinds import LAYERS
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.normalize import Normalize
@@ -32,8 +32,6 @@ __all__ = [
     "EvaluationProgram",
     "PredictionProgram",
     "Program",
-    "Source",
-    "Timetable",
     "TrainingProgram",
     "UnsupportedError",
     "layout",
@@ -50,17 +48,6 @@ def layout(model: Sequential) -> list:
     """
     layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
     return [*layers, *((id(p.block), p.start) for p in model.parameters())]
-
-
-@dataclass(frozen=True)
-class Timetable:
-    """Settings of an optimizer for each batch of an epoch.
-
-    `places` are those in the array of settings, `values` is (batches, places) of float64.
-    """
-
-    places: tuple[int, ...]
-    values: np.ndarray
 
 
 class Program:

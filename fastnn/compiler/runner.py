@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.compiler.limits import MOST_THREADS
 from fastnn.compiler.program import Program
-from fastnn.runs.settings import MOST_THREADS
 from kernels.base import host, subnormals
 from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros

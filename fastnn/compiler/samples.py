@@ -8,26 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
+from fastnn.compiler.source import Source
 from fastnn.nn.losses import Loss
 from fastnn.nn.normalize import Normalize
 from kernels.base.memory import address
 from kernels.instructions import samples as instructions
-
-
-@dataclass(frozen=True)
-class Source:
-    """Samples and targets as programs read them, and the order they are read in.
-
-    `x` is (samples, columns), contiguous, of the program's dtype or bytes; `y` is int64
-    class indices, or rows of numbers of the program's dtype; None where only the
-    output is wanted. `order` is int64. `weights`, of the dtype, weigh the samples; None
-    where all weigh the same.
-    """
-
-    x: np.ndarray
-    y: np.ndarray | None
-    order: np.ndarray
-    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from fastnn.compiler.program import Source, TrainingProgram
 from fastnn.compiler.runner import Runner
 from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optim.optimizers import SGD
-from fastnn.training.callbacks import listeners, notify
-from fastnn.training.fit import Training
+from fastnn.training.callbacks.callback import listeners, notify
 from fastnn.training.history import History
+from fastnn.training.training import Training
 
 
 class Objective:

@@ -11,9 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from fastnn.estimators.epochs import Epochs
 from fastnn.estimators.network import Network, Outputs, row_losses
 from fastnn.optim.optimizers import SGD, Adam, Optimizer
-from fastnn.training.callbacks import listeners, notify
-from fastnn.training.fit import Training
+from fastnn.training.callbacks.callback import listeners, notify
 from fastnn.training.history import History
+from fastnn.training.training import Training
 
 _SMALLEST_RATE = 1e-6  # an adaptive learning rate ends there
 _SLOWING = 5.0

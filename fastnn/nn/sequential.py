@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn._provided import provided
 from fastnn.nn.layer import Layer, as_layer
 from fastnn.nn.parameters import Parameter, place_together
 from fastnn.nn.state_dicts import IncompatibleKeys, compare
 
 if TYPE_CHECKING:
     import torch
-
-if TYPE_CHECKING:
-    from fastnn.data.tables.columns import Schema
 
 __all__ = ["Sequential"]
 
@@ -59,7 +57,7 @@ class Sequential(Layer):
     """
 
     classes: tuple[str, ...] = ()
-    schema: Schema | None = None
+    schema: Any = None
 
     def __init__(self, *layers: Layer):
         for place, layer in enumerate(layers):
@@ -176,9 +174,7 @@ class Sequential(Layer):
 
     def to_torch(self) -> torch.nn.Sequential:
         """Make a `torch.nn.Sequential` with the same weights: see `fastnn.interop.to_torch`."""
-        from fastnn.interop import to_torch
-
-        return to_torch(self)
+        return provided("Sequential.to_torch")(self)
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fastnn.optim.monitors import MONITORS, Watched, check_monitor
 from fastnn.optim.optimizers import SGD, Adam, Optimizer
-from fastnn.training.history import MONITORS, History, check_monitor, last_of
 from kernels.functions import updates
 
 EVERY = ("epoch", "step")
@@ -88,7 +88,7 @@ class Schedule:
     def begin(self, epochs: int, batches: int, validating: bool) -> None:
         """Hear what `fit` is going to do; raises ValueError if the schedule does not fit that."""
 
-    def epoch_done(self, history: History) -> None:
+    def epoch_done(self, history: Watched) -> None:
         """Hear that an epoch has been trained and validated; a schedule of steps has moved on."""
         if self.every == "epoch":
             self.step()
@@ -386,9 +386,9 @@ class ReduceLROnPlateau(Schedule):
         """See that there will be something to watch."""
         check_monitor(self._name, self.monitor, validating)
 
-    def epoch_done(self, history: History) -> None:
+    def epoch_done(self, history: Watched) -> None:
         """Look at the last epoch of a history."""
-        self.step(last_of(history, self.monitor))
+        self.step(history.last(self.monitor))
 
     def step(self, metric: float) -> None:  # type: ignore[override]
         """Tell the number that an epoch ended with."""

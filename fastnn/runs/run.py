@@ -33,10 +33,12 @@ from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.training import checkpoints as training_state
-from fastnn.training.callbacks import Callback, EarlyStopping
+from fastnn.training.callbacks.callback import Callback
+from fastnn.training.callbacks.early_stopping import EarlyStopping
 from fastnn.training.evaluation import Evaluation, evaluate, predict
-from fastnn.training.fit import Training, fit
+from fastnn.training.fit import fit
 from fastnn.training.history import History
+from fastnn.training.training import Training
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
     "model.safetensors", "history.json", "curves.png", "confusion.png",

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastnn.compiler.limits import MOST_THREADS
+
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Of each task."""
 
@@ -26,9 +28,6 @@ SCHEDULES = {
 
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
-MOST_THREADS = 256
-"""More are a mistake: the threads of a step wait for each other by spinning."""
-
 _OF_OPTIMIZERS = ("lr", "momentum", "weight_decay")
 _WIDEST = 1_000_000
 _SEEDS = 2**32

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +29,8 @@ from fastnn.files.models import (
 )
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.sequential import Sequential, every_layer
-from fastnn.training.callbacks import Callback
-
-if TYPE_CHECKING:
-    from fastnn.training.fit import Training
-
+from fastnn.training.callbacks.callback import Callback
+from fastnn.training.training import Training
 
 _MOST = 2**63  # what a program's table holds
 _MADE_UP = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.compiler.program import Source, Timetable
+from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.parameters import blocks_of

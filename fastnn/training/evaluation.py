@@ -9,11 +9,11 @@ import numpy as np
 from fastnn.compiler.program import (
     EvaluationProgram,
     PredictionProgram,
-    Source,
     UnsupportedError,
     layout,
 )
 from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.source import Source
 from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers

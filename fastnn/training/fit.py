@@ -9,15 +9,16 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.compiler.program import Source
 from fastnn.compiler.runner import threads_for
+from fastnn.compiler.source import Source
 from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
 from fastnn.nn.parameters import blocks_of
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
-from fastnn.training.callbacks import Callback, Progress, listeners, notify
+from fastnn.training.callbacks.callback import Callback, listeners, notify
+from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState
 from fastnn.training.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means, step_work
 from fastnn.training.history import History
@@ -35,24 +36,9 @@ from fastnn.training.inputs import (
 )
 from fastnn.training.sample_weights import read_weights
 from fastnn.training.steps import Steps, dropouts
+from fastnn.training.training import Training
 
-__all__ = ["Training", "fit"]
-
-
-class Training:
-    """A run of `fit`: what callbacks see, and what they may change.
-
-    `epoch` counts from 1, of `epochs`; `batch` are the batches done in it, of `batches`;
-    `validating` says whether there are validation data. Setting `stop` ends the run after
-    the epoch, and settings of the optimizer take effect with the next one.
-    """
-
-    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History,
-                 schedule: Schedule | None = None):  # fmt: skip
-        self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
-        self.schedule = schedule
-        self.epoch = self.epochs = self.batch = self.batches = 0
-        self.validating = self.stop = False
+__all__ = ["fit"]
 
 
 def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: int,

@@ -6,31 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastnn._provided import provided
+
 __all__ = ["History"]
-
-MONITORS = ("loss", "accuracy", "val_loss", "val_accuracy")
-"""Lists of a history that schedules and callbacks may watch."""
-
-
-def check_monitor(who: str, monitor: str | None, validating: bool) -> None:
-    """Raise ValueError for a list that there is not, or that will stay empty."""
-    if monitor is not None and monitor not in MONITORS:
-        raise ValueError(f"{who}: monitor is {monitor!r}; expected one of {MONITORS}, or None")
-    if monitor is not None and monitor.startswith("val_") and not validating:
-        raise ValueError(f"{who}: monitor is {monitor!r}, and there is no validation_data")
-
-
-def last_of(history: History, monitor: str | None) -> float:
-    """The last number of a list; None takes `val_loss`, or `loss` where that has none.
-
-    Raises ValueError where the list has no number, such as the accuracy of a regression.
-    """
-    if monitor is None:
-        monitor = "loss" if history.val_loss[-1] is None else "val_loss"
-    number = getattr(history, monitor)[-1]
-    if number is None:
-        raise ValueError(f"the history has no {monitor}, which is to be watched")
-    return number
 
 
 @dataclass
@@ -53,6 +31,18 @@ class History:
         for name, values in vars(self).items():
             values.append(numbers.get(name))
 
+    def last(self, monitor: str | None) -> float:
+        """Return the last number of a list; None takes `val_loss`, or `loss` where that has none.
+
+        Raises ValueError where the list has no number, such as the accuracy of a regression.
+        """
+        if monitor is None:
+            monitor = "loss" if self.val_loss[-1] is None else "val_loss"
+        number = getattr(self, monitor)[-1]
+        if number is None:
+            raise ValueError(f"the history has no {monitor}, which is to be watched")
+        return number
+
     def to_dict(self) -> dict[str, list]:
         """Lists by name; those without a single number are left out."""
         return {
@@ -62,10 +52,8 @@ class History:
         }
 
     def plot(self, path=None):
-        """Draw loss and accuracy against epochs; gives the matplotlib figure."""
-        from fastnn import plots
-
-        return plots.curves(self.to_dict(), path)
+        """Draw loss and accuracy against epochs; return the matplotlib figure."""
+        return provided("History.plot")(self.to_dict(), path)
 
     def __len__(self) -> int:
         return len(self.loss)

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn.compiler.program import (
-    Source,
-    Timetable,
     TrainingProgram,
     UnsupportedError,
     layout,
 )
 from fastnn.compiler.runner import Runner
+from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer, as_layer
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.schedules import Schedule
-from fastnn.training.callbacks import Callback, hear_of_batches
+from fastnn.training.callbacks.callback import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
 from fastnn.training.history import History
 from fastnn.training.inputs import model_dtype
-
-if TYPE_CHECKING:
-    from fastnn.training.fit import Training
+from fastnn.training.training import Training
 
 __all__ = ["NonFiniteLossError"]
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import fastnn
 from fastnn import datasets
-from fastnn.cli import app
+from fastnn.__main__ import app
 from fastnn.runs import run as runs
 from fastnn.runs import settings
 from fastnn.runs.settings import SettingError, Settings
@@ -535,7 +535,7 @@ def test_numbers_that_are_not_finite_are_null_in_the_history():
 SIGNALLED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fastnn import cli
+from fastnn.__main__ import main
 from fastnn.runs import run as runs
 learned = runs.Run.on_epoch_end
 def told(self, training):
@@ -544,7 +544,7 @@ def told(self, training):
         print("three epochs", flush=True)
 runs.Run.on_epoch_end = told
 sys.argv = ["fastnn", "train", "--epochs", "1000000000", "--out", sys.argv[1]]
-cli.main()
+main()
 """
 
 
@@ -631,7 +631,7 @@ def test_the_help_does_not_wait_for_what_it_does_not_need(arguments, heavy):
     program = f"""
 import sys
 sys.argv = ["fastnn", *{arguments}]
-from fastnn.cli import main
+from fastnn.__main__ import main
 try:
     main()
 except SystemExit as end:
@@ -646,7 +646,7 @@ def test_training_does_not_wait_for_what_it_does_not_need(tmp_path):
     program = f"""
 import sys
 sys.argv = ["fastnn", "train", "--epochs", "1", "--out", {str(tmp_path)!r}]
-from fastnn.cli import main
+from fastnn.__main__ import main
 try:
     main()
 except SystemExit as end:

@@ -40,6 +40,18 @@ print([name for name in ("matplotlib", "sklearn", "rich", "pooch", "torch") if n
     assert python(code).stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from fastnn.training.history import History; History(loss=[1.0]).plot()",
+        "from fastnn.nn.sequential import Sequential; Sequential().to_torch()",
+    ],
+)
+def test_methods_that_higher_rooms_carry_out(code):
+    """They work in an interpreter that has imported nothing but the lower room."""
+    python(code)
+
+
 def test_every_name_leads_somewhere():
     assert len(set(fastnn.__all__)) == len(fastnn.__all__)
     assert set(fastnn.__all__) <= set(dir(fastnn))

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from fastnn.cli import app
-
-BENCH = sys.modules["fastnn.cli.bench"]  # the package's `bench` is the command
+from fastnn.__main__ import app
+from fastnn.cli import bench
 
 
 def run(*arguments):
@@ -72,12 +71,12 @@ def test_redraw(checkout, started):
     path = checkout / "bench" / "results" / "latest.json"
     path.touch()
     run("--redraw")
-    assert started == [([sys.executable, "-m", "bench.report", str(path)], checkout)]
+    assert started == [([sys.executable, "-m", "bench.pages", str(path)], checkout)]
 
 
 def test_without_a_checkout(tmp_path, monkeypatch, started):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(BENCH, "__file__", str(tmp_path / "fastnn" / "cli" / "bench.py"))
+    monkeypatch.setattr(bench, "__file__", str(tmp_path / "fastnn" / "cli" / "bench.py"))
     result = run()
     assert result.exit_code == 1
     assert "not part of the installed package" in result.stderr
@@ -85,7 +84,7 @@ def test_without_a_checkout(tmp_path, monkeypatch, started):
 
 
 def test_without_pytest_benchmark(checkout, started, monkeypatch):
-    monkeypatch.setattr(BENCH, "_NEEDED", ("pytest", "pytest_benchmark_gone"))
+    monkeypatch.setattr(bench, "_NEEDED", ("pytest", "pytest_benchmark_gone"))
     result = run()
     assert result.exit_code == 1
     assert 'pytest-benchmark-gone: pip install ".[bench]"' in result.stderr

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import fastnn
 from fastnn import Linear, Normalize, ReLU, Sequential
-from fastnn.cli import app
+from fastnn.__main__ import app
 
 
 def run(*arguments):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import fastnn
 from fastnn import datasets
-from fastnn.cli import app
+from fastnn.__main__ import app
 from fastnn.metrics import regression_scores
 
 RNG = np.random.default_rng(0)

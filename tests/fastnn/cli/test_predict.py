@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn.cli import app
+from fastnn.__main__ import app
 from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import Column, Schema, Target
 from fastnn.metrics import probabilities

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fastnn import reports as experiments
-from fastnn.cli import app
+from fastnn.__main__ import app
 from fastnn.reports import disk
 
 
@@ -50,7 +50,7 @@ def test_one_experiment_by_both(tmp_path):
 
 def test_without_pytorch_it_is_not_imported(tmp_path):
     code = (
-        "import sys; from fastnn.cli import app\n"
+        "import sys; from fastnn.__main__ import app\n"
         "try: app(['reproduce', 'disk', '--quick', '--no-torch', '--out', sys.argv[1]])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fastnn
-from fastnn.cli import app
+from fastnn.__main__ import app
 from fastnn.files import container
 
 

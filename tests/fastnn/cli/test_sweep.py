@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import fastnn
 from fastnn import datasets
-from fastnn.cli import app
+from fastnn.__main__ import app
 
 FILES = {"results.jsonl", "best.safetensors", "sweep.png"}
 SMALL = ("--epochs", "2", "--subset", "200", "--jobs", "1")
@@ -187,7 +187,7 @@ def test_without_pytorch_it_is_said_before(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_keeps_what_was_done(tmp_path):
     program = (
-        "import os, signal, sys; from fastnn.cli import main\n"
+        "import os, signal, sys; from fastnn.__main__ import main\n"
         "from fastnn.runs import sweep as sweeps\n"
         "keep = sweeps.Sweep._keep\n"
         "def interrupt(self, *rest):\n"
@@ -213,7 +213,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
 
 def test_a_process_that_is_ended_from_outside_is_said(tmp_path):
     program = (
-        "import os, signal; from fastnn.cli import main\n"
+        "import os, signal; from fastnn.__main__ import main\n"
         "from fastnn.runs import run as runs, sweep as sweeps\n"
         "def ended(task, parent=os.getpid()):\n"
         "    import os; os.kill(os.getpid(), 9)\n"

@@ -72,7 +72,7 @@ import fastnn
 from fastnn import *
 from fastnn.files import models as checkpoint
 from fastnn.runs import run as runs
-from fastnn.cli import app
+from fastnn.__main__ import app
 print(len(fastnn.__all__), fastnn.from_torch.__name__)
 """
 

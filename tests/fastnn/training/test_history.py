@@ -63,3 +63,12 @@ def test_plots(tmp_path, changes):
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
     drawn = [line.get_ydata() for axes in figure.axes for line in axes.get_lines()]
     assert any(np.array_equal(y, [0.5, 0.25, 0.125]) for y in drawn)
+
+
+def test_the_last_number():
+    history = filled()
+    assert history.last("accuracy") == 0.75
+    assert history.last(None) == 0.6
+    assert filled(val_loss=None).last(None) == 0.125
+    with pytest.raises(ValueError, match="the history has no accuracy, which is to be watched"):
+        filled(accuracy=None).last("accuracy")

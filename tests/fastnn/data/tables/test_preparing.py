@@ -340,7 +340,7 @@ import numpy as np
 from pathlib import Path
 import fastnn
 from fastnn.runs import run as runs
-from fastnn.cli import app
+from fastnn.__main__ import app
 from typer.testing import CliRunner
 
 def memory(what):

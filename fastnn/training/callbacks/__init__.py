@@ -1,0 +1,1 @@
+"""Callbacks: what may happen between epochs, one kind a file."""
