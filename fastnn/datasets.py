@@ -1,10 +1,9 @@
 """Data sets by name or from files: training and test rows, ready for a network."""
 
+from fastnn.data.dataset import Dataset, SubsetError
 from fastnn.data.datasets import (
     DATASETS,
     DISK_RADIUS,
-    Dataset,
-    SubsetError,
     digits,
     disk,
     fashion_mnist,

@@ -15,8 +15,8 @@ from fastnn.cli.errors import fail
 from fastnn.runs.settings import SettingError, Settings, choices, optimizer_defaults
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
-    from fastnn.data.tables.columns import Schema
+    from fastnn.data.dataset import Dataset
+    from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import Sequential
 
 DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
@@ -97,7 +97,7 @@ def read_settled(settings: Settings) -> Dataset:
 def read_own(settings: Settings) -> Dataset:
     """Read the table that settings name; one that cannot be learned from ends the command."""
     from fastnn.data import datasets
-    from fastnn.data.tables.preparing import TargetError
+    from fastnn.data.tables.targets import TargetError
 
     try:
         return datasets.load(
@@ -120,8 +120,9 @@ def read_labelled(model: Sequential, path: str, target: str | None):
     """
     import numpy as np
 
-    from fastnn.data.tables.preparing import encoded_rows, find_target
     from fastnn.data.tables.reading import read_table
+    from fastnn.data.tables.rows import encoded_rows
+    from fastnn.data.tables.targets import find_target
 
     schema = input_schema(model)
     if schema.target is None:
@@ -146,7 +147,7 @@ def input_schema(model: Sequential) -> Schema:
     """Return what a model says of its inputs; where it says nothing, that they are numbers."""
     import dataclasses
 
-    from fastnn.data.tables.columns import Schema
+    from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import columns_of
 
     schema = model.schema or Schema()

@@ -13,7 +13,7 @@ from fastnn.cli.errors import reported_errors
 from fastnn.runs.settings import DEFAULT_LOSSES, check_dataset, choices, one_of
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
+    from fastnn.data.dataset import Dataset
     from fastnn.nn.sequential import Sequential
 
 

@@ -12,7 +12,7 @@ from fastnn.cli.errors import reported_errors
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from fastnn.data.tables.columns import Schema
+    from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import Sequential
 
 

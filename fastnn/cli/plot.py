@@ -15,7 +15,7 @@ from fastnn.cli.tables import print_table
 from fastnn.runs.settings import one_of
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
+    from fastnn.data.dataset import Dataset
     from fastnn.nn.sequential import Sequential
 
 _FORMATS = ("png", "svg", "pdf")

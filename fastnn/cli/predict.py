@@ -19,7 +19,7 @@ from fastnn.cli.tables import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastnn.data.tables.columns import Schema
+    from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import Sequential
 
 _ROWS_SHOWN = 20

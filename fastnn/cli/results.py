@@ -14,7 +14,7 @@ from fastnn.runs.search import READERS, key_of
 from fastnn.runs.settings import Settings
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
+    from fastnn.data.dataset import Dataset
     from fastnn.runs.sweep import Result, Sweep
 
 PICTURE = "sweep.png"

@@ -9,7 +9,7 @@ import typer
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
+    from fastnn.data.dataset import Dataset
     from fastnn.data.tables.summary import ColumnSummary
 
 _SHOWN = 20

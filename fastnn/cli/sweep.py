@@ -19,7 +19,7 @@ from fastnn.runs.search import grid, read_choices, sample
 from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
-    from fastnn.data.datasets import Dataset
+    from fastnn.data.dataset import Dataset
     from fastnn.runs.sweep import Sweep
 
 _INTERRUPTED = 130

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import inspect
 import math
 import operator
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fastnn.data import idx
+from fastnn.data.dataset import Dataset, SubsetError
 from fastnn.data.images import Conversion
-from fastnn.data.tables.columns import Schema
 from fastnn.data.tables.reading import SUFFIXES
-from fastnn.data.tables.summary import ColumnSummary
+from fastnn.data.tables.schema import Schema
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2: guessing one class is right half the time
 
@@ -26,51 +26,6 @@ _IMAGES = {
     "fashion-mnist": (idx.FASHION_CLASSES, Conversion(box=28, centre="middle")),
 }
 _DIGIT_PICTURES = Conversion((8, 8), box=8, top=16.0, centre="middle")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """Training and test rows of one task, in no particular order.
-
-    `x_train` (n_train, features) and `x_test` (n_test, features) are float32, or uint8 for images
-    kept as bytes; `y_train` (n_train,) and `y_test` (n_test,) are int64 indices into `classes`, or
-    for a regression, which has no classes, float64. `mean` and `std`, numbers or (features,), are
-    what `Normalize(mean, std)` needs to bring x near the unit range, and `image_shape` is (height,
-    width) where a row is an image, else None. `schema` is what a model file must know of the data
-    (`model.schema = data.schema`). Of data from a file, `summary` tells what each column holds,
-    the target's last, and `notes` what is odd about them.
-    """
-
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    classes: tuple[str, ...]
-    mean: float | np.ndarray = 0.0
-    std: float | np.ndarray = 1.0
-    image_shape: tuple[int, int] | None = None
-    schema: Schema | None = None
-    summary: tuple[ColumnSummary, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def task(self) -> str:
-        """`classification`, or `regression` where there are no classes."""
-        return "classification" if self.classes else "regression"
-
-    def __repr__(self) -> str:
-        arrays = ", ".join(
-            f"{key} {array.shape} {array.dtype}"
-            for key in ("x_train", "y_train", "x_test", "y_test")
-            for array in (getattr(self, key),)
-        )
-        kind = f"{len(self.classes)} classes" if self.classes else self.task
-        return f"Dataset({self.name}: {arrays}, {kind})"
-
-
-class SubsetError(ValueError):
-    """More rows are wanted than there are."""
 
 
 def load(
@@ -88,26 +43,60 @@ def load(
     test: float = 0.2,
     dtype=np.float32,
 ) -> Dataset:
-    """Load the data set called `name`, one of `DATASETS`, or the table in the file of that path.
+    """Load a data set by its name, or a table from a file.
 
-    `subset` and `test_subset` are the training and test rows wanted: drawn without replacement
-    from `seed` where the rows are given, made where they are made. `folder` holds the files of an
-    image data set (see `mnist`).
+    A table is a CSV, .npy, .npz or Parquet file. Its columns are features, but for the target:
+    numbers, and texts, which become a column of 0 or 1 for each category. The test rows are drawn
+    by `seed`, each class in proportion; means, categories and what fills missing values are those
+    of the training rows alone. Rows are bytes where all columns are. A large .npy file is mapped,
+    not loaded, and its rows are copied to a file on the disk.
 
-    A table is a CSV, .npy, .npz or Parquet file. `target` names the column to predict (or, where
-    columns have no names, says its place, or names a .npy file that holds it); the others are the
-    features: numbers, and texts and columns named in `categorical`, which become a column of 0 or 1
-    for each category. Columns named in `drop` are left out. `task`, `classification` or
-    `regression`, is by default told from the target: texts and few whole numbers are classes.
-    `impute` fills missing values with the median or the most frequent category. The share `test`
-    of the rows, drawn by `seed`, is held out, each class in proportion; means, categories and what
-    fills are those of the training rows alone. Rows are of `dtype`, or bytes where all are.
-    A large .npy file is mapped, not loaded, and its rows are copied to a file on the disk.
+    Parameters
+    ----------
+    name : str or path-like
+        One of `DATASETS`, or the path of a table.
+    subset, test_subset : int, optional
+        Training and test rows wanted: drawn without replacement by `seed` where the rows are
+        given, made where they are made. None takes all.
+    seed : int, default 0
+        Decides which rows are drawn, or made.
+    folder : path-like, optional
+        Folder of the files of an image data set (see `mnist`).
+    target : str, optional
+        Of a table: the column to predict, or where columns have no names its place, or the path
+        of a .npy file that holds it.
+    task : {"classification", "regression"}, optional
+        Of a table: None tells it from the target, of which texts and few whole numbers are
+        classes.
+    impute : bool, default False
+        Of a table: whether missing values are filled with the median or the most frequent
+        category.
+    drop, categorical : sequence of str
+        Of a table: columns to leave out, and columns of numbers that stand for categories.
+    test : float, default 0.2
+        Of a table: share of the rows that is held out.
+    dtype : dtype, default float32
+        Of a table: what its rows are.
 
-    Raises ValueError for an unknown name, for a number of rows below one or above what there is,
-    for a `folder` where the data set reads none and a `target` where it has its own, and for a
-    table that cannot be learned from (`fastnn.data.tables.reading.TableError`); FileNotFoundError
-    for a file that is not there; besides, what the data set's function raises.
+    Returns
+    -------
+    Dataset
+        Training and test rows.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, a number of rows below one or above what there is, a `folder` where
+        the data set reads none, a `target` where it has its own, and a table that cannot be
+        learned from (`fastnn.data.tables.table.TableError`).
+    FileNotFoundError
+        For a file that is not there; besides, what the data set's function raises.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.datasets.load("disk", subset=100, test_subset=50).x_train.shape
+    (100, 2)
     """
     if is_path(name):
         from fastnn.data.tables.preparing import load_table  # not needed for the others
@@ -119,24 +108,26 @@ def load(
     name = os.fspath(name)
     if name not in DATASETS:
         raise ValueError(_unknown(name))
-    function = DATASETS[name]
     if target is not None or task is not None or impute or drop or categorical:
         raise ValueError(f"data set {name!r} has a target of its own; those of files are chosen")
-    if folder is not None and function not in (mnist, fashion_mnist):
+    takes = inspect.signature(DATASETS[name]).parameters
+    if folder is not None and "folder" not in takes:
         raise ValueError(f"data set {name!r} reads no files: folder={os.fspath(folder)!r}")
-    made = function in (disk, two_class)
+    made = "n_train" in takes
     options = {
         "n_train" if made else "subset": subset,
         "n_test" if made else "test_subset": test_subset,
         "folder": folder,
     }
-    return function(
-        seed=seed, **{key: value for key, value in options.items() if value is not None}
-    )
+    given = {key: value for key, value in options.items() if value is not None}
+    return DATASETS[name](seed=seed, **given)
 
 
 def is_path(name: str | os.PathLike[str]) -> bool:
-    """Whether `load` takes a name for that of a file, there or not, rather than a data set's."""
+    """Return whether `load` takes a name for that of a file, there or not.
+
+    Raises TypeError for what is neither text nor a path.
+    """
     if not isinstance(name, (str, os.PathLike)):
         raise TypeError(f"a data set is named by text or a path, not by {name!r}")
     path = Path(name)
@@ -148,10 +139,24 @@ def is_path(name: str | os.PathLike[str]) -> bool:
 def digits(*, subset: int | None = None, test_subset: int | None = None, seed: int = 0) -> Dataset:
     """Load scikit-learn's 8x8 handwritten digits, 1797 float32 rows of 64 values from 0 to 16.
 
-    A permutation drawn from `seed` puts 1437 rows (80 %) in the training set, 360 in the test set;
-    `subset` and `test_subset` keep that many of them.
+    A permutation drawn by `seed` puts 1437 rows (80 %) in the training set, 360 in the test set.
 
-    Raises ValueError for a `subset` or `test_subset` below one or above what there is.
+    Parameters
+    ----------
+    subset, test_subset : int, optional
+        Training and test rows to keep; None keeps all.
+    seed : int, default 0
+        Decides which rows are which.
+
+    Returns
+    -------
+    Dataset
+        The digits, in ten classes.
+
+    Raises
+    ------
+    ValueError
+        For a `subset` or `test_subset` below one or above what there is.
     """
     x, y = _digits_table()
     order = np.random.default_rng(seed).permutation(len(x))
@@ -175,11 +180,31 @@ def mnist(
 
     The four IDX files, gzipped or not, are read from `folder`, else from the folder that the
     environment variable FASTNN_DATA names: in its `mnist/`, or directly in it. With neither they
-    are downloaded once into the user's cache. `subset` and `test_subset` keep that many rows,
-    drawn without replacement from `seed`; a larger subset contains the smaller ones.
+    are downloaded once into the user's cache.
 
-    Raises FileNotFoundError where the folder lacks files, ValueError for a damaged file or an
-    impossible subset, and `DownloadError` (an OSError) when no mirror answers.
+    Parameters
+    ----------
+    subset, test_subset : int, optional
+        Training and test rows to keep, drawn without replacement by `seed`; a larger subset
+        contains the smaller ones. None keeps all.
+    seed : int, default 0
+        Decides which rows are drawn.
+    folder : path-like, optional
+        Folder of the files.
+
+    Returns
+    -------
+    Dataset
+        The images, in ten classes.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder lacks files.
+    ValueError
+        For a damaged file or an impossible subset.
+    DownloadError
+        An OSError, when no mirror answers.
     """
     return _images("mnist", subset, test_subset, seed, folder)
 
@@ -194,7 +219,22 @@ def fashion_mnist(
     """Load Fashion-MNIST: 28x28 pictures of clothes, in the shapes and dtypes of `mnist`.
 
     The files are those of `folder` or FASTNN_DATA, in its `fashion-mnist/` or directly in it, else
-    downloaded. Arguments and errors are those of `mnist`.
+    downloaded.
+
+    Parameters
+    ----------
+    subset, test_subset, seed, folder
+        As in `mnist`.
+
+    Returns
+    -------
+    Dataset
+        The images, in ten classes.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, DownloadError
+        As in `mnist`.
     """
     return _images("fashion-mnist", subset, test_subset, seed, folder)
 
@@ -205,7 +245,22 @@ def disk(n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> Dataset:
     x is float32 (n, 2), uniform; y is int64, 1 inside the disk of radius 1/sqrt(2 pi) about
     (0.5, 0.5). The test points do not depend on `n_train`, nor the training points on `n_test`.
 
-    Raises ValueError for fewer than one row.
+    Parameters
+    ----------
+    n_train, n_test : int, default 1000
+        Training and test points.
+    seed : int, default 0
+        Decides which points are drawn.
+
+    Returns
+    -------
+    Dataset
+        The points, in two classes.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one row.
     """
     train, test = np.random.default_rng(seed).spawn(2)
     x_train, y_train = _disk_points(train, _positive("n_train", n_train))
@@ -219,18 +274,28 @@ def two_class(n_train: int = 500, n_test: int = 200, seed: int = 0) -> Dataset:
     x is float32 (n, 10): six features tell the classes apart, two are mixtures of those and two
     are noise. y is int64.
 
-    Raises ValueError for fewer than one row.
+    Parameters
+    ----------
+    n_train, n_test : int, default 500 and 200
+        Training and test rows.
+    seed : int, default 0
+        Decides which rows are drawn.
+
+    Returns
+    -------
+    Dataset
+        The rows, in two classes.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one row.
     """
     n_train, n_test = _positive("n_train", n_train), _positive("n_test", n_test)
     from sklearn.datasets import make_classification  # a second and a half, so only when asked
 
     x, y = make_classification(
-        n_samples=n_train + n_test,
-        n_features=10,
-        n_informative=6,
-        n_redundant=2,
-        n_classes=2,
-        random_state=seed,
+        n_train + n_test, n_features=10, n_informative=6, n_redundant=2, random_state=seed
     )
     x, y = x.astype(np.float32), y.astype(np.int64)
     return Dataset("two-class", x[:n_train], y[:n_train], x[n_train:], y[n_train:], ("0", "1"))
@@ -243,6 +308,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "disk": disk,
     "two-class": two_class,
 }
+"""Functions that load the data sets, by name. `load` gives each the options that it takes."""
 
 
 def _unknown(name: str) -> str:
@@ -260,7 +326,7 @@ def _positive(what: str, n: int) -> int:
 
 
 def _rows(what: str, n: int | None, available: int, seed: int) -> np.ndarray | slice:
-    """Index of `n` of the `available` rows; of all of them, without a copy, for None."""
+    """Return an index of `n` of the `available` rows; for None of all of them, without a copy."""
     if n is None:
         return slice(None)
     if _positive(what, n) > available:

@@ -3,7 +3,7 @@
 The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
 one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
 again, the names of the classes, the schema of the data where there is one
-(`fastnn.data.tables.columns`), and
+(`fastnn.data.tables.schema`), and
 a checksum, which a program that changes the file may leave out. Preprocessing is a `Normalize`
 layer, and so is kept with the others.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data.tables.columns import Schema
+from fastnn.data.tables.schema import Schema
 from fastnn.files import container
 from fastnn.files.atomic import replacing
 from fastnn.files.container import ModelFileError

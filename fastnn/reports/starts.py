@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import fastnn
-from fastnn.data.datasets import Dataset
+from fastnn.data.dataset import Dataset
 from fastnn.nn.initializers import normal
 from fastnn.nn.sequential import Sequential
 from fastnn.reports import figures

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastnn
 from fastnn.data import datasets
-from fastnn.data.datasets import Dataset
+from fastnn.data.dataset import Dataset
 from fastnn.files.atomic import replacing
 from fastnn.nn.losses import Loss
 from fastnn.nn.sequential import Sequential, flat_layers

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fastnn.data.datasets import Dataset
+from fastnn.data.dataset import Dataset
 from fastnn.interop import to_torch
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential

@@ -15,8 +15,8 @@ import numpy as np
 
 import fastnn
 from fastnn import plots
-from fastnn.data.datasets import Dataset
-from fastnn.data.tables.columns import Schema
+from fastnn.data.dataset import Dataset
+from fastnn.data.tables.schema import Schema
 from fastnn.files import container
 from fastnn.files import models as checkpoint
 from fastnn.files.atomic import replacing

@@ -20,7 +20,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from fastnn.data import datasets
-from fastnn.data.datasets import Dataset
+from fastnn.data.dataset import Dataset
 from fastnn.files import atomic as files
 from fastnn.files import models as checkpoint
 from fastnn.runs.run import Run

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 import fastnn
-from fastnn.data.tables.columns import Schema
+from fastnn.data.tables.schema import Schema
 from fastnn.metrics import calibration, link_of, probabilities, regression_scores
 
 

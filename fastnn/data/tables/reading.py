@@ -1,4 +1,4 @@
-"""Tables from files: columns by name, read from CSV, .npy, .npz or Parquet."""
+"""Reading tables from files: CSV, .npy, .npz or Parquet."""
 
 from __future__ import annotations
 
@@ -6,44 +6,23 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fastnn.data.tables.table import Table, TableError
+
 SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet")
-"""Endings of the names of files that hold tables; which kind, the contents tell."""
+"""Endings of the names of files that hold tables; the contents say which kind it is."""
 
 MISSING = frozenset(
     ("", "?", "#N/A", "<NA>", "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan", "null")
 )
-"""What stands in a text for a value that is not there."""
+"""Texts that stand for a value that is not there."""
 
 _NPY, _ZIP, _PARQUET = b"\x93NUMPY", b"PK", b"PAR1"
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
 _DELIMITERS = ",;\t|"
-
-
-class TableError(ValueError):
-    """A file is no table; the message names it and says what was found."""
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Columns of one length, by name, in order.
-
-    A column is (rows,): numbers, NaN where one is missing, or objects that are str, None where
-    one is missing; a column of a CSV file is texts until `as_numbers` reads it. `named` tells
-    whether the names came with the data, or only say the places: "0", "1", ...
-    """
-
-    name: str
-    columns: Mapping[str, np.ndarray]
-    named: bool = True
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
 
 
 def read_table(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Table:
@@ -64,39 +43,8 @@ def read_table(source: str | os.PathLike[str] | bytes, name: str | None = None) 
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file that begins so is a picture."""
+    """Return whether a file that begins so is a picture."""
     return head.startswith(_PICTURES)
-
-
-def as_numbers(column: np.ndarray) -> np.ndarray | None:
-    """Give a column as numbers, NaN where one is missing, or None where a text is no number."""
-    if column.dtype != object:
-        return column
-    try:
-        return np.array([np.nan if each is None else float(each) for each in column], np.float64)
-    except ValueError:
-        return None
-
-
-def as_texts(column: np.ndarray) -> np.ndarray:
-    """Give a column as texts, None where one is missing; whole numbers without a point."""
-    if column.dtype == object:
-        return column
-    return np.array([number_text(each) for each in column.tolist()], object)
-
-
-def number_text(value: float) -> str | None:
-    """A number as text: None for NaN, "3" for 3.0."""
-    if value != value:
-        return None
-    return str(int(value)) if not isinstance(value, bool) and value % 1 == 0 else str(value)
-
-
-def missing_values(column: np.ndarray) -> np.ndarray:
-    """Where a column of numbers or texts has none."""
-    if column.dtype == object:
-        return np.equal(column, None).astype(bool)  # type: ignore[call-overload]
-    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
 
 
 def _read(source: str | os.PathLike[str] | bytes, name: str) -> Table:
@@ -119,7 +67,7 @@ def _head(path: Path) -> bytes:
 
 
 def _load(source: str | os.PathLike[str] | bytes):
-    """What np.load gives, arrays mapped where they can be."""
+    """Return what np.load reads, arrays mapped where they can be."""
     try:
         if isinstance(source, bytes):
             return np.load(io.BytesIO(source), allow_pickle=False)
@@ -138,7 +86,7 @@ def _read_npy(source: str | os.PathLike[str] | bytes, name: str) -> Table:
 
 
 def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
-    """Arrays of one length: those of one dimension are columns, another one is many."""
+    """Read arrays of one length: each of one dimension is a column, another is many columns."""
     try:
         with _load(source) as file:
             arrays = {key: file[key] for key in file.files}
@@ -162,7 +110,7 @@ def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
 
 
 def _matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
-    """Columns of an array (rows, ...), views of it where it is contiguous."""
+    """Return the columns of an array (rows, ...), views of it where it is contiguous."""
     if array.dtype.kind not in "biuf":
         raise TableError(f"found an array of {array.dtype}; expected numbers")
     if array.size == 0:
@@ -172,7 +120,7 @@ def _matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray
 
 
 def _column(name: str, values: np.ndarray) -> np.ndarray:
-    """Give an array as a column: numbers, or texts with None where one is missing."""
+    """Return an array as a column: numbers, or texts with None where one is missing."""
     if values.ndim != 1:
         raise TableError(f"column {name!r} has shape {values.shape}; expected one dimension")
     if values.dtype.kind in "biuf":
@@ -261,7 +209,7 @@ def _read_csv(content: bytes, name: str) -> Table:
 
 
 def _split_rows(text: str) -> tuple[list[list[str]], list[int]]:
-    """Rows of cells, and the lines they end in; empty lines are left out."""
+    """Return rows of cells, and the lines they end in, without empty lines."""
     first = text.lstrip("\r\n").split("\n", 1)[0]
     outside = "".join(first.split('"')[::2])
     delimiter = max(_DELIMITERS, key=outside.count)

@@ -1,4 +1,4 @@
-"""What a table holds, column by column: ranges, categories, and what is missing."""
+"""Summaries of a table, column by column: ranges, categories, and what is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastnn.data.tables.reading import missing_values
+from fastnn.data.tables.table import TableError, missing_values
 
 _BLOCK_BYTES = 1 << 22
 
@@ -28,7 +28,7 @@ class ColumnSummary:
 
     @property
     def mean(self) -> float:
-        """Mean of the numbers."""
+        """Return the mean of the numbers."""
         return self.total / max(self.count, 1)
 
     def add(self, values: np.ndarray) -> None:
@@ -47,7 +47,7 @@ class ColumnSummary:
 
 
 def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[ColumnSummary]:
-    """Summaries of columns of one length, read a block of rows at a time."""
+    """Return summaries of columns of one length, read a block of rows at a time."""
     summaries = [ColumnSummary(name) for name in names]
     for rows in blocks(columns):
         for summary, values in zip(summaries, columns, strict=True):
@@ -56,19 +56,28 @@ def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[Colum
 
 
 def blocks(columns: Sequence[np.ndarray]) -> Iterator[slice]:
-    """Stretches of rows, of some megabytes each."""
+    """Return stretches of rows, of some megabytes each."""
     rows = len(columns[0]) if columns else 0
     step = max(1, _BLOCK_BYTES // (8 * max(len(columns), 1)))
     return (slice(begin, min(begin + step, rows)) for begin in range(0, rows, step))
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Names in words: the first few, and how many more."""
+    """Return names in words: the first few, and how many more."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def missing_text(summaries: Sequence[ColumnSummary]) -> str:
-    """Columns that lack values, with the number of each, in words."""
+    """Return in words which columns lack values, and how many each."""
     lacking = [f"{each.name} ({each.missing:,})" for each in summaries if each.missing]
     return few(lacking, 10)
+
+
+def check_finite(summaries: Sequence[ColumnSummary], table: str) -> None:
+    """Raise TableError for a column that holds an infinite number."""
+    for each in summaries:
+        if each.count and not each.counts and (math.isinf(each.low) or math.isinf(each.high)):
+            raise TableError(
+                f"{table}: column {each.name!r} holds an infinite number; expected finite ones"
+            )

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 import fastnn
 from fastnn.__main__ import app
 from fastnn.data.images import Conversion
-from fastnn.data.tables.columns import Column, Schema, Target
+from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.schema import Schema
 from fastnn.metrics import probabilities
 
 

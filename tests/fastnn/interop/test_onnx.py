@@ -24,7 +24,7 @@ from fastnn import (
     Softmax,
     Tanh,
 )
-from fastnn.data.tables.columns import Schema
+from fastnn.data.tables.schema import Schema
 from fastnn.interop.onnx import IR_VERSION, OPSET
 
 DTYPES = ("float32", "float64")

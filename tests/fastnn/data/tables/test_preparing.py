@@ -5,14 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from fastnn import datasets
-from fastnn.data.tables import preparing as tabular
-from fastnn.data.tables.preparing import TargetError
-from fastnn.data.tables.reading import TableError
+from fastnn.data.tables import rows
+from fastnn.data.tables.table import TableError
+from fastnn.data.tables.targets import TargetError
 from fastnn.datasets import SubsetError
 
 RNG = np.random.default_rng(0)
@@ -81,17 +79,6 @@ def test_mean_and_deviation_are_scikit_learns_of_the_training_rows_alone(houses)
     np.testing.assert_array_equal(data.std[1:4], 1)
     assert data.schema.target.mean == pytest.approx(data.y_train.mean())
     assert data.schema.target.std == pytest.approx(data.y_train.std())
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 30_000), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
-    x = np.random.default_rng(n).normal(mean, std, (n, 40))
-    schema = tabular.Schema.of_numbers(40)
-    found = tabular._moments(schema, x)
-    np.testing.assert_allclose(found[0], x.mean(axis=0), rtol=1e-9, atol=1e-9 * std)
-    expected = np.where(x.std(axis=0) > 0, x.std(axis=0), 1) if n > 1 else np.ones(40)
-    np.testing.assert_allclose(found[1], expected, rtol=1e-6)
 
 
 def test_many_columns_of_one_scale_keep_it(tmp_path):
@@ -312,7 +299,7 @@ def test_rows_on_the_disk_are_those_in_memory(kind, houses, tmp_path, monkeypatc
         np.save(path, np.column_stack([AGE, ROOMS, PRICE]))
     target = "price" if kind == "csv" else "2"
     small = datasets.load(path, target=target)
-    monkeypatch.setattr(tabular, "IN_MEMORY", 0)
+    monkeypatch.setattr(rows, "IN_MEMORY", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     large = datasets.load(path, target=target)
     assert isinstance(large.x_train, np.memmap)
@@ -327,7 +314,7 @@ def test_a_disk_without_room_is_an_error(houses, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(tabular, "IN_MEMORY", 0)
+    monkeypatch.setattr(rows, "IN_MEMORY", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):

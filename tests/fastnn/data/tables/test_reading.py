@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.data.tables import reading as tables
-from fastnn.data.tables.reading import TableError, as_numbers, as_texts, number_text, read_table
+from fastnn.data.tables.reading import read_table
+from fastnn.data.tables.table import TableError, as_numbers
 
 CSV = b"age,city,price\n30,Ulm,1.5\n,Bonn,2\n41,NA,-3e2\n"
 
@@ -249,22 +250,3 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r'pip install "fastnn\[data\]"'):
         read_table(b"PAR1")
-
-
-# columns
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(3.0, "3"), (-0.0, "0"), (2.5, "2.5"), (True, "True"), (float("nan"), None)],
-)
-def test_numbers_as_texts(number, text):
-    assert number_text(number) == text
-
-
-def test_columns_as_texts_and_what_is_missing():
-    assert as_texts(np.array([1.0, np.nan, 0.5])).tolist() == ["1", None, "0.5"]
-    assert as_texts(np.array([7, 8])).tolist() == ["7", "8"]
-    assert tables.missing_values(np.array([1.0, np.nan])).tolist() == [False, True]
-    assert tables.missing_values(np.array(["a", None], object)).tolist() == [False, True]
-    assert tables.missing_values(np.array([1, 2])).tolist() == [False, False]

@@ -1,0 +1,122 @@
+"""The target of a table: which column is predicted, and whether it is classes or numbers."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from fastnn.data.tables.columns import Target
+from fastnn.data.tables.summary import ColumnSummary, few, summarise
+from fastnn.data.tables.table import Table, TableError, as_numbers, number_text
+
+MOST_CATEGORIES = 1000
+"""Classes of a target, or categories of a column, at most."""
+
+_MOST_CLASSES_OF_NUMBERS = 20
+
+
+class TargetError(TableError):
+    """There is no such column to predict."""
+
+
+def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
+    """Return name and values of the column to predict: a name, a place, or a .npy file.
+
+    Raises TargetError where there is none, TableError for a file that does not hold one number or
+    text for each row, and OSError for one that cannot be read.
+    """
+    names = list(table.columns)
+    if target is None:
+        raise TargetError(
+            f"{table.name}: no target is named; expected one of its columns: {few(names, 10)}"
+        )
+    if target in table.columns:
+        return target, table.columns[target]
+    if not table.named and target.lstrip("-").isdigit() and -len(names) <= int(target) < 0:
+        label = names[int(target)]
+        return label, table.columns[label]
+    if Path(target).suffix.lower() == ".npy":
+        return Path(target).stem, _target_file(Path(target), len(table))
+    raise TargetError(no_column(table, "target", target))
+
+
+def _target_file(path: Path, rows: int) -> np.ndarray:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise TableError(f"{path}: found a file that NumPy cannot read: {error}") from error
+    if values.shape not in ((rows,), (rows, 1)) or values.dtype.kind not in "biufU":
+        raise TableError(
+            f"{path}: found an array {values.shape} of {values.dtype}; expected a target for each "
+            f"of {rows:,} rows"
+        )
+    values = values.reshape(rows)
+    return values.astype(object) if values.dtype.kind == "U" else values
+
+
+def read_target(
+    table: str, label: str, values: np.ndarray, task: str | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return class indices and the names of the classes, or numbers and no names."""
+    numbers = as_numbers(values)
+    if (task or _told_task(numbers)) == "regression":
+        return Target(label, "regression").encode(values, (), table), ()
+    classes = _classes(values if numbers is None else numbers)
+    if not 2 <= len(classes) <= MOST_CATEGORIES:
+        raise TableError(
+            f"{table}: target {label!r} has {len(classes):,} different values; "
+            f"expected 2 to {MOST_CATEGORIES:,} classes, or numbers to regress on"
+        )
+    return Target(label, "classification").encode(values, classes, table), classes
+
+
+def _told_task(numbers: np.ndarray | None) -> str:
+    """Return "classification" for texts, truth values, and whole numbers of which there are few."""
+    if numbers is None or numbers.dtype.kind == "b":
+        return "classification"
+    known = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
+    with np.errstate(invalid="ignore"):
+        if known.dtype.kind == "f" and (known % 1 != 0).any():
+            return "regression"
+    different = len(np.unique(known))
+    few_of_many = different <= min(_MOST_CLASSES_OF_NUMBERS, max(2, len(known) // 4))
+    return "classification" if few_of_many else "regression"
+
+
+def _classes(values: np.ndarray) -> tuple[str, ...]:
+    """Return the names of the classes: numbers by size, texts by the alphabet."""
+    if values.dtype == object:
+        return tuple(sorted({each for each in values if each is not None}))
+    names = [number_text(each) for each in np.unique(values).tolist()]
+    return tuple(each for each in names if each is not None)
+
+
+def learned_target(table: str, label: str, y: np.ndarray, classes: tuple[str, ...]) -> Target:
+    """Return the target, with mean and standard deviation of a regression's training rows."""
+    if classes:
+        return Target(label, "classification")
+    mean, std = float(y.mean()), float(y.std())
+    if not std > 0:
+        raise TableError(f"{table}: target {label!r} is {mean:g} in all training rows")
+    return Target(label, "regression", mean, std)
+
+
+def target_summary(label: str, y: np.ndarray, classes: tuple[str, ...]) -> ColumnSummary:
+    """Return what the target holds in all rows."""
+    if not classes:
+        return summarise([label], [y])[0]
+    counts = np.bincount(y, minlength=len(classes)).tolist()
+    return ColumnSummary(
+        label, count=len(y), counts=Counter(dict(zip(classes, counts, strict=True)))
+    )
+
+
+def no_column(table: Table, what: str, name: str) -> str:
+    """Return the message that a table has no column of a name."""
+    names = list(table.columns)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{table.name}: there is no {what} {name!r} among the columns {few(names, 10)}{hint}"
