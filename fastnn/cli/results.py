@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fastnn.cli.tables import print_table
-from fastnn.runs.search import READERS, key_of
+from fastnn.runs.search import READERS
 from fastnn.runs.settings import Settings
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
-    from fastnn.runs.sweep import Result, Sweep
+    from fastnn.runs.results import Result, Results
 
 PICTURE = "sweep.png"
 _TABLE_ROWS = 10
@@ -53,7 +53,7 @@ def score_of(result: Result | None) -> str:
     return f"loss {result.val_loss:.4g}"
 
 
-def print_results(found: Sweep) -> None:
+def print_results(found: Results) -> None:
     """Print the best settings, those that differ by the seed alone in one row."""
     results = list(found.results.values())
     names = [name for name in _varied(results) if name != "seed"] or ["hidden"]
@@ -105,11 +105,11 @@ def _spread(group: list[Result], classifies: bool) -> str:
     return text + "%" * classifies
 
 
-def print_best(found: Sweep, data: Dataset) -> None:
+def print_best(found: Results, data: Dataset) -> None:
     """Say which model is kept, and how it does on the test rows."""
     import fastnn
     from fastnn.metrics import regression_scores
-    from fastnn.runs.sweep import BEST
+    from fastnn.runs.results import BEST
 
     assert found.best is not None
     best, model = found.best, fastnn.load(found.folder / BEST)
@@ -127,12 +127,13 @@ def print_best(found: Sweep, data: Dataset) -> None:
     typer.echo(f"best: {told}: validation {score_of(best)}, {test}")
 
 
-def print_comparison(found: Sweep, torch_rate: float, torch_scores: list[float]) -> None:
+def print_comparison(
+    results: list[Result], rate: float, torch_rate: float, torch_scores: list[float]
+) -> None:
     """Say how many models a second PyTorch trains beside fastnn, and how good they are."""
     import torch
 
-    results = [found.results[key_of(each)] for each in found.points]
-    classifies = found.best is not None and found.best.val_accuracy is not None
+    classifies = any(each.val_accuracy is not None for each in results)
     name, form = ("val_accuracy", "{:.2%}") if classifies else ("val_loss", "{:.4g}")
     scores = [score for each in results if (score := getattr(each, name)) is not None]
     mean, theirs = (form.format(statistics.mean(some)) for some in (scores, torch_scores))
@@ -141,14 +142,14 @@ def print_comparison(found: Sweep, torch_rate: float, torch_scores: list[float])
         f"PyTorch {torch.__version__}: {torch_rate:.3g} models a second; mean validation {what} "
         f"{theirs}, fastnn's {mean}"
     )
-    if found.rate:
-        typer.echo(f"fastnn trains {found.rate / torch_rate:.3g} times as many models a second")
+    if rate:
+        typer.echo(f"fastnn trains {rate / torch_rate:.3g} times as many models a second")
 
 
-def write_picture(found: Sweep) -> list[str]:
+def write_picture(found: Results) -> list[str]:
     """Draw scores against settings; give the names of all files of the sweep."""
-    from fastnn import plots
-    from fastnn.runs.sweep import BEST, RESULTS
+    from fastnn.plots.sweep import sweep
+    from fastnn.runs.results import BEST, RESULTS
 
     results = list(found.results.values())
     classifies = found.best is not None and found.best.val_accuracy is not None
@@ -159,5 +160,5 @@ def write_picture(found: Sweep) -> list[str]:
         for name in _varied(results)
     }
     label = "validation accuracy" if classifies else "validation loss"
-    plots.sweep(settings, scores, label, found.folder / PICTURE, higher_is_better=classifies)
+    sweep(settings, scores, label, found.folder / PICTURE, higher_is_better=classifies)
     return [RESULTS, BEST, PICTURE]

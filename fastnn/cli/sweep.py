@@ -15,7 +15,7 @@ from fastnn.cli.arguments import DATASETS, check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
-from fastnn.runs.search import grid, read_choices, sample
+from fastnn.runs.search import grid, key_of, read_choices, sample
 from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _check_points(points: list[Settings], data: Dataset) -> None:
 
 def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
     """The sweep in a folder; one that is there is not begun anew, and a damaged one is refused."""
-    from fastnn.runs.sweep import RESULTS, Sweep, SweepFileError
+    from fastnn.runs.results import RESULTS, SweepFileError
+    from fastnn.runs.sweep import Sweep
 
     try:
         found = Sweep(points, folder)
@@ -215,11 +216,14 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
 
 def _compare(found: Sweep, data: Dataset, jobs: int) -> None:
     """Train the same networks by PyTorch, and say how long both took and how good both are."""
-    from fastnn.runs.sweep import run_in_torch
+    from fastnn.runs import in_torch
+    from fastnn.runs.sweep import train_all
 
     total, seconds, scores = len(found.points), 0.0, []
     with _progress(total) as show:
-        for count, (seconds, result) in enumerate(run_in_torch(found.points, data, jobs), 1):
+        trained = train_all(in_torch.train, found.points, data, jobs)
+        for count, (seconds, result) in enumerate(trained, 1):
             scores.append(result["val_accuracy"] if data.classes else result["val_loss"])
             show(count, f"PyTorch: {count / seconds:.1f} a second")
-    print_comparison(found, total / seconds, scores)
+    ours = [found.results[key_of(each)] for each in found.points]
+    print_comparison(ours, found.rate, total / seconds, scores)

@@ -189,11 +189,11 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
     program = (
         "import os, signal, sys; from fastnn.__main__ import main\n"
         "from fastnn.runs import sweep as sweeps\n"
-        "keep = sweeps.Sweep._keep\n"
+        "keep = sweeps.Sweep.keep\n"
         "def interrupt(self, *rest):\n"
         "    keep(self, *rest)\n"
         "    if len(self.results) == 3: os.kill(os.getpid(), signal.SIGINT)\n"
-        "sweeps.Sweep._keep = interrupt\n"
+        "sweeps.Sweep.keep = interrupt\n"
         "main()\n"
     )
     choices = ["--hidden", "4,5,6,7,8,9", "--out", str(tmp_path)]
@@ -214,11 +214,11 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
 def test_a_process_that_is_ended_from_outside_is_said(tmp_path):
     program = (
         "import os, signal; from fastnn.__main__ import main\n"
-        "from fastnn.runs import run as runs, sweep as sweeps\n"
+        "from fastnn.runs import processes, sweep as sweeps\n"
         "def ended(task, parent=os.getpid()):\n"
         "    import os; os.kill(os.getpid(), 9)\n"
-        "delayed = sweeps.delayed\n"
-        "sweeps.delayed = lambda f: (lambda *rest: delayed(ended)(0)) if f is sweeps._train"
+        "delayed = processes.delayed\n"
+        "processes.delayed = lambda f: (lambda *rest: delayed(ended)(0)) if f is sweeps._train"
         " else delayed(f)\n"
         "main()\n"
     )

@@ -11,10 +11,10 @@ import pytest
 import fastnn
 from fastnn import datasets
 from fastnn.runs import search
-from fastnn.runs import sweep as sweeps
+from fastnn.runs.results import BEST, RESULTS, Result, read_results
 from fastnn.runs.run import Run
 from fastnn.runs.settings import Settings
-from fastnn.runs.sweep import BEST, RESULTS, Result, Sweep, SweepFileError, read_results
+from fastnn.runs.sweep import Sweep, train_all
 
 FIXED = {"dataset": "disk", "epochs": 2, "subset": 200}
 CHOICES = {"hidden": [(4,), (8, 4)], "lr": [0.05, 0.2], "seed": [0, 1]}
@@ -139,47 +139,12 @@ def test_a_mistake_in_a_process_ends_the_sweep_and_keeps_what_was_done(whole, di
     assert len(read_results(tmp_path / RESULTS)) == sweep.trained
 
 
-@pytest.mark.parametrize("line", ["{}", "x", "[]", '{"settings": {}}', '{"settings": 3}', ""])
-def test_a_line_that_is_no_result_is_named(line, whole, tmp_path):
-    sweep, _ = whole
-    good = (sweep.folder / RESULTS).read_text().splitlines()[0]
-    content = f"{good}\n{line}\n{good}\n"
-    (tmp_path / RESULTS).write_text(content)
-    with pytest.raises(SweepFileError, match=rf"{RESULTS}: line 2 is no result of a run"):
-        Sweep(points(), tmp_path)
-    assert (tmp_path / RESULTS).read_text() == content
-
-
-def test_ranks():
-    def ranked(**numbers):
-        return Result(Settings(), **{"outcome": "finished", **numbers}).rank
-
-    better = [
-        ranked(outcome="loss not finite", val_accuracy=0.99, val_loss=0.1),
-        ranked(val_accuracy=0.5, val_loss=0.1),
-        ranked(val_accuracy=0.6, val_loss=0.3),
-        ranked(val_accuracy=0.6, val_loss=0.2),
-    ]
-    assert better == sorted(better)
-    assert ranked(val_loss=0.1) > ranked(val_loss=0.2) > ranked()
-
-
-def test_processes_compute_on_one_thread(disk, tmp_path):
-    from joblib import delayed
-
-    with sweeps._processes(2, time.time) as parallel:
-        found = list(parallel(delayed(_threads)() for _ in range(2)))
-    assert all(each == {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"} for each in found)
-
-
-def _threads():
-    return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
-
-
 def test_pytorch_trains_the_same_networks(whole, disk):
     pytest.importorskip("torch")
+    from fastnn.runs import in_torch
+
     _, results = whole
-    found = list(sweeps.run_in_torch(points(), disk, 1))
+    found = list(train_all(in_torch.train, points(), disk, 1))
     assert len(found) == 8
     assert [seconds for seconds, _ in found] == sorted(seconds for seconds, _ in found)
     ours = np.mean([each.val_accuracy for each in results])
@@ -197,13 +162,13 @@ TORCH = [
 @pytest.mark.parametrize("settings", TORCH, ids=lambda settings: settings["schedule"])
 def test_pytorch_learns_as_well_from_any_settings(settings):
     pytest.importorskip("torch")
-    from fastnn.runs import in_torch as torch_training
+    from fastnn.runs import in_torch
 
     digits = datasets.load("digits", subset=600)
     whole = Settings("digits", **{"hidden": (32,), "epochs": 8, "threads": 1, **settings})
     run = Run(whole, digits)
     run.train()
-    theirs = torch_training.train(whole, digits)
+    theirs = in_torch.train(whole, digits)
     assert theirs["val_accuracy"] == pytest.approx(run.history.val_accuracy[-1], abs=0.1)
     assert theirs["loss"] == pytest.approx(run.history.loss[-1], rel=0.3)
     assert theirs["val_loss"] == pytest.approx(run.history.val_loss[-1], rel=0.3)
