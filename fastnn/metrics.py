@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from fastnn.nn.sequential import Sequential
+
+class Chain(Protocol):
+    """A chain of layers, as far as `link_of` looks at it."""
+
+    schema: Any
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: int) -> Any: ...
 
 
 def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
@@ -51,7 +57,7 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 10) -> Cal
     return Calibration(confidence, accuracy, rows[held], error)
 
 
-def link_of(model: Sequential) -> str:
+def link_of(model: Chain) -> str:
     """How a classifier's outputs become probabilities: `link` of `probabilities`.
 
     "identity" for a chain that ends in Softmax, else what the model's schema says.

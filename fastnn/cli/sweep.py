@@ -15,8 +15,8 @@ from fastnn.cli.arguments import DATASETS, check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
-from fastnn.runs.search import grid, key_of, read_choices, sample
-from fastnn.runs.settings import SettingError, Settings
+from fastnn.runs.search import grid, read_choices, sample
+from fastnn.runs.settings import SettingError, Settings, key_of
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset

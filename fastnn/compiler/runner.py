@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastnn.compiler.limits import MOST_THREADS
-from fastnn.compiler.program import Program
 from kernels.base import host, subnormals
 from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
@@ -49,6 +48,19 @@ def threads_for(work: float, threads: int | None, steps: float = math.inf) -> in
             f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
         )
     return int(threads)
+
+
+class Program(Protocol):
+    """A program as a runner sees it (`fastnn.compiler.program.Program`)."""
+
+    batch: int
+    dtype: np.dtype
+    threads: int
+    scratch: int
+    totals: np.ndarray
+    opening: np.ndarray
+    table: np.ndarray
+    closing: np.ndarray
 
 
 class Runner:

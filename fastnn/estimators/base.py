@@ -294,6 +294,16 @@ class BaseMLP(BaseEstimator):
         raise NotImplementedError
 
 
+def takes_batches(estimator) -> bool:
+    """Return True for an estimator that has `partial_fit`; raise AttributeError for another."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic."
+        )
+    return True
+
+
 def dense(X, dtype) -> np.ndarray:
     """Samples as contiguous rows of a dtype, from an array or a sparse matrix."""
     if scipy.sparse.issparse(X):

@@ -18,18 +18,8 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import validate_data
 
-from fastnn.estimators.base import CONSTRAINTS, STOCHASTIC, BaseMLP
+from fastnn.estimators.base import CONSTRAINTS, BaseMLP, takes_batches
 from fastnn.estimators.network import activate
-
-
-def takes_batches(estimator) -> bool:
-    """Whether an estimator has `partial_fit`; raises AttributeError if not."""
-    if estimator.solver not in STOCHASTIC:
-        raise AttributeError(
-            "partial_fit is only available for stochastic optimizers. "
-            f"{estimator.solver} is not stochastic."
-        )
-    return True
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):

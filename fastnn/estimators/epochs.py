@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.compiler.program import Source, Timetable, TrainingProgram
-from fastnn.compiler.runner import Runner
+from fastnn.compiler.program import TrainingProgram
+from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.source import Source, Timetable
 from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optim.optimizers import Adam
+from fastnn.training.evaluation import step_work
 from kernels.functions import updates
 
 
@@ -62,7 +64,8 @@ class Epochs:
         self._settings[:, 0] = alpha / self._counts
         optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         timetable = Timetable(tuple(places), self._settings)
-        count = network.threads(batch, threads, most * len(self._starts))
+        steps = most * len(self._starts)
+        count = threads_for(step_work(network.model, batch), threads, steps)
         self._program = TrainingProgram(
             network.model,
             network.loss,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import xlogy
 
 import kernels
-from fastnn.compiler.program import PredictionProgram, Source
-from fastnn.compiler.runner import Runner, threads_for
 from fastnn.nn.activations import ReLU, Sigmoid, Tanh
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer
@@ -18,7 +15,6 @@ from fastnn.nn.linear import Linear
 from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
 from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizers import Optimizer
-from fastnn.training.evaluation import EVALUATION_BATCH, step_work
 
 _LAYERS: dict[str, type[Layer] | None] = {
     "identity": None,
@@ -95,33 +91,6 @@ class Network:
         if self.out_activation == "softmax":
             return y.argmax(axis=1).astype(np.int64)
         return np.ascontiguousarray(y, self.dtype)
-
-    def threads(self, rows: int, threads: int | None, steps: float = math.inf,
-                training: bool = True) -> int:  # fmt: skip
-        """Threads for so many steps of so many rows, or as many as are asked for."""
-        return threads_for(step_work(self.model, rows, training), threads, steps)
-
-
-class Outputs:
-    """What a network gives before its output activation for fixed samples, up to `most` times."""
-
-    def __init__(self, network: Network, x: np.ndarray, threads: int | None, most: int):
-        self.values = np.empty((len(x), network.columns), network.dtype)
-        self._source = Source(x, None, np.arange(len(x)))
-        batch = min(EVALUATION_BATCH, len(x))
-        count = network.threads(batch, threads, most * -(-len(x) // batch), training=False)
-        program = PredictionProgram(network.model, self._source, self.values, batch, count)
-        self._runner = Runner(program, len(x))
-
-    def compute(self) -> np.ndarray:
-        """Outputs (samples, columns) of the network as it is now, in memory of this object."""
-        for _ in self._runner.slices():
-            pass
-        return self.values
-
-    def close(self) -> None:
-        """End the threads."""
-        self._runner.__exit__(None, None, None)
 
 
 def outputs(x: np.ndarray, coefs: Sequence, intercepts: Sequence, activation: str) -> np.ndarray:

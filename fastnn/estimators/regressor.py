@@ -12,8 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from fastnn.estimators.base import CONSTRAINTS, BaseMLP
-from fastnn.estimators.classifier import takes_batches
+from fastnn.estimators.base import CONSTRAINTS, BaseMLP, takes_batches
 from fastnn.estimators.network import activate
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.estimators.epochs import Epochs
-from fastnn.estimators.network import Network, Outputs, row_losses
+from fastnn.estimators.network import Network, row_losses
+from fastnn.estimators.outputs import Outputs
 from fastnn.optim.optimizers import SGD, Adam, Optimizer
 from fastnn.training.callbacks.callback import listeners, notify
 from fastnn.training.history import History

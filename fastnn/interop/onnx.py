@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
-import fastnn
+from fastnn._version import __version__
 from fastnn.files.atomic import replacing
 from fastnn.nn.kinds import LAYERS
 from fastnn.nn.layer import Layer
@@ -161,7 +161,7 @@ class _Graph:
             ir_version=IR_VERSION,
             opset_imports=[helper.make_opsetid("", OPSET)],
             producer_name="fastnn",
-            producer_version=fastnn.__version__,
+            producer_version=__version__,
         )
         helper.set_model_props(proto, _metadata(model))
         onnx.checker.check_model(proto, full_check=True)

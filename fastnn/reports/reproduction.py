@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastnn
 from fastnn import reports as experiments
+from fastnn._version import __version__
 from fastnn.files.atomic import replacing
 from fastnn.reports import page
 from fastnn.reports.study import MissingDataError, Study
@@ -108,7 +108,7 @@ def versions() -> dict[str, str]:
     found = {name: importlib.metadata.version(name) for name in names}
     if "torch" in sys.modules:
         found["torch"] = sys.modules["torch"].__version__
-    return {"fastnn": fastnn.__version__, "python": platform.python_version(), **found}
+    return {"fastnn": __version__, "python": platform.python_version(), **found}
 
 
 def machine() -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fastnn
 from fastnn.data import datasets
 from fastnn.data.dataset import Dataset
 from fastnn.files.atomic import replacing
@@ -14,6 +13,8 @@ from fastnn.nn.losses import Loss
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
+from fastnn.training.evaluation import evaluate
+from fastnn.training.fit import fit
 from fastnn.training.history import History
 from fastnn.training.progress import ProgressBar
 
@@ -63,9 +64,10 @@ class Study:
         """Train by `fastnn.fit` on the training rows, validate on the test rows."""
         self._say(f"{name}: {FASTNN}")
         options = {"seed": 0, **options}
-        return fastnn.fit(model, data.x_train, data.y_train, epochs=self.epochs(epochs),
-                          validation_data=(data.x_test, data.y_test), progress=self._progress,
-                          **options)  # fmt: skip
+        return fit(
+            model, data.x_train, data.y_train, epochs=self.epochs(epochs),
+            validation_data=(data.x_test, data.y_test), progress=self._progress, **options,
+        )  # fmt: skip
 
     def compare(self, name: str, model: Sequential, data: Dataset, *, loss: Loss,
                 optimizer: Optimizer, epochs: int, batch_size: int, seed: int = 0,
@@ -87,7 +89,7 @@ class Study:
         history = self.fit(name, model, data, loss=loss, optimizer=optimizer, epochs=epochs,
                            batch_size=batch_size, seed=seed, callbacks=callbacks)  # fmt: skip
         rows = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
-        train, test = (fastnn.evaluate(model, *pair, loss=loss) for pair in rows.values())
+        train, test = (evaluate(model, *pair, loss=loss) for pair in rows.values())
         comparison.sides[FASTNN] = Side(history, train, test)
         if twin is not None:
             self._say(f"{name}: {PYTORCH}")

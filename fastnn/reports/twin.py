@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import fastnn
 import kernels
+from fastnn.nn.activations import ReLU, Sigmoid, Tanh
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.losses import Loss
+from fastnn.nn.losses import CrossEntropyLoss, Loss, MSELoss
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import SGD, AdamW, Optimizer
@@ -216,12 +216,12 @@ def _linear(layer: Linear) -> nn.Linear:
 
 _MODULES: dict[type[Layer], Callable[..., nn.Module]] = {
     Linear: _linear,
-    fastnn.ReLU: lambda _: nn.ReLU(),
-    fastnn.Tanh: lambda _: nn.Tanh(),
-    fastnn.Sigmoid: lambda _: nn.Sigmoid(),
+    ReLU: lambda _: nn.ReLU(),
+    Tanh: lambda _: nn.Tanh(),
+    Sigmoid: lambda _: nn.Sigmoid(),
     Dropout: lambda layer: SharedDropout(layer.p),
 }
-_LOSSES = {fastnn.CrossEntropyLoss: nn.CrossEntropyLoss, fastnn.MSELoss: nn.MSELoss}
+_LOSSES = {CrossEntropyLoss: nn.CrossEntropyLoss, MSELoss: nn.MSELoss}
 
 
 def _module(layer: Layer) -> nn.Module:

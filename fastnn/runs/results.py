@@ -8,8 +8,7 @@ import math
 from pathlib import Path
 
 from fastnn.files import atomic
-from fastnn.runs.search import key_of
-from fastnn.runs.settings import Settings, from_plain
+from fastnn.runs.settings import Settings, from_plain, key_of
 
 RESULTS, BEST = "results.jsonl", "best.safetensors"
 """Names of the files in a sweep's folder."""

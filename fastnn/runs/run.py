@@ -13,8 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 
-import fastnn
-from fastnn import plots
+from fastnn._version import __version__
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.schema import Schema
 from fastnn.files import container
@@ -31,6 +30,9 @@ from fastnn.nn.sequential import Sequential
 from fastnn.optim import schedules
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
+from fastnn.plots.confusion import confusion
+from fastnn.plots.curves import curves
+from fastnn.plots.predictions import predictions
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.training import checkpoints as training_state
 from fastnn.training.callbacks.callback import Callback
@@ -38,6 +40,7 @@ from fastnn.training.callbacks.early_stopping import EarlyStopping
 from fastnn.training.evaluation import Evaluation, evaluate, predict
 from fastnn.training.fit import fit
 from fastnn.training.history import History
+from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
@@ -115,7 +118,7 @@ class Run(Callback):
                 progress=progress, threads=settings.threads,
                 checkpoint=checkpoint, every=every, resume=resume,
             )  # fmt: skip
-        except fastnn.NonFiniteLossError:
+        except NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
         finally:
@@ -176,15 +179,15 @@ class Run(Callback):
             file.write(json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n")
         if self.outcome != "finished":
             return [MODEL, HISTORY]
-        plots.curves(self.history.to_dict(), folder / CURVES)
+        curves(self.history.to_dict(), folder / CURVES)
         x, y = self.test_data
         outputs = predict(self.model, x, threads=self.settings.threads)
         if self.classes:
-            plots.confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
+            confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
             return list(FILES)
         assert self.schema is not None
         assert self.schema.target is not None
-        plots.predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
+        predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
         return [MODEL, HISTORY, CURVES, PREDICTIONS]
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,7 +202,7 @@ class Run(Callback):
             if self.test is None
             else _finite_only({**self.test._asdict(), **self.scores}),
             "versions": {
-                "fastnn": fastnn.__version__,
+                "fastnn": __version__,
                 "python": platform.python_version(),
                 "numpy": np.__version__,
                 "numba": numba.__version__,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from fastnn.runs.settings import SettingError, Settings, takes
+from fastnn.runs.settings import SettingError, Settings, key_of, takes
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,6 @@ def sample(
     # Of a range of few whole numbers, all may have been drawn: then the end is out of luck.
     draws = (_settings(fixed, _drawn(choices, rng)) for _ in range(100 * count))
     return list(itertools.islice(_distinct(draws), count))
-
-
-def key_of(settings: Settings) -> str:
-    """Text that is the same for settings that give the same model."""
-    return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)
 
 
 def _products(choices: Mapping[str, Choices]) -> Iterator[tuple]:

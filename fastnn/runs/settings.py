@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,8 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
     }
     return Settings(**given)
+
+
+def key_of(settings: Settings) -> str:
+    """Return a text that is the same for settings that give the same model."""
+    return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)

@@ -20,8 +20,7 @@ from fastnn.optim.monitors import MONITORS
 from fastnn.runs.processes import in_processes
 from fastnn.runs.results import BEST, Result, Results
 from fastnn.runs.run import Run
-from fastnn.runs.search import key_of
-from fastnn.runs.settings import Settings
+from fastnn.runs.settings import Settings, key_of
 from fastnn.training.steps import NonFiniteLossError
 
 

@@ -1,0 +1,34 @@
+"""Compiled outputs of a network for samples that stay the same while it learns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastnn.compiler.program import PredictionProgram
+from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.source import Source
+from fastnn.estimators.network import Network
+from fastnn.training.evaluation import EVALUATION_BATCH, step_work
+
+
+class Outputs:
+    """Outputs of a network before its output activation, for fixed samples, up to `most` times."""
+
+    def __init__(self, network: Network, x: np.ndarray, threads: int | None, most: int):
+        self.values = np.empty((len(x), network.columns), network.dtype)
+        self._source = Source(x, None, np.arange(len(x)))
+        batch = min(EVALUATION_BATCH, len(x))
+        work = step_work(network.model, batch, training=False)
+        count = threads_for(work, threads, most * -(-len(x) // batch))
+        program = PredictionProgram(network.model, self._source, self.values, batch, count)
+        self._runner = Runner(program, len(x))
+
+    def compute(self) -> np.ndarray:
+        """Return outputs (samples, columns) of the network as it is now, in its memory."""
+        for _ in self._runner.slices():
+            pass
+        return self.values
+
+    def close(self) -> None:
+        """End the threads."""
+        self._runner.__exit__(None, None, None)
