@@ -13,10 +13,25 @@ __all__ = ["History"]
 
 @dataclass
 class History:
-    """A list of one number for each epoch; `None` where there is none.
+    """What happened in training: lists of one number an epoch, None where there is none.
 
-    Losses and accuracies (0 to 1) of training are means over the epoch's batches, taken
-    before each update; those of validation are of the model at the end of the epoch.
+    Parameters
+    ----------
+    loss, accuracy : list
+        Means over the epoch's batches, taken before each update; accuracies are from 0 to 1, and
+        None for a regression.
+    val_loss, val_accuracy : list
+        Those of the validation data, of the model at the end of the epoch.
+    seconds : list
+        Seconds of the epoch's training, validation not counted.
+
+    Examples
+    --------
+    >>> from fastnn import History
+    >>> history = History()
+    >>> history.add(loss=0.5, seconds=0.1)
+    >>> history
+    History(1 epochs, 0.1 s, last: loss=0.5)
     """
 
     loss: list[float] = field(default_factory=list)
@@ -24,10 +39,9 @@ class History:
     val_loss: list[float | None] = field(default_factory=list)
     val_accuracy: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    """Seconds of the epoch's training, validation not counted."""
 
     def add(self, **numbers: float | None) -> None:
-        """Add an epoch."""
+        """Add an epoch; lists that are not named get None."""
         for name, values in vars(self).items():
             values.append(numbers.get(name))
 
@@ -44,7 +58,7 @@ class History:
         return number
 
     def to_dict(self) -> dict[str, list]:
-        """Lists by name; those without a single number are left out."""
+        """Return the lists by name, without those that hold no number."""
         return {
             name: list(values)
             for name, values in vars(self).items()
