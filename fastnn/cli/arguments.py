@@ -32,10 +32,12 @@ class Naming(TyperCommand):
     def format_help(self, context, formatter) -> None:
         """Write the help."""
         known = {
-            "activations": sentence(choices("activation")), "losses": sentence(choices("loss")),
-            "norms": sentence(choices("norm")), "optimizers": sentence(choices("optimizer")),
+            "activations": sentence(choices("activation")),
+            "losses": sentence(choices("loss")),
+            "norms": sentence(choices("norm")),
+            "optimizers": sentence(choices("optimizer")),
             **{f"usual_{name}": _usual(name) for name in ("lr", "momentum", "weight_decay")},
-        }  # fmt: skip
+        }
         for each in self.params:
             if isinstance(each, TyperOption) and each.help:
                 each.help = each.help.format_map(known)
