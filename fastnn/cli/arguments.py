@@ -83,7 +83,7 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
 
 
 def is_path(dataset: str) -> bool:
-    """Whether a data set is a file, rather than one of those with a name."""
+    """Return whether a data set is a file, rather than one of those with a name."""
     from fastnn.data import datasets
 
     return datasets.is_path(dataset)
@@ -116,7 +116,7 @@ def read_own(settings: Settings) -> Dataset:
 
 
 def read_labelled(model: Sequential, path: str, target: str | None):
-    """Rows of a file, their targets, and which they are in words: those held out, or all.
+    """Return rows of a file, their targets, and which they are in words: those held out, or all.
 
     A file that does not hold what the model was trained on ends the command.
     """
