@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (train, evaluate, predict, plot, info, sweep, export, reproduce, bench):
-    app.command(cls=Naming if command in (train, evaluate) else None)(command)
+    app.command(cls=Naming)(command)
 
 
 def main() -> None:

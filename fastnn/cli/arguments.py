@@ -26,20 +26,28 @@ MODEL = "File that `fastnn train` wrote."
 class Naming(TyperCommand):
     """A command in whose help names in braces stand for what there is to choose from.
 
-    That is looked up when the help is shown, for it takes a moment to import.
+    That is looked up when such a help is shown, for it takes a moment to import.
     """
 
     def format_help(self, context, formatter) -> None:
         """Write the help."""
-        known = {
-            "activations": sentence(choices("activation")), "losses": sentence(choices("loss")),
-            "norms": sentence(choices("norm")), "optimizers": sentence(choices("optimizer")),
-            **{f"usual_{name}": _usual(name) for name in ("lr", "momentum", "weight_decay")},
-        }  # fmt: skip
-        for each in self.params:
-            if isinstance(each, TyperOption) and each.help:
-                each.help = each.help.format_map(known)
+        options = [each for each in self.params if isinstance(each, TyperOption)]
+        naming = [each for each in options if "{" in (each.help or "")]
+        known = _names() if naming else {}
+        for each in naming:
+            each.help = (each.help or "").format_map(known)
         super().format_help(context, formatter)
+
+
+def _names() -> dict[str, str]:
+    """Return what names in braces stand for."""
+    return {
+        "activations": sentence(choices("activation")),
+        "losses": sentence(choices("loss")),
+        "norms": sentence(choices("norm")),
+        "optimizers": sentence(choices("optimizer")),
+        **{f"usual_{name}": _usual(name) for name in ("lr", "momentum", "weight_decay")},
+    }
 
 
 def sentence(names: Iterable[str]) -> str:
@@ -81,7 +89,7 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
 
 
 def is_path(dataset: str) -> bool:
-    """Whether a data set is a file, rather than one of those with a name."""
+    """Return whether a data set is a file, rather than one of those with a name."""
     from fastnn.data import datasets
 
     return datasets.is_path(dataset)
@@ -114,7 +122,7 @@ def read_own(settings: Settings) -> Dataset:
 
 
 def read_labelled(model: Sequential, path: str, target: str | None):
-    """Rows of a file, their targets, and which they are in words: those held out, or all.
+    """Return rows of a file, their targets, and which they are in words: those held out, or all.
 
     A file that does not hold what the model was trained on ends the command.
     """

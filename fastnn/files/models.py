@@ -45,8 +45,32 @@ class UnknownLayerError(TypeError):
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, whole or not at all: a file that was there stays until then.
 
-    Raises TypeError for a layer that is not one of fastnn's, ValueError for one whose arguments
-    are not finite, and OSError where `path` cannot be written.
+    Parameters
+    ----------
+    model : Sequential
+        The model.
+    path : str or path-like
+        Name of the file.
+
+    Raises
+    ------
+    TypeError
+        For a layer that is not one of fastnn's.
+    ValueError
+        For a layer whose arguments are not finite.
+    OSError
+        Where `path` cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnn import Linear, Sequential, load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Sequential(Linear(3, 2)), os.path.join(folder, "model.safetensors"))
+    ...     load(os.path.join(folder, "model.safetensors"))
+    Sequential(
+      (0): Linear(in_features=3, out_features=2, bias=True)
+    )  # 8 parameters
     """
     content = dumps(model)
     with replacing(path) as file:
@@ -66,17 +90,40 @@ def check(model: Sequential) -> None:
 def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
     """Read a model that `save` wrote; it gives the same outputs, to the bit.
 
-    It is ready for use: dropout is off until `train()` or `fit` is called.
+    It is ready for use: dropout is off until `train()` or `fit` is called. A file of torch's
+    gives a model where its tensors are those of linear layers one after another, with a
+    warning, for it does not tell what else there was.
 
-    With `into`, copies the tensors into that chain instead, and gives it: tensors that `save`
-    wrote, or those of any safetensors file with the same names, such as torch's of a state dict,
-    converted to the chain's dtype. Without, a file of torch's gives a model where its tensors are
-    those of linear layers one after another, with a warning, for it does not tell what else there
-    was.
+    Parameters
+    ----------
+    path : str or path-like
+        Name of the file.
+    into : Sequential, optional
+        Chain to copy the tensors into, converted to its dtype, instead of making one: tensors
+        that `save` wrote, or those of any safetensors file with the same names, such as
+        torch's of a state dict.
 
-    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
-    `ModelFileError`, a ValueError, for a file that is damaged or is not a model that this version
-    knows, or whose tensors are not those of `into`, which then stays as it was.
+    Returns
+    -------
+    Sequential
+        The model, or `into`.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file; another OSError where it cannot be read.
+    ModelFileError
+        A ValueError: for a file that is damaged or is not a model that this version knows, or
+        whose tensors are not those of `into`, which then stays as it was.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnn import Linear, Sequential, load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Sequential(Linear(3, 2)), os.path.join(folder, "model.safetensors"))
+    ...     len(load(os.path.join(folder, "model.safetensors")))
+    1
     """
     if into is not None and not isinstance(into, Sequential):
         raise TypeError(f"load: into is {into!r}; expected a fastnn.Sequential")

@@ -31,11 +31,11 @@ class Normalize(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(x - mean) / std, of the module's dtype."""
+        """Return (x - mean) / std, of the module's dtype."""
         return (x.to(self.shift.dtype) - self.shift) * self.factor
 
     def extra_repr(self) -> str:
-        """Mean and std, as torch's modules show their settings."""
+        """Return mean and std, as torch's modules show their settings."""
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
 
 

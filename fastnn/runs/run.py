@@ -126,7 +126,7 @@ class Run(Callback):
         self.outcome = "finished"
 
     def state_dict(self) -> dict[str, Any]:
-        """The settings, which a checkpoint keeps."""
+        """Return the settings, which a checkpoint keeps."""
         return {"settings": dataclasses.asdict(self.settings)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -191,7 +191,7 @@ class Run(Callback):
         return [MODEL, HISTORY, CURVES, PREDICTIONS]
 
     def to_dict(self) -> dict[str, Any]:
-        """What `history.json` holds: plain values, None for numbers that are not finite."""
+        """Return what `history.json` holds: plain values, None for numbers that are not finite."""
         return {
             "outcome": self.outcome,
             "settings": dataclasses.asdict(self.settings),

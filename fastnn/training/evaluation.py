@@ -38,11 +38,24 @@ EVALUATION_BATCH = 256
 
 
 class Evaluation(NamedTuple):
-    """Result of `evaluate`."""
+    """Result of `evaluate`.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss.
+    accuracy : float or None
+        Share of rows whose class is right, 0 to 1; None for a regression.
+
+    Examples
+    --------
+    >>> from fastnn import Evaluation
+    >>> Evaluation(0.25, 0.9)
+    Evaluation(loss=0.25, accuracy=0.9)
+    """
 
     loss: float
     accuracy: float | None
-    """Share of rows whose class is right, 0 to 1; None for regression."""
 
 
 _UPDATE = 25  # floating-point operations that take as long as updating one weight
@@ -64,12 +77,52 @@ def _threads_for(model, samples: int, batch: int, threads: int | None, times: in
     return threads_for(step_work(model, batch, training=False), threads, steps)
 
 
-def evaluate(model: Sequential, x, y, *, loss: Loss, batch_size: int = EVALUATION_BATCH,
-             sample_weight=None, threads: int | None = None) -> Evaluation:  # fmt: skip
-    """Mean loss and accuracy of a model on a data set, dropout off.
+def evaluate(
+    model: Sequential,
+    x,
+    y,
+    *,
+    loss: Loss,
+    batch_size: int = EVALUATION_BATCH,
+    sample_weight=None,
+    threads: int | None = None,
+) -> Evaluation:
+    """Return mean loss and accuracy of a model on a data set, dropout off.
 
-    `x`, `y` and `sample_weight`, which weighs the loss, are as in `fit`. Raises TypeError
-    or ValueError as `fit` does.
+    Parameters
+    ----------
+    model : Sequential
+        The model; it is not changed.
+    x : array_like
+        Samples, (samples, ...), as in `fit`.
+    y : array_like
+        Targets of the samples, as in `fit`.
+    loss : Loss
+        The loss to compute.
+    batch_size : int, default 256
+        Rows computed at a time; the result does not depend on it, rounding apart.
+    sample_weight : array_like, optional
+        Weights of the samples in the mean of the loss, (samples,).
+    threads : int, optional
+        Threads to use; None takes as many as pay.
+
+    Returns
+    -------
+    Evaluation
+        `loss` and `accuracy`, which is None where targets are not classes.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For data that do not fit the model, as in `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import CrossEntropyLoss, Linear, Sequential, evaluate
+    >>> model = Sequential(Linear(2, 2, init="zeros"))
+    >>> evaluate(model, np.eye(2), [0, 0], loss=CrossEntropyLoss()).accuracy
+    1.0
     """
     check_kinds(model, loss)
     check_positive(batch_size=batch_size)
@@ -91,8 +144,16 @@ class Evaluator:
     lie elsewhere. How many `times` it will be asked decides whether threads are worth starting.
     """
 
-    def __init__(self, model: Sequential, source: Source, loss: Loss, classifies: bool,
-                 batch_size: int, threads: int | None, times: int = 1):  # fmt: skip
+    def __init__(
+        self,
+        model: Sequential,
+        source: Source,
+        loss: Loss,
+        classifies: bool,
+        batch_size: int,
+        threads: int | None,
+        times: int = 1,
+    ):
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
@@ -116,7 +177,7 @@ class Evaluator:
         self._runner.__exit__(*error)
 
     def compute(self) -> Evaluation:
-        """Loss and accuracy of the model as it is now."""
+        """Return loss and accuracy of the model as it is now."""
         if self._layout != layout(self._model):
             self.__exit__(None, None, None)
             self._lay_out()
@@ -139,12 +200,40 @@ def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float
     return total / elements, right / samples if classifies else None
 
 
-def predict(model: Sequential, x, *, batch_size: int = EVALUATION_BATCH,
-            threads: int | None = None) -> np.ndarray:  # fmt: skip
-    """Outputs of a model for samples `x` (as in `fit`), dropout off: (samples, columns).
+def predict(
+    model: Sequential, x, *, batch_size: int = EVALUATION_BATCH, threads: int | None = None
+) -> np.ndarray:
+    """Return the outputs of a model for samples, dropout off.
 
     For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
-    Raises TypeError or ValueError as `fit` does.
+
+    Parameters
+    ----------
+    model : Sequential
+        The model; it is not changed.
+    x : array_like
+        Samples, (samples, ...), as in `fit`.
+    batch_size : int, default 256
+        Rows computed at a time; the result does not depend on it.
+    threads : int, optional
+        Threads to use; None takes as many as pay.
+
+    Returns
+    -------
+    numpy.ndarray
+        Outputs, (samples, columns), of the model's dtype.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For samples that do not fit the model, as in `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import ReLU, Sequential, predict
+    >>> predict(Sequential(ReLU()), np.array([[-1.0, 2.0]]))
+    array([[0., 2.]], dtype=float32)
     """
     check_model(model)
     check_positive(batch_size=batch_size)

@@ -1,3 +1,6 @@
+import ast
+import doctest
+import importlib
 import os
 import subprocess
 import sys
@@ -65,12 +68,43 @@ def test_every_name_leads_somewhere():
 
 def test_the_promised_names_are_there():
     promised = {
-        "Linear", "ReLU", "Tanh", "Sigmoid", "Softmax", "Dropout", "Flatten", "Identity",
-        "Sequential", "CrossEntropyLoss", "MSELoss", "SGD", "Adam", "AdamW", "fit", "evaluate",
-        "predict", "History", "datasets", "save", "load", "Parameter", "Layer", "Normalize",
-        "Callback", "NonFiniteLossError", "initializers", "plots", "from_torch", "to_onnx",
+        "Adam", "AdamW", "BCEWithLogitsLoss", "BatchNorm1d", "Callback", "CrossEntropyLoss",
+        "Dropout", "ELU", "Evaluation", "Flatten", "GELU", "History", "HuberLoss", "Identity",
+        "L1Loss", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
+        "NLLLoss", "NonFiniteLossError", "Normalize", "Parameter", "PoissonNLLLoss", "ReLU",
+        "SGD", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "Training",
+        "callbacks", "datasets", "estimators", "evaluate", "fit", "from_torch",
+        "get_num_threads", "initializers", "load", "plots", "predict", "save", "schedules",
+        "set_num_threads", "to_onnx",
     }  # fmt: skip
     assert promised <= set(fastnn.__all__)
+
+
+def test_type_checkers_read_the_same_modules():
+    """They follow imports; when a program runs, names are looked up in the same modules."""
+    tree = ast.parse(Path(fastnn.__file__).read_text())
+    told = [each for each in tree.body if isinstance(each, ast.If)]
+    imported = [each.module for each in told[0].body]
+    assert sorted(imported) == sorted(f"fastnn.{home}" for home in fastnn._HOMES)
+    assert all(each.names[0].name == "*" for each in told[0].body)
+
+
+@pytest.mark.parametrize("home", fastnn._HOMES)
+def test_examples_of_public_names_run(home):
+    if home == "interop":
+        pytest.importorskip("torch")
+        pytest.importorskip("onnx")
+    assert doctest.testmod(importlib.import_module(f"fastnn.{home}")).failed == 0
+
+
+def test_private_names_fail_at_once():
+    code = """
+import sys, fastnn
+for name in ("_Linear", "__wrapped__", "__path_hooks__"):
+    assert not hasattr(fastnn, name)
+print("numba" in sys.modules)
+"""
+    assert python(code).stdout.strip() == "False"
 
 
 def test_unknown_names():

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn import (
+    BatchNorm1d,
     Dropout,
     Flatten,
     Identity,
     Layer,
+    LayerNorm,
     Linear,
     Normalize,
     ReLU,
@@ -459,6 +461,24 @@ def test_a_layer_far_larger_than_the_file_is_refused_before_memory_is_taken(save
     rewrite(saved, in_layer(1, arguments={"in_features": 10**6, "out_features": 10**9}))
     found = "found tensor '1.weight' of shape (5, 3) and float32; expected (1000000000, 1000000)"
     assert found in refused(saved)
+
+
+@pytest.mark.parametrize(
+    ("norm", "name"), [(LayerNorm(3), "normalized_shape"), (BatchNorm1d(3), "num_features")]
+)
+def test_a_norm_far_larger_than_the_file_is_refused_before_memory_is_taken(norm, name, path):
+    fastnn.save(Sequential(norm), path)
+    rewrite(path, in_layer(0, arguments={name: 10**10}))
+    assert f"{name} is 10000000000, far more than the file holds numbers" in refused(path)
+
+
+def test_a_weight_that_is_not_there(saved):
+    with safetensors.safe_open(saved, "np") as file:
+        metadata = json.loads(file.metadata()["fastnn"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["checksum"], tensors["4.weight"]
+    safetensors.numpy.save_file(tensors, saved, {"fastnn": json.dumps(metadata)})
+    assert "found no tensor '4.weight'; expected one of shape (2, 5)" in refused(saved)
 
 
 # files that torch wrote

@@ -13,7 +13,7 @@ from fastnn import (
     NLLLoss,
     PoissonNLLLoss,
 )
-from fastnn.nn.losses import regression_targets
+from fastnn.nn.losses import Loss, as_loss, masses_of, regression_targets
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 ROWS, CLASSES = st.integers(1, 40), st.integers(1, 40)
@@ -363,3 +363,123 @@ def test_repr_of_losses():
     assert repr(HuberLoss(2)) == "HuberLoss(delta=2.0)"
     assert repr(BCEWithLogitsLoss(3.0)) == "BCEWithLogitsLoss(pos_weight=[3.0])"
     assert repr(L1Loss()) == "L1Loss()"
+
+
+# ------------------------------------------------------------------- what a loss tells of itself
+
+WANT_CLASSES = (CrossEntropyLoss(), NLLLoss())
+WANT_NUMBERS = (MSELoss(), L1Loss(), HuberLoss(), PoissonNLLLoss(), BCEWithLogitsLoss())
+
+
+class Bare:
+    """A loss of a user's own that derives from nothing."""
+
+    def __call__(self, predictions, targets):
+        return 0.0
+
+    def backward(self):
+        return np.zeros(0)
+
+
+class Median(Loss):
+    """Several columns of predictions for one of targets."""
+
+    by_element = True
+
+    def target_columns(self, columns):
+        return 1
+
+
+def read(loss, y, columns, dtype=np.float32):
+    return loss.read_targets("y", np.asarray(y), len(y), columns, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("loss", WANT_CLASSES)
+def test_classes_are_read_as_indices(loss):
+    found = read(loss, np.array([0, 2, 1], np.uint8), 3)
+    assert found.dtype == np.int64
+    assert found.tolist() == [0, 2, 1]
+    assert loss.of_classes
+    assert loss.classifies(found, 3)
+    assert loss.terms(found) == 1
+    with pytest.raises(ValueError, match="y ranges from 0 to 2; expected class indices from 0 to"):
+        read(loss, [0, 2, 1], 2)
+    with pytest.raises(TypeError, match="y has dtype float64; expected integers"):
+        read(loss, [0.0, 2.0], 3)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss([1, 2]), NLLLoss([1, 2])])
+def test_weights_are_as_many_as_classes(loss):
+    with pytest.raises(ValueError, match="weight has 2 numbers; expected 3, one a class"):
+        read(loss, [0, 1], 3)
+
+
+def test_probabilities_are_read_as_rows():
+    found = read(CrossEntropyLoss(), [[0.5, 0.5], [1, 0]], 2)
+    assert found.dtype == np.float32
+    with pytest.raises(ValueError, match="y holds -1; CrossEntropyLoss expects probabilities"):
+        read(CrossEntropyLoss(), [[2.0, -1.0]], 2)
+    with pytest.raises(ValueError, match=r"y has shape \(1, 2\); expected \(1,\)"):
+        read(NLLLoss(), [[1, 0]], 2)
+
+
+@pytest.mark.parametrize("loss", [*WANT_NUMBERS, as_loss(Bare()), Loss()])
+def test_numbers_are_read_as_rows(loss):
+    assert read(loss, [0, 1, 1], 1).tolist() == [[0], [1], [1]]
+    assert read(loss, [0, 1], 2).tolist() == [[1, 0], [0, 1]]
+    found = read(loss, np.asfortranarray([[0.5, 1], [0, 0.25]]), 2, np.float64)
+    assert found.flags.c_contiguous
+    assert found.dtype == np.float64
+    assert loss.terms(found) == (2 if loss.by_element else 1)
+    assert not loss.of_classes
+    with pytest.raises(ValueError, match=r"y has shape \(2, 3\); expected \(2, 2\)"):
+        read(loss, np.zeros((2, 3)), 2)
+    with pytest.raises(ValueError, match="y holds numbers that are not finite in float32"):
+        read(loss, [[1e300, 0.0]], 2)
+
+
+def test_yes_or_no_is_from_0_to_1():
+    with pytest.raises(ValueError, match="y ranges from 0 to 2; BCEWithLogitsLoss expects numbers"):
+        read(BCEWithLogitsLoss(), [[0.0, 2.0]], 2)
+
+
+@pytest.mark.parametrize(
+    ("y", "columns", "of_numbers", "yes_or_no"),
+    [
+        ([0, 1, 2], 3, True, True),
+        ([0, 1, 2], 1, False, False),
+        ([0, 1, 1], 1, False, True),
+        ([0.5, 1.5, 1.0], 3, False, True),
+        ([[1, 0], [0, 1]], 2, True, True),
+        ([[1, 1], [0, 1]], 2, False, True),
+        ([[0.5, 0.5]], 2, False, False),
+    ],
+)
+def test_when_accuracy_means_something(y, columns, of_numbers, yes_or_no):
+    y = np.array(y)
+    assert MSELoss().classifies(y, columns) is of_numbers
+    assert as_loss(Bare()).classifies(y, columns) is of_numbers
+    assert BCEWithLogitsLoss().classifies(y, columns) is yes_or_no
+
+
+def test_targets_of_fewer_columns_than_predictions():
+    loss = Median()
+    assert read(loss, [0, 1, 2], 5).shape == (3, 1)
+    assert read(loss, [[0.5], [1.5]], 5).shape == (2, 1)
+    with pytest.raises(ValueError, match=r"y has shape \(2, 5\); expected \(2, 1\)"):
+        read(loss, np.zeros((2, 5)), 5)
+    assert loss.terms(np.zeros((2, 1))) == 1
+
+
+def test_a_loss_of_a_user_s_own_answers_in_one_place():
+    own, derived = Bare(), Median()
+    assert as_loss(derived) is derived
+    assert not as_loss(own).by_element
+    rows, weights = np.zeros((2, 3)), np.ones(2)
+    assert as_loss(own).masses(rows, weights, np.float32) is weights
+    assert as_loss(own).terms(rows) == 1
+    own.by_element = True
+    assert as_loss(own).terms(rows) == 3
+    own.masses = lambda targets, weights, dtype: 2 * weights
+    assert as_loss(own).masses(rows, weights, np.float32).tolist() == [2, 2]
+    assert masses_of(own, rows, weights, np.float32).tolist() == [2, 2]
