@@ -15,6 +15,7 @@ refuses a name that is missing or unknown.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 
 from kernels.base.jit import Kind, Routine, elements
-from kernels.base.kinds import REALS, WORDS
+from kernels.base.kinds import INTEGER, REALS, WORDS
 
 _I64 = ir.IntType(64)
 
@@ -103,7 +104,7 @@ class Instruction(Routine):
         """Return operands as the integers of a program's row.
 
         A pointer is given as an address, a matrix as anything that has its fields as attributes.
-        Raises TypeError for a name that is missing or unknown.
+        Raises TypeError for a name that is missing or unknown, and for what is no number.
         """
         if operands.keys() != self.declared.keys():
             missing = [name for name in self.declared if name not in operands]
@@ -116,10 +117,10 @@ class Instruction(Routine):
 
 def _words_of(kind: types.Type, value: Any) -> Iterable[int]:
     if isinstance(kind, types.BaseNamedTuple):
-        return [int(getattr(value, field)) for field in kind.fields]
+        return [operator.index(getattr(value, field)) for field in kind.fields]
     if kind == types.float64:
-        return [int(np.float64(value).view(np.int64))]
-    return [int(value)]
+        return [int(np.float64(float(value)).view(np.int64))]
+    return [operator.index(value)]
 
 
 def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:
@@ -127,15 +128,25 @@ def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:
     return lambda function: Instruction(function, declared)
 
 
+def _are(given: types.BaseTuple, declared: Mapping[str, Kind], real: types.Type) -> bool:
+    """Return whether values are of the declared kinds; a boolean is an integer, too."""
+    return all(
+        types.unliteral(each) == kind(real) or (kind is INTEGER and isinstance(each, types.Boolean))
+        for each, kind in zip(given, declared.values(), strict=True)
+    )
+
+
 @intrinsic
 def write_operands(typingctx, words, task, operands):
     """Write operands, a tuple in the order of their declaration, to where a task reads them.
 
-    `task` is an instruction; what is given must have the kinds that it declares.
+    `task` is an instruction. Another number of operands, or other kinds, do not compile.
     """
     declared = task.typing_key.declared
     if len(declared) != len(operands):
         raise TypeError(f"{task.typing_key.name} takes {list(declared)}; got {len(operands)}")
+    if not any(_are(operands, declared, real) for real in (types.float32, types.float64)):
+        raise TypeError(f"{task.typing_key.name} takes {list(declared)} of other kinds: {operands}")
 
     def codegen(context, builder, sig, args):
         place = 0

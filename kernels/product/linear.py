@@ -455,11 +455,12 @@ def matmul_update(
 def _evenly_apart(memories: Sequence[np.ndarray], like: np.ndarray) -> Iterator[tuple[int, int]]:
     """Have arrays lie evenly apart, where the first is and by how many elements the next.
 
-    Two always do; of more, copies are made, and written back.
+    Two do where whole elements lie between them; of others, copies are made, and written back.
     """
-    if len(memories) < 3:
-        places = [address(each) for each in memories] or [address(like)]
-        yield places[0], (places[-1] - places[0]) // like.itemsize
+    places = [address(each) for each in memories] or [address(like)]
+    apart, rest = divmod(places[-1] - places[0], like.itemsize)
+    if len(memories) < 3 and rest == 0:
+        yield places[0], apart
         return
     rows = len(like)
     stride = like.strides[0] // like.itemsize

@@ -4,21 +4,22 @@ Run as a script by tests/kernels/test_host.py; prints the vector width it was do
 """
 
 import threading
+from functools import partial
 
 import numpy as np
+from kit import FLOATS, block, dirty_scratch, normal, row_of, settings_of, whole
 
 import kernels
 from kernels.base import host
 from kernels.base.jit import real_type
-from kernels.base.memory import aligned_zeros, leading_dimension
+from kernels.base.kinds import Memory, Update
+from kernels.base.memory import aligned_zeros
 from kernels.functions import updates
-from kernels.instructions import common as instructions
-from kernels.instructions import layers
-from kernels.instructions import losses as losses_of
-from kernels.machine import interpreter as epoch
+from kernels.instructions import layers, linear, losses, samples
+from kernels.instructions import updates as learning
 from kernels.machine.barrier import BARRIER
+from kernels.machine.interpreter import run, table_of
 from kernels.machine.state import STATE, THREAD, THREADS
-from kernels.product import linear
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -32,14 +33,6 @@ SLOPES = {
     "sigmoid": lambda y: y * (1 - y),
     "exp": lambda y: y,
 }
-
-
-def whole(shape, dtype, seed=0):
-    return np.random.default_rng(seed).integers(-8, 9, shape).astype(dtype)
-
-
-def normal(shape, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def same(actual, expected):
@@ -85,7 +78,7 @@ def check_linear(dtype):
         a, b = whole((depth, rows), dtype), whole((depth, columns), dtype, 1)
         w = whole((rows, columns), dtype, 2)
         expected = w - a.T @ b
-        kernels.matmul_update(a, b, w, updates.SGD, 0, settings(learning_rate=1.0))
+        kernels.matmul_update(a, b, w, updates.SGD, 0, settings_of(learning_rate=1.0))
         same(w, expected)
 
 
@@ -150,36 +143,26 @@ def check_dropout(dtype):
 
 def check_samples(dtype):
     x = whole((6, 21), dtype)
-    same(kernels.normalize(x, whole(21, dtype, 1), whole(21, dtype, 2)),
-         (x - whole(21, dtype, 1)) * whole(21, dtype, 2))  # fmt: skip
-
-
-def settings(**given):
-    values = np.zeros(updates.SETTINGS)
-    values[updates.CLIP_VALUE] = values[updates.CLIP_NORM] = np.inf
-    values[updates.GRADIENT_SCALE] = 1.0
-    for name, value in given.items():
-        values[getattr(updates, name.upper())] = value
-    return values
+    mean, factor = whole(21, dtype, 1), whole(21, dtype, 2)
+    same(kernels.normalize(x, mean, factor), (x - mean) * factor)
 
 
 def check_updates(dtype):
     for size in (1, 7, 17, 100):
         p, g = normal(size, dtype), normal(size, dtype, 1)
         velocity, expected, speed = np.zeros_like(p), p.astype(np.float64), 0.0
-        values = settings(learning_rate=0.1, momentum=0.9, nesterov=1, weight_decay=0.01)
+        values = settings_of(learning_rate=0.1, momentum=0.9, nesterov=1, weight_decay=0.01)
         for step in range(3):
-            updates.update_flat(updates.SGD, step, values, p, g, velocity, velocity)
+            updates.update_flat(updates.SGD, True, step, values, p, g, velocity[None])
             change = g + 0.01 * expected
             speed = change if step == 0 else 0.9 * speed + change
             expected = expected - 0.1 * (change + 0.9 * speed)
         close(p, expected)
-        p, first, second = p.copy(), np.zeros_like(p), np.zeros_like(p)
-        values = settings(learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8)
-        values[updates.CLIP_VALUE] = 0.5
+        p, memory = p.copy(), np.zeros((2, size), dtype)
+        values = settings_of(learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8, clip_value=0.5)
         clipped, expected = np.clip(np.float64(g), -0.5, 0.5), p.astype(np.float64)
         for step in range(3):
-            updates.update_flat(updates.ADAM, step, values, p, g, first, second)
+            updates.update_flat(updates.ADAM, True, step, values, p, g, memory)
             # Moments of a constant gradient, their bias corrected, are it and its square.
             expected = expected - 0.1 * clipped / (np.abs(clipped) + 1e-8)
         close(p, expected)
@@ -195,83 +178,65 @@ def check_epoch(dtype):
 
 
 def train(dtype, threads):
-    inputs, outputs, batch, samples = 21, 10, 16, 70
-    real, keep = real_type(dtype), []
-
-    def memory(rows, columns):
-        ld = leading_dimension(columns, dtype)
-        keep.append(aligned_zeros(rows * ld, dtype))
-        return keep[-1].ctypes.data, ld
-
-    def held(array):
-        keep.append(array)
-        return array.ctypes.data
-
+    inputs, outputs, batch, count = 21, 10, 16, 70
     random = np.random.default_rng(0)
-    source = held(random.integers(0, 256, (samples, inputs)).astype(np.uint8))
-    order = held(random.permutation(samples))
-    labels = held(random.integers(0, outputs, samples))
-    x, hidden, y, g, below = (memory(batch, n) for n in (inputs, inputs, outputs, outputs, inputs))
-    w = memory(inputs, outputs)
-    weight = keep[-1]
-    w_slope, bias = memory(inputs, outputs), memory(1, outputs)
-    bias_slope, velocity = memory(1, outputs), memory(inputs, outputs)
-    mask, chosen = held(np.zeros((batch, 128), np.uint8)), held(np.zeros(batch, np.int64))
-    weights, losses = held(np.ones(batch, dtype)), held(np.zeros(batch, dtype))
-    hits, totals, sums = held(np.zeros(batch, np.uint8)), held(np.zeros(2)), held(np.zeros(1))
-    values = settings(learning_rate=0.1, momentum=0.9, clip_norm=1.0)
-    mean, factor = held(np.full(inputs, 128, dtype)), held(np.full(inputs, 1 / 64, dtype))
-    scale = int(np.float64(2).view(np.int64))
-    size, tanh = inputs * w[1], kernels.ACTIVATIONS["tanh"]
-    table = [
-        (instructions.gather_bytes, inputs, source, order, 1, mean, factor, *x),
-        (instructions.gather_labels, labels, order, chosen),
-        (layers.dropout_layer, inputs, *x, *hidden, mask, 128, 5, 0, 0, 2**15, scale),
-        (instructions.activation, tanh, inputs, *hidden, *hidden),
-        (instructions.linear, inputs, outputs, 0, *hidden, *w, 0, bias[0], *y, 0),
-        (losses_of.cross_entropy, outputs, *y, chosen, weights, 0, *g, losses, hits),
-        (losses_of.tally, losses, hits, totals, 1),
-        (
-            instructions.linear_input_gradient, inputs, outputs, tanh, *g, *w, 0, *hidden, 0,
-            *below, 0,
-        ),
-        (layers.dropout_gradient, inputs, *below, mask, 128, scale, *below),
-        (
-            instructions.linear_update, inputs, outputs, *hidden, 0, *g, 0, *w_slope, 0,
-            bias_slope[0], -1, -1, 0, held(values), w_slope[0], w_slope[0], bias_slope[0],
-            bias_slope[0],
-        ),
-        (instructions.gradient_squares, size, w_slope[0], sums),
-        (instructions.clip_norm, 1, sums, held(values)),
-        (
-            instructions.update, size, w[0], w_slope[0], updates.SGD, 0, held(values),
-            velocity[0], velocity[0],
-        ),
-    ]  # fmt: skip
-    room = epoch.COLUMNS - epoch.OPERANDS
-    rows = [[kind.address(real), 1, *at, *[0] * (room - len(at))] for kind, *at in table]
-    program, barrier = np.array(rows, np.int64), aligned_zeros(BARRIER, np.int64)
+    source = random.integers(0, 256, (count, inputs)).astype(np.uint8)
+    order, labels = random.permutation(count), random.integers(0, outputs, count)
+
+    widths = inputs, inputs, outputs, outputs, inputs
+    x, hidden, y, g, below = (block(np.zeros((batch, n)), dtype) for n in widths)
+    w, w_slope, velocity = (np.zeros((inputs, 16), dtype) for _ in range(3))
+    bias, bias_slope = np.zeros(outputs, dtype), np.zeros(outputs, dtype)
+    chosen, sums, totals = np.zeros(batch, np.int64), np.zeros(1), np.zeros(2)
+    found = {"losses": np.zeros(batch, dtype), "hits": np.zeros(batch, np.uint8)}
+    values = settings_of(learning_rate=0.1, momentum=0.9, clip_norm=1.0)
+    sizes, tanh = {"inputs": inputs, "outputs": outputs}, kernels.ACTIVATIONS["tanh"]
+    dropping = {"columns": inputs, "mask": np.zeros((batch, 128), np.uint8), "scale": 2.0}
+    drawing = {"seed": 5, "drawn": 0, "stream": 0, "keep": 2**15}
+    mean, factor = np.full(inputs, 128, dtype), np.full(inputs, 1 / 64, dtype)
+    normalising = {"normalising": 1, "mean": mean, "factor": factor}
+    ones, nothing, written = np.ones(batch, dtype), Memory(0, 0), Update(0, 1, 0, 0)
+    writing = dict.fromkeys(("w_memory", "bias_memory"), nothing)
+    writing |= dict.fromkeys(("of_w", "of_bias"), written)
+    sgd = Update(updates.SGD.routine.address(real_type(dtype)), 1, 0, values.ctypes.data)
+    columns, labelled = {"columns": inputs}, {"columns": outputs, "labels": chosen}
+    emit = partial(row_of, dtype=dtype)
+    rows = [
+        emit(samples.gather_bytes, source=source, order=order, y=x, **columns, **normalising),
+        emit(samples.gather_labels, source=labels, order=order, labels=chosen),
+        emit(layers.dropout, x=x, y=hidden, **dropping, **drawing),
+        emit(linear.activation, activation=tanh, x=hidden, y=hidden, **columns),
+        emit(linear.linear, activation=0, x=hidden, w=w, bias=bias, y=y, **sizes),
+        emit(losses.cross_entropy, x=y, weights=ones, masses=0, g=g, **labelled, **found),
+        emit(losses.tally, totals=totals, halting=1, **found),
+        emit(linear.linear_input_gradient, activation=tanh, g=g, w=w, y=hidden, out=below, **sizes),
+        emit(layers.dropout_gradient, g=below, out=below, **dropping),
+        emit(linear.linear_update, x=hidden, g=g, w=w_slope, bias=bias_slope, **sizes, **writing),
+        emit(learning.gradient_squares, size=w.size, gradient=w_slope, sums=sums),
+        emit(learning.clip_norm, chunks=1, sums=sums, settings=values),
+        emit(learning.update, size=w.size, p=w, g=w_slope, memory=velocity[None], how=sgd),
+    ]
+    program = table_of(rows)
+    barrier = aligned_zeros(BARRIER, np.int64)
 
     def work(thread):
         state = np.zeros(STATE, np.int64)
         state[THREAD], state[THREADS] = thread, threads
-        scratch = aligned_zeros(linear.scratch_size(dtype, 2048), dtype)
-        done = epoch.run[np.dtype(dtype)](
-            epoch.NOTHING, program, epoch.NOTHING, state, scratch, barrier, samples, batch, 0, 5, 0
-        )
-        assert done == 5
+        tables = table_of([]), program, table_of([])
+        mine = state, dirty_scratch(dtype), barrier
+        assert run[np.dtype(dtype)](*tables, *mine, count, batch, 0, 5, 0) == 5
 
     team = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
     for thread in team:
         thread.start()
     for thread in team:
         thread.join()
-    return weight
+    return w
 
 
 if __name__ == "__main__":
     checks = [function for name, function in sorted(globals().items()) if name.startswith("check_")]
     for check in checks:
-        for dtype in (np.float32, np.float64):
+        for dtype in FLOATS:
             check(dtype)
     print(f"{len(checks)} checks passed with vectors of {host.VECTOR_BYTES} bytes")

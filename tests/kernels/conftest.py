@@ -3,9 +3,12 @@
 import ctypes
 import mmap
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # where `kit` is
 
 _FORBIDDEN = 0  # PROT_NONE
 
@@ -34,6 +37,14 @@ def guarded():
         return array
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache folder: no code is found there that was compiled from a test's former text."""
+    place = tmp_path / "cache"
+    monkeypatch.setenv("FASTNN_CACHE_DIR", str(place))
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,3 @@
-import ctypes
 import errno
 import importlib.util
 import os
@@ -12,24 +11,17 @@ import numba
 import numpy as np
 import platformdirs
 import pytest
+from kit import FLOATS, call
 from numba import types
 from numpy.testing import assert_array_equal
 
 import kernels
 from kernels.base import jit
-from kernels.base.jit import array, const, entry, inline, real_type, routine
+from kernels.base.jit import entry, inline, real_type, routine
+from kernels.base.kinds import INTEGER, MATRIX, REALS, WORDS, matrix_of, reads, row_at, writes
 from kernels.base.simd import data, peek, poke
 
-FLOATS = (np.float32, np.float64)
 PACKAGE = Path(kernels.__file__).parent
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty cache folder, that this process uses too."""
-    place = tmp_path / "cache"
-    monkeypatch.setenv("FASTNN_CACHE_DIR", str(place))
-    return place
 
 
 @pytest.fixture
@@ -193,7 +185,7 @@ def test_an_edit_while_a_process_runs_does_not_leave_old_code_under_the_new_name
 def doubling():
     """A new entry, with nothing compiled yet in this process."""
 
-    @entry(lambda real: (const(real, 1), array(real, 1)))
+    @entry(reads(1), writes(1))
     def double(x, y):
         for i in range(x.size):
             y[i] = 2.0 * x[i]
@@ -321,7 +313,7 @@ def test_compiled_before(folder, tmp_path, monkeypatch):
 # ------------------------------------------------------------------- routines and entries
 
 
-@routine(lambda real: (types.int64, types.CPointer(real)))
+@routine(INTEGER, REALS)
 def _increase(count, x):
     for i in range(count):
         poke(x, i, peek(x, i) + 1)
@@ -333,13 +325,24 @@ def _increase_twice(count, x):
     _increase(count, x)
 
 
-@routine(lambda real: (types.int64, types.CPointer(types.int64), types.CPointer(real)))
+@routine(INTEGER, WORDS, REALS)
 def _increase_and_count(count, counter, x):
     _increase_twice(count, x)
     counter[0] += count
 
 
-@entry(lambda real: (array(real, 1), array(types.int64, 1)), types.int64)
+@routine(INTEGER, INTEGER, MATRIX)
+def _increase_rows(rows, columns, x):
+    for i in range(rows):
+        _increase(columns, row_at(x, i))
+
+
+@entry(writes(2))
+def increase_rows(x):
+    _increase_rows(x.shape[0], x.shape[1], matrix_of(x))
+
+
+@entry(writes(1), writes(1, types.int64), result=types.int64)
 def increase(x, counter):
     _increase_and_count(x.size, data(counter), data(x))
     return x.size
@@ -354,18 +357,27 @@ def test_routines_call_each_other_through_inlined_functions(folder, dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_a_matrix_is_one_argument_and_tells_the_version(folder, dtype):
+    x = np.zeros((3, 5), dtype)
+    increase_rows[np.dtype(dtype)](x)
+    assert_array_equal(x, np.ones((3, 5)))
+    call(_increase_rows, dtype, 3, 2, x)
+    assert_array_equal(x, [[2, 2, 1, 1, 1]] * 3)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_a_routine_has_an_address_for_each_dtype(folder, dtype):
     real, x = real_type(dtype), np.zeros(3, dtype)
     address = _increase.address(real)
     assert address == _increase.address(real)
     assert len({_increase.address(real_type(each)) for each in FLOATS}) == 2
-    ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(address)(3, x.ctypes.data)
+    call(_increase, dtype, 3, x)
     assert_array_equal(x, np.ones(3))
 
 
 def test_a_routine_is_compiled_once_and_called_by_name(folder):
     real = real_type(np.float32)
-    new = routine(_increase_and_count.arguments)(_increase_and_count.function)
+    new = routine(*_increase_and_count.kinds)(_increase_and_count.function)
     assembly = new.assembly(real)
     assert _increase.symbol(real) in assembly
     assert _increase.symbol(real) != _increase.symbol(real_type(np.float64))
@@ -374,7 +386,7 @@ def test_a_routine_is_compiled_once_and_called_by_name(folder):
 def test_kernels_cannot_allocate(folder):
     """What a step calls has no run-time library to take memory from."""
 
-    @routine(lambda real: (types.CPointer(real),))
+    @routine(REALS)
     def allocating(x):
         poke(x, 0, np.ones(3)[1])
 
@@ -407,7 +419,7 @@ def test_entries_take_what_their_types_say_and_compile_no_other_version(folder):
 
 
 def test_strided_types_take_every_layout(folder):
-    @entry(lambda real: (const(real, 2, "A"), array(real, 2, "A")))
+    @entry(reads(2, layout="A"), writes(2, layout="A"))
     def copy(x, y):
         for i in range(x.shape[0]):
             for j in range(x.shape[1]):
@@ -426,7 +438,7 @@ def test_strided_types_take_every_layout(folder):
 
 
 def test_division_by_zero_is_that_of_numpy(folder):
-    @entry(lambda real: (array(real, 1),), types.float64)
+    @entry(writes(1), result=types.float64)
     def divide(x):
         return x[0] / x[1]
 
@@ -436,7 +448,7 @@ def test_division_by_zero_is_that_of_numpy(folder):
 
 
 def test_threads_may_ask_for_the_same_entry_at_once(folder):
-    new = entry(increase.arguments, increase.result)(increase.function)
+    new = entry(*increase.kinds, result=increase.result)(increase.function)
     ready, results = threading.Barrier(4), []
 
     def work():

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from kit import FLOATS
 
 from kernels.base import memory
-
-FLOATS = (np.float32, np.float64)
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, np.int64, np.uint8])

@@ -4,19 +4,14 @@ import math
 import numba
 import numpy as np
 import pytest
+from kit import FLOATS, lanes
 from numba import types
 from numpy.testing import assert_array_equal
 
 from kernels.base import host, simd
-from kernels.base.jit import real_type
 from kernels.base.simd import advance, data
 
-FLOATS = (np.float32, np.float64)
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 3.5, 0.49999997, 1e-40, 1e30)
-
-
-def lanes(dtype):
-    return host.lanes(real_type(dtype))
 
 
 def special_pairs(dtype):

@@ -2,13 +2,12 @@ import threading
 
 import numpy as np
 import pytest
+from kit import FLOATS
 
 from kernels.base import subnormals
 from kernels.base.subnormals import Flushed
 
 pytestmark = pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
-
-DTYPES = (np.float32, np.float64)
 
 
 def keeps_subnormals(dtype):
@@ -17,7 +16,7 @@ def keeps_subnormals(dtype):
     return bool((smallest / 4 * 4 == smallest).all())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_subnormals_are_zero_inside_alone(dtype):
     assert keeps_subnormals(dtype)
     with Flushed():
@@ -52,7 +51,7 @@ def test_other_threads_go_on_as_they_were():
     assert kept == [True]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_ordinary_arithmetic_is_the_same(dtype):
     x = np.random.default_rng(0).normal(size=1000).astype(dtype)
     x[:4] = 0.0, -0.0, np.inf, np.finfo(dtype).tiny

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 from scipy.special import ndtr
 
 from kernels.base import host, simd, vectormath
@@ -21,7 +22,6 @@ FUSED = "fma" in host.FEATURES or not host.IS_X86
 BOUNDS = {"exp": 1.0 if FUSED else 1.3, "log": 1.0, "tanh": 1.6, "sigmoid": 1.7}
 NAMES = sorted(BOUNDS)
 PARTIAL = {"expm1": 1.5, "log1p": 1.5, "tail": 6.0}
-DTYPES = [np.float32, np.float64]
 CHUNK = 1 << 14  # larger temporary arrays come from the system anew each time
 
 
@@ -143,14 +143,14 @@ SPECIAL = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_special_values(name, dtype):
     x = np.array(list(SPECIAL[name]), dtype)
     np.testing.assert_array_equal(FUNCTIONS[name](x), list(SPECIAL[name].values()))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_signs_of_zeros(dtype):
     zeros = np.array([0.0, -0.0], dtype)
     assert np.signbit(FUNCTIONS["tanh"](zeros)).tolist() == [False, True]
@@ -162,7 +162,7 @@ def test_signs_of_zeros(dtype):
     assert np.isnan(FUNCTIONS["log"](np.array([negative], dtype))).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_exp_overflows_and_underflows_where_the_exact_value_does(dtype):
     wide = np.longdouble if dtype == np.float64 else np.float64
     info = np.finfo(dtype)
@@ -176,7 +176,7 @@ def test_exp_overflows_and_underflows_where_the_exact_value_does(dtype):
         np.testing.assert_array_equal(got == 0, expected == 0)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_symmetries(dtype):
     x = np.random.default_rng(0).normal(size=10_000).astype(dtype) * 4
     np.testing.assert_array_equal(FUNCTIONS["tanh"](-x), -FUNCTIONS["tanh"](x))
@@ -230,7 +230,7 @@ def test_float64_of_a_part_against_mpmath(name, x):
         assert abs(got - value) / unit <= PARTIAL[name]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_special_values_of_a_part(dtype):
     x = np.array([0.0, -np.inf, np.nan], dtype)
     np.testing.assert_array_equal(FUNCTIONS["expm1"](x), [0, -1, np.nan])

@@ -1,14 +1,12 @@
-import ctypes
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from kit import FLOATS, call, lanes
 
-from kernels.base import host
-from kernels.base.jit import real_type
+from kernels.base.kinds import Matrix
 from kernels.functions import activations as acts
 
 FUNCTIONS = {"relu": acts.relu, "tanh": acts.tanh, "sigmoid": acts.sigmoid, "exp": acts.exp}
@@ -20,7 +18,6 @@ GRADIENTS = {
 }
 NAMES = sorted(FUNCTIONS)
 CODES = sorted(acts.ACTIVATIONS)
-DTYPES = [np.float32, np.float64]
 ULPS = 2  # the loosest of the docstrings' bounds, for float64 compared with float64
 
 
@@ -34,10 +31,6 @@ def exact(name, x):
             power = np.exp(-np.abs(x))
             return np.where(x < 0, power, 1) / (1 + power)
         return getattr(np, name)(x)
-
-
-def lanes(dtype):
-    return host.lanes(real_type(dtype))
 
 
 def sample(shape, dtype, seed=0):
@@ -57,7 +50,7 @@ def same_bits(a, b):
 @settings(deadline=None)  # the first call compiles
 @given(data=st.data())
 def test_value_of_arrays_of_any_shape(name, data, ulps):
-    dtype = data.draw(st.sampled_from(DTYPES))
+    dtype = data.draw(st.sampled_from(FLOATS))
     shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=40)
     bits = 8 * np.dtype(dtype).itemsize
     x = data.draw(hnp.arrays(dtype, shapes, elements=st.floats(width=bits)))
@@ -94,7 +87,7 @@ def read_only(array):
     return array
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_input_of_any_layout(name, layout, dtype):
@@ -104,7 +97,7 @@ def test_input_of_any_layout(name, layout, dtype):
     same_bits(GRADIENTS[name](x, x), GRADIENTS[name](plain, plain))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("layout", ["steps", "backwards", "transposed", "columns", "unaligned"])
 @pytest.mark.parametrize("name", NAMES)
 def test_out_of_any_layout(name, layout, dtype):
@@ -116,7 +109,7 @@ def test_out_of_any_layout(name, layout, dtype):
     same_bits(np.array(out, order="C"), GRADIENTS[name](x, x))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(), (1,), (5, 0), (131,), (7, 33)])
 @pytest.mark.parametrize("name", NAMES)
 def test_in_place(name, shape, dtype):
@@ -132,7 +125,7 @@ def test_in_place(name, shape, dtype):
         same_bits(out, expected_gradient)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shift", [-70, -17, -1, 1, 17, 70])
 @pytest.mark.parametrize("name", NAMES)
 def test_out_that_overlaps_the_input(name, shift, dtype):
@@ -218,13 +211,13 @@ def test_gradient_of_another_shape(name, shape):
 # ---------------------------------------------------------------------- special values
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_relu_of_special_values(dtype):
     x = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -1e-40, 1e-40], dtype)
     np.testing.assert_array_equal(acts.relu(x), np.maximum(x, 0))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_relu_gradient_selects_as_torch_does(dtype):
     special = [np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 2.0]
     x, g = (a.ravel().astype(dtype) for a in np.meshgrid(special, special))
@@ -233,7 +226,7 @@ def test_relu_gradient_selects_as_torch_does(dtype):
     np.testing.assert_array_equal(acts.relu_gradient(acts.relu(x), g), tensor.grad.numpy())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_gives_nan(name, dtype):
     x = np.full(lanes(dtype) + 3, np.nan, dtype)
@@ -243,7 +236,7 @@ def test_nan_gives_nan(name, dtype):
 # -------------------------------------------------------------------------- gradients
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", NAMES)
 def test_value_and_gradient_are_torchs(name, dtype):
     x, g = sample((23, 17), dtype), sample((23, 17), dtype, 1)
@@ -275,15 +268,6 @@ def test_tanh_gradient_keeps_its_digits_near_saturation():
 # ---------------------------------------------------------------------------- blocks
 
 
-def call(routine, code, rows, columns, *arrays):
-    """Call a compiled routine on blocks given as (array, leading dimension)."""
-    dtype = arrays[0][0].dtype
-    kinds = [ctypes.c_int64] * 3 + [ctypes.c_void_p, ctypes.c_int64] * len(arrays)
-    function = ctypes.CFUNCTYPE(None, *kinds)(routine.address(real_type(dtype)))
-    pointers = [value for array, ld in arrays for value in (array.ctypes.data, ld)]
-    function(acts.ACTIVATIONS[code], rows, columns, *pointers)
-
-
 def expected_of(code, x):
     return x.copy() if code == "identity" else FUNCTIONS[code](x)
 
@@ -295,7 +279,7 @@ def expected_gradient_of(code, y, g):
 @pytest.mark.parametrize("code", CODES)
 @settings(deadline=None)  # the first call compiles
 @given(
-    dtype=st.sampled_from(DTYPES),
+    dtype=st.sampled_from(FLOATS),
     rows=st.integers(0, 4),
     columns=st.integers(0, 150),
     gaps=st.lists(st.integers(0, 5), min_size=3, max_size=3),
@@ -308,25 +292,25 @@ def test_block_of_rows_and_nothing_beside_it(code, dtype, rows, columns, gaps, i
     value = expected_of(code, np.ascontiguousarray(x[inside]))
     gradient = expected_gradient_of(code, *(np.ascontiguousarray(a[inside]) for a in (x, g)))
 
+    sizes = acts.ACTIVATIONS[code], rows, columns
     after = out.copy()
     after[inside] = value
-    call(acts.activate, code, rows, columns, (x, columns + gaps[0]), (out, columns + gaps[2]))
+    call(acts.activate, dtype, *sizes, x, out)
     same_bits(out, after)
 
-    target, gap = (g, gaps[1]) if in_place else (out, gaps[2])
+    target = g if in_place else out
     after = target.copy()
     after[inside] = gradient
-    block = [(x, columns + gaps[0]), (g, columns + gaps[1]), (target, columns + gap)]
-    call(acts.activate_gradient, code, rows, columns, *block)
+    call(acts.activate_gradient, dtype, *sizes, x, g, target)
     same_bits(target, after)
 
     after = x.copy()
     after[inside] = value
-    call(acts.activate, code, rows, columns, (x, columns + gaps[0]), (x, columns + gaps[0]))
+    call(acts.activate, dtype, *sizes, x, x)
     same_bits(x, after)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("code", CODES)
 def test_value_does_not_depend_on_the_place_in_a_vector(code, dtype):
     values = sample(9, dtype)
@@ -337,7 +321,7 @@ def test_value_does_not_depend_on_the_place_in_a_vector(code, dtype):
 
 
 @pytest.mark.parametrize("before", [False, True])
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("code", CODES)
 def test_no_byte_outside_an_array_is_touched(code, dtype, before, guarded):
     w = lanes(dtype)
@@ -350,15 +334,17 @@ def test_no_byte_outside_an_array_is_touched(code, dtype, before, guarded):
         same_bits(out, expected_gradient_of(code, x, g))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("code", CODES)
 def test_no_byte_beyond_the_last_row_of_a_block_is_touched(code, dtype, guarded):
     rows, ld = 3, 4 * lanes(dtype) + 7
     for columns in (1, lanes(dtype), ld - 3):
         x, g, out = (guarded((rows - 1) * ld + columns, dtype) for _ in range(3))
         x[:], g[:] = sample(x.size, dtype), sample(x.size, dtype, 1)
-        call(acts.activate, code, rows, columns, (x, ld), (out, ld))
-        call(acts.activate_gradient, code, rows, columns, (x, ld), (g, ld), (out, ld))
+        blocks = [Matrix(each, ld) for each in (x, g, out)]
+        sizes = acts.ACTIVATIONS[code], rows, columns
+        call(acts.activate, dtype, *sizes, blocks[0], blocks[2])
+        call(acts.activate_gradient, dtype, *sizes, *blocks)
         last = np.s_[(rows - 1) * ld :]
         same_bits(out[last], expected_gradient_of(code, x[last], g[last]))
 

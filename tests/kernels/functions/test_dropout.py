@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 from numpy.testing import assert_array_equal
 
 from kernels import dropout, dropout_gradient
 from kernels.functions.dropout import keep_halves, keep_scale, mask_columns
 
-FLOATS = (np.float32, np.float64)
 MASK = 0xFFFFFFFF
 
 

@@ -1,32 +1,22 @@
-import ctypes
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS, call
 from numpy.testing import assert_array_equal
 
 from kernels import normalize
-from kernels.base.jit import real_type
 from kernels.functions import gathering as samples
 
-FLOATS = (np.float32, np.float64)
 sizes = st.one_of(st.integers(0, 40), st.sampled_from((63, 64, 65, 130)))
 
 
 def gather(source, order, target, mean=None, factor=None):
-    """Rows of `source` into `target` by the routine for its dtype."""
+    """Put rows of `source` into `target` by the routine for its dtype."""
     routine = samples.gather_bytes if source.dtype == np.uint8 else samples.gather_rows
-    columns, ld = source.shape[1], target.strides[0] // target.itemsize
-    tables = [0, 0] if mean is None else [mean.ctypes.data, factor.ctypes.data]
-    word, pointer = ctypes.c_int64, ctypes.c_void_p
-    kind = ctypes.CFUNCTYPE(
-        None, word, word, pointer, pointer, word, pointer, pointer, pointer, word
-    )
-    kind(routine.address(real_type(target.dtype)))(
-        len(order), columns, source.ctypes.data, order.ctypes.data, mean is not None, *tables,
-        target.ctypes.data, ld,
-    )  # fmt: skip
+    tables = (0, 0, 0) if mean is None else (1, mean, factor)
+    sizes = len(order), source.shape[1]
+    call(routine, target.dtype, *sizes, source, order, *tables, target)
 
 
 def samples_of(kind, shape, seed=0):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS, normal
 from numpy.testing import assert_array_equal
 
 from kernels import (
@@ -14,12 +15,7 @@ from kernels import (
     poisson,
 )
 
-FLOATS = (np.float32, np.float64)
 sizes = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
-
-
-def normal(shape, dtype, seed=0, scale=1.0):
-    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
 
 
 def assert_close(actual, expected):

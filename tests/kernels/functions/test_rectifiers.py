@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 from numpy.testing import assert_array_equal
 from scipy.special import expit, ndtr
 
 import kernels
 from kernels.functions.rectifiers import RECTIFIERS, rectify, rectify_gradient
 
-FLOATS = (np.float32, np.float64)
 CHUNK = 1 << 14
 f = torch.nn.functional
 # Parameters of each function, and torch's function with them.

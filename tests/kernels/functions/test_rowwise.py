@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from kit import FLOATS, normal
 from numpy.testing import assert_array_equal
 
 from kernels.functions import rowwise
@@ -7,7 +8,6 @@ from kernels.functions.softmax import softmax_gradient_rows, softmax_rows
 from kernels.machine import team
 from kernels.machine.team import LARGE, get_num_threads, set_num_threads
 
-FLOATS = (np.float32, np.float64)
 SHAPES = [(0, 3), (1, 1), (5, 7), (LARGE // 8, 8), (1, LARGE), (3, LARGE), (333, 131)]
 
 of_one = rowwise.of_one("softmax_again", softmax_rows)
@@ -20,10 +20,6 @@ def threads(monkeypatch):
     before = get_num_threads()
     yield set_num_threads
     set_num_threads(before)
-
-
-def normal(shape, dtype, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

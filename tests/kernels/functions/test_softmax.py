@@ -3,17 +3,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS, normal
 from numpy.testing import assert_array_equal
 
 from kernels import log_softmax, softmax, softmax_cross_entropy, softmax_gradient
 
-FLOATS = (np.float32, np.float64)
 sizes = st.one_of(st.integers(0, 40), st.sampled_from((63, 64, 65, 100)))
 classes_ = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
-
-
-def normal(shape, dtype, seed=0, scale=1.0):
-    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
 
 
 def ulp(dtype):

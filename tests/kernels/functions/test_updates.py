@@ -3,41 +3,28 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from kit import FLOATS, normal, settings_of, whole
 from numpy.testing import assert_array_equal
 
 from kernels import gradient_norm
+from kernels.base.simd import advance, peek, poke
 from kernels.functions import updates
 
-FLOATS = (np.float32, np.float64)
 SIZES = (1, 2, 7, 8, 15, 16, 17, 33, 100, 1001)
-
-
-def settings(**given):
-    """Settings by their names in small letters; the rest as they do nothing."""
-    values = np.zeros(updates.SETTINGS)
-    values[updates.CLIP_VALUE] = values[updates.CLIP_NORM] = np.inf
-    values[updates.GRADIENT_SCALE] = 1.0
-    for name, value in given.items():
-        values[getattr(updates, name.upper())] = value
-    return values
-
-
-def normal(size, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(size).astype(dtype)
 
 
 def gradients(size, dtype, steps=10):
     return [normal(size, dtype, 100 + step) for step in range(steps)]
 
 
-def run(rule, settings_, start, slopes):
-    """Parameters after all steps, and what the rule remembers."""
-    p, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
+def run(rule, settings_, start, slopes, decays=True):
+    """Return parameters after all steps, and what the rule remembers."""
+    p, memory = start.copy(), np.zeros((rule.memories, start.size), start.dtype)
     for step, g in enumerate(slopes):
         held = g.copy()
-        updates.update_flat(rule, step, settings_, p, g, first, second)
+        updates.update_flat(rule, decays, step, settings_, p, g, memory)
         assert_array_equal(g, held)
-    return p, first, second
+    return p, *memory
 
 
 def run_torch(make, start, slopes, clip=lambda tensor: None):
@@ -73,31 +60,34 @@ SGD_SWEEP = [
 
 
 def sgd(lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, **others):
-    return settings(
-        learning_rate=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-        nesterov=nesterov, **others,
-    )  # fmt: skip
+    return settings_of(
+        learning_rate=lr,
+        momentum=momentum,
+        dampening=dampening,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+        **others,
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("options", SGD_SWEEP, ids=lambda o: "-".join(map(str, o.values())))
 def test_sgd_is_torchs(options, dtype):
     start, slopes = normal(131, dtype), gradients(131, dtype)
-    own, _, _ = run(updates.SGD, sgd(**options), start, slopes)
+    own, _ = run(updates.SGD, sgd(**options), start, slopes)
     assert_close(own, run_torch(lambda p: torch.optim.SGD(p, **options), start, slopes))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_sgd_without_momentum_remembers_nothing(dtype):
-    _, first, second = run(updates.SGD, sgd(0.1), normal(50, dtype), gradients(50, dtype))
-    assert not first.any()
-    assert not second.any()
+    _, velocity = run(updates.SGD, sgd(0.1), normal(50, dtype), gradients(50, dtype))
+    assert not velocity.any()
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_velocity_is_torchs(dtype):
     start, slopes = normal(40, dtype), gradients(40, dtype)
-    _, velocity, _ = run(updates.SGD, sgd(0.1, 0.9, 0.3), start, slopes)
+    _, velocity = run(updates.SGD, sgd(0.1, 0.9, 0.3), start, slopes)
     tensor = torch.tensor(start, requires_grad=True)
     optimizer = torch.optim.SGD([tensor], 0.1, 0.9, 0.3)
     for g in slopes:
@@ -118,10 +108,15 @@ ADAM_SWEEP = [
 
 
 def adam(lr, betas, eps=1e-8, weight_decay=0.0, decoupled=False, **others):
-    return settings(
-        learning_rate=lr, beta1=betas[0], beta2=betas[1], epsilon=eps, weight_decay=weight_decay,
-        decoupled=decoupled, **others,
-    )  # fmt: skip
+    return settings_of(
+        learning_rate=lr,
+        beta1=betas[0],
+        beta2=betas[1],
+        epsilon=eps,
+        weight_decay=weight_decay,
+        decoupled=decoupled,
+        **others,
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -187,7 +182,7 @@ def test_undecayed_is_without_weight_decay(name, dtype):
     start, slopes = normal(77, dtype), gradients(77, dtype)
     settings_ = settings_.copy()
     settings_[updates.WEIGHT_DECAY] = 0.3
-    own = run(rule + updates.UNDECAYED, settings_, start, slopes)
+    own = run(rule, settings_, start, slopes, decays=False)
     decayed = run(rule, settings_, start, slopes)
     settings_[updates.WEIGHT_DECAY] = 0.0
     for one, other in zip(own, run(rule, settings_, start, slopes), strict=True):
@@ -203,7 +198,7 @@ def test_clipping_by_value_is_torchs(name, bound, dtype):
     settings_ = settings_.copy()
     settings_[updates.CLIP_VALUE] = bound
     start, slopes = normal(77, dtype), gradients(77, dtype)
-    own, _, _ = run(rule, settings_, start, slopes)
+    own, *_ = run(rule, settings_, start, slopes)
     expected = run_torch(make, start, slopes, lambda t: torch.nn.utils.clip_grad_value_([t], bound))
     assert_close(own, expected)
 
@@ -215,10 +210,10 @@ def test_clipping_by_norm_is_torchs(name, bound, dtype):
     rule, settings_, make = RULES[name]
     settings_ = settings_.copy()
     start, slopes = normal(77, dtype), gradients(77, dtype)
-    p, first, second = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    p, memory = start.copy(), np.zeros((rule.memories, start.size), dtype)
     for step, g in enumerate(slopes):
         settings_[updates.GRADIENT_SCALE] = updates.clip_factor(gradient_norm([g]), bound)
-        updates.update_flat(rule, step, settings_, p, g, first, second)
+        updates.update_flat(rule, True, step, settings_, p, g, memory)
     expected = run_torch(make, start, slopes, lambda t: torch.nn.utils.clip_grad_norm_([t], bound))
     assert_close(p, expected)
 
@@ -238,15 +233,52 @@ def test_what_is_not_finite_in_a_gradient_is_as_in_torch(dtype):
     slopes = [np.array([np.nan, np.inf, -np.inf, 1, -1, 0], dtype)]
     for name, (rule, settings_, make) in RULES.items():
         expected = run_torch(make, start, slopes)
-        own, _, _ = run(rule, settings_, start, slopes)
+        own, *_ = run(rule, settings_, start, slopes)
         np.testing.assert_allclose(own, expected, rtol=2e-6, err_msg=name)
         clipped = settings_.copy()
         clipped[updates.CLIP_VALUE] = 0.5
-        own, _, _ = run(rule, clipped, start, slopes)
+        own, *_ = run(rule, clipped, start, slopes)
         expected = run_torch(
             make, start, slopes, lambda t: torch.nn.utils.clip_grad_value_([t], 0.5)
         )
         np.testing.assert_allclose(own, expected, rtol=2e-6, err_msg=name)
+
+
+# ------------------------------------------------------------------------------- rules
+
+
+@updates.rule(memories=3)
+def COUNTING(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """p -= g + decay p; the first memory adds up g, the second p, the third counts."""
+    for i in range(rows):
+        for j in range(columns):
+            place = i * p.ld + j
+            slope, value = peek(g.pointer, i * g.ld + j), peek(p.pointer, place)
+            for number in range(3):
+                each = advance(memory.pointer, number * memory.apart)
+                more = slope if number == 0 else value if number == 1 else 1.0
+                poke(each, place, peek(each, place) + more)
+            poke(p.pointer, place, value - (slope + decay * value))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_rule_may_remember_any_number_of_arrays(folder, dtype, decay):
+    start, slopes = whole(1001, dtype), [whole(1001, dtype, step) for step in range(3)]
+    p, total, values = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    for g in slopes:
+        total, values, p = total + g, values + p, p - (g + decay * p)
+    found = run(COUNTING, settings_of(weight_decay=decay), start, slopes)
+    for own, expected in zip(found, (p, total, values, np.full_like(p, 3)), strict=True):
+        assert_array_equal(own, expected)
+
+
+def test_what_a_rule_remembers():
+    assert updates.remembered(updates.SGD, sgd(0.1)) == 0
+    assert updates.remembered(updates.SGD, sgd(0.1, 0.9)) == 1
+    assert updates.remembered(updates.ADAM, adam(0.1, (0.9, 0.99))) == 2
+    assert updates.remembered(COUNTING, settings_of()) == 3
+    assert repr(updates.ADAM) == "Rule(ADAM)"
 
 
 # ------------------------------------------------------------- sizes, the norm, guard pages
@@ -277,11 +309,13 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         for size in SIZES:
             start, g = normal(size, dtype), normal(size, dtype, 1)
             expected = run(rule, values, start, [g])
-            own = [guarded((size,), dtype, before) for _ in range(4)]
-            own[0][...], own[1][...] = start, g
-            updates.update_flat(rule, 0, settings_, *own)
-            assert_array_equal(own[0], expected[0], err_msg=name)
-            assert gradient_norm([own[1]]) == gradient_norm([g])
+            p, slope = (guarded((size,), dtype, before) for _ in range(2))
+            p[...], slope[...] = start, g
+            memory = guarded((rule.memories, size), dtype, before)
+            updates.update_flat(rule, True, 0, settings_, p, slope, memory)
+            for found, wanted in zip((p, *memory), expected, strict=True):
+                assert_array_equal(found, wanted, err_msg=name)
+            assert gradient_norm([slope]) == gradient_norm([g])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

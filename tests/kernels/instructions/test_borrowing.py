@@ -1,16 +1,13 @@
-import ctypes
-
 import numpy as np
 import pytest
+from kit import instruct
 from numpy.testing import assert_array_equal
 
-from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
 from kernels.instructions import borrowing as borrowed
 from kernels.machine.state import KEPT, STATE, THREAD, THREADS, TICK
 from kernels.product import panels
 
-FLOATS = (np.float32, np.float64)
 STEPS = 5
 
 
@@ -28,8 +25,8 @@ class Loan:
             count, elements = panels.sizes(height, width, dtype)
             copy = aligned_zeros(count * elements, dtype)
             checked = copy.size if number < len(shapes) - 1 else 0
-            rows.append([height, width, owned.ctypes.data, width + 3, copy.ctypes.data, elements,
-                         checked])  # fmt: skip
+            addresses = owned.ctypes.data, width + 3, copy.ctypes.data
+            rows.append([height, width, *addresses, elements, checked])
             self.owned.append(owned)
             self.copies.append(copy)
         self.table = np.array(rows, np.int64)
@@ -37,14 +34,11 @@ class Loan:
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
             state[THREAD], state[THREADS], state[TICK] = thread, threads, STEPS
-        operands = len(rows), self.table.ctypes.data, self.notes.ctypes.data
-        self.operands = np.array(operands, np.int64)
 
     def carry_out(self, kind):
-        run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3)(kind.address(real_type(self.dtype)))
-        scratch = aligned_zeros(64, self.dtype)
+        operands = {"count": len(self.table), "table": self.table, "notes": self.notes}
         for state in self.states:
-            run(self.operands.ctypes.data, state.ctypes.data, scratch.ctypes.data)
+            instruct(kind, self.dtype, state, **operands)
 
     def close(self):
         self.carry_out(borrowed.check)
@@ -59,9 +53,9 @@ def threads(request):
     return request.param
 
 
-@pytest.fixture(params=FLOATS)
-def loan(request, threads):
-    return Loan(request.param, threads, [(7, 100), (1, 1), (1, 250), (40, 33), (3, 5)])
+@pytest.fixture
+def loan(dtype, threads):
+    return Loan(dtype, threads, [(7, 100), (1, 1), (1, 250), (40, 33), (3, 5)])
 
 
 def test_what_is_borrowed_is_copied_and_given_back(loan):

@@ -2,33 +2,26 @@ import threading
 
 import numpy as np
 import pytest
+from kit import FLOATS, block, dirty_scratch, distance, row_of, settings_of
 from numpy.testing import assert_array_equal
 
 import kernels
 from kernels.base.jit import real_type
-from kernels.base.memory import aligned_zeros, leading_dimension
+from kernels.base.kinds import Memory, Update
+from kernels.base.memory import aligned_zeros
 from kernels.functions import updates
 from kernels.instructions import borrowing as borrowed
-from kernels.instructions import common as instructions
-from kernels.instructions import losses as loss_instructions
+from kernels.instructions import linear, losses, samples
 from kernels.machine import interpreter as epoch
 from kernels.machine.barrier import BARRIER, DISMISSED, POSTED
-from kernels.machine.interpreter import NOTHING
+from kernels.machine.interpreter import table_of
 from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
-from kernels.product import linear, panels
+from kernels.product import panels
 from kernels.product.affine import affine
 
-FLOATS = (np.float32, np.float64)
 INPUTS, HIDDEN, OUTPUTS, BATCH = 21, 70, 5, 16
 RELU, IDENTITY = kernels.ACTIVATIONS["relu"], kernels.ACTIVATIONS["identity"]
-
-
-def settings():
-    values = np.zeros(updates.SETTINGS)
-    values[updates.LEARNING_RATE], values[updates.MOMENTUM] = 0.05, 0.9
-    values[updates.CLIP_VALUE] = values[updates.CLIP_NORM] = np.inf
-    values[updates.GRADIENT_SCALE] = 1.0
-    return values
+NOTHING = table_of([])
 
 
 class Network:
@@ -40,67 +33,78 @@ class Network:
         self.x = random.standard_normal((samples, INPUTS)).astype(dtype)
         self.t = random.standard_normal((samples, OUTPUTS)).astype(dtype)
         self.order = random.permutation(samples)
-        self.weights = [self._rows(INPUTS, HIDDEN), self._rows(HIDDEN, OUTPUTS)]
-        for w in self.weights:
-            w[...] = random.standard_normal(w.shape) / np.sqrt(len(w))
+        shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
+        self.weights = [
+            block(random.standard_normal(shape) / np.sqrt(shape[0]), dtype) for shape in shapes
+        ]
         self.biases = [np.zeros(HIDDEN, dtype), np.zeros(OUTPUTS, dtype)]
         self.speeds = [np.zeros_like(w.base) for w in self.weights]
         self.bias_speeds = [np.zeros_like(bias) for bias in self.biases]
-        self.settings, self.totals = settings(), np.zeros(2)
-        batch, hidden, output, target = map(self._batch, (INPUTS, HIDDEN, OUTPUTS, OUTPUTS))
-        hidden_slope, slope = self._batch(HIDDEN), self._batch(OUTPUTS)
-        losses, hits = np.zeros(BATCH, dtype), np.zeros(BATCH, np.uint8)
-        self.rows = []
-        self._emit(instructions.gather, INPUTS, self.x, self.order, 0, 0, 0, *batch)
-        self._emit(instructions.gather, OUTPUTS, self.t, self.order, 0, 0, 0, *target)
-        first, second = (self._place(w) for w in self.weights)
-        shapes = (INPUTS, HIDDEN), (HIDDEN, OUTPUTS)
-        self._emit(
-            instructions.linear, *shapes[0], RELU, *batch, *first, 0, self.biases[0], *hidden, 0
-        )
-        self._emit(
-            instructions.linear, *shapes[1], IDENTITY, *hidden, *second, 0, self.biases[1],
-            *output, 0,
-        )  # fmt: skip
-        ones = np.ones(BATCH, dtype)
-        self._emit(
-            loss_instructions.squared_error, OUTPUTS, *output, *target, 0, ones, 0, *slope,
-            losses, hits,
-        )  # fmt: skip
-        self._emit(loss_instructions.tally, losses, hits, self.totals, 1, wait=False)
-        self._emit(
-            instructions.linear_input_gradient, *shapes[1], RELU, *slope, *second, 0, *hidden, 0,
-            *hidden_slope, 0,
-        )  # fmt: skip
-        for layer, (source, gradient) in enumerate(((batch, hidden_slope), (hidden, slope))):
-            self._emit(
-                instructions.linear_update, *shapes[layer], *source, 0, *gradient, 0,
-                *self._place(self.weights[layer]), 0, self.biases[layer], updates.SGD, updates.SGD,
-                0, self.settings, self.speeds[layer], self.speeds[layer], self.bias_speeds[layer],
-                self.bias_speeds[layer],
-            )  # fmt: skip
-        self.opening, self.table, self.closing = NOTHING, np.array(self.rows, np.int64), NOTHING
-        self.kept = batch, hidden, output, target, hidden_slope, slope, losses, hits, ones
+        self.settings, self.totals = settings_of(learning_rate=0.05, momentum=0.9), np.zeros(2)
+        self.opening, self.closing = NOTHING, NOTHING
+        self.table = table_of(self._rows_of_a_step())
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
         for thread, state in enumerate(self.states):
             state[THREAD], state[THREADS] = thread, threads
-        size = linear.scratch_size(dtype, 2048)
-        self.scratch = [aligned_zeros(size, dtype) for _ in range(threads)]
+        self.scratch = [dirty_scratch(dtype) for _ in range(threads)]
         self.barrier = aligned_zeros(BARRIER, np.int64)
 
-    def _rows(self, rows, columns):
-        return np.zeros((rows, leading_dimension(columns, self.dtype)), self.dtype)[:, :columns]
+    def _rows_of_a_step(self):
+        batch, hidden, output, target = map(self._batch, (INPUTS, HIDDEN, OUTPUTS, OUTPUTS))
+        hidden_slope, slope = self._batch(HIDDEN), self._batch(OUTPUTS)
+        ones, factors = np.ones(BATCH, self.dtype), np.ones(OUTPUTS, self.dtype)
+        found = {"losses": np.zeros(BATCH, self.dtype), "hits": np.zeros(BATCH, np.uint8)}
+        self.kept = batch, hidden, output, target, hidden_slope, slope, ones, factors, found
+        raw = {"order": self.order, "normalising": 0, "mean": 0, "factor": 0}
+        first, second = (
+            {"inputs": len(w), "outputs": w.shape[1], "w": w, "bias": bias}
+            for w, bias in zip(self.weights, self.biases, strict=True)
+        )
+        sizes = {"inputs": HIDDEN, "outputs": OUTPUTS, "w": self.weights[1]}
+        emit = self.row_of
+        return [
+            emit(samples.gather, columns=INPUTS, source=self.x, y=batch, **raw),
+            emit(samples.gather, columns=OUTPUTS, source=self.t, y=target, **raw),
+            emit(linear.linear, activation=RELU, x=batch, y=hidden, **first),
+            emit(linear.linear, activation=IDENTITY, x=hidden, y=output, **second),
+            emit(
+                losses.ERROR["squared"],
+                columns=OUTPUTS,
+                x=output,
+                t=target,
+                factors=factors,
+                weights=ones,
+                masses=0,
+                g=slope,
+                **found,
+            ),
+            emit(losses.tally, totals=self.totals, halting=1, wait=False, **found),
+            emit(
+                linear.linear_input_gradient,
+                activation=RELU,
+                g=slope,
+                y=hidden,
+                out=hidden_slope,
+                **sizes,
+            ),
+            emit(linear.linear_update, x=batch, g=hidden_slope, **first, **self._learning(0)),
+            emit(linear.linear_update, x=hidden, g=slope, **second, **self._learning(1)),
+        ]
 
-    def _place(self, view):
-        return view, view.strides[0] // view.itemsize
+    def _learning(self, layer):
+        """Operands by which a layer's weights and bias are updated."""
+        rule = updates.SGD.routine.address(real_type(self.dtype))
+        how = Update(rule, 1, 0, self.settings.ctypes.data)
+        memory, bias_memory = (
+            Memory(each[layer].ctypes.data, 0) for each in (self.speeds, self.bias_speeds)
+        )
+        return {"w_memory": memory, "of_w": how, "bias_memory": bias_memory, "of_bias": how}
 
     def _batch(self, columns):
-        return self._place(self._rows(BATCH, columns))
+        return block(np.zeros((BATCH, columns)), self.dtype)
 
-    def _emit(self, kind, *operands, wait=True):
-        at = [x.ctypes.data if isinstance(x, np.ndarray) else int(x) for x in operands]
-        row = [kind.address(real_type(self.dtype)), int(wait), *at]
-        self.rows.append(row + [0] * (epoch.COLUMNS - len(row)))
+    def row_of(self, kind, **operands):
+        return row_of(kind, self.dtype, **operands)
 
     @property
     def tables(self):
@@ -148,8 +152,8 @@ def learn_in_steps(network, batches):
             gradients.append(np.zeros(g.shape[1], dtype))
             kernels.add_column_sums(g, gradients[-1])
         for p, g, v in zip((w1, w2, b1, b2), gradients, speeds, strict=True):
-            flat = p.ravel(), g.ravel(), v.ravel(), v.ravel()
-            updates.update_flat(updates.SGD, step, network.settings, *flat)
+            flat = p.ravel(), g.ravel(), v.reshape(1, -1)
+            updates.update_flat(updates.SGD, True, step, network.settings, *flat)
     return [w1, w2, b1, b2], totals
 
 
@@ -183,15 +187,16 @@ def borrow_the_first_weight(network):
     w = network.weights[0]
     count, elements = panels.sizes(*w.shape, network.dtype)
     network.copy = aligned_zeros(count * elements, network.dtype)
-    ld = w.strides[0] // w.itemsize
-    row = [*w.shape, w.ctypes.data, ld, network.copy.ctypes.data, elements, count * elements]
+    addresses = w.ctypes.data, distance(w), network.copy.ctypes.data
+    row = [*w.shape, *addresses, elements, count * elements]
     network.borrowed = np.array([row], np.int64)
     network.notes = np.zeros(network.threads, np.int64)
-    training, network.rows = network.rows, []
-    for kind in (borrowed.borrow, borrowed.check, borrowed.give_back):
-        network._emit(kind, 1, network.borrowed, network.notes)
-    table = np.array(network.rows, np.int64)
-    network.opening, network.closing, network.rows = table[:1], table[1:], training
+    operands = {"count": 1, "table": network.borrowed, "notes": network.notes}
+    opening, *closing = (
+        network.row_of(kind, **operands)
+        for kind in (borrowed.borrow, borrowed.check, borrowed.give_back)
+    )
+    network.opening, network.closing = table_of([opening]), table_of(closing)
     return w
 
 
@@ -301,7 +306,8 @@ def test_no_program_and_no_batches():
         assert_array_equal(own, wanted)
 
 
-def test_a_row_has_room_for_the_operands_of_every_instruction():
-    network = Network(np.float32, BATCH)
-    assert network.table.shape[1] == epoch.COLUMNS
-    assert epoch.OPERANDS + 20 <= epoch.COLUMNS  # `linear_update` has the most
+def test_a_table_is_as_wide_as_its_longest_row():
+    rows = [1, 0, 5], [2, 1], [3, 1, 7, 8]
+    assert_array_equal(table_of(rows), [[1, 0, 5, 0], [2, 1, 0, 0], [3, 1, 7, 8]])
+    assert table_of(rows).dtype == np.int64
+    assert NOTHING.shape == (0, epoch.OPERANDS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS, normal, settings_of
 from numpy.testing import assert_array_equal
 
 import kernels
@@ -19,8 +20,6 @@ from kernels.functions.activations import ACTIVATIONS, _activate
 from kernels.machine import team
 from kernels.machine.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
 from kernels.product.matmul import _scratch_bytes
-
-FLOATS = (np.float32, np.float64)
 
 
 @pytest.fixture
@@ -44,10 +43,6 @@ def used(monkeypatch):
     before = get_num_threads()
     yield addresses
     set_num_threads(before)
-
-
-def normal(shape, dtype, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
 def on(threads, function):
@@ -180,18 +175,16 @@ def test_a_product_has_scratch_memory_enough_on_every_thread():
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("rule", [updates.SGD, updates.ADAM])
+@pytest.mark.parametrize("rule", [updates.SGD, updates.ADAM], ids=repr)
 def test_updates(used, rule, dtype):
-    values = np.zeros(updates.SETTINGS)
-    values[[updates.LEARNING_RATE, updates.MOMENTUM, updates.BETA1, updates.BETA2]] = 0.1
-    values[updates.EPSILON], values[updates.GRADIENT_SCALE] = 1e-8, 1.0
-    values[updates.CLIP_VALUE] = np.inf
+    values = settings_of(learning_rate=0.1, momentum=0.1, beta1=0.1, beta2=0.1, epsilon=1e-8)
     size = 3 * LARGE + 5
 
     def update():
-        p, g, first, second = (normal(size, dtype, seed) for seed in range(4))
-        updates.update_flat(rule, 3, values, p, g, first, np.abs(second))
-        return np.concatenate([p, first])
+        p, g = normal(size, dtype), normal(size, dtype, 1)
+        memory = np.abs(normal((rule.memories, size), dtype, 2))
+        updates.update_flat(rule, True, 3, values, p, g, memory)
+        return np.concatenate([p, *memory])
 
     check(used, update)
 

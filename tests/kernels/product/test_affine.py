@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 from numpy.testing import assert_array_equal
 
 import kernels
@@ -9,8 +10,6 @@ from kernels.base import host
 from kernels.machine.team import LARGE_PRODUCT
 from kernels.product.affine import affine
 from kernels.product.few_outputs import FEW
-
-FLOATS = (np.float32, np.float64)
 
 
 def layer(rows, inputs, outputs, dtype):

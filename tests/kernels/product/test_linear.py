@@ -1,4 +1,3 @@
-import ctypes
 import itertools
 
 import numpy as np
@@ -6,14 +5,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import types
+from kit import (
+    FLOATS,
+    block,
+    call,
+    dirty_scratch,
+    distance,
+    normal,
+    nothing,
+    only_inside,
+    settings_of,
+    whole,
+)
 from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import matmul_update
 from kernels.base import host
 from kernels.base.jit import real_type
-from kernels.base.memory import aligned_zeros, leading_dimension
+from kernels.base.kinds import Memory, Panels, Update
+from kernels.base.memory import aligned_zeros
+from kernels.base.simd import advance, peek, poke
 from kernels.functions import updates
 from kernels.product import linear
 from kernels.product import panels as layout
@@ -21,7 +33,6 @@ from kernels.product.affine import affine
 from kernels.product.few_outputs import FEW
 from kernels.product.sharing import columns_of
 
-FLOATS = (np.float32, np.float64)
 ACTIVATIONS = kernels.ACTIVATIONS
 FUNCTIONS = {
     "identity": lambda x: x,
@@ -37,7 +48,6 @@ GRADIENTS = {
     "sigmoid": kernels.sigmoid_gradient,
     "exp": kernels.exp_gradient,
 }
-NONE = -1  # the rule that writes gradients
 # Around vectors, tiles and what is packed at a time (see tests/kernels/test_matmul.py); the
 # last has more rows than are packed.
 DEEP = host.PANEL_DEPTH + 10
@@ -71,81 +81,27 @@ SHAPES = (
 )
 
 
-def call(routine, dtype, *arguments):
-    """Call a routine's machine code; arrays are given by their addresses."""
-    real = real_type(dtype)
-    kinds = {types.int64: ctypes.c_int64, types.float32: ctypes.c_float}
-    kinds[types.float64] = ctypes.c_double
-    parameters = routine.arguments(real)
-    values = []
-    assert len(parameters) == len(arguments)
-    for parameter, argument in zip(parameters, arguments, strict=True):
-        if isinstance(parameter, types.CPointer):
-            assert argument.dtype == np.dtype(str(parameter.dtype))
-            values.append(argument.ctypes.data)
-        else:
-            values.append(argument)
-    signature = [kinds.get(parameter, ctypes.c_void_p) for parameter in parameters]
-    ctypes.CFUNCTYPE(None, *signature)(routine.address(real))(*values)
-
-
-def dirty_scratch(dtype):
-    """What a thread's scratch memory may hold: what is left in it must not matter."""
-    scratch = aligned_zeros(linear.scratch_size(dtype, 2048), dtype)
-    scratch[...] = np.nan
-    return scratch
-
-
-def padded(values):
-    """Rows as the arena has them, an odd number of cache lines apart, with NaN between."""
-    rows, columns = values.shape
-    room = np.full((rows, leading_dimension(columns, values.dtype)), np.nan, values.dtype)
-    room[:, :columns] = values
-    return room[:, :columns]
-
-
-def ld(array):
-    return array.strides[0] // array.itemsize
-
-
-def only_inside(view):
-    """Whether everything between the rows of a padded array is still NaN."""
-    between = view.base[:, view.shape[1] :]
-    return bool(np.isnan(between).all())
-
-
-def whole(shape, dtype, seed=0):
-    return np.random.default_rng(seed).integers(-8, 9, shape).astype(dtype)
-
-
-def normal(shape, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
 def product_bound(a, b, start=0.0):
     """Bound of the rounding errors of start + A B; see tests/kernels/test_matmul.py."""
     magnitude = np.abs(np.float64(a)) @ np.abs(np.float64(b)) + np.abs(np.float64(start))
     return (a.shape[1] + 1) * np.finfo(a.dtype).eps * magnitude
 
 
-def in_panels(w, threads=1):
-    """A weight, or what is remembered of it, in panels: their memory, and the distances."""
-    (inputs, outputs), dtype = w.shape, w.dtype
-    count, elements = layout.sizes(inputs, outputs, dtype)
-    memory = aligned_zeros(count * elements, dtype)
-    for thread in range(threads):
-        call(
-            layout.copy_panels, dtype, inputs, outputs, w, ld(w), memory, elements,
-            thread, threads, 0,
-        )  # fmt: skip
-    return memory, layout.span_of(dtype), elements
+def in_panels(w, threads=1, place=None):
+    """Return a weight, or what is remembered of it, in panels: at a place, or in fresh memory."""
+    count, elements = layout.sizes(*w.shape, w.dtype)
+    memory = aligned_zeros(count * elements, w.dtype) if place is None else place
+    panels = Panels(memory, layout.span_of(w.dtype), elements)
+    copy_panels(panels, w, threads, back=False)
+    return panels
 
 
-def from_panels(panels, w, threads=1):
-    """Copy panels back to the matrix they were made from."""
+def copy_panels(panels, w, threads=1, *, back=True):
+    """Copy panels back to the matrix they were made from, or the other way."""
     memory, _, elements = panels
     for thread in range(threads):
-        call(layout.copy_panels, w.dtype, *w.shape, w, ld(w), memory, elements, thread, threads, 1)
+        sharing = thread, threads, int(back)
+        call(layout.copy_panels, w.dtype, *w.shape, w, memory, elements, *sharing)
 
 
 def shares(threads, columns, dtype):
@@ -155,13 +111,13 @@ def shares(threads, columns, dtype):
 
 
 def batch_in_panels(batch, threads):
-    """A batch in panels of each thread's columns, with NaN beside them."""
+    """Return a batch in panels of each thread's columns, with NaN beside them."""
     (rows, columns), dtype = batch.shape, batch.dtype
     wide = columns + layout.span_of(dtype)
     memory = np.full((threads, rows, wide), np.nan, dtype)
     for place, own in zip(memory, shares(threads, columns, dtype), strict=True):
         place[:, : own.stop - own.start] = batch[:, own]
-    return memory, wide, rows * wide
+    return Panels(memory, wide, rows * wide)
 
 
 def from_batch_panels(memory, columns):
@@ -172,110 +128,132 @@ def from_batch_panels(memory, columns):
 
 
 def forward(x, w, bias, activation, threads):
-    """The output, which depends neither on how the weights lie nor on how it does itself."""
+    """Return the output, which depends neither on how the weights lie nor on how it does itself."""
     (rows, inputs), outputs = x.shape, w.shape[1]
-    nothing = np.full((rows, outputs), np.nan, x.dtype)
 
-    def compute(weights, *y):
+    def compute(weights, y):
+        sizes = rows, inputs, outputs, ACTIVATIONS[activation]
         for thread in range(threads):
-            call(
-                linear.linear_forward, x.dtype, rows, inputs, outputs, ACTIVATIONS[activation],
-                x, ld(x), *weights, bias, *y, thread, threads, dirty_scratch(x.dtype),
-            )  # fmt: skip
+            sharing = thread, threads, dirty_scratch(x.dtype)
+            call(linear.linear_forward, x.dtype, *sizes, x, weights, bias, y, *sharing)
 
-    plain = w, ld(w), 0
-    first = padded(nothing)
-    compute(plain, first, ld(first), 0)
+    first = nothing((rows, outputs), x.dtype)
+    compute(w, first)
     if outputs <= FEW:  # in one piece, and so is the output
         return first
-    again = padded(nothing)
-    compute(in_panels(w), again, ld(again), 0)
+    again = nothing((rows, outputs), x.dtype)
+    compute(in_panels(w), again)
     assert_array_equal(again, first)
     assert only_inside(again)
-    for weights in (plain, in_panels(w)):
-        memory, *distances = batch_in_panels(nothing, threads)
-        compute(weights, memory, *distances)
-        found, inside = from_batch_panels(memory, outputs)
+    for weights in (w, in_panels(w)):
+        panels = batch_in_panels(nothing((rows, outputs), x.dtype), threads)
+        compute(weights, panels)
+        found, inside = from_batch_panels(panels.pointer, outputs)
         assert_array_equal(found, first)
         assert inside
     return first
 
 
 def input_gradient(g, w, y, activation, threads):
-    """The gradient, which does not depend on how the weights, the input and itself lie."""
+    """Return the gradient, which does not depend on how the weights, the input and itself lie."""
     (rows, outputs), inputs = g.shape, w.shape[0]
-    nothing = padded(np.full((rows, inputs), np.nan, g.dtype))
 
     def compute(weights, before, out):
+        sizes = rows, inputs, outputs, ACTIVATIONS[activation]
         for thread in range(threads):
-            call(
-                linear.linear_input_gradient, g.dtype, rows, inputs, outputs,
-                ACTIVATIONS[activation], g, ld(g), *weights, *before, *out,
-                thread, threads, dirty_scratch(g.dtype),
-            )  # fmt: skip
+            operands = g, weights, before, out, thread, threads, dirty_scratch(g.dtype)
+            call(linear.linear_input_gradient, g.dtype, *sizes, *operands)
 
-    plain, before = (w, ld(w), 0), (y, ld(y), 0)
-    first = padded(nothing)
-    compute(plain, before, (first, ld(first), 0))
-    for lie in itertools.product((plain, in_panels(w)), (before, batch_in_panels(y, threads))):
-        again = padded(nothing)
-        compute(*lie, (again, ld(again), 0))
+    first = nothing((rows, inputs), g.dtype)
+    compute(w, y, first)
+    for lie in itertools.product((w, in_panels(w)), (y, batch_in_panels(y, threads))):
+        again = nothing((rows, inputs), g.dtype)
+        compute(*lie, again)
         assert_array_equal(again, first)
         assert only_inside(again)
-        memory, *distances = batch_in_panels(nothing, threads)
-        compute(*lie, (memory, *distances))
-        found, inside = from_batch_panels(memory, inputs)
+        panels = batch_in_panels(nothing((rows, inputs), g.dtype), threads)
+        compute(*lie, panels)
+        found, inside = from_batch_panels(panels.pointer, inputs)
         assert_array_equal(found, first)
         assert inside
     return first
 
 
-def update(x, g, w, bias, rule, step, settings_, memories, threads):
+class Parameters:
+    """Weights and bias, and what a rule remembers of each, evenly apart."""
+
+    def __init__(self, weights, bias, memories=0):
+        self.weights = block(weights)
+        self.bias = np.array(bias)
+        room = np.full((memories, *self.weights.base.shape), np.nan, self.weights.dtype)
+        self.memory = room[:, :, : self.weights.shape[1]]
+        self.memory[...] = 0
+        self.bias_memory = np.zeros((memories, self.bias.size), self.bias.dtype)
+
+    def copy(self):
+        other = Parameters(self.weights, self.bias, len(self.memory))
+        other.memory[...], other.bias_memory[...] = self.memory, self.bias_memory
+        return other
+
+    def arrays(self):
+        return self.weights, *self.memory, self.bias, *self.bias_memory
+
+    def only_inside(self):
+        between = self.memory.base[:, :, self.weights.shape[1] :]
+        return only_inside(self.weights) and bool(np.isnan(between).all())
+
+    def in_panels(self, threads):
+        """Return the weights and what is remembered of them in panels, one behind the other."""
+        arrays, dtype = [self.weights, *self.memory], self.weights.dtype
+        count, elements = layout.sizes(*self.weights.shape, dtype)
+        memory = aligned_zeros(len(arrays) * count * elements, dtype).reshape(len(arrays), -1)
+        for each, place in zip(arrays, memory, strict=True):
+            yield in_panels(each, threads, place)
+
+
+def remembered_of(arrays):
+    """Return arrays that are evenly apart as a memory; there may be none."""
+    return Memory(arrays.ctypes.data, distance(arrays) if len(arrays) else 0)
+
+
+def how_to(rule, step, settings_, dtype):
+    """Return how to update by a rule, or to write gradients where it is None."""
+    address = 0 if rule is None else rule.routine.address(real_type(dtype))
+    return Update(address, 1, step, settings_.ctypes.data)
+
+
+def update(x, g, parameters, rule, step, settings_, threads):
     """Update, and see that it does not depend on how the weights, x and g lie."""
-    (rows, inputs), outputs = x.shape, g.shape[1]
-    first, second, *of_bias = memories
-    remembers = [each for each in (first, second) if each.shape == w.shape and each is not w]
-    panels = [in_panels(each, threads) for each in (w, *remembers)]
-    places = [place for place, *_ in panels[1:]] + [panels[0][0]] * (2 - len(remembers))
-    other = [np.array(each) for each in (bias, *of_bias)]
-    one_x, one_g = (x, ld(x), 0), (g, ld(g), 0)
-    copies = [padded(each) for each in (w, *remembers)]
-    of_copies = copies[1:] + [copies[0]] * (2 - len(remembers))
-    third = [np.array(each) for each in (bias, *of_bias)]
-    kinds = [
-        (one_x, one_g, (w, ld(w), 0), bias, memories),
-        (
-            one_x, one_g if outputs <= FEW else batch_in_panels(g, threads),
-            panels[0], other[0], (*places, *other[1:]),
-        ),
-    ]  # fmt: skip
-    if outputs <= FEW:
-        weights = copies[0], ld(copies[0]), 0
-        lie = (*of_copies, *third[1:])
-        kinds.append((batch_in_panels(x, threads), one_g, weights, third[0], lie))
-    for *operands, lie in kinds:
+    (rows, inputs), outputs, dtype = x.shape, g.shape[1], x.dtype
+    how = how_to(rule, step, settings_, dtype)
+
+    def compute(x, g, w, memory, own):
+        learning = w, memory, how, own.bias, remembered_of(own.bias_memory), how
         for thread in range(threads):
-            call(
-                linear.linear_update, x.dtype, rows, inputs, outputs,
-                *itertools.chain(*operands[:3]), operands[3], rule, rule, step, settings_, *lie,
-                thread, threads, dirty_scratch(x.dtype),
-            )  # fmt: skip
+            sharing = thread, threads, dirty_scratch(dtype)
+            call(linear.linear_update, dtype, rows, inputs, outputs, x, g, *learning, *sharing)
+
+    panelled, other = parameters.copy(), parameters.copy()
+    first, *others = places = list(panelled.in_panels(threads))
+    memory = Memory(others[0].pointer if others else first.pointer, first.pointer.size)
+    compute(x, g, parameters.weights, remembered_of(parameters.memory), parameters)
+    compute(x, g if outputs <= FEW else batch_in_panels(g, threads), first, memory, panelled)
+    for place, each in zip(places, (panelled.weights, *panelled.memory), strict=True):
+        each[...] = np.nan
+        copy_panels(place, each, threads)
+    found = [panelled]
     if outputs <= FEW:
-        for each, copy in zip((w, *remembers, bias), (*copies, third[0]), strict=True):
-            assert_array_equal(copy, each)
-    for each, panelled in zip((w, *remembers), panels, strict=True):
-        again = padded(np.full(each.shape, np.nan, each.dtype))
-        from_panels(panelled, again, threads)
-        assert_array_equal(again, each)
-        assert only_inside(again)
+        own = other.weights, remembered_of(other.memory)
+        compute(batch_in_panels(x, threads), g, *own, other)
+        found.append(other)
+    for each in found:
+        for again, first in zip(each.arrays(), parameters.arrays(), strict=True):
+            assert_array_equal(again, first)
+        assert each.only_inside()
 
 
-def sgd(lr=0.1, momentum=0.0):
-    settings_ = np.zeros(updates.SETTINGS)
-    settings_[updates.LEARNING_RATE], settings_[updates.MOMENTUM] = lr, momentum
-    settings_[updates.CLIP_VALUE] = settings_[updates.CLIP_NORM] = np.inf
-    settings_[updates.GRADIENT_SCALE] = 1.0
-    return settings_
+def sgd(lr=0.1, momentum=0.0, **given):
+    return settings_of(learning_rate=lr, momentum=momentum, **given)
 
 
 # --------------------------------------------------------------------------- forward
@@ -288,11 +266,11 @@ def test_forward(shape, dtype):
     x, w, bias = normal((rows, inputs), dtype), normal((inputs, outputs), dtype, 1), None
     bias = normal(outputs, dtype, 2)
     expected = np.float64(x) @ np.float64(w) + np.float64(bias)
-    y = forward(padded(x), padded(w), bias, "identity", 1)
+    y = forward(block(x), block(w), bias, "identity", 1)
     assert np.all(np.abs(y - expected) <= product_bound(x, w, bias))
     assert_array_equal(y, affine(x, w, bias))
     for threads in range(2, 6):
-        parts = forward(padded(x), padded(w), bias, "identity", threads)
+        parts = forward(block(x), block(w), bias, "identity", threads)
         assert_array_equal(parts, y, err_msg=f"{threads} threads")
         assert only_inside(parts)
     assert only_inside(y)
@@ -303,10 +281,8 @@ def test_forward(shape, dtype):
 def test_forward_with_activations(activation, dtype):
     shapes = (7, 5, 3), (64, 30, 100), (65, 257, 33), (33, 21, 1), (50, 100, 2), (700, 20, 70)
     for rows, inputs, outputs in shapes:
-        x, w = (
-            padded(normal((rows, inputs), dtype) / 8),
-            padded(normal((inputs, outputs), dtype, 1)),
-        )
+        x = block(normal((rows, inputs), dtype) / 8)
+        w = block(normal((inputs, outputs), dtype, 1))
         bias = normal(outputs, dtype, 2)
         expected = FUNCTIONS[activation](affine(np.ascontiguousarray(x), w, bias))
         for threads in range(1, 6):
@@ -318,7 +294,7 @@ def test_forward_with_activations(activation, dtype):
 def test_forward_is_torchs():
     x, w = torch.randn(50, 40, dtype=torch.float64), torch.randn(40, 30, dtype=torch.float64)
     bias = torch.randn(30, dtype=torch.float64)
-    y = forward(padded(x.numpy()), padded(w.numpy()), bias.numpy(), "tanh", 2)
+    y = forward(block(x.numpy()), block(w.numpy()), bias.numpy(), "tanh", 2)
     expected = torch.tanh(torch.nn.functional.linear(x, w.T, bias))
     torch.testing.assert_close(torch.from_numpy(np.ascontiguousarray(y)), expected)
 
@@ -332,12 +308,12 @@ def test_input_gradient(shape, dtype):
     rows, inputs, outputs = shape
     g, w = normal((rows, outputs), dtype), normal((inputs, outputs), dtype, 1)
     y = np.tanh(normal((rows, inputs), dtype, 2))
-    out = input_gradient(padded(g), padded(w), padded(y), "identity", 1)
+    out = input_gradient(block(g), block(w), block(y), "identity", 1)
     expected = np.float64(g) @ np.float64(w).T
     assert np.all(np.abs(out - expected) <= product_bound(g, w.T))
     assert only_inside(out)
     for threads in range(2, 6):
-        parts = input_gradient(padded(g), padded(w), padded(y), "identity", threads)
+        parts = input_gradient(block(g), block(w), block(y), "identity", threads)
         assert_array_equal(parts, out, err_msg=f"{threads} threads")
         assert only_inside(parts)
 
@@ -347,8 +323,8 @@ def test_input_gradient(shape, dtype):
 def test_input_gradient_with_activations(activation, dtype):
     shapes = (7, 3, 5), (64, 100, 10), (65, 33, 257), (33, 21, 1), (50, 100, 2), (700, 70, 20)
     for rows, inputs, outputs in shapes:
-        g, w = padded(normal((rows, outputs), dtype)), padded(normal((inputs, outputs), dtype, 1))
-        y = padded(FUNCTIONS[activation](normal((rows, inputs), dtype, 2)))
+        g, w = block(normal((rows, outputs), dtype)), block(normal((inputs, outputs), dtype, 1))
+        y = block(FUNCTIONS[activation](normal((rows, inputs), dtype, 2)))
         expected = GRADIENTS[activation](y, kernels.matmul(g, w.T))
         for threads in range(1, 6):
             out = input_gradient(g, w, y, activation, threads)
@@ -369,54 +345,51 @@ def test_written_gradients(shape, dtype):
     kernels.add_column_sums(g, sums)
     bits = None
     for threads in range(1, 6):
-        w = padded(np.full((inputs, outputs), np.nan, dtype))
-        bias = np.full(outputs, np.nan, dtype)
-        update(padded(x), padded(g), w, bias, NONE, 0, sgd(), (w, w, bias, bias), threads)
-        assert np.all(np.abs(w - expected) <= product_bound(np.ascontiguousarray(x.T), g))
-        assert_array_equal(bias, sums)
-        assert only_inside(w)
-        bits = w if bits is None else bits
-        assert_array_equal(w, bits, err_msg=f"{threads} threads")
+        found = written_gradient(block(x), block(g), threads)
+        assert np.all(np.abs(found.weights - expected) <= product_bound(x.T, g))
+        assert_array_equal(found.bias, sums)
+        assert found.only_inside()
+        bits = found.weights if bits is None else bits
+        assert_array_equal(found.weights, bits, err_msg=f"{threads} threads")
+
+
+def written_gradient(x, g, threads):
+    """Return the gradients of weights and bias as if they were these."""
+    sizes = (x.shape[1], g.shape[1]), g.shape[1]
+    found = Parameters(*(np.full(size, np.nan, x.dtype) for size in sizes))
+    update(x, g, found, None, 0, sgd(), threads)
+    return found
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("rule", [updates.SGD, updates.ADAM], ids=["sgd", "adam"])
 def test_updates_are_those_of_the_written_gradient(rule, dtype):
     """Three fused steps give the bits of writing gradients and updating flat arrays by them."""
-    settings_ = sgd(lr=0.01, momentum=0.9)
-    settings_[updates.WEIGHT_DECAY], settings_[updates.CLIP_VALUE] = 0.01, 3.0
-    settings_[updates.BETA1], settings_[updates.BETA2], settings_[updates.EPSILON] = 0.9, 0.99, 1e-8
+    settings_ = sgd(0.01, 0.9, weight_decay=0.01, clip_value=3, beta1=0.9, beta2=0.99, epsilon=1e-8)
     for rows, inputs, outputs in ((5, 3, 2), (64, 100, 10), (100, 40, 70), (9001, 20, 33)):
         start, start_bias = normal((inputs, outputs), dtype), normal(outputs, dtype, 1)
         batches = [
-            (
-                padded(normal((rows, inputs), dtype, s)),
-                padded(normal((rows, outputs), dtype, s + 9)),
-            )
+            (block(normal((rows, inputs), dtype, s)), block(normal((rows, outputs), dtype, s + 9)))
             for s in range(3)
         ]
 
-        flat = [start.ravel().copy(), *np.zeros((2, start.size), dtype)]
-        flat_bias = [start_bias.copy(), *np.zeros((2, outputs), dtype)]
+        flat, flat_bias = start.flatten(), start_bias.copy()
+        memory, bias_memory = (np.zeros((rule.memories, p.size), dtype) for p in (flat, flat_bias))
         for step, (x, g) in enumerate(batches):
-            gradient, sums = np.empty((inputs, outputs), dtype), np.empty(outputs, dtype)
-            update(x, g, gradient, sums, NONE, 0, settings_, (gradient,) * 2 + (sums,) * 2, 1)
-            for p, d in ((flat, gradient.ravel()), (flat_bias, sums)):
-                updates.update_flat(rule, step, settings_, p[0], d, p[1], p[2])
+            gradient = written_gradient(x, g, 1)
+            updates.update_flat(
+                rule, True, step, settings_, flat, gradient.weights.flatten(), memory
+            )
+            updates.update_flat(rule, True, step, settings_, flat_bias, gradient.bias, bias_memory)
 
         for threads in range(1, 6):
-            w, first, second = (padded(x) for x in (start, 0 * start, 0 * start))
-            bias, first_bias, second_bias = start_bias.copy(), *np.zeros((2, outputs), dtype)
-            memories = first, second, first_bias, second_bias
+            fused = Parameters(start, start_bias, rule.memories)
             for step, (x, g) in enumerate(batches):
-                update(x, g, w, bias, rule, step, settings_, memories, threads)
-            for fused, reference in zip((w, first, second), flat, strict=True):
-                if rule == updates.SGD and fused is second:
-                    continue
-                assert_array_equal(fused.ravel(), reference)
-                assert only_inside(fused)
-            assert_array_equal(bias, flat_bias[0])
-            assert_array_equal(first_bias, flat_bias[1])
+                update(x, g, fused, rule, step, settings_, threads)
+            expected = flat, *memory, flat_bias, *bias_memory
+            for found, reference in zip(fused.arrays(), expected, strict=True):
+                assert_array_equal(found.ravel(), reference)
+            assert fused.only_inside()
 
 
 # -------------------------------------------------------------------------- guard pages
@@ -446,44 +419,52 @@ def test_no_byte_outside_the_arrays_is_touched(guarded, before, dtype):
         bias, g = held(whole(outputs, dtype, 2)), held(whole((rows, outputs), dtype, 3))
         y, out = held(np.empty((rows, outputs), dtype)), held(np.empty((rows, inputs), dtype))
         settings_ = held(sgd(lr=1.0, momentum=0.5))
+        sizes, relu = (rows, inputs, outputs), ACTIVATIONS["relu"]
         count, elements = layout.sizes(inputs, outputs, dtype)
         panels = held(np.zeros(count * elements, dtype))
         for threads, panelled in itertools.product((1, 3), (False, True)):
-            weights = plain = w, outputs, 0
+            weights = plain = Panels(w, outputs, 0)
             if panelled:
-                copy = inputs, outputs, w, outputs, panels, elements
-                for back in (0, 1):
-                    call(layout.copy_panels, dtype, *copy, 0, 1, back)
-                weights = panels, layout.span_of(dtype), elements
+                weights = in_panels(w, place=panels)
+                copy_panels(weights, w)
             for thread in range(threads):
+                sharing = thread, threads, scratch
+                its = weights if outputs > FEW else plain
+                call(linear.linear_forward, dtype, *sizes, relu, x, its, bias, y, *sharing)
                 call(
-                    linear.linear_forward, dtype, rows, inputs, outputs, ACTIVATIONS["relu"],
-                    x, inputs, *(weights if outputs > FEW else plain), bias, y, outputs, 0,
-                    thread, threads, scratch,
-                )  # fmt: skip
-                call(
-                    linear.linear_input_gradient, dtype, rows, inputs, outputs,
-                    ACTIVATIONS["relu"], g, outputs, *weights, x, inputs, 0, out, inputs, 0,
-                    thread, threads, scratch,
-                )  # fmt: skip
+                    linear.linear_input_gradient, dtype, *sizes, relu, g, weights, x, out, *sharing
+                )
             assert_array_equal(y, np.maximum(x @ w + bias, 0))
             assert_array_equal(out, np.where(x > 0, g @ w.T, 0))
-            for rule in (NONE, updates.SGD):
+            for rule in (None, updates.SGD):
                 weight, slope = held(w), held(bias)
-                first, first_bias = held(0 * weights[0]), held(0 * bias)
-                own = (held(panels) if panelled else weight), *weights[1:]
+                memory, bias_memory = (
+                    Memory(held(0 * each), 0) for each in (weights.pointer, bias)
+                )
+                own = Panels(held(panels) if panelled else weight, *weights[1:])
+                how = how_to(rule, 0, settings_, dtype)
                 for thread in range(threads):
                     call(
-                        linear.linear_update, dtype, rows, inputs, outputs, x, inputs, 0,
-                        g, outputs, 0, *own, slope, rule, rule, 0, settings_, first, first,
-                        first_bias, first_bias, thread, threads, scratch,
-                    )  # fmt: skip
+                        linear.linear_update,
+                        dtype,
+                        *sizes,
+                        x,
+                        g,
+                        own,
+                        memory,
+                        how,
+                        slope,
+                        bias_memory,
+                        how,
+                        thread,
+                        threads,
+                        scratch,
+                    )
                 if panelled:
-                    copy = inputs, outputs, weight, outputs, own[0], elements
-                    call(layout.copy_panels, dtype, *copy, 0, 1, 1)
-                sign = 1 if rule == NONE else -1
-                assert_array_equal(weight, sign * (x.T @ g) + (0 if rule == NONE else w))
-                assert_array_equal(slope, sign * g.sum(0) + (0 if rule == NONE else bias))
+                    copy_panels(own, weight)
+                sign = -1 if rule else 1
+                assert_array_equal(weight, sign * (x.T @ g) + (w if rule else 0))
+                assert_array_equal(slope, sign * g.sum(0) + (bias if rule else 0))
 
 
 # ------------------------------------------------------------------------- matmul_update
@@ -526,21 +507,79 @@ def test_matmul_update_remembers(dtype):
     tensor.grad = torch.tensor(gradient)
     optimizer = torch.optim.Adam([tensor], lr=0.01)
     optimizer.step()
-    settings_ = sgd(lr=0.01)
-    settings_[updates.BETA1], settings_[updates.BETA2], settings_[updates.EPSILON] = (
-        0.9,
-        0.999,
-        1e-8,
-    )
+    settings_ = sgd(lr=0.01, beta1=0.9, beta2=0.999, epsilon=1e-8)
     first, second = np.zeros((2, 20, 33), dtype)
     matmul_update(a, b, parameter, updates.ADAM, 0, settings_, first, second)
     torch.testing.assert_close(torch.from_numpy(parameter), tensor.detach())
 
 
+def misaligned(values):
+    """Return an array that does not begin where an element may."""
+    memory = np.zeros(values.nbytes + 1, np.uint8)
+    array = memory[1:].view(values.dtype).reshape(values.shape)
+    array[...] = values
+    return array
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_matmul_update_remembers_in_arrays_wherever_they_lie(dtype):
+    a, b, start = normal((9, 20), dtype), normal((9, 33), dtype, 1), normal((20, 33), dtype, 2)
+    settings_ = sgd(lr=0.01, beta1=0.9, beta2=0.999, epsilon=1e-8)
+    zeros = np.zeros_like(start)
+    expected = start.copy(), zeros.copy(), zeros.copy()
+    matmul_update(a, b, expected[0], updates.ADAM, 0, settings_, *expected[1:])
+    for first, second in (
+        (zeros.copy(), misaligned(zeros)),
+        (misaligned(zeros), zeros.copy()),
+        (misaligned(zeros), misaligned(zeros)),
+        np.zeros((2, *start.shape), dtype)[::-1],
+    ):
+        found = start.copy(), first, second
+        matmul_update(a, b, found[0], updates.ADAM, 0, settings_, first, second)
+        for own, wanted in zip(found, expected, strict=True):
+            assert_array_equal(own, wanted)
+
+
+@updates.rule(memories=3)
+def NUMBERING(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """Add g to the first memory, p to the second, and the step to the third; p -= g."""
+    for i in range(rows):
+        for j in range(columns):
+            place, slope = i * p.ld + j, peek(g.pointer, i * g.ld + j)
+            value = peek(p.pointer, place)
+            for number in range(3):
+                each = advance(memory.pointer, number * memory.apart)
+                more = slope if number == 0 else value if number == 1 else float(step)
+                poke(each, place, peek(each, place) + more)
+            poke(p.pointer, place, value - slope)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [5, 33])
+def test_matmul_update_by_a_rule_that_remembers_three_arrays(folder, dtype, columns):
+    a, b = whole((9, 20), dtype), whole((9, columns), dtype, 1)
+    room = np.full((4, 20, columns + 3), 77, dtype)
+    p, *memories = room[:, :, :columns]
+    p[...] = start = whole((20, columns), dtype, 2)
+    for each in memories:
+        each[...] = 0
+    for step in (1, 2):
+        matmul_update(a, b, p, NUMBERING, step, sgd(), *memories)
+    gradient = a.T @ b
+    for found, expected in zip(
+        (p, *memories), (start - 2 * gradient, 2 * gradient, 2 * start - gradient, 3), strict=True
+    ):
+        assert_array_equal(found, np.broadcast_to(expected, p.shape))
+    assert_array_equal(room[:, :, columns:], 77)
+    with pytest.raises(ValueError, match=r"third is None; Rule\(NUMBERING\) remembers it"):
+        matmul_update(a, b, p, NUMBERING, 0, sgd(), *memories[:2])
+
+
 def test_matmul_update_of_nothing():
     for rows, columns in ((0, 3), (3, 0), (0, 0)):
         parameter = np.empty((rows, columns), np.float32)
-        matmul_update(np.ones((5, rows)), np.ones((5, columns)), parameter, 0, 0, sgd())
+        operands = np.ones((5, rows)), np.ones((5, columns)), parameter
+        matmul_update(*operands, updates.SGD, 0, sgd())
 
 
 P = np.ones((3, 5), np.float32)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS, normal, whole
 from numpy.testing import assert_array_equal
 
 import kernels
@@ -11,7 +12,6 @@ from kernels import add_column_sums, matmul, matmul_gradient
 from kernels.base import host
 from kernels.product.narrow import NARROW
 
-FLOATS = (np.float32, np.float64)
 ACTIVATIONS = tuple(kernels.ACTIVATIONS)
 FUNCTIONS = {
     "identity": lambda x: x,
@@ -99,15 +99,6 @@ def laid_out(values, layout, dtype=None):
     view, _ = room(values.shape, dtype or values.dtype, layout)
     view[...] = values
     return view
-
-
-def whole(shape, dtype, seed=0):
-    """Small whole numbers, whose products and their sums are exact in any order."""
-    return np.random.default_rng(seed).integers(-8, 9, shape).astype(dtype)
-
-
-def normal(shape, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
 def exact(a, b):

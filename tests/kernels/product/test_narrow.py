@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 from numpy.testing import assert_array_equal
 
 import kernels
+from kernels.base.kinds import matrix_of
 from kernels.base.memory import aligned_zeros
 from kernels.base.simd import data
 from kernels.functions.activations import ACTIVATIONS, apply_gradient
@@ -20,17 +22,21 @@ from kernels.product.narrow import (
     thin_weight_gradient,
 )
 
-FLOATS = (np.float32, np.float64)
-
 
 @pytest.fixture(scope="module")
 def forward():
     @numba.njit
     def compiled(x, w, bias, y, scratch):
         narrow_forward(
-            x.shape[0], w.shape[0], w.shape[1], data(x), x.shape[1], data(w), w.shape[1],
-            data(bias), data(y), y.shape[1], data(scratch),
-        )  # fmt: skip
+            x.shape[0],
+            w.shape[0],
+            w.shape[1],
+            matrix_of(x),
+            matrix_of(w),
+            data(bias),
+            matrix_of(y),
+            data(scratch),
+        )
 
     return lambda x, w, bias: run(compiled, (len(x), w.shape[1]), x, w, bias)
 
@@ -40,9 +46,16 @@ def input_gradient():
     @numba.njit
     def compiled(code, g, w, y, out, scratch):
         narrow_input_gradient(
-            g.shape[0], w.shape[0], w.shape[1], code, data(g), g.shape[1], data(w), w.shape[1],
-            data(y), y.shape[1], data(out), out.shape[1], data(scratch),
-        )  # fmt: skip
+            g.shape[0],
+            w.shape[0],
+            w.shape[1],
+            code,
+            matrix_of(g),
+            matrix_of(w),
+            matrix_of(y),
+            matrix_of(out),
+            data(scratch),
+        )
 
     def call(g, w, activation="identity", y=None):
         code = ACTIVATIONS[activation]
@@ -57,9 +70,8 @@ def weight_gradient():
     @numba.njit
     def compiled(x, g, out, scratch):
         thin_weight_gradient(
-            x.shape[0], x.shape[1], g.shape[1], data(x), x.shape[1], data(g), g.shape[1],
-            data(out), out.shape[1],
-        )  # fmt: skip
+            x.shape[0], x.shape[1], g.shape[1], matrix_of(x), matrix_of(g), matrix_of(out)
+        )
 
     return lambda x, g: run(compiled, (x.shape[1], g.shape[1]), x, g)
 

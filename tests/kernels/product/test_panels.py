@@ -1,34 +1,26 @@
-import ctypes
 import itertools
 
 import numpy as np
 import pytest
+from kit import FLOATS, call, lanes
 from numpy.testing import assert_array_equal
 
 from kernels.base import host
-from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
 from kernels.product import panels
 
 
 def copy(matrix, memory, elements, threads, back):
     """Copy a matrix to its panels, or back, as so many threads do."""
-    integer, pointer = ctypes.c_int64, ctypes.c_void_p
-    kinds = [integer, integer, pointer, integer, pointer] + [integer] * 4
-    routine = panels.copy_panels.address(real_type(matrix.dtype))
-    run = ctypes.CFUNCTYPE(None, *kinds)(routine)
-    ld = matrix.strides[0] // matrix.itemsize
     for thread in range(threads):
-        run(
-            *matrix.shape, matrix.ctypes.data, ld, memory.ctypes.data, elements,
-            thread, threads, back,
-        )  # fmt: skip
+        sharing = thread, threads, back
+        call(panels.copy_panels, matrix.dtype, *matrix.shape, matrix, memory, elements, *sharing)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_columns_to_panels_and_back(dtype, threads):
-    span = host.TILE_VECTORS * host.lanes(real_type(dtype))
+    span = host.TILE_VECTORS * lanes(dtype)
     for outputs in (1, span - 1, span, span + 1, 2 * span, 5 * span + 3):
         w = np.random.default_rng(0).normal(size=(7, outputs)).astype(dtype)
         count, elements = panels.sizes(7, outputs, dtype)
@@ -46,7 +38,7 @@ def test_columns_to_panels_and_back(dtype, threads):
         assert np.isnan(again[:, outputs:]).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_a_batch_is_in_panels_of_threads_where_its_columns_are_split(dtype):
     line = 64 // np.dtype(dtype).itemsize
     for threads in (1, 2, 3, 16):

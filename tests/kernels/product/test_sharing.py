@@ -3,11 +3,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kit import FLOATS
 
 from kernels.base.simd import data
 from kernels.product.sharing import columns_of, part, splits_columns
-
-FLOATS = (np.float32, np.float64)
 
 
 def line_of(dtype):
@@ -53,6 +52,7 @@ def test_each_element_is_in_one_part(parts, dtype, rows, columns, depth, threads
     assert (times == 1).all()
 
 
+@settings(deadline=None)  # the first call compiles
 @given(columns=st.integers(0, 2000), line=st.sampled_from((8, 16)), threads=st.integers(1, 17))
 def test_columns_are_split_where_no_thread_has_many_more(columns_of_each, columns, line, threads):
     lines = -(-columns // line)
@@ -62,6 +62,7 @@ def test_columns_are_split_where_no_thread_has_many_more(columns_of_each, column
     assert not splits_columns.py_func(5000, columns, line, threads)
 
 
+@settings(deadline=None)
 @given(lines=st.integers(0, 99), last=st.integers(1, 16), threads=st.integers(1, 17))
 def test_no_thread_has_two_lines_more_than_another(columns_of_each, lines, last, threads):
     columns = lines * 16 + last

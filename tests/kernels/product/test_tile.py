@@ -1,21 +1,16 @@
-import numba
 import numpy as np
 import pytest
+from kit import FLOATS, lanes
 from numpy.testing import assert_array_equal
 
 from kernels import matmul
 from kernels.base import host
-from kernels.base.jit import real_type
-from kernels.base.simd import data, store
 from kernels.product.narrow import NARROW
-from kernels.product.tile import lane_sums
-
-FLOATS = (np.float32, np.float64)
 
 
 def tile_sizes(dtype):
     """Rows and columns of every tile, of two tiles beside each other, and a little more."""
-    columns = host.TILE_VECTORS * host.lanes(real_type(dtype))
+    columns = host.TILE_VECTORS * lanes(dtype)
     return range(1, 2 * host.TILE_ROWS + 3), range(1, 2 * columns + 2)
 
 
@@ -82,33 +77,3 @@ def test_a_floor_keeps_nan_and_drops_what_is_below(dtype):
         product = matmul(values[:, None], np.ones((1, columns), dtype), activation="relu")
         expected = np.array([np.nan, 0, np.inf, 0, 0, 0, 1e-30], dtype)
         assert_array_equal(product, np.repeat(expected[:, None], columns, 1))
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_transposing_blocks_of_every_size(dtype):
-    """Blocks of every size up to two vectors either way, in each place of the product."""
-    lanes = host.lanes(real_type(dtype))
-    random = np.random.default_rng(2)
-    for depth in range(1, 2 * lanes + 2):
-        for columns in (1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes + 1):
-            b = random.standard_normal((columns, depth)).astype(dtype).T
-            selecting = np.eye(depth, dtype=dtype)
-            assert_array_equal(matmul(selecting, b), b)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_lane_sums(dtype):
-    """Neighbours first, then the sums of neighbours: the bits of numpy's sums of two."""
-
-    @numba.njit
-    def compiled(rows, out):
-        store(data(out), 0, lane_sums(data(rows)))
-
-    lanes = host.lanes(real_type(dtype))
-    rows = np.random.default_rng(0).normal(size=(lanes, lanes)).astype(dtype)
-    rows[0, 0], rows[1, 1] = np.inf, np.nan
-    out, expected = np.empty(lanes, dtype), rows
-    while expected.shape[1] > 1:
-        expected = expected[:, ::2] + expected[:, 1::2]
-    compiled(rows, out)
-    assert_array_equal(out, expected[:, 0])
