@@ -18,7 +18,18 @@ from kernels.base import arrays
 from kernels.functions import activations as functions
 from kernels.functions import rectifiers
 
-__all__ = ["ELU", "GELU", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "Hardswish",
+    "LeakyReLU",
+    "Mish",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+]
 
 
 class _Elementwise(Layer):
@@ -356,3 +367,57 @@ class Softplus(Rectifier):
         tail = graph.add("Log", graph.add("Add", small, one))
         y = graph.add("Div", graph.add("Add", graph.add("Max", z, zero), tail), beta)
         return graph.add("Where", graph.add("Greater", z, threshold), x, y)
+
+
+class Mish(Rectifier):
+    """Smooth function that dips below 0 before it rises, y = x tanh(log(1 + e^x)).
+
+    References
+    ----------
+    D. Misra, "Mish: a self regularized non-monotonic activation function", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Mish
+    >>> Mish()(np.array([[-1.0, 0.0, 100.0]])).round(4)
+    array([[ -0.3034,   0.    , 100.    ]])
+    """
+
+    name = "mish"
+    torch_twin = TorchTwin("Mish")
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add x n / (n + 2), n = e (e + 2), e = exp(min(x, 22)); opset 17 has no Mish."""
+        two = graph.constant(f"{place}.two", 2)
+        e = graph.add("Exp", graph.add("Min", x, graph.constant(f"{place}.straight", 22)))
+        n = graph.add("Mul", e, graph.add("Add", e, two))
+        return graph.add("Mul", x, graph.add("Div", n, graph.add("Add", n, two)))
+
+
+class Hardswish(Rectifier):
+    """SiLU in pieces, y = x min(max(x + 3, 0), 6) / 6.
+
+    References
+    ----------
+    A. Howard et al., "Searching for MobileNetV3", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Hardswish
+    >>> Hardswish()(np.array([[-1.5, 0.0, 100.0]]))
+    array([[ -0.375,   0.   , 100.   ]])
+    """
+
+    name = "hardswish"
+    torch_twin = TorchTwin("Hardswish")
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add x (min(max(x + 3, 0), 6) / 6): runtimes have HardSwish in float32 alone."""
+        zero, three, six = (
+            graph.constant(f"{place}.{name}", value)
+            for name, value in (("zero", 0), ("three", 3), ("six", 6))
+        )
+        risen = graph.add("Max", graph.add("Add", x, three), zero)
+        return graph.add("Mul", x, graph.add("Div", graph.add("Min", risen, six), six))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from kernels.functions.softmax import softmax_cross_entropy
 __all__ = [
     "BCEWithLogitsLoss",
     "CrossEntropyLoss",
+    "GaussianNLLLoss",
     "HuberLoss",
     "L1Loss",
     "MSELoss",
     "NLLLoss",
     "PoissonNLLLoss",
+    "QuantileLoss",
 ]
 
 
@@ -417,6 +420,153 @@ class PoissonNLLLoss(_ElementLoss):
     """
 
     kernel, _predictions = "poisson", "log_rates"
+
+
+class QuantileLoss(_ElementLoss):
+    """Quantile or pinball loss, the mean of max(q e, (q - 1) e) with e = t - y over all elements.
+
+    A model that is trained with it predicts the number that the target is below with the
+    probability q, given the sample. There is a column of predictions y for each quantile q, and
+    the targets t are numbers (rows,) or (rows, 1). A single quantile holds for all columns, and
+    targets then are as for `MSELoss`. The slope at e = 0, where there is a corner, is 1/2 - q.
+    `weights` (rows,) weigh the mean.
+
+    Parameters
+    ----------
+    quantiles : float or array_like
+        The quantile q, or one for each column, (columns,); above 0 and below 1.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For quantiles out of range; when called, for other shapes or dtypes.
+
+    References
+    ----------
+    R. Koenker and G. Bassett, "Regression quantiles", 1978.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import QuantileLoss
+    >>> loss = QuantileLoss([0.25, 0.75])
+    >>> loss(np.array([[0.0, 1.0], [1.0, 4.0]]), [1.0, 2.0])
+    0.25
+    >>> loss.backward()
+    array([[-0.0625, -0.0625],
+           [-0.0625,  0.0625]])
+    """
+
+    kernel = "pinball"
+
+    def __init__(self, quantiles):
+        given = np.atleast_1d(arrays.floating("quantiles", quantiles)).astype(np.float64)
+        if given.ndim != 1 or not given.size or not ((given > 0) & (given < 1)).all():
+            raise ValueError(
+                f"QuantileLoss: quantiles is {given.tolist()}; expected numbers above 0 and below 1"
+            )
+        self.quantiles = given
+
+    def factors(self, columns: int) -> np.ndarray:
+        """Return the quantiles of so many columns; raise ValueError if there are others."""
+        if self.quantiles.size not in (1, columns):
+            raise ValueError(
+                f"QuantileLoss: there are {columns} columns of predictions; expected "
+                f"{self.quantiles.size}, one a quantile"
+            )
+        return np.broadcast_to(self.quantiles, (columns,))
+
+    def target_columns(self, columns):
+        """Return 1 where there are several quantiles, else as many as there are predictions."""
+        return columns if self.quantiles.size == 1 else 1
+
+    def __call__(self, predictions, targets, weights=None) -> float:
+        """Return the loss of a batch of predictions (rows, columns)."""
+        y = arrays.matrix(self._predictions, predictions)
+        rows = regression_targets(targets, self.target_columns(y.shape[1]), y.dtype)
+        if self.quantiles.size > 1 and rows.shape[1:] == (1,):
+            rows = np.broadcast_to(rows, (len(rows), y.shape[1]))
+        return super().__call__(y, rows, weights)
+
+    def read_targets(self, name, targets, samples, columns, dtype):
+        """Return rows of numbers, one for each prediction; raise TypeError or ValueError."""
+        self.factors(columns)  # as many quantiles as there are columns
+        rows = super().read_targets(name, targets, samples, columns, dtype)
+        return np.ascontiguousarray(np.broadcast_to(rows, (samples, columns)))
+
+    def classifies(self, targets, columns):
+        """Return False: targets are always numbers."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"QuantileLoss(quantiles={self.quantiles.tolist()})"
+
+
+class GaussianNLLLoss(_ElementLoss):
+    """Negative log-likelihood of normal distributions, whose means and variances are predicted.
+
+    The mean of (log v + (t - m)^2 / v) / 2 over all elements. The predictions are (rows, 2 k): k
+    columns of means m, then k of variances v. Targets t are (rows, k), or (rows,) for k = 1, and
+    `weights` (rows,) weigh the mean. Variances below `eps`, negative ones too, which a linear
+    layer gives at first and torch refuses, count as `eps`; the gradient is that of `eps`, and
+    large: a larger `eps`, or `clip_norm`, keeps first steps small.
+
+    Parameters
+    ----------
+    full : bool, default False
+        Whether the constant log(2 pi) / 2 is added.
+    eps : float, default 1e-6
+        The least that a variance counts as, in the square of the targets' unit.
+
+    Raises
+    ------
+    TypeError or ValueError
+        Unless `eps` is a positive number; when called, for other shapes or dtypes.
+
+    References
+    ----------
+    D. A. Nix and A. S. Weigend, "Estimating the mean and variance of the target probability
+    distribution", 1994.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import GaussianNLLLoss
+    >>> loss = GaussianNLLLoss()
+    >>> loss(np.array([[1.0, 1.0], [4.0, 1.0]]), [1.0, 2.0])
+    1.0
+    >>> loss.backward()
+    array([[ 0.  ,  0.25],
+           [ 1.  , -0.75]])
+    """
+
+    kernel = "gaussian"
+
+    def __init__(self, full: bool = False, eps: float = 1e-6):
+        if not 0 < eps < np.inf:
+            raise ValueError(f"GaussianNLLLoss: eps is {eps!r}; expected a number above 0")
+        self.full, self.eps = bool(full), float(eps)
+
+    def factors(self, columns: int) -> np.ndarray:
+        """Return `eps` for each mean, then the constant for each variance."""
+        constant = 0.5 * math.log(2 * math.pi) if self.full else 0.0
+        return np.repeat([self.eps, constant], self.target_columns(columns))
+
+    def target_columns(self, columns):
+        """Return half of the predictions' columns; raise ValueError for an odd number of them."""
+        if columns % 2:
+            raise ValueError(
+                f"GaussianNLLLoss: there are {columns} columns of predictions; expected as many "
+                "variances as means"
+            )
+        return columns // 2
+
+    def classifies(self, targets, columns):
+        """Return False: targets are always numbers."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"GaussianNLLLoss(full={self.full}, eps={self.eps})"
 
 
 class BCEWithLogitsLoss(_ElementLoss):

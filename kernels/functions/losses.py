@@ -48,8 +48,8 @@ from kernels.base.simd import (
 ERROR_KINDS = INTEGER, INTEGER, MATRIX, MATRIX, REALS, REALS, DOUBLE, MATRIX, REALS, BYTES
 """Parameters of a routine that compares rows of numbers.
 
-Rows and columns, predictions x, targets t, factors (one a column), weights of rows, scale, gradient
-g (which may be x), losses of rows, and whether each row is right.
+Rows and columns of the targets, predictions x, targets t, factors (one a column of x), weights of
+rows, scale, gradient g (which may be x), losses of rows, and whether each row is right.
 """
 
 
@@ -58,6 +58,8 @@ class ErrorLoss(NamedTuple):
 
     rows: Routine
     of_arrays: Entry
+    outputs: int
+    """Predictions for each target."""
 
 
 # ----------------------------------------------------------------- errors, one a number
@@ -119,6 +121,42 @@ def _poisson(value, truth, factor):
     return rate - select(truth == 0.0, 0.0, truth * value), rate - truth
 
 
+@inline
+def _pinball(value, truth, quantile):
+    """Return max(q e, (q - 1) e) with e = t - x, whose slope at 0 lies midway: 1/2 - q."""
+    error = truth - value
+    below = 1.0 - quantile
+    slope = select(error > 0.0, 0.0 - quantile, select(error < 0.0, below, error + below - 0.5))
+    return maximum(error * quantile, 0.0 - error * below), slope
+
+
+# --------------------------------------------------------------- means and variances
+
+
+def _gaussian(rows, columns, x, t, factors, weights, scale, g, losses, hits):
+    """Compute losses = w sum ((log v + (t - m)^2 / v) / 2 + c), one a row.
+
+    A row of x holds the means m, then the variances v; one of factors the least that v counts as,
+    then c. The gradient of v is that of what it counts as. No row is right.
+    """
+    for i in range(rows):
+        target, weight, total = row_at(t, i), peek(weights, i), zeros(x)
+        for j in range(0, columns, width(x)):
+            count, k = columns - j, columns + j
+            mean, variance = load_first(row_at(x, i), j, count), load_first(row_at(x, i), k, count)
+            least, constant = load_first(factors, j, count), load_first(factors, k, count)
+            error, counted = mean - load_first(target, j, count), maximum(variance, least)
+            inverse = 1.0 / counted
+            ratio = error * inverse
+            cost = (vectormath.log(counted) + error * ratio) * 0.5 + constant
+            total = total + select(first(count, x), cost, 0.0)
+            slope = (inverse - ratio * ratio) * 0.5
+            store_first(row_at(g, i), j, ratio * (scale * weight), count)
+            store_first(row_at(g, i), k, slope * (scale * weight), count)
+        hits[i] = 0
+        poke(losses, i, weight * reduce_add(total))
+
+
 # ---------------------------------------------------------------------- classes, yes or no
 
 
@@ -171,7 +209,7 @@ def log_likelihood_rows(rows, classes, x, labels, weights, scale, g, losses, hit
 # ------------------------------------------------------------------ for use from Python
 
 
-def _error_loss(name: str, rows_of: Callable) -> ErrorLoss:
+def _error_loss(name: str, rows_of: Callable, outputs: int = 1) -> ErrorLoss:
     """Return a loss whose machine code is kept under a name."""
     rows_of.__qualname__ = f"{name}_rows"
     compiled = routine(*ERROR_KINDS)(rows_of)
@@ -192,7 +230,7 @@ def _error_loss(name: str, rows_of: Callable) -> ErrorLoss:
 
     compare.__qualname__ = f"{name}_of_arrays"
     kinds = reads(2), reads(2), reads(1), reads(1), DOUBLE, writes(2), writes(1), HITS
-    return ErrorLoss(compiled, entry(*kinds)(compare))
+    return ErrorLoss(compiled, entry(*kinds)(compare), outputs)
 
 
 ERRORS = {
@@ -200,6 +238,8 @@ ERRORS = {
     "absolute": _error_loss("absolute", _on_errors(_absolute)),
     "huber": _error_loss("huber", _on_errors(_huber)),
     "poisson": _error_loss("poisson", _on_errors(_poisson)),
+    "pinball": _error_loss("pinball", _on_errors(_pinball)),
+    "gaussian": _error_loss("gaussian", _gaussian, outputs=2),
     "binary_cross_entropy": _error_loss("binary_cross_entropy", _yes_or_no),
 }
 """Losses of rows of numbers, by name."""
@@ -249,18 +289,25 @@ def compare(
 ) -> LossResult:
     """Return the mean over all elements of one of `ERRORS`, by name, and its gradient.
 
-    `predictions` and `targets` are arrays (rows, columns) of one shape, called `what` and
-    "targets" in errors; `factors` is a number for each column, or one for all. Raises TypeError
-    or ValueError for other dtypes or shapes.
+    `predictions` and `targets` are arrays (rows, columns) of one shape, or with `outputs` columns
+    of predictions for one of targets, called `what` and "targets" in errors; `factors` is a number
+    for each column of predictions, or one for all. Raises TypeError or ValueError for other dtypes
+    or shapes.
     """
-    y = matrix(what, predictions)
+    loss, y = ERRORS[name], matrix(what, predictions)
     t = matrix("targets", targets, y.dtype)
-    same_shape("targets", t, what, y)
+    if loss.outputs == 1:
+        same_shape("targets", t, what, y)
+    elif (len(t), t.shape[1] * loss.outputs) != y.shape:
+        raise ValueError(
+            f"targets has shape {t.shape} and {what} {y.shape}; expected {loss.outputs} columns "
+            "of these for one of targets"
+        )
     w, total = row_weights(weights, y.shape[0], y.dtype)
     with np.errstate(over="ignore"):
-        factors = np.broadcast_to(np.asarray(factors, y.dtype), t.shape[1:])
+        factors = np.broadcast_to(np.asarray(factors, y.dtype), y.shape[1:])
     arguments = t, np.ascontiguousarray(factors)
-    return _mean(ERRORS[name].of_arrays, y, arguments, w, total * t.shape[1])
+    return _mean(loss.of_arrays, y, arguments, w, total * t.shape[1])
 
 
 def mean_squared_error(predictions, targets, weights=None) -> LossResult:

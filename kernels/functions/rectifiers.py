@@ -118,6 +118,41 @@ def _softplus_slope(x, beta, threshold):
     return select(z > threshold, 1.0, vectormath.sigmoid(z))
 
 
+# tanh(softplus(x)) is n / (n + 2) with n = e (e + 2) and e = e^x.
+_STRAIGHT = 22.0  # from here on Mish is x, and its slope 1
+
+
+@inline
+def _mish(x, unused, unused_too):
+    """Return x tanh(softplus(x)) within 6 ulp."""
+    # By the root of e twice: where e is a denormal number, it has lost digits.
+    root = vectormath.exp(x * 0.5)
+    e = root * root
+    share = (e + 2.0) / fma(e, e + 2.0, 2.0)
+    return select(x > _STRAIGHT, x, x * share * root * root)
+
+
+@inline
+def _mish_slope(x, unused, unused_too):
+    e = vectormath.exp(x)
+    n = e * (e + 2.0)
+    inverse = 1.0 / (n + 2.0)
+    bend = x * (4.0 * e * (e + 1.0) * inverse)
+    return select(x > _STRAIGHT, 1.0, (n + bend) * inverse)
+
+
+@inline
+def _hardswish(x, unused, unused_too):
+    """Return x min(max(x + 3, 0), 6) / 6 within 2 ulp."""
+    return x * (minimum(maximum(x + 3.0, 0.0), 6.0) / 6.0)
+
+
+@inline
+def _hardswish_slope(x, unused, unused_too):
+    slope = select(x >= 3.0, 1.0, x / 3.0 + 0.5)
+    return select(x <= -3.0, 0.0, slope)
+
+
 # -------------------------------------------------------------------------- the kernels
 
 
@@ -198,6 +233,8 @@ RECTIFIERS = {
     "gelu_tanh": _rectifier("gelu_tanh", _gelu_tanh, _gelu_tanh_slope),
     "silu": _rectifier("silu", _silu, _silu_slope),
     "softplus": _rectifier("softplus", _softplus, _softplus_slope),
+    "mish": _rectifier("mish", _mish, _mish_slope),
+    "hardswish": _rectifier("hardswish", _hardswish, _hardswish_slope),
 }
 """All of them by name."""
 

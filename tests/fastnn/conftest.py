@@ -214,12 +214,16 @@ class Run:
                 "seed": self.seed, "sample_weight": weights}  # fmt: skip
 
     def make_loss(self):
-        """The loss; where settings say True, it gets weights for its columns."""
+        """The loss; where settings say COLUMNS, it gets a number for each column."""
         plain = "MSELoss" if self.target.startswith("mse") else "CrossEntropyLoss"
         name, settings = self.loss or (plain, {})
         width = [layer[1] for layer in self.layers if layer[0] == "Linear"][-1]
         weights = np.random.default_rng(self.seed + 3).uniform(0.1, 2, width)
-        made = {key: weights if value is True else value for key, value in settings.items()}
+        numbers = {"quantiles": weights / 2.5}
+        made = {
+            key: numbers.get(key, weights) if value is COLUMNS else value
+            for key, value in settings.items()
+        }
         return getattr(fastnn, name)(**made)
 
     def model(self):
@@ -264,7 +268,10 @@ class Run:
             return x, np.eye(widths[-1], dtype=self.dtype)[labels]
         if self.target == "yes or no":
             return x, rng.integers(0, 2, (self.samples, widths[-1])).astype(self.dtype)
-        y = rng.normal(size=(self.samples, widths[-1]))
+        if self.target == "numbers":
+            return x, rng.normal(size=self.samples).astype(self.dtype)
+        columns = widths[-1] // 2 if self.target == "halves" else widths[-1]
+        y = rng.normal(size=(self.samples, columns))
         if self.target == "probabilities":
             y = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
         return x, y.astype(self.dtype)
@@ -279,14 +286,15 @@ def _sizes(most):
 PLAIN = [
     ("ReLU",), ("Tanh",), ("Sigmoid",), ("Softmax",), ("LogSoftmax",), ("Identity",),
     ("Flatten",), ("LeakyReLU", 0.2), ("ELU", 0.7), ("GELU",), ("GELU", "tanh"), ("SiLU",),
-    ("Softplus", 2.0, 3.0), ("LayerNorm",), ("LayerNorm", 1e-3, True, False),
+    ("Softplus", 2.0, 3.0), ("Mish",), ("Hardswish",), ("LayerNorm",),
+    ("LayerNorm", 1e-3, True, False),
     ("LayerNorm", 1e-5, False), ("BatchNorm1d",), ("BatchNorm1d", 1e-3, None),
     ("BatchNorm1d", 1e-5, 0.3, False),
 ]  # fmt: skip
 """Layers as wide as what they are given, with their settings."""
 
 _OF_CLASSES = ["CrossEntropyLoss", "BCEWithLogitsLoss"]
-_OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss"]
+_OF_NUMBERS = ["MSELoss", "L1Loss", "HuberLoss", "PoissonNLLLoss", "QuantileLoss"]
 LOSSES = {
     "index": ["CrossEntropyLoss", "NLLLoss"],
     "one-hot": [*_OF_CLASSES, "MSELoss"],
@@ -294,17 +302,39 @@ LOSSES = {
     "yes or no": ["BCEWithLogitsLoss"],
     "mse": _OF_NUMBERS,
     "mse index": [*_OF_NUMBERS, "BCEWithLogitsLoss"],
+    "numbers": ["QuantileLoss"],
+    "halves": ["GaussianNLLLoss"],
 }
 """Losses for each kind of target."""
 
+COLUMNS = object()
+"""What stands for a number a column among settings."""
+
 LOSS_SETTINGS = {
-    "CrossEntropyLoss": {"weight": [True], "label_smoothing": [0.1, 1.0]},
-    "NLLLoss": {"weight": [True]},
-    "BCEWithLogitsLoss": {"pos_weight": [True]},
+    "CrossEntropyLoss": {"weight": [COLUMNS], "label_smoothing": [0.1, 1.0]},
+    "NLLLoss": {"weight": [COLUMNS]},
+    "BCEWithLogitsLoss": {"pos_weight": [COLUMNS]},
     "MSELoss": {}, "L1Loss": {}, "HuberLoss": {"delta": [0.1, 1.5]},
-    "PoissonNLLLoss": {},
+    "PoissonNLLLoss": {}, "QuantileLoss": {}, "GaussianNLLLoss": {"full": [False, True]},
 }  # fmt: skip
-"""Values of their settings; True stands for a number a column."""
+"""Values of their settings."""
+
+
+def _loss_of(draw, target):
+    """A loss for a kind of target, and its settings."""
+    loss = draw(st.sampled_from(LOSSES[target]))
+    allowed = {name: st.sampled_from(values) for name, values in LOSS_SETTINGS[loss].items()}
+    given = draw(st.fixed_dictionaries({}, optional=allowed))
+    if loss == "QuantileLoss":
+        given["quantiles"] = COLUMNS if target == "numbers" else draw(st.sampled_from([0.1, 0.5]))
+    if loss == "GaussianNLLLoss":
+        given["eps"] = draw(st.sampled_from([0.3, 1.0]))  # with a small one most runs diverge
+    return loss, given
+
+
+def _fits(target, columns):
+    """Whether there can be targets of a kind for so many columns."""
+    return (columns > 1 or "mse" not in target) and (columns % 2 == 0 or target != "halves")
 
 
 @st.composite
@@ -334,9 +364,8 @@ def _runs(draw):
         settings["betas"] = draw(st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)]))
     samples = draw(_sizes(65))
     widths = [layer[1] for layer in layers if layer[0] == "Linear"]
-    target = draw(st.sampled_from([each for each in LOSSES if widths[-1] > 1 or "mse" not in each]))
-    loss = draw(st.sampled_from(LOSSES[target]))
-    allowed = {name: st.sampled_from(values) for name, values in LOSS_SETTINGS[loss].items()}
+    target = draw(st.sampled_from([each for each in LOSSES if _fits(each, widths[-1])]))
+    loss = _loss_of(draw, target)
     batch_size = draw(_sizes(samples) | st.just(samples + 3))
     if any(layer[0] == "BatchNorm1d" for layer in layers):  # batches of one row are refused
         samples = max(samples, 2)
@@ -347,7 +376,7 @@ def _runs(draw):
         layers=layers,
         dtype=dtype,
         target=target,
-        loss=(loss, draw(st.fixed_dictionaries({}, optional=allowed))),
+        loss=loss,
         weighted=draw(st.booleans()),
         optimizer_kind=kind,
         settings=settings,

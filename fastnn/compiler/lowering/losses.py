@@ -13,11 +13,13 @@ from fastnn.compiler.samples import Truth
 from fastnn.nn.losses import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    GaussianNLLLoss,
     HuberLoss,
     L1Loss,
     MSELoss,
     NLLLoss,
     PoissonNLLLoss,
+    QuantileLoss,
 )
 from kernels.instructions import losses as instructions
 from kernels.machine.instruction import Instruction
@@ -84,7 +86,15 @@ def _cross_entropy(build, loss, columns, truth):
     return instructions.cross_entropy_probability, read
 
 
-@_lowers(BCEWithLogitsLoss, HuberLoss, L1Loss, MSELoss, PoissonNLLLoss)
+@_lowers(
+    BCEWithLogitsLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    QuantileLoss,
+)
 def _error(build, loss, columns, truth):
     """Lower a loss of rows of numbers, of which there may be another number than of outputs."""
     with np.errstate(over="ignore"):

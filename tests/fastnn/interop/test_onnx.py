@@ -77,7 +77,8 @@ LEAVES = {
     kind.__name__: kind
     for kind in (
         ReLU, Tanh, Sigmoid, Softmax, Flatten, Identity, Dropout, fastnn.LogSoftmax,
-        fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus,
+        fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus, fastnn.Mish,
+        fastnn.Hardswish,
     )
 } | {
     "steep LeakyReLU": lambda: fastnn.LeakyReLU(-1.5),

@@ -5,7 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import ELU, GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from fastnn import (
+    ELU,
+    GELU,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
@@ -23,6 +34,8 @@ PAIRS = {
     "SiLU": lambda: (SiLU(), torch.nn.SiLU()),
     "Softplus": lambda: (Softplus(), torch.nn.Softplus()),
     "Softplus(0.5, 2)": lambda: (Softplus(0.5, 2), torch.nn.Softplus(0.5, 2)),
+    "Mish": lambda: (Mish(), torch.nn.Mish()),
+    "Hardswish": lambda: (Hardswish(), torch.nn.Hardswish()),
 }
 
 
@@ -58,7 +71,7 @@ def test_saved_and_loaded(tmp_path, name):
 def test_repr():
     assert repr(LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
     assert repr(GELU("tanh")) == "GELU(approximate='tanh')"
-    assert repr(SiLU()) == "SiLU()"
+    assert [repr(each()) for each in (SiLU, Mish, Hardswish)] == ["SiLU()", "Mish()", "Hardswish()"]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import mean_pinball_loss
 
 from fastnn import (
+    SGD,
+    Adam,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    GaussianNLLLoss,
     HuberLoss,
     L1Loss,
+    Linear,
     MSELoss,
     NLLLoss,
     PoissonNLLLoss,
+    QuantileLoss,
+    Sequential,
+    Softplus,
+    evaluate,
+    fit,
+    predict,
 )
 from fastnn.nn.losses import Loss, as_loss, masses_of, regression_targets
 
@@ -336,9 +347,170 @@ def test_yes_or_no_takes_labels_and_single_columns():
     )
 
 
+# ------------------------------------------------------------------ quantiles, and variances
+
+COLUMNS = st.integers(1, 9)
+
+
+@few
+@given(ROWS, COLUMNS, DTYPES, st.booleans(), st.booleans())
+def test_quantile_loss_is_scikit_learn_s(rows, columns, dtype, flat, weighted):
+    rng = np.random.default_rng(0)
+    y, t = logits(rows, columns, dtype), logits(rows, 1, dtype, seed=1)
+    quantiles = rng.uniform(0.05, 0.95, columns)
+    weights = rng.uniform(0.1, 2, rows) if weighted else None
+    expected = np.mean([
+        mean_pinball_loss(t, y[:, i], sample_weight=weights, alpha=quantile)
+        for i, quantile in enumerate(quantiles)
+    ])  # fmt: skip
+    found = QuantileLoss(quantiles)(y, t[:, 0] if flat else t, weights)
+    assert found == pytest.approx(expected, rel=1e-6 if dtype is np.float32 else 1e-12)
+
+
+def torch_pinball(quantiles):
+    """The loss of tensors, a number for all columns or one for each."""
+
+    def loss(y, t):
+        q, error = torch.tensor(quantiles, dtype=y.dtype), t.reshape(len(t), -1) - y
+        return torch.maximum(q * error, (q - 1) * error).mean()
+
+    return loss
+
+
+@few
+@given(ROWS, COLUMNS, DTYPES)
+def test_quantile_loss_is_torch_s_larger_of_two_lines(same_loss_as_torch, rows, columns, dtype):
+    y, t = logits(rows, columns, dtype), logits(rows, columns, dtype, seed=1)
+    y[::3, 0], t[::3, 0] = 1, 1  # corners
+    same_loss_as_torch(QuantileLoss(0.3), torch_pinball(0.3), y, t)
+    quantiles = np.linspace(0.1, 0.9, columns)
+    for targets in (t[:, 0], t[:, :1]):
+        same_loss_as_torch(QuantileLoss(quantiles), torch_pinball(quantiles), y, targets)
+
+
+def test_targets_of_quantiles_are_numbers():
+    y = logits(4, 3)
+    several, one = QuantileLoss([0.2, 0.5, 0.8]), QuantileLoss([0.5])
+    counts = np.array([3, 0, 7, 1])
+    assert several(y, counts) == several(y, counts[:, None] * 1.0)  # no class indices
+    assert not several.classifies(counts, 3)
+    assert several.target_columns(3) == 1
+    assert one.target_columns(3) == 3
+    assert one(y[:, :1], counts) == pytest.approx(0.5 * L1Loss()(y[:, :1], counts))
+    read = several.read_targets("y", counts, 4, 3, np.dtype("f4"))
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, np.repeat(counts[:, None], 3, axis=1))
+    for targets in (np.zeros((4, 3)), np.zeros((4, 2)), np.zeros((3, 1))):
+        with pytest.raises(ValueError, match=r"y has shape .*; expected \(4, 1\)"):
+            several.read_targets("y", targets, 4, 3, np.dtype("f4"))
+    with pytest.raises(ValueError, match="2 columns of predictions; expected 3, one a quantile"):
+        several.read_targets("y", counts, 4, 2, np.dtype("f4"))
+    with pytest.raises(ValueError, match="2 columns of predictions; expected 3, one a quantile"):
+        several(y[:, :2], counts)
+
+
+@few
+@given(ROWS, COLUMNS, DTYPES, st.booleans(), st.sampled_from([0.5, 1e-6]))
+def test_gaussian_likelihood_is_torch(same_loss_as_torch, rows, columns, dtype, full, eps):
+    y, t = logits(rows, 2 * columns, dtype), logits(rows, columns, dtype, seed=1)
+    y[:, columns:] = abs(y[:, columns:]) + dtype(0.1)
+    theirs = torch.nn.GaussianNLLLoss(full=full, eps=eps)
+    # The slope of a variance is a difference of two terms, of up to 10 and 1e4 here.
+    tolerance = (1e-5, 1e-4) if dtype is np.float32 else None
+    same_loss_as_torch(
+        GaussianNLLLoss(full, eps),
+        lambda y, t: theirs(y[:, :columns], t, y[:, columns:]),
+        y,
+        t,
+        gradient=tolerance,
+    )
+
+
+def test_variances_below_eps_count_as_eps(same_loss_as_torch):
+    y, t = np.array([[1.0, 0.2], [2.0, 0.0]]), np.array([1.5, 2.5])
+
+    def theirs(y, t):
+        return torch.nn.GaussianNLLLoss(eps=0.5)(y[:, 0], t, y[:, 1])
+
+    same_loss_as_torch(GaussianNLLLoss(eps=0.5), theirs, y, t)
+    loss = GaussianNLLLoss(eps=0.5)
+    expected = loss(y, t), loss.backward()
+    y[:, 1] = -3.0
+    assert loss(y, t) == expected[0]
+    np.testing.assert_array_equal(loss.backward(), expected[1])
+
+
+def test_targets_of_means_and_variances():
+    loss = GaussianNLLLoss()
+    assert loss.target_columns(6) == 3
+    assert not loss.classifies(np.array([0, 1]), 4)
+    assert loss.read_targets("y", np.array([0, 1]), 2, 2, np.dtype("f4")).tolist() == [[0], [1]]
+    with pytest.raises(ValueError, match=r"y has shape \(2, 4\); expected \(2, 2\)"):
+        loss.read_targets("y", np.zeros((2, 4)), 2, 4, np.dtype("f4"))
+    for call in (
+        lambda: loss(logits(2, 3), [1.0, 2.0]),
+        lambda: loss.read_targets("y", np.zeros(2), 2, 3, np.dtype("f4")),
+    ):
+        with pytest.raises(
+            ValueError, match="3 columns of predictions; expected as many variances"
+        ):
+            call()
+
+
+@pytest.mark.parametrize("loss", [QuantileLoss([0.1, 0.6, 0.7, 0.9]), GaussianNLLLoss(True, 0.01)])
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 100))
+def test_backward_of_quantiles_and_variances_by_differences(slopes, loss, seed):
+    y, t = logits(4, 4, seed=seed), logits(4, loss.target_columns(4), seed=200)
+    y[:, 2:] = abs(y[:, 2:]) + 0.1
+    weights = np.array([0.0, 1, 2, 0.5])
+    expected = slopes(lambda: loss(y, t, weights), y)
+    loss(y, t, weights)
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_quantiles_are_learned(dtype):
+    rng = np.random.default_rng(0)
+    x, y = np.ones((4000, 1), dtype), rng.exponential(size=4000).astype(dtype)
+    quantiles = np.array([0.1, 0.5, 0.9])
+    model = Sequential(Linear(1, 3, dtype=dtype, seed=0))
+    loss = QuantileLoss(quantiles)
+    optimizer = Adam(model.parameters(), lr=0.01)
+    history = fit(model, x, y, loss=loss, optimizer=optimizer, epochs=30, batch_size=100, seed=0)
+    assert history.accuracy[-1] is None
+    np.testing.assert_allclose(predict(model, x[:1])[0], np.quantile(y, quantiles), atol=0.1)
+    below = (y[:, None] < predict(model, x)).mean(axis=0)
+    np.testing.assert_allclose(below, quantiles, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_means_and_variances_are_learned_with_weights(dtype):
+    rng = np.random.default_rng(0)
+    x, y = np.ones((4000, 1), dtype), rng.normal(2.0, 0.5, 4000)
+    weights = rng.uniform(0.1, 2, 4000)
+    model = Sequential(Linear(1, 2, dtype=dtype, seed=0), Softplus())
+    loss, optimizer = GaussianNLLLoss(), SGD(model.parameters(), lr=0.05)
+    how = {"loss": loss, "sample_weight": weights}
+    fit(model, x, y, optimizer=optimizer, epochs=200, batch_size=1000, seed=0, **how)
+    mean = np.average(y, weights=weights)
+    variance = np.average((y - mean) ** 2, weights=weights)
+    np.testing.assert_allclose(predict(model, x[:1])[0], [mean, variance], atol=0.02)
+    result = evaluate(model, x, y, **how)
+    assert result.accuracy is None
+    assert result.loss == pytest.approx(0.5 * (np.log(variance) + 1), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: QuantileLoss(0), r"QuantileLoss: quantiles is \[0.0\]; expected numbers above 0"),
+        (lambda: QuantileLoss([0.5, 1]), "QuantileLoss: quantiles is"),
+        (lambda: QuantileLoss([]), "QuantileLoss: quantiles is"),
+        (lambda: QuantileLoss([np.nan]), "QuantileLoss: quantiles is"),
+        (lambda: QuantileLoss([[0.5]]), "QuantileLoss: quantiles is"),
+        (lambda: GaussianNLLLoss(eps=0), "GaussianNLLLoss: eps is 0; expected a number above 0"),
+        (lambda: GaussianNLLLoss(eps=np.inf), "GaussianNLLLoss: eps is inf"),
         (lambda: CrossEntropyLoss([1, -1]), "CrossEntropyLoss: weight is .*expected finite"),
         (lambda: CrossEntropyLoss([[1, 1]]), "one a class"),
         (lambda: CrossEntropyLoss(label_smoothing=1.5), "CrossEntropyLoss: label_smoothing is 1.5"),
@@ -363,6 +535,8 @@ def test_repr_of_losses():
     assert repr(HuberLoss(2)) == "HuberLoss(delta=2.0)"
     assert repr(BCEWithLogitsLoss(3.0)) == "BCEWithLogitsLoss(pos_weight=[3.0])"
     assert repr(L1Loss()) == "L1Loss()"
+    assert repr(QuantileLoss(0.5)) == "QuantileLoss(quantiles=[0.5])"
+    assert repr(GaussianNLLLoss(True)) == "GaussianNLLLoss(full=True, eps=1e-06)"
 
 
 # ------------------------------------------------------------------- what a loss tells of itself

@@ -14,6 +14,7 @@ from kernels import (
     negative_log_likelihood,
     poisson,
 )
+from kernels.functions.losses import compare
 
 sizes = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
 
@@ -322,9 +323,132 @@ def test_weights_of_rows(name):
     assert_array_equal(nothing.gradient, np.zeros((6, 5)))
 
 
+# ------------------------------------------------------------------ quantiles, and variances
+
+
+def pinball_of(y, t, quantiles):
+    """The loss of each element, of tensors; at corners torch takes the slope midway."""
+    return torch.maximum(quantiles * (t - y), (quantiles - 1) * (t - y))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=sizes,
+    columns=sizes,
+    dtype=st.sampled_from(FLOATS),
+    scale=st.sampled_from((1e-3, 1.0, 30.0)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_pinball_is_torch_s_larger_of_two_lines(rows, columns, dtype, scale, seed):
+    random = np.random.default_rng(seed)
+    y, t = normal((rows, columns), dtype, seed, scale), normal((rows, columns), dtype, seed + 1)
+    y[random.random(y.shape) < 0.1] = 0
+    t[y == 0] = 0
+    quantiles = random.uniform(0.01, 0.99, columns).astype(dtype)
+    weights = random.uniform(0.1, 2, rows).astype(dtype)
+    own = compare("pinball", y, t, weights, quantiles)
+    wide, w = torch.tensor(np.float64(y), requires_grad=True), torch.tensor(np.float64(weights))
+    each = pinball_of(wide, torch.tensor(np.float64(t)), torch.tensor(np.float64(quantiles)))
+    loss = (each.sum(1) * w).sum() / (w.sum() * columns)
+    loss.backward()
+    assert_close(np.array([own.loss], dtype), [loss.item()])
+    assert_close(own.gradient, wide.grad)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=sizes,
+    columns=sizes,
+    dtype=st.sampled_from(FLOATS),
+    least=st.sampled_from((1e-2, 0.5)),
+    constant=st.sampled_from((0.0, 0.9189385332046727)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_gaussian_is_torchs(rows, columns, dtype, least, constant, seed):
+    random = np.random.default_rng(seed)
+    y, t = normal((rows, 2 * columns), dtype, seed), normal((rows, columns), dtype, seed + 1)
+    y[:, columns:] = abs(y[:, columns:])
+    weights = random.uniform(0.1, 2, rows).astype(dtype)
+    factors = np.repeat([least, constant], columns)
+    own = compare("gaussian", y, t, weights, factors)
+    wide, w = torch.tensor(np.float64(y), requires_grad=True), torch.tensor(np.float64(weights))
+    each = torch.nn.functional.gaussian_nll_loss(
+        wide[:, :columns], torch.tensor(np.float64(t)), wide[:, columns:], full=constant > 0,
+        eps=float(dtype(least)), reduction="none",
+    )  # fmt: skip
+    loss = (each.sum(1) * w).sum() / (w.sum() * columns)
+    loss.backward()
+    assert_close(np.array([own.loss], dtype), [loss.item()])
+    # A slope is a difference of terms as large as 1 / least^2, of which an ulp is lost.
+    slack = float(np.finfo(dtype).eps) * 16 / least**2
+    np.testing.assert_allclose(own.gradient, wide.grad, rtol=2e-6, atol=max(slack, 1e-7))
+    assert own.gradient.shape == y.shape
+    assert own.correct == 0
+
+
+@pytest.mark.parametrize("name", ["pinball", "gaussian"])
+def test_gradients_of_quantiles_and_variances_by_central_differences(name):
+    y, t, step = normal((3, 6), np.float64), normal((3, 6), np.float64, 1), 1e-6
+    factors = np.linspace(0.1, 0.9, 6)
+    if name == "gaussian":
+        y[:, 3:], t = np.abs(y[:, 3:]) + 0.2, t[:, :3]
+    weights = np.array([0.5, 1.0, 2.5])
+    factors[:3] = 0.1
+    gradient = compare(name, y, t, weights, factors).gradient
+    for place in np.ndindex(y.shape):
+        above, below = y.copy(), y.copy()
+        above[place] += step
+        below[place] -= step
+        slope = compare(name, above, t, weights, factors).loss
+        slope -= compare(name, below, t, weights, factors).loss
+        assert abs(slope / (2 * step) - gradient[place]) < 1e-8
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pinball_at_corners_and_beyond(dtype):
+    y = np.array([[0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan]], dtype)
+    own = compare("pinball", y, np.zeros_like(y), None, 0.25)
+    assert_close(own.gradient * 7, [[0.25, 0.25, 0.75, -0.25, 0.75, -0.25, np.nan]])
+    for i, loss in enumerate((0, 0, 0.75, 0.25, np.inf, np.inf, np.nan)):
+        own = compare("pinball", y[:, i : i + 1], np.zeros((1, 1), dtype), None, 0.25)
+        assert_array_equal(own.loss, loss)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("columns", [1, 3, 16, 40])
+def test_small_variances_count_as_the_least(columns, dtype):
+    t = np.zeros((2, columns), dtype)
+    half = 0.5 * np.log(0.5)
+    for variance in (0.5, 0.25, 0.0, -1.0, -np.inf):
+        y = np.hstack([np.ones_like(t), np.full_like(t, variance)])
+        own = compare("gaussian", y, t, None, np.repeat([0.5, 0.0], columns))
+        assert_close(own.losses, np.full(2, columns * (half + 1)))
+        assert_close(own.gradient[:, :columns], np.full_like(t, 2 / (2 * columns)))
+        assert_close(own.gradient[:, columns:], np.full_like(t, -1 / (2 * columns)))
+    for place in (0, columns):
+        y = np.ones((2, 2 * columns), dtype)
+        y[1, place] = np.nan
+        own = compare("gaussian", y, t, None, np.repeat([0.5, 0.0], columns))
+        assert np.isfinite(own.losses[0])
+        assert np.isnan(own.losses[1])
+        assert np.isfinite(own.gradient[0]).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("before", [False, True], ids=["page after", "page before"])
+def test_no_byte_outside_is_touched_by_means_and_variances(guarded, before, dtype):
+    for rows, columns in ((1, 1), (2, 3), (1, 7), (3, 8), (5, 9), (1, 15), (2, 16), (3, 17)):
+        y, t = guarded((rows, 2 * columns), dtype, before), guarded((rows, columns), dtype, before)
+        y[...], t[...] = 1, 3
+        own = compare("gaussian", y, t, None, np.repeat([0.5, 0.0], columns).astype(dtype))
+        assert own.loss == 2
+        assert_array_equal(own.losses, np.full(rows, 2 * columns))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda y: compare("gaussian", y, y), ValueError, r"predictions \(2, 3\); expected 2 col"),
         (lambda y: huber(y, y, delta=0), ValueError, "delta is 0; expected a number above 0"),
         (lambda y: huber(y, y, delta=np.nan), ValueError, "delta is nan"),
         (lambda y: mean_absolute_error(y, y[:1]), ValueError, "targets has shape"),

@@ -21,9 +21,14 @@ CASES = {
     "gelu_tanh": ((0.0, 0.0), lambda x: f.gelu(x, approximate="tanh")),
     "silu": ((0.0, 0.0), f.silu),
     "softplus": ((2.0, 15.0), lambda x: f.softplus(x, 2.0, 15.0)),
+    "mish": ((0.0, 0.0), f.mish),
+    "hardswish": ((0.0, 0.0), f.hardswish),
 }
 # What the docstrings promise, in ulps.
-BOUNDS = {"leaky_relu": 0.5, "elu": 2.0, "gelu": 7.0, "silu": 2.5, "softplus": 3.0}
+BOUNDS = {
+    "leaky_relu": 0.5, "elu": 2.0, "gelu": 7.0, "silu": 2.5, "softplus": 3.0, "mish": 6.0,
+    "hardswish": 2.0,
+}  # fmt: skip
 
 
 def exact(name, x):
@@ -38,6 +43,8 @@ def exact(name, x):
             "softplus": lambda: np.where(
                 2 * x > 15, x, (np.maximum(2 * x, 0) + np.log1p(np.exp(-np.abs(2 * x)))) / 2
             ),
+            "mish": lambda: x * np.tanh(np.log1p(np.exp(x))),
+            "hardswish": lambda: x * np.clip(x + 3, 0, 6) / 6,
         }
         return half[name]()
 
@@ -70,7 +77,7 @@ def test_the_approximate_gelu_is_within_ulps_of_its_input(dtype):
             assert abs(true - float(found)) <= 3 * abs(np.spacing(value))
 
 
-@pytest.mark.parametrize("name", ["gelu", "elu", "silu", "softplus"])
+@pytest.mark.parametrize("name", sorted(BOUNDS.keys() - {"leaky_relu"}))
 @settings(deadline=None, max_examples=200)
 @given(x=st.floats(-40, 40) | st.floats(-800, 1e6))
 def test_float64_against_mpmath(name, x):
@@ -82,6 +89,8 @@ def test_float64_against_mpmath(name, x):
             "elu": lambda: v if v > 0 else mpmath.mpf(0.7) * mpmath.expm1(v),
             "silu": lambda: v / (1 + mpmath.exp(-v)),
             "softplus": lambda: v if 2 * v > 15 else mpmath.log1p(mpmath.exp(2 * v)) / 2,
+            "mish": lambda: v * mpmath.tanh(mpmath.log1p(mpmath.exp(v))),
+            "hardswish": lambda: v * min(max(v + 3, 0), 6) / 6,
         }[name]()
         if true == 0:
             assert got == 0
@@ -155,6 +164,28 @@ def test_special_values(dtype):
             assert slope[3] == 0
     assert rectify("elu", -x[1:2], 0.5) == -0.5
     assert rectify("gelu", -x[1:2]) == 0
+    for name in ("mish", "hardswish"):  # as in torch
+        assert np.isnan(rectify(name, -x[1:2]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nothing_overflows(dtype):
+    most = np.finfo(dtype).max
+    for name in ("mish", "hardswish"):
+        assert_array_equal(rectify(name, np.array([most, -most], dtype)), [most, 0])
+        slope = rectify_gradient(name, np.array([most, -most, np.inf], dtype), np.ones(3, dtype))
+        assert_array_equal(slope, [1, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [1, 5])
+def test_hardswish_bends_where_torch_s_does(dtype, size):
+    for bend in (-3, 3):
+        x = np.nextafter(np.full(size, bend, dtype), np.array([-9, bend, 9], dtype)[:, None])
+        tensor = torch.tensor(x, requires_grad=True)
+        f.hardswish(tensor).sum().backward()
+        ours = torch.tensor(rectify_gradient("hardswish", x, np.ones_like(x)))
+        torch.testing.assert_close(ours, tensor.grad)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
