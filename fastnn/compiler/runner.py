@@ -7,14 +7,12 @@ the next slice, which must not be longer than a small network's epoch.
 
 from __future__ import annotations
 
-import math
 import time
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from fastnn.compiler.limits import MOST_THREADS
 from kernels.base import host, subnormals
 from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
@@ -28,26 +26,6 @@ from kernels.machine.team import get_num_threads, set_num_threads
 __all__ = ["get_num_threads", "set_num_threads"]
 
 _SLICE = 0.03  # seconds between two looks at the keyboard
-_WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread
-_WORK_TO_START = 5e8  # operations that are worth starting threads: it takes up to a millisecond
-
-
-def threads_for(work: float, threads: int | None, steps: float = math.inf) -> int:
-    """Threads for steps of so many floating-point operations, or as many as are asked for.
-
-    One does where the `steps` together are not worth starting another one.
-    Raises ValueError unless `threads` is None or an integer from 1 to `MOST_THREADS`.
-    """
-    if threads is None:
-        if work * steps < _WORK_TO_START:
-            return 1
-        return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
-    integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
-    if not integer or not 1 <= threads <= MOST_THREADS:
-        raise ValueError(
-            f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
-        )
-    return int(threads)
 
 
 class Program(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import TrainingProgram
-from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optim.optimizers import Adam
-from fastnn.training.evaluation import step_work
 from kernels.functions import updates
 
 

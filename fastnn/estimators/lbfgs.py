@@ -10,13 +10,13 @@ import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import TrainingProgram
-from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network, poisson_constant
 from fastnn.optim.optimizers import SGD
 from fastnn.training.callbacks.callback import listeners, notify
-from fastnn.training.evaluation import step_work
 from fastnn.training.history import History
 from fastnn.training.training import Training
 

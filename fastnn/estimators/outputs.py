@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import PredictionProgram
-from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network
-from fastnn.training.evaluation import EVALUATION_BATCH, step_work
+from fastnn.training.evaluation import EVALUATION_BATCH
 
 
 class Outputs:

@@ -19,9 +19,8 @@ from fastnn._version import __version__
 from fastnn.files.atomic import replacing
 from fastnn.nn.kinds import LAYERS
 from fastnn.nn.layer import Layer
-from fastnn.nn.sequential import Sequential, columns_of
+from fastnn.nn.sequential import Sequential, columns_of, model_dtype
 from fastnn.training.eager import predict_eagerly
-from fastnn.training.inputs import model_dtype
 
 OPSET = 17
 """Version of the operators that are written; onnxruntime knows it since 1.12."""

@@ -200,6 +200,19 @@ def every_layer(layers: Iterable) -> Iterator:
             yield from every_layer(layer.layers)
 
 
+def model_dtype(model: Sequential) -> np.dtype:
+    """Return the dtype that a model computes in, float32 where nothing tells.
+
+    Raises ValueError for a model of two dtypes.
+    """
+    dtypes = {parameter.dtype for parameter in model.parameters()}
+    told = (as_layer(layer).computes_in for layer in flat_layers(model))
+    dtypes |= {dtype for dtype in told if dtype is not None}
+    if len(dtypes) > 1:
+        raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
+    return dtypes.pop() if dtypes else np.dtype(np.float32)
+
+
 def flat_layers(model: Sequential) -> list:
     """Return the layers of a chain, and of the chains in it, in order."""
     return [each for each in every_layer(model.layers) if not isinstance(each, Sequential)]

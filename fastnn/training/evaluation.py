@@ -6,24 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import (
     EvaluationProgram,
     PredictionProgram,
     UnsupportedError,
     layout,
 )
-from fastnn.compiler.runner import Runner, threads_for
+from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
-from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss, as_loss
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.training.eager import EagerRunner, predict_eagerly
 from fastnn.training.inputs import (
     check_kinds,
     check_model,
     check_positive,
     classifies_by,
-    model_dtype,
     output_columns,
     read_samples,
     read_targets,
@@ -56,19 +55,6 @@ class Evaluation(NamedTuple):
 
     loss: float
     accuracy: float | None
-
-
-_UPDATE = 25  # floating-point operations that take as long as updating one weight
-
-
-def step_work(model: Sequential, rows: int, training: bool = True) -> float:
-    """Return the work of a step in floating-point operations: three products in training, else one.
-
-    The update counts as what takes as long, and an operation of float64 as two.
-    """
-    products = sum(as_layer(layer).multiply_adds for layer in flat_layers(model))
-    operations = 6 * rows + _UPDATE if training else 2 * rows
-    return float(operations * products * model_dtype(model).itemsize / 4)
 
 
 def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:

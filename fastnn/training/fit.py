@@ -9,18 +9,18 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
-from fastnn.compiler.runner import threads_for
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.source import Source
 from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
 from fastnn.nn.parameters import blocks_of
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks.callback import Callback, listeners, notify
 from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState
-from fastnn.training.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means, step_work
+from fastnn.training.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means
 from fastnn.training.history import History
 from fastnn.training.inputs import (
     check_bound,
@@ -28,7 +28,6 @@ from fastnn.training.inputs import (
     check_positive,
     check_seed,
     classifies_by,
-    model_dtype,
     output_columns,
     read_samples,
     read_targets,

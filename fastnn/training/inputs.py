@@ -6,24 +6,11 @@ import numpy as np
 
 import kernels
 from fastnn.nn.kinds import is_known
-from fastnn.nn.layer import Layer, as_layer
+from fastnn.nn.layer import Layer
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.training.eager import predict_eagerly
-
-
-def model_dtype(model: Sequential) -> np.dtype:
-    """Return the dtype that a model computes in, float32 where nothing tells.
-
-    Raises ValueError for a model of two dtypes.
-    """
-    dtypes = {parameter.dtype for parameter in model.parameters()}
-    told = (as_layer(layer).computes_in for layer in flat_layers(model))
-    dtypes |= {dtype for dtype in told if dtype is not None}
-    if len(dtypes) > 1:
-        raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
-    return dtypes.pop() if dtypes else np.dtype(np.float32)
 
 
 def takes_rows(model: Sequential) -> bool:

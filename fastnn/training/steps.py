@@ -16,12 +16,11 @@ from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer, as_layer
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks.callback import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
 from fastnn.training.history import History
-from fastnn.training.inputs import model_dtype
 from fastnn.training.training import Training
 
 __all__ = ["NonFiniteLossError"]

@@ -29,9 +29,9 @@ from fastnn import (
     predict,
 )
 from fastnn.compiler import runner
+from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import Source, TrainingProgram
-from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads, threads_for
-from fastnn.training.evaluation import step_work
+from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads
 from kernels.base import host, subnormals
 from kernels.machine import followers
 

@@ -18,9 +18,10 @@ from fastnn import (
     fit,
     predict,
 )
+from fastnn.compiler.cost import step_work
 from fastnn.nn.losses import Loss
-from fastnn.training.evaluation import step_work
-from fastnn.training.inputs import classifies_by, model_dtype, output_columns, read_targets
+from fastnn.nn.sequential import model_dtype
+from fastnn.training.inputs import classifies_by, output_columns, read_targets
 
 X = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
 

@@ -1,0 +1,44 @@
+"""The cost of a step, and the number of threads that it pays for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastnn.compiler.limits import MOST_THREADS
+from fastnn.nn.layer import as_layer
+from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
+from kernels.machine.team import get_num_threads
+
+_UPDATE = 25  # floating-point operations that take as long as updating one weight
+_WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread
+_WORK_TO_START = 5e8  # operations that are worth starting threads: it takes up to a millisecond
+
+
+def step_work(model: Sequential, rows: int, training: bool = True) -> float:
+    """Return the work of a step in floating-point operations: three products in training, else one.
+
+    The update counts as what takes as long, and an operation of float64 as two.
+    """
+    products = sum(as_layer(layer).multiply_adds for layer in flat_layers(model))
+    operations = 6 * rows + _UPDATE if training else 2 * rows
+    return float(operations * products * model_dtype(model).itemsize / 4)
+
+
+def threads_for(work: float, threads: int | None, steps: float = math.inf) -> int:
+    """Return the number of threads for steps of a work, or the number that is asked for.
+
+    It is 1 where all `steps` together are not worth starting another thread. Raises ValueError
+    unless `threads` is None or an integer from 1 to `MOST_THREADS`.
+    """
+    if threads is None:
+        if work * steps < _WORK_TO_START:
+            return 1
+        return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
+    integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not integer or not 1 <= threads <= MOST_THREADS:
+        raise ValueError(
+            f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
+        )
+    return int(threads)
