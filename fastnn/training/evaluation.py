@@ -39,7 +39,7 @@ EVALUATION_BATCH = 256
 class Evaluation(NamedTuple):
     """Result of `evaluate`.
 
-    Attributes
+    Parameters
     ----------
     loss : float
         Mean loss.
