@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numba import types
 
 from bench.peers import Case
 from kernels.base import host
-from kernels.base.jit import array, entry, real_type
+from kernels.base.jit import entry, real_type
+from kernels.base.kinds import INTEGER, writes
 from kernels.base.simd import data, fma, load, store, width
 
 _CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
@@ -24,7 +24,7 @@ def _with_own_digest(function):
     return function
 
 
-@entry(lambda real: (types.int64, array(real, 1)))
+@entry(INTEGER, writes(1))
 @_with_own_digest
 def _multiply_adds(repeats, memory):
     """Put acc + repeats x y into independent vectors, with x and y the first two of memory."""
