@@ -2,9 +2,9 @@
 
     from kernels import matmul, relu, softmax_cross_entropy
 
-Each function is compiled once for float32 and once for float64, when first used, and
-its machine code kept on disk. Products, activations and updates of large arrays are shared
-by threads (`set_num_threads`), which changes no bit of the result.
+Each function is compiled once for float32 and once for float64, at its first use, and its
+machine code is kept on disk. Several threads (`set_num_threads`) share the work on large
+arrays; their number changes no bit of the result.
 """
 
 from kernels.base import arrays

@@ -1,7 +1,7 @@
-"""A second process that compiles what training needs last, while the first compiles the rest.
+"""A second process that compiles the kernels needed last, while the first compiles the others.
 
-Compilation holds the interpreter's lock, so a thread would not help. Both processes keep
-what they have compiled in the cache, where the other finds it.
+Compilation holds the interpreter's lock, so a thread would not help. Both processes write
+machine code to the cache folder and read it from there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kernels.base import host
 
 
 def start(dtype) -> None:
-    """Begin to compile the kernels of a step's second half, where there is a core for it."""
+    """Start a process that compiles a step's second half, unless there is only one core."""
     if host.cores() > 1:
         program = f"from kernels import companion; companion.compile_second_half({str(dtype)!r})"
         subprocess.Popen(
@@ -25,7 +25,7 @@ def start(dtype) -> None:
 
 
 def compile_second_half(dtype: str) -> None:
-    """Compile loss, updates and gradients, those first that are needed first."""
+    """Compile the loss, the update and the input gradient."""
     from kernels.base.jit import real_type
     from kernels.instructions import linear, losses
 

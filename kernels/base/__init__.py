@@ -1,1 +1,1 @@
-"""What all kernels stand on: compilation, the host, memory, vectors and functions of them."""
+"""The basis of all kernels: compilation, the host, memory, vectors and functions of vectors."""

@@ -1,4 +1,4 @@
-"""The edge between NumPy arrays and kernels: what is accepted, and the errors that say so."""
+"""Checks of the arguments that Python passes to kernels, with their error messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def floating(name: str, value) -> np.ndarray:
-    """Give `value` as a float32 or float64 array.
+    """Return `value` as a float32 or float64 array.
 
-    Integers and booleans become float64 as in NumPy, half precision float32.
-    Raises TypeError for anything else.
+    Integers and booleans become float64 as in NumPy, half precision becomes float32.
+    Raises TypeError for any other dtype.
     """
     array = np.asarray(value)
     if array.dtype in FLOATING and array.dtype.isnative and array.flags.aligned:
@@ -25,7 +25,7 @@ def floating(name: str, value) -> np.ndarray:
 
 
 def matrix(name: str, value, dtype=None) -> np.ndarray:
-    """Give `value` as a C-contiguous 2-d floating array; raise ValueError for other dimensions."""
+    """Return `value` as a C-contiguous 2-d floating array; raise ValueError if it is not 2-d."""
     array = floating(name, value)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}; expected two dimensions")
@@ -33,9 +33,9 @@ def matrix(name: str, value, dtype=None) -> np.ndarray:
 
 
 def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
-    """Give `value` as a contiguous floating array (size,), of `dtype` if one is given.
+    """Return `value` as a contiguous floating array (size,), of `dtype` if one is given.
 
-    Raises TypeError for other dtypes than floating ones, ValueError for another shape.
+    Raises TypeError as `floating` does, ValueError for another shape.
     """
     array = floating(name, value)
     if array.shape != (size,):
@@ -44,10 +44,10 @@ def vector(name: str, value, size: int, dtype=None) -> np.ndarray:
 
 
 def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
-    """Give weights of rows, 1 each where they are None, as an array, and their sum.
+    """Return the weights of rows as an array, all 1 if they are None, and their sum.
 
-    They are added one after the other, as the compiled epoch does it. Raises TypeError for
-    other dtypes than floating ones, ValueError for another shape.
+    The weights are added one after the other, as in the compiled epoch. Raises TypeError as
+    `floating` does, ValueError for another shape.
     """
     if weights is None:
         return np.ones(rows, dtype), float(rows)
@@ -58,7 +58,7 @@ def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
 
 
 def number(name: str, value, low: float, high: float):
-    """Give a number from `low` to `high`; raise TypeError for others, ValueError outside."""
+    """Return `value`; raise TypeError if it is no number, ValueError outside `low` to `high`."""
     if not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} is {value!r}; expected a number from {low} to {high}")
     if not low <= value <= high:
@@ -67,14 +67,17 @@ def number(name: str, value, low: float, high: float):
 
 
 def integer(name: str, value, low: int, high: int) -> int:
-    """Give an integer from `low` to `high`; raise TypeError for others, ValueError outside."""
+    """Return `value`; raise TypeError if it is no integer, ValueError outside `low` to `high`."""
     if not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} is {value!r}; expected an integer from {low} to {high}")
     return int(number(name, value, low, high))
 
 
 def output(name: str, out, shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Give `out`, or a new array where it is None; raise ValueError if it cannot be used."""
+    """Return `out`, or a new array if `out` is None.
+
+    Raises TypeError if `out` is no array, ValueError if it cannot hold the result.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
@@ -97,14 +100,14 @@ def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray)
 
 
 def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
-    """Rows with a 1 at the class index and 0 elsewhere."""
+    """Return one row for each label, with 1 at the class index and 0 elsewhere."""
     rows = np.zeros((len(labels), classes), dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows
 
 
 def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
-    """Give labels as a contiguous int64 array of `rows` numbers below `classes`.
+    """Return labels as a contiguous int64 array of `rows` numbers below `classes`.
 
     Raises TypeError for labels that are not integers, ValueError for another shape
     or a label out of range.

@@ -1,4 +1,4 @@
-"""Calls of functions by their address: how programs name what they are made of."""
+"""Calls of compiled functions by address, as the interpreter calls a program's instructions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 @intrinsic
 def call(typingctx, address, arguments):
-    """Call the function at an address with the arguments in a tuple; it returns nothing."""
+    """Call the void function at an address with the arguments in a tuple."""
 
     def codegen(context, builder, sig, args):
         values = [builder.extract_value(args[1], i) for i in range(len(arguments))]

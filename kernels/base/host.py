@@ -1,8 +1,7 @@
-"""What the machine code may count on: the host's vector width, registers and cores.
+"""The host that kernels are compiled for: vector width, number of registers, cores.
 
-LLVM's names for the host's features decide. `NUMBA_CPU_NAME` and
-`NUMBA_CPU_FEATURES` replace the detected ones, here as in numba itself, so the
-kernels can be built for, and tried as, another machine.
+All follow from the features of the host that LLVM detects. As in numba, `NUMBA_CPU_NAME` and
+`NUMBA_CPU_FEATURES` replace the detected features, so kernels can be built for another machine.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import numba
 from numba import types
 
 CACHE_LINE = 64
-"""Bytes in a cache line; arrays that kernels own begin at a multiple of it."""
+"""Bytes of a cache line; arrays that kernels own are aligned to it."""
 
 
 def _features() -> frozenset[str]:
-    """Names of the instruction-set extensions numba compiles for."""
+    """Return the names of the instruction-set extensions that numba compiles for."""
     listed = numba.config.CPU_FEATURES
     if listed is None:
         listed = llvm.get_host_cpu_features().flatten()
@@ -27,39 +26,39 @@ def _features() -> frozenset[str]:
 
 
 FEATURES = _features()
-"""Enabled LLVM feature names, such as `avx512f` or `avx2`."""
+"""LLVM's names of the enabled features, such as `avx512f` or `avx2`."""
 
 IS_X86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686", "x86"}
 
 VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if {"avx2", "fma"} <= FEATURES else 16
-"""Width of a vector register: AVX-512, AVX2, or 128 bits (SSE2, Arm NEON)."""
+"""Bytes of a vector register: 64 with AVX-512, 32 with AVX2, 16 with SSE2 and Arm NEON."""
 
 VECTOR_REGISTERS = 32 if VECTOR_BYTES == 64 or not IS_X86 else 16
 
 TILE_VECTORS = 2
-"""Vectors in a row of the matrix product's register tile."""
+"""Vectors in a row of the register tile of the matrix product."""
 
 TILE_ROWS = 14 if VECTOR_REGISTERS == 32 else 6
-"""Rows of the register tile: with two vectors a row, the accumulators, one row
-of B and one broadcast element of A just fit the registers."""
+"""Rows of the register tile: its accumulators, one row of B and one broadcast element of A
+just fit the registers."""
 
 
 def lanes(dtype: types.Type) -> int:
-    """Elements of numba type `dtype` in one vector register."""
+    """Return how many elements of numba type `dtype` a vector register holds."""
     return VECTOR_BYTES * 8 // dtype.bitwidth
 
 
 def cores() -> int:
-    """Processors this process may run on."""
+    """Return the number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def threads() -> int:
-    """Threads to compute on: `cores`, or what `NUMBA_NUM_THREADS` bounds them to.
+    """Return the number of threads to compute with: `cores`, at most `NUMBA_NUM_THREADS`.
 
-    joblib sets that variable in its worker processes, so that together they have a
-    thread for each core.
+    joblib sets that variable in its worker processes, so that all of them together have one
+    thread a core.
     """
     return max(1, min(cores(), numba.config.NUMBA_NUM_THREADS))

@@ -1,15 +1,14 @@
-"""How kernels are compiled, linked to each other, and kept on disk.
+"""Compilation of kernels, links from one kernel to another, and the cache on disk.
 
-A *routine* is a function compiled by itself, once for each floating dtype, and
-called by other kernels through a symbol of its own name. So no kernel is
-compiled twice, however many others call it, and what a new kernel costs is its
-own compilation. An *entry* is a routine that Python calls with arrays.
+A *routine* is a function that is compiled by itself, once for each floating dtype. Other
+kernels call it by its symbol, so no kernel is compiled twice, however many others call it,
+and a new kernel costs its own compilation only. An *entry* is a function that Python calls
+with arrays.
 
-Machine code is kept in a cache folder under a name that digests everything it
-came from: the source of every file in `kernels`, numba's and Python's version,
-the processor and its features. A change of any of these is another name, so
-stale code cannot be found. A folder that cannot be written, or a damaged file,
-costs compilation and nothing else.
+The cache folder holds machine code in files named by a digest of everything that the code
+depends on: the source of every file in `kernels`, the versions of numba and Python, the
+processor and its features. A change of any of these changes the name, so stale code is never
+found. If the folder cannot be written or a file is damaged, the kernel is compiled again.
 """
 
 from __future__ import annotations
@@ -43,16 +42,15 @@ if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
 
 Kind = Callable[[types.Type], types.Type]
-"""A parameter's type, as a function of the floating type that a version is compiled for."""
+"""A parameter's type as a function of the floating type, float32 or float64."""
 
 _OPTIONS = {"error_model": "numpy", "_nrt": False}
-"""Division by zero as in NumPy; no allocation, which would need numba's run-time library."""
+"""Division by zero follows NumPy; nothing allocates, so numba's run-time library is not needed."""
 
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
-"""Decorator for the small functions that kernels are made of: always inlined.
+"""Decorator for the small functions inside kernels, which are always inlined.
 
-Without the wrappers that Python or C would call them by, they compile in two thirds
-of the time.
+They have no wrappers for calls from Python or C, which saves a third of their compilation.
 """
 
 
@@ -73,24 +71,24 @@ def _source_digest() -> str:
 
 
 SOURCE_DIGEST = _source_digest()
-"""SHA-256 of every source file below `kernels` as it was imported, relative paths included."""
+"""SHA-256 of every source file below `kernels` at the time of import, with relative paths."""
 
 
 def cache_folder() -> Path:
-    """Where machine code is kept: `FASTNN_CACHE_DIR`, or the user's cache folder."""
+    """Return the folder of machine code: `FASTNN_CACHE_DIR`, or one in the user's cache folder."""
     chosen = os.environ.get("FASTNN_CACHE_DIR")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("fastnn")) / "kernels"
 
 
 _CHECK = hashlib.sha256().digest_size
-"""Bytes of the digest that a file begins with: damaged machine code must not be run."""
+"""Bytes of the digest at the start of a file, which shows whether the machine code is damaged."""
 
 
 class Cache(NullCache):
-    """Compiled code of one function on disk, a file for each signature and processor.
+    """Machine code of one function on disk: a file for each signature and processor.
 
-    Follows the interface of numba's own function caches. Files are written whole
-    and renamed into place, so processes may share a folder.
+    It has the interface of numba's own function caches. A file is written under a temporary name
+    and then renamed, so several processes may share a folder.
     """
 
     def __init__(self, name: str):
@@ -98,7 +96,7 @@ class Cache(NullCache):
 
     @property
     def cache_path(self) -> str:
-        """The folder, as text."""
+        """Path of the folder, as a string."""
         return str(cache_folder())
 
     def _path(self, sig, codegen) -> Path:
@@ -107,9 +105,9 @@ class Cache(NullCache):
         return cache_folder() / f"{self._name}-{digest}.bin"
 
     def load_overload(self, sig, target_context):
-        """Return the compiled result for a signature, or None."""
-        # No `target_context.refresh()`, which imports all that a compilation may need: code
-        # that is only loaded, and allocates nothing, does without.
+        """Return the compiled result for a signature, or None if no file can be used."""
+        # `target_context.refresh()` is left out: it imports all that a compilation may need,
+        # and code that is only loaded, and allocates nothing, needs none of it.
         try:
             stored = self._path(sig, target_context.codegen()).read_bytes()
             check, payload = stored[:_CHECK], stored[_CHECK:]
@@ -117,11 +115,11 @@ class Cache(NullCache):
                 return None
             return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:
-            # Absent, unreadable or damaged: whatever the reason, compiling anew is the remedy.
+            # The file is absent, unreadable or damaged: numba compiles the function again.
             return None
 
     def save_overload(self, sig, data) -> None:
-        """Keep a compiled result, or do without where the folder cannot be written."""
+        """Write a compiled result, unless the folder cannot be written."""
         path = self._path(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +139,7 @@ class Cache(NullCache):
 
 
 def _named_values(function: Callable) -> Iterator[object]:
-    """What a function's code may refer to: globals, attributes of modules, closure cells."""
+    """Yield what a function's code may refer to: globals, attributes of modules, closure cells."""
     names = function.__code__.co_names
     values = [function.__globals__.get(name) for name in names]
     yield from values
@@ -151,7 +149,7 @@ def _named_values(function: Callable) -> Iterator[object]:
 
 
 def _references(function: Callable) -> Iterator[Routine]:
-    """Routines that a function calls, also through the inlined functions it calls."""
+    """Yield the routines that a function calls, directly or through inlined functions."""
     pending, seen = [function], set()
     while pending:
         code = pending.pop()
@@ -166,14 +164,14 @@ def _references(function: Callable) -> Iterator[Routine]:
 class Routine:
     """A compiled function with a symbol of its own, one version for each floating dtype.
 
-    Its parameters are of these `kinds` (`kernels.base.kinds`); the last pointer to a floating
-    type among them tells a call which version is meant.
+    `kinds` (`kernels.base.kinds`) are the kinds of its parameters. A call selects the version by
+    the last pointer to floating numbers among its arguments.
     """
 
     def __init__(self, function: Callable, kinds: Sequence[Kind]):
         self.function, self.kinds = function, kinds
         self.name = f"{function.__module__}.{function.__qualname__}"
-        self._compiled: dict[str, Any] = {}  # by the name of the type, which is hashed sooner
+        self._compiled: dict[str, Any] = {}  # by name: a type takes longer to hash
         self.__doc__ = function.__doc__
         self.type = self._make_type()
 
@@ -186,11 +184,11 @@ class Routine:
         raise TypeError(f"{self.name} is called from compiled code only")
 
     def symbol(self, real: types.Type) -> str:
-        """Name under which other compiled code finds the version for a floating type."""
+        """Return the symbol by which other compiled code calls the version for a floating type."""
         return f"{self.name}.{real}"
 
     def address(self, real: types.Type) -> int:
-        """Address of the version for a floating type, compiled or loaded when first asked for."""
+        """Return the address of the version for a floating type, compiled or loaded if needed."""
         if real.name not in self._compiled:
             for routine in _references(self.function):
                 routine.address(real)
@@ -208,12 +206,12 @@ class Routine:
         return self._compiled[real.name].address
 
     def assembly(self, real: types.Type) -> str:
-        """Machine code of the version for a floating type, as text."""
+        """Return the assembly text of the version for a floating type."""
         self.address(real)
         return self._compiled[real.name]._library.get_asm_str()
 
     def _make_type(self) -> types.Function:
-        """The numba type of this routine where compiled code names it: a call by symbol."""
+        """Return the numba type of this routine in compiled code, whose calls go by symbol."""
         routine = self
 
         class Call(AbstractTemplate):
@@ -235,12 +233,12 @@ class Routine:
 
 @cache
 def real_type(dtype) -> types.Type:
-    """The numba type of float32 or float64."""
+    """Return the numba type of float32 or float64."""
     return numba.from_dtype(np.dtype(dtype))
 
 
 def elements(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
-    """Return the numbers and pointers that types consist of, those of tuples one by one."""
+    """Yield the types of numbers and pointers, with tuples taken apart."""
     for kind in kinds:
         if isinstance(kind, types.BaseTuple):
             yield from elements(kind.types)
@@ -249,7 +247,7 @@ def elements(kinds: Iterable[types.Type]) -> Iterator[types.Type]:
 
 
 def _real_among(kinds) -> types.Type:
-    """Return the floating type that the last pointer to one points at."""
+    """Return the floating type behind the last pointer to floating numbers."""
     return next(
         kind.dtype
         for kind in reversed(list(elements(kinds)))
@@ -263,7 +261,7 @@ def _typeof_routine(value: Routine, context) -> types.Function:
 
 
 def routine(*kinds: Kind) -> Callable[[Callable], Routine]:
-    """Return a decorator that makes a function a `Routine` with parameters of these kinds."""
+    """Return a decorator that turns a function into a `Routine` with parameters of these kinds."""
     return lambda function: Routine(function, kinds)
 
 
@@ -275,9 +273,8 @@ _FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 class Entry(dict):
     """A function that Python calls with arrays: `entry[dtype](...)`.
 
-    One version a floating dtype, compiled for the types given whatever the layout
-    or writability of what is passed, so that no call ever compiles another one.
-    It runs without the interpreter's lock.
+    Each floating dtype has one version, compiled for the declared kinds. A call never compiles
+    another version, and runs without the interpreter's lock.
     """
 
     def __init__(self, function: Callable, kinds: Sequence[Kind], result: types.Type):
@@ -293,7 +290,7 @@ class Entry(dict):
         kind = np.dtype(dtype)
         if kind not in _FLOATING:
             raise KeyError(f"{self.function.__name__} is not compiled for {dtype}")
-        if kind in self:  # asked for by another name of the dtype
+        if kind in self:  # `dtype` is another name of a dtype that is compiled
             return self[kind]
         real = real_type(dtype)
         for routine in _references(self.function):
@@ -306,12 +303,12 @@ class Entry(dict):
         return dispatcher
 
     def is_compiled(self, dtype) -> bool:
-        """Whether the version for a dtype is there, in this process or in the cache folder."""
+        """Return whether the version for a dtype is in this process or in the cache folder."""
         signature = self._signature(real_type(dtype))
         codegen = cpu_target.target_context.codegen()
         return np.dtype(dtype) in self or self._cache._path(signature, codegen).is_file()
 
 
 def entry(*kinds: Kind, result: types.Type = types.void) -> Callable[[Callable], Entry]:
-    """Return a decorator that makes a function an `Entry` with parameters of these kinds."""
+    """Return a decorator that turns a function into an `Entry` with parameters of these kinds."""
     return lambda function: Entry(function, kinds, result)

@@ -1,7 +1,7 @@
-"""Kinds of arguments: the types that routines, entries and instructions take, for either dtype.
+"""Kinds of arguments of routines, entries and instructions.
 
 A kind is a function from a floating type (numba's float32 or float64) to a numba type, so one
-declaration serves both. A matrix is one argument, its pointer and its leading dimension together.
+declaration serves both. A matrix is one argument: a pointer with its leading dimension.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from kernels.base.simd import advance, data
 
 
 class Matrix(NamedTuple):
-    """Rows of numbers: a pointer to the first, and elements from one row to the next."""
+    """A row-major matrix: a pointer to its first element, and its leading dimension in elements."""
 
     pointer: Any
     ld: Any
 
 
 class Panels(NamedTuple):
-    """A matrix whose columns may lie in panels, which begin `panel` elements apart.
+    """A matrix whose columns may lie in panels that begin `panel` elements apart.
 
-    With `panel` 0 it is one matrix. See `kernels.product.panels`.
+    With `panel` 0 it is an ordinary matrix. See `kernels.product.panels`.
     """
 
     pointer: Any
@@ -33,7 +33,7 @@ class Panels(NamedTuple):
 
 
 class Strided(NamedTuple):
-    """A matrix of any strides: a pointer, and elements from row to row and column to column."""
+    """A matrix with any strides: a pointer, and the strides of rows and columns in elements."""
 
     pointer: Any
     row: Any
@@ -41,9 +41,9 @@ class Strided(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What an optimizer remembers of parameters: any number of arrays that lie as they do.
+    """An optimizer's memory of parameters: any number of arrays with the layout of the parameters.
 
-    A pointer to the first, and elements from one to the next.
+    `pointer` is the start of the first array; successive arrays begin `apart` elements apart.
     """
 
     pointer: Any
@@ -53,8 +53,9 @@ class Memory(NamedTuple):
 class Update(NamedTuple):
     """How parameters are updated.
 
-    The address of a rule (`kernels.functions.updates`), or 0 where their gradient is written
-    instead; whether weight decay applies; updates before this one; and a pointer to the settings.
+    `rule` is the address of a rule (`kernels.functions.updates`), or 0 to write the gradient
+    instead of an update; `decays` says whether weight decay applies; `step` is the number of
+    earlier updates; `settings` points to the optimizer's settings.
     """
 
     rule: Any
@@ -72,12 +73,12 @@ def INTEGER(real: types.Type) -> types.Type:  # noqa: N802
 
 
 def DOUBLE(real: types.Type) -> types.Type:  # noqa: N802
-    """Return float64, for numbers that are rounded once, where they are used."""
+    """Return float64, for numbers that are rounded to the floating type only at their use."""
     return types.float64
 
 
 def BOOLEAN(real: types.Type) -> types.Type:  # noqa: N802
-    """Return the type of True and False."""
+    """Return the boolean type."""
     return types.boolean
 
 
@@ -105,34 +106,34 @@ def _of_pointer(kind: Any) -> Kind:
 
 
 MATRIX, PANELS, STRIDED, MEMORY = map(_of_pointer, (Matrix, Panels, Strided, Memory))
-"""A `Matrix`, `Panels`, `Strided` or `Memory` of the floating type."""
+"""Kinds of `Matrix`, `Panels`, `Strided` and `Memory` of the floating type."""
 
 
 def UPDATE(real: types.Type) -> types.Type:  # noqa: N802
-    """Return an `Update`."""
+    """Return the type of an `Update`."""
     return types.NamedTuple((*(types.int64,) * 3, types.CPointer(types.float64)), Update)
 
 
 def MASK(real: types.Type) -> types.Type:  # noqa: N802
-    """Return a `Matrix` of bytes, one for each element that may be dropped."""
+    """Return the type of a `Matrix` of bytes, one for each element that may be dropped."""
     return types.NamedTuple((types.CPointer(types.uint8), types.int64), Matrix)
 
 
 def reads(ndim: int, dtype: types.Type | None = None, layout: str = "C") -> Kind:
-    """Return the kind of an array that a kernel only reads; a writable one may be given as well.
+    """Return the kind of an array that a kernel only reads, which may be writable or not.
 
-    Its elements are of the floating type unless a `dtype` is named.
+    Its elements have the floating type unless `dtype` is given.
     """
     return lambda real: types.Array(dtype or real, ndim, layout, readonly=True)
 
 
 def writes(ndim: int, dtype: types.Type | None = None, layout: str = "C") -> Kind:
-    """Return the kind of an array that a kernel writes."""
+    """Return the kind of an array that a kernel writes; `dtype` as in `reads`."""
     return lambda real: types.Array(dtype or real, ndim, layout)
 
 
 LABELS, HITS = reads(1, types.int64), writes(1, types.uint8)
-"""Arrays of class indices that are read, and of a byte for each row that is written."""
+"""Kinds of an array of class indices to read, and of an array to write with a byte for each row."""
 
 
 # ------------------------------------------------------------------------------- matrices
@@ -146,23 +147,23 @@ def row_at(matrix, i):
 
 @inline
 def below(matrix, i):
-    """Return the rows of a matrix from row `i` on."""
+    """Return the part of a matrix from row `i` on."""
     return Matrix(advance(matrix.pointer, i * matrix.ld), matrix.ld)
 
 
 @inline
 def beside(matrix, j):
-    """Return the columns of a matrix from column `j` on."""
+    """Return the part of a matrix from column `j` on."""
     return Matrix(advance(matrix.pointer, j), matrix.ld)
 
 
 @inline
 def block_of(matrix, i, j):
-    """Return a matrix from row `i` and column `j` on."""
+    """Return the part of a matrix from row `i` and column `j` on."""
     return Matrix(advance(matrix.pointer, i * matrix.ld + j), matrix.ld)
 
 
 @inline
 def matrix_of(array):
-    """Return a C-contiguous array of two dimensions as a matrix."""
+    """Return a C-contiguous 2-d array as a matrix."""
     return Matrix(data(array), array.shape[1])

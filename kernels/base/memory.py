@@ -1,4 +1,4 @@
-"""Memory laid out as kernels like it: aligned to cache lines, rows an odd number of lines apart."""
+"""Memory for kernels: aligned to cache lines, with rows an odd number of cache lines apart."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from kernels.base.host import CACHE_LINE
 
 
 def address(array: np.ndarray) -> int:
-    """Address of an array's first element."""
+    """Return the address of an array's first element."""
     try:
-        # Takes a quarter of the time of the array interface.
+        # This takes a quarter of the time of the array interface.
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # what is read-only, not contiguous or empty
+    except (TypeError, ValueError):  # the array is read-only, not contiguous or empty
         return array.__array_interface__["data"][0]
 
 
 def aligned_zeros(size: int, dtype) -> np.ndarray:
-    """Flat array of `size` zeros that begins at a cache line."""
+    """Return a flat array of `size` zeros, aligned to a cache line."""
     dtype = np.dtype(dtype)
     raw = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
     start = -address(raw) % CACHE_LINE
@@ -27,21 +27,21 @@ def aligned_zeros(size: int, dtype) -> np.ndarray:
 
 
 def line_elements(dtype) -> int:
-    """Elements of a cache line."""
+    """Return the number of elements in a cache line."""
     return CACHE_LINE // np.dtype(dtype).itemsize
 
 
 def padded(size: int, dtype) -> int:
-    """`size` elements rounded up to whole cache lines."""
+    """Return `size` elements rounded up to whole cache lines."""
     line = line_elements(dtype)
     return -(-size // line) * line
 
 
 def leading_dimension(columns: int, dtype) -> int:
-    """Elements from one row to the next: an odd number of cache lines.
+    """Return a leading dimension in elements: an odd number of cache lines.
 
-    Rows an even number of lines apart, and above all a power of two, fall into few
-    sets of a cache, and push each other out of it.
+    Rows an even number of lines apart, above all a power of two, fall into few sets of a cache
+    and evict each other.
     """
     line = line_elements(dtype)
     return (-(-columns // line) | 1) * line

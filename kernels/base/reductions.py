@@ -1,4 +1,4 @@
-"""Reductions: the largest element of a row and where that is, sums over rows."""
+"""Reductions: the largest element of a row and its index, and sums over rows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kernels.base.simd import (
     zeros,
 )
 
-_FEW = 4  # elements that are looked at one by one sooner than as a vector
+_FEW = 4  # up to so many elements, a scalar loop is faster than vectors
 
 
 @inline
 def larger(a, b):
-    """Lanewise maximum that is NaN when either is."""
+    """Return the lanewise maximum, NaN where either operand is NaN."""
     return select(b != b, b, maximum(a, b))
 
 
 @inline
 def largest(x, count):
-    """Largest of `count` elements; NaN if one is."""
+    """Return the largest of `count` elements, NaN if any element is NaN."""
     best = splat(-np.inf, zeros(x))
     for j in range(0, count, width(x)):
         here = load_first(x, j, count - j)
@@ -40,7 +40,7 @@ def largest(x, count):
 
 @inline
 def holds(x, count, value):
-    """Whether one of `count` elements equals `value`."""
+    """Return whether one of `count` elements equals `value`."""
     for j in range(count):
         if peek(x, j) == value:
             return True
@@ -49,7 +49,7 @@ def holds(x, count, value):
 
 @inline
 def place(x, count, value):
-    """Number of the first element equal to `value`, or `count` where there is none."""
+    """Return the index of the first element equal to `value`, or `count` if there is none."""
     for j in range(count):
         if peek(x, j) == value:
             return j
@@ -58,7 +58,7 @@ def place(x, count, value):
 
 @inline
 def largest_place(x, count):
-    """Number of the first of the largest elements; `count` where one is NaN."""
+    """Return the index of the first largest element, or `count` if any element is NaN."""
     if count > _FEW:
         return place(x, count, largest(x, count))
     best, found = peek(x, 0), 0
@@ -71,7 +71,7 @@ def largest_place(x, count):
 
 @inline
 def sum_columns(rows, columns, x, out):
-    """The sums over the rows: every fourth row by itself, and those four then added in pairs."""
+    """Compute the sum of the rows: four sums of every fourth row, then added in pairs."""
     for j in range(0, columns, width(x)):
         count, whole = columns - j, rows - rows % 4
         a, b, c, d = zeros(x), zeros(x), zeros(x), zeros(x)

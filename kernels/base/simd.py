@@ -1,14 +1,12 @@
-"""Vectors as values inside compiled code: one register full of numbers.
+"""SIMD vectors as values inside compiled code, the vocabulary that kernels are written in.
 
-Kernels are written in these terms. A `Vector` has the lanes of the host's
-registers (`kernels.base.host`), takes part in arithmetic, comparisons and bit
-operations through the ordinary operators, and mixes with scalars, which are
-converted to its element type and copied to every lane. Comparisons give masks,
-for `select` and for the masked loads and stores that end a row without touching
-a byte past it.
+A `Vector` fills a register of the host (`kernels.base.host`). Python's operators do arithmetic,
+comparisons and bit operations on vectors; a scalar operand is converted to the element type and
+copied to every lane. A comparison returns a mask, for `select` and for masked loads and stores,
+which end a row without touching a byte past it.
 
-Pointers are numba's `CPointer`; all offsets count elements, and addresses held
-in integer tables become pointers with `pointer(address, like)`.
+Pointers are numba's `CPointer`; all offsets count elements. `pointer(address, like)` turns an
+address from an integer table into a pointer.
 """
 
 from __future__ import annotations
@@ -36,17 +34,17 @@ class Vector(types.Type):
 
     @property
     def key(self):
-        """What makes two vector types the same type."""
+        """Element type and lanes, by which numba compares vector types."""
         return self.dtype, self.lanes
 
 
 def vector_of(dtype):
-    """Vector type of a full register of numba type `dtype`."""
+    """Return the vector type of a full register of numba type `dtype`."""
     return Vector(dtype, host.lanes(dtype))
 
 
 def _element(dtype):
-    """LLVM type of one lane."""
+    """Return the LLVM type of one lane."""
     if dtype == types.boolean:
         return _I1
     if dtype == types.float32:
@@ -57,7 +55,7 @@ def _element(dtype):
 
 
 def llvm_vector(vector):
-    """LLVM type of a `Vector` type."""
+    """Return the LLVM type of a `Vector` type."""
     return ir.VectorType(_element(vector.dtype), vector.lanes)
 
 
@@ -71,12 +69,12 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def declare(builder, name, result, arguments):
-    """LLVM function `name`, declared in the builder's module when first asked for."""
+    """Return the LLVM function `name`, declared in the builder's module if it is not yet."""
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
 
 
 def emit_splat(builder, value, vector):
-    """Copy the scalar `value` to every lane of a `Vector` type."""
+    """Emit a vector with the scalar `value` in every lane."""
     kind = llvm_vector(vector)
     undefined = ir.Constant(kind, ir.Undefined)
     single = builder.insert_element(undefined, value, _I32(0))
@@ -85,7 +83,7 @@ def emit_splat(builder, value, vector):
 
 
 def emit_mask(builder, count, vector):
-    """Mask of the lanes numbered below `count` (an int64)."""
+    """Emit the mask of the first `count` lanes (an int64)."""
     numbers = Vector(types.int64, vector.lanes)
     lanes = ir.Constant(llvm_vector(numbers), list(range(vector.lanes)))
     return builder.icmp_signed("<", lanes, emit_splat(builder, count, numbers))
@@ -102,7 +100,7 @@ def _suffix(vector):
 
 
 def emit_load(builder, pointer, index, vector, mask=None):
-    """Load a vector at element `index`; lanes outside `mask` are not read and give zero."""
+    """Emit the load of a vector at element `index`; lanes outside `mask` are 0 and not read."""
     address, kind = _vector_pointer(builder, pointer, index, vector), llvm_vector(vector)
     align = vector.dtype.bitwidth // 8
     if mask is None:
@@ -119,7 +117,7 @@ def emit_load(builder, pointer, index, vector, mask=None):
 
 
 def emit_store(builder, value, pointer, index, vector, mask=None):
-    """Store a vector at element `index`; lanes outside `mask` are left untouched."""
+    """Emit the store of a vector at element `index`; lanes outside `mask` are not written."""
     address, kind = _vector_pointer(builder, pointer, index, vector), llvm_vector(vector)
     align = vector.dtype.bitwidth // 8
     if mask is None:
@@ -135,16 +133,16 @@ def emit_store(builder, value, pointer, index, vector, mask=None):
 
 
 def emit_prefetch(builder, pointer, index):
-    """Ask for the cache line of an element; an address that does not exist does no harm."""
+    """Emit a prefetch of the cache line of an element; an invalid address does no harm."""
     address = builder.gep(pointer, [index])
     kinds = [address.type, _I32, _I32, _I32]
     prefetch = declare(builder, "llvm.prefetch.p0", ir.VoidType(), kinds)
-    # To read, to be kept in all caches, of data.
+    # 0: for reading; 3: into all caches; 1: data, not instructions.
     builder.call(prefetch, [address, _I32(0), _I32(3), _I32(1)])
 
 
 def emit_fma(builder, a, b, c, vector):
-    """Emit `a * b + c`: one rounding where the host has fused multiply-add, two where not."""
+    """Emit `a * b + c`, rounded once if the host has fused multiply-add, else twice."""
     kind = llvm_vector(vector)
     return builder.call(
         declare(builder, f"llvm.fmuladd.{_suffix(vector)}", kind, [kind] * 3), [a, b, c]
@@ -155,7 +153,7 @@ def emit_fma(builder, a, b, c, vector):
 
 
 def _widen(context, builder, value, kind, vector):
-    """Give `value` of numba type `kind` as a `vector`: scalars are converted and copied."""
+    """Emit `value` of numba type `kind` as a `vector`; a scalar is converted and copied."""
     if isinstance(kind, Vector):
         return value
     scalar = context.cast(builder, value, kind, vector.dtype)
@@ -163,14 +161,14 @@ def _widen(context, builder, value, kind, vector):
 
 
 def _common(args):
-    """Vector type that the operands of an operation share, or None."""
+    """Return the vector type that the operands of an operation share, or None."""
     vectors = {a for a in args if isinstance(a, Vector)}
     scalars = all(isinstance(a, (Vector, types.Number)) for a in args)
     return vectors.pop() if len(vectors) == 1 and scalars else None
 
 
 def _operator(function, emit, result=lambda vector: vector):
-    """Make a binary Python operator work on vectors, by an emitter for each class of lane."""
+    """Make a binary Python operator work on vectors; `emit` emits the operation."""
 
     class Template(AbstractTemplate):
         def generic(self, args, kws):
@@ -201,7 +199,7 @@ def _arithmetic(floating, integer):
 def _comparison(symbol):
     def emit(builder, dtype, a, b):
         if isinstance(dtype, types.Float):
-            # Comparisons with NaN are false, except != as in IEEE 754.
+            # Comparisons with NaN are false, except !=, as in IEEE 754.
             compare = builder.fcmp_unordered if symbol == "!=" else builder.fcmp_ordered
         else:
             compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
@@ -238,7 +236,7 @@ for _function, _symbol in (
 
 
 def _math(name):
-    """Elementwise unary function of a floating vector, by its LLVM intrinsic."""
+    """Return a unary function of the lanes of a floating vector: LLVM's intrinsic `name`."""
 
     @intrinsic
     def function(typingctx, x):
@@ -248,7 +246,7 @@ def _math(name):
 
         return x(x), codegen
 
-    function.__doc__ = f"LLVM's `{name}` of each lane."
+    function.__doc__ = f"Return LLVM's `{name}` of each lane."
     return function
 
 
@@ -260,7 +258,7 @@ floor = _math("floor")
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """`a * b + c` in each lane; scalars are copied to every lane."""
+    """Return `a * b + c` in each lane; scalars are copied to every lane."""
     vector = _common((a, b, c))
 
     def codegen(context, builder, sig, args):
@@ -276,7 +274,7 @@ def fma(typingctx, a, b, c):
 
 @intrinsic
 def select(typingctx, mask, a, b):
-    """`a` where the mask is set and `b` elsewhere; scalars are copied to every lane."""
+    """Return `a` where the mask is set and `b` elsewhere; scalars are copied to every lane."""
     vector = _common((a, b))
 
     def codegen(context, builder, sig, args):
@@ -291,7 +289,7 @@ def select(typingctx, mask, a, b):
 
 @intrinsic
 def maximum(typingctx, x, bound):
-    """The larger of `x` and `bound`, NaN where `x` is NaN: one machine instruction."""
+    """Return the larger of `x` and `bound`, NaN where `x` is NaN: one machine instruction."""
 
     def codegen(context, builder, sig, args):
         a = args[0]
@@ -303,7 +301,7 @@ def maximum(typingctx, x, bound):
 
 @intrinsic
 def minimum(typingctx, x, bound):
-    """The smaller of `x` and `bound`, NaN where `x` is NaN: one machine instruction."""
+    """Return the smaller of `x` and `bound`, NaN where `x` is NaN: one machine instruction."""
 
     def codegen(context, builder, sig, args):
         a = args[0]
@@ -315,7 +313,7 @@ def minimum(typingctx, x, bound):
 
 @intrinsic
 def splat(typingctx, value, like):
-    """Copy the scalar `value` to every lane of a vector of the same type as `like`."""
+    """Return a vector of the type of `like` with the scalar `value` in every lane."""
 
     def codegen(context, builder, sig, args):
         return _widen(context, builder, args[0], value, like)
@@ -325,7 +323,7 @@ def splat(typingctx, value, like):
 
 @intrinsic
 def convert(typingctx, x, dtype):
-    """The lanes of `x` as numbers of another element type, with as many lanes."""
+    """Return the lanes of `x` converted to the element type `dtype`."""
     result = Vector(dtype.dtype, x.lanes)
 
     def codegen(context, builder, sig, args):
@@ -350,7 +348,7 @@ def _emit_convert(builder, value, source, result):
 
 
 def _reduction(name, floating_start):
-    """Intrinsic that folds the lanes of a vector into one scalar by halving."""
+    """Return an intrinsic that reduces the lanes of a vector by combining its halves."""
 
     @intrinsic
     def function(typingctx, x):
@@ -372,13 +370,13 @@ def _reduction(name, floating_start):
 
         return x.dtype(x), codegen
 
-    function.__doc__ = f"The {name} of all lanes, folded by halves."
+    function.__doc__ = f"Return the {name} of all lanes, combined half by half."
     return function
 
 
 reduce_add = _reduction("sum", lambda builder, a, b: builder.fadd(a, b))
-# The larger of two, and NaN when either is: unordered-or-greater picks the NaN in `a`,
-# and a NaN in `b` fails the comparison.
+# NaN if either operand is NaN: the test "unordered" picks a NaN in `a`, and a NaN in `b` fails the
+# comparison ">" and is picked as well.
 reduce_max = _reduction(
     "maximum",
     lambda builder, a, b: builder.select(
@@ -391,7 +389,7 @@ reduce_max = _reduction(
 
 
 def _dtype_behind(kind):
-    """Return the type of what a pointer, or the pointer of a matrix, points at."""
+    """Return the element type of a pointer, or of the pointer of a matrix."""
     return (kind.types[0] if isinstance(kind, types.BaseTuple) else kind).dtype
 
 
@@ -401,7 +399,7 @@ def _pointer_vector(pointer):
 
 @intrinsic
 def load(typingctx, pointer, index):
-    """Vector of the elements `index, index + 1, ...` behind the pointer."""
+    """Return the vector of elements `index, index + 1, ...`."""
     vector = _pointer_vector(pointer)
 
     def codegen(context, builder, sig, args):
@@ -413,7 +411,7 @@ def load(typingctx, pointer, index):
 
 @intrinsic
 def load_masked(typingctx, pointer, index, mask):
-    """As `load`; lanes outside the mask are zero and their bytes are not read."""
+    """Return a vector like `load`; lanes outside the mask are 0 and their bytes not read."""
     vector = _pointer_vector(pointer)
 
     def codegen(context, builder, sig, args):
@@ -435,7 +433,7 @@ def store(typingctx, pointer, index, value):
 
 @intrinsic
 def store_masked(typingctx, pointer, index, value, mask):
-    """As `store`; bytes of lanes outside the mask are not written."""
+    """Store like `store`; the bytes of lanes outside the mask are not written."""
 
     def codegen(context, builder, sig, args):
         emit_store(builder, args[2], args[0], args[1], value, args[3])
@@ -446,7 +444,7 @@ def store_masked(typingctx, pointer, index, value, mask):
 
 @intrinsic
 def first(typingctx, count, pointer):
-    """Mask of the first `count` lanes, for vectors of what the pointer points at."""
+    """Return the mask of the first `count` lanes, for vectors of the pointer's element type."""
     vector = _pointer_vector(pointer)
 
     def codegen(context, builder, sig, args):
@@ -457,7 +455,7 @@ def first(typingctx, count, pointer):
 
 @intrinsic
 def zeros(typingctx, pointer):
-    """Vector of zeros, of what the pointer points at."""
+    """Return a vector of zeros of the pointer's element type."""
     vector = _pointer_vector(pointer)
 
     def codegen(context, builder, sig, args):
@@ -468,7 +466,7 @@ def zeros(typingctx, pointer):
 
 @intrinsic
 def lane_numbers(typingctx, like):
-    """The vector 0, 1, 2, ... of the same type as `like`."""
+    """Return the vector 0, 1, 2, ... of the type of `like`."""
 
     def codegen(context, builder, sig, args):
         return ir.Constant(llvm_vector(like), list(range(like.lanes)))
@@ -478,7 +476,7 @@ def lane_numbers(typingctx, like):
 
 @intrinsic
 def width(typingctx, pointer):
-    """Lanes of a vector of what the pointer points at (a constant)."""
+    """Return the lanes of a vector of the pointer's element type (a constant)."""
     lanes = host.lanes(_dtype_behind(pointer))
 
     def codegen(context, builder, sig, args):
@@ -489,7 +487,7 @@ def width(typingctx, pointer):
 
 @intrinsic
 def element_bytes(typingctx, pointer):
-    """Bytes of an element of what the pointer points at (a constant)."""
+    """Return the bytes of the pointer's element type (a constant)."""
     size = _dtype_behind(pointer).bitwidth // 8
 
     def codegen(context, builder, sig, args):
@@ -500,7 +498,7 @@ def element_bytes(typingctx, pointer):
 
 @intrinsic
 def advance(typingctx, pointer, count):
-    """The pointer, `count` elements further on."""
+    """Return the pointer advanced by `count` elements."""
 
     def codegen(context, builder, sig, args):
         return builder.gep(args[0], [args[1]])
@@ -510,7 +508,7 @@ def advance(typingctx, pointer, count):
 
 @intrinsic
 def same(typingctx, a, b):
-    """Whether two pointers are equal."""
+    """Return whether two pointers are equal."""
 
     def codegen(context, builder, sig, args):
         return builder.icmp_unsigned("==", *args)
@@ -520,7 +518,7 @@ def same(typingctx, a, b):
 
 @intrinsic
 def peek(typingctx, pointer, index):
-    """The scalar at element `index`."""
+    """Return the scalar at element `index`."""
 
     def codegen(context, builder, sig, args):
         return builder.load(builder.gep(args[0], [args[1]]))
@@ -541,7 +539,7 @@ def poke(typingctx, pointer, index, value):
 
 @intrinsic
 def pointer(typingctx, address, like):
-    """The integer `address` as a pointer of the same type as `like`."""
+    """Return the integer `address` as a pointer of the type of `like`."""
 
     def codegen(context, builder, sig, args):
         return builder.inttoptr(args[0], context.get_value_type(like))
@@ -551,7 +549,7 @@ def pointer(typingctx, address, like):
 
 @intrinsic
 def pointer_to(typingctx, address, dtype):
-    """The integer `address` as a pointer to elements of `dtype`."""
+    """Return the integer `address` as a pointer to elements of `dtype`."""
     result = types.CPointer(dtype.dtype)
 
     def codegen(context, builder, sig, args):
@@ -562,7 +560,7 @@ def pointer_to(typingctx, address, dtype):
 
 @intrinsic
 def location(typingctx, pointer):
-    """The address that a pointer holds, as an integer."""
+    """Return the address that a pointer holds, as an integer."""
 
     def codegen(context, builder, sig, args):
         return builder.ptrtoint(args[0], _I64)
@@ -572,7 +570,7 @@ def location(typingctx, pointer):
 
 @intrinsic
 def data(typingctx, array):
-    """Pointer to the first element of a NumPy array."""
+    """Return a pointer to the first element of a NumPy array."""
     result = types.CPointer(array.dtype)
 
     def codegen(context, builder, sig, args):
@@ -583,7 +581,7 @@ def data(typingctx, array):
 
 @inline
 def load_first(source, index, count):
-    """As `load`, of the first `count` lanes at most; the rest are zero and not read."""
+    """Return a vector like `load`; lanes from `count` on are 0 and not read."""
     if count >= width(source):
         return load(source, index)
     return load_masked(source, index, first(count, source))
@@ -591,7 +589,7 @@ def load_first(source, index, count):
 
 @inline
 def store_first(target, index, value, count):
-    """As `store`, of the first `count` lanes at most."""
+    """Store like `store`; lanes from `count` on are not written."""
     if count >= width(target):
         store(target, index, value)
     else:
@@ -613,7 +611,7 @@ def store_mask(typingctx, target, index, mask):
 
 @intrinsic
 def load_mask(typingctx, source, index, like):
-    """Mask of the bytes that are not 0, one for each lane of `like`."""
+    """Return the mask of the bytes that are not 0, one for each lane of `like`."""
     lanes = Vector(types.uint8, like.lanes)
 
     def codegen(context, builder, sig, args):
@@ -625,7 +623,7 @@ def load_mask(typingctx, source, index, like):
 
 @intrinsic
 def words(typingctx, value, like):
-    """The integer `value` in all of as many 32-bit words as `like` has lanes."""
+    """Return a vector of uint32 with the integer `value` in as many lanes as `like` has."""
     result = Vector(types.uint32, like.lanes)
 
     def codegen(context, builder, sig, args):
@@ -636,7 +634,7 @@ def words(typingctx, value, like):
 
 @intrinsic
 def as_float(typingctx, bits):
-    """The float64 whose bits are this int64."""
+    """Return the float64 whose bits are this int64."""
 
     def codegen(context, builder, sig, args):
         return builder.bitcast(args[0], ir.DoubleType())
@@ -646,7 +644,7 @@ def as_float(typingctx, bits):
 
 @intrinsic
 def as_bits(typingctx, value):
-    """The bits of a float64, as an int64."""
+    """Return the bits of a float64 as an int64."""
 
     def codegen(context, builder, sig, args):
         return builder.bitcast(args[0], _I64)
@@ -656,7 +654,7 @@ def as_bits(typingctx, value):
 
 @intrinsic
 def load_bytes(typingctx, source, index, like):
-    """Bytes from `index` on as numbers: a vector of the same type as `like`."""
+    """Return the bytes from `index` on as numbers: a vector of the type of `like`."""
     lanes = Vector(types.uint8, like.lanes)
 
     def codegen(context, builder, sig, args):

@@ -1,9 +1,10 @@
-"""Numbers too small for their exponent count as 0 while an epoch runs.
+"""Flushing of subnormal numbers to 0 while an epoch runs.
 
 Processors compute with subnormal numbers (below 1.2e-38 in float32) many times slower than
-with others. Training makes them: what an optimizer remembers of a gradient that has become 0
-decays through them and stays there, and so do the gradients of saturated units. They are too
-small to change a parameter, so the compiled epoch flushes them, as XLA and TensorFlow do.
+with others. Training produces them: when a gradient becomes 0, the optimizer's moments decay
+into the subnormal range and stay there, and so do the gradients of saturated units. Subnormal
+numbers are too small to change a parameter, so the compiled epoch flushes them, as XLA and
+TensorFlow do.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _mxcsr(builder, instruction, place):
 
 @intrinsic
 def _read(typingctx):
-    """This thread's floating-point control register."""
+    """Return this thread's floating-point control register."""
 
     def codegen(context, builder, sig, args):
         wide = ir.IntType(64)
@@ -67,7 +68,7 @@ def _write(typingctx, value):
 
 @entry(INTEGER, INTEGER, result=types.int64)
 def _change(keep, add):
-    """Keep these bits of the register and add those; give what it was."""
+    """Set the control register to its bits in `keep` and those of `add`; return its old value."""
     before = _read()
     _write((before & keep) | add)
     return before
@@ -75,22 +76,22 @@ def _change(keep, add):
 
 @inline
 def flushing():
-    """Whether this thread takes subnormal numbers for 0, as bits of its register."""
+    """Return the bits of the control register that make this thread flush subnormal numbers."""
     return _read() & _FLUSH
 
 
 @inline
 def flush(bits):
-    """Have this thread take subnormal numbers for 0, or not, as another's `flushing` says."""
+    """Set this thread's flushing to the `bits` that `flushing` returned on another thread."""
     _write((_read() & ~_FLUSH) | bits)
 
 
 class Flushed:
-    """A context in which this thread's compiled code takes subnormal numbers for 0."""
+    """A context in which this thread's compiled code flushes subnormal numbers to 0."""
 
     def __enter__(self) -> None:
         self._before = _change["float32"](-1, _FLUSH)
 
     def __exit__(self, *error) -> None:
-        # Other bits, such as the flags of exceptions, stay as they have become.
+        # Other bits, such as the exception flags, keep the values they have now.
         _change["float32"](~_FLUSH, self._before & _FLUSH)

@@ -1,4 +1,4 @@
-"""Squares of vectors: their transpose, and the sums of their lanes."""
+"""Squares of vectors, as many vectors as lanes: their transpose, and the sums of their lanes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _I64 = ir.IntType(64)
 
 @intrinsic
 def transpose(typingctx, rows, columns, source, target):
-    """Write the transpose of a block of at most one vector of rows and columns.
+    """Write the transpose of a `rows` x `columns` block, at most a vector long either way.
 
-    Reads `columns` elements of `rows` rows and writes a whole vector for each
-    column: lanes past `rows` repeat the last row. Columns up to a whole vector
-    are written, those past `columns` with zeros.
+    A whole square of vectors is written: lanes past `rows` repeat the last row, vectors past
+    `columns` are zeros. Only `columns` elements of `rows` rows are read.
     """
     vector = simd.vector_of(source.types[0].dtype)
 
@@ -42,10 +41,10 @@ def transpose(typingctx, rows, columns, source, target):
 
 
 def _emit_transposed(builder, block):
-    """Transpose a square of vectors by log2(lanes) rounds of interleaving halves.
+    """Emit the transpose of a square of n vectors: log2(n) rounds that interleave its halves.
 
-    A round interleaves row i with row i + n/2; as with a perfect shuffle of cards,
-    after log2(n) rounds element j of row i stands at element i of row j.
+    A round interleaves row i with row i + n/2, like a perfect shuffle of cards. After log2(n)
+    rounds, element j of row i has become element i of row j.
     """
     lanes = len(block)
     half = lanes // 2
@@ -63,9 +62,9 @@ def _emit_transposed(builder, block):
 
 @intrinsic
 def lane_sums(typingctx, source):
-    """A vector whose lanes are the sums of the lanes of as many vectors, one after another.
+    """Return a vector whose lane i is the sum of the lanes of the i-th vector at `source`.
 
-    Neighbours are added first, then the sums of neighbours.
+    Neighbouring lanes are added first, then neighbouring sums.
     """
     vector = simd.vector_of(source.dtype)
 

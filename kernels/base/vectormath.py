@@ -1,16 +1,15 @@
-"""exp, expm1, log, log1p, tanh, sigmoid and normal tails of each lane, without a branch.
+"""exp, expm1, log, log1p, tanh, sigmoid, silu and normal tails of vectors, without branches.
 
-The method is the classic one (W. J. Cody and W. Waite, *Software Manual for the
-Elementary Functions*, 1980; J.-M. Muller, *Elementary Functions*, 3rd ed. 2016,
-chapters 3 and 11): reduce the argument to a short interval, evaluate a polynomial
-there, and undo the reduction. ln 2 is subtracted in two parts, the first short
-enough for its multiples to be exact, and rounding to an integer is an addition of
-1.5 times the power of two at which floating numbers are the integers, after which
-the integer stands in the low bits of the significand.
+The method is the classic one (W. J. Cody and W. Waite, *Software Manual for the Elementary
+Functions*, 1980; J.-M. Muller, *Elementary Functions*, 3rd ed. 2016, chapters 3 and 11): reduce
+the argument to a short interval, evaluate a polynomial there, and undo the reduction. ln 2 is
+subtracted in two parts, of which the first is short enough for exact multiples. A number is
+rounded to an integer by adding 1.5 times 2^23 (2^52 in float64); the integer is then in the low
+bits of the significand.
 
-The coefficients are minimax fits of the relative error, computed for this file in
-200-bit arithmetic with Remez's exchange algorithm and then rounded; beside each is
-the relative error that it leaves. They are written for float32 first, then float64.
+The coefficients are minimax fits of the relative error, computed for this file in 200-bit
+arithmetic with Remez's exchange algorithm and then rounded. A comment beside each fit states
+its remaining relative error. Values for float32 come first, then those for float64.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from numba.extending import intrinsic
 from kernels.base import host, simd
 from kernels.base.jit import inline
 
-# ------------------------------------------------------------- what depends on the dtype
+# ------------------------------------------------------------- values that depend on the dtype
 
 
 def _integer(dtype):
-    """Unsigned integer type as wide as a floating type."""
+    """Return the unsigned integer type of the width of a floating type."""
     return {32: types.uint32, 64: types.uint64}[dtype.bitwidth]
 
 
 def _constant(single, double):
-    """Intrinsic: a scalar chosen by the dtype of the lanes of its argument.
+    """Return an intrinsic that returns `single` or `double`, by the lanes of its argument.
 
-    Floats are of that dtype, integers are unsigned and of its width.
+    A float gets the dtype of the lanes, an integer the unsigned type of their width.
     """
 
     @intrinsic
@@ -50,7 +49,7 @@ def _constant(single, double):
 
 
 def _polynomial(single, double):
-    """Intrinsic: a polynomial by Horner's rule; coefficients by dtype, the constant first."""
+    """Return an intrinsic that evaluates a polynomial by Horner's rule, constant term first."""
 
     @intrinsic
     def polynomial(typingctx, x):
@@ -72,7 +71,7 @@ def _polynomial(single, double):
 
 @intrinsic
 def _bits(typingctx, x):
-    """The bits of floating lanes, as unsigned integers."""
+    """Return the bits of floating lanes as unsigned integers."""
     result = simd.Vector(_integer(x.dtype), x.lanes)
 
     def codegen(context, builder, sig, args):
@@ -83,7 +82,7 @@ def _bits(typingctx, x):
 
 @intrinsic
 def _from_bits(typingctx, bits):
-    """The floating lanes that have these bits."""
+    """Return the floating lanes with these bits."""
     result = simd.Vector({32: types.float32, 64: types.float64}[bits.dtype.bitwidth], bits.lanes)
 
     def codegen(context, builder, sig, args):
@@ -109,7 +108,7 @@ _LN2_LOW = _constant(1.428606765330187e-06, 1.9082149292705877e-10)
 
 @intrinsic
 def _scale_at_once(typingctx, x, n):
-    """`x` 2^n for whole numbers n, by the instruction of AVX-512 made for it."""
+    """Return x 2^n for whole numbers n, by AVX-512's `vscalef`."""
 
     def codegen(context, builder, sig, args):
         kind, mask, rounding = simd.llvm_vector(x), ir.IntType(x.lanes), ir.IntType(32)
@@ -128,10 +127,10 @@ def _scale_at_once(typingctx, x, n):
 
 @inline
 def _scale_twice(x, n):
-    """`x` 2^n for whole numbers n of at most twice the largest exponent, on any processor.
+    """Return x 2^n for whole numbers n of at most twice the largest exponent, on any processor.
 
-    The power is the product of two that do not leave the range, so that a denormal
-    result is rounded once, by the last product.
+    2^n is multiplied in as two factors within the range, so that a denormal result is rounded
+    only once, by the last product.
     """
     bits = _bits(n + (_ROUNDER(x) + 2.0 * _BIAS(x)))
     half = (bits << (_FRACTION_BITS(x) - 1)) & _EXPONENT(x)
@@ -143,7 +142,7 @@ _scale = _scale_at_once if "avx512f" in host.FEATURES else _scale_twice
 
 # --------------------------------------------------------------------------------- exp
 
-# Beyond these the results are 0 and inf.
+# Below and above these arguments, exp is 0 and inf.
 _EXP_LEAST = _constant(-104.0, -746.0)
 _EXP_GREATEST = _constant(89.0, 710.0)
 
@@ -177,16 +176,16 @@ _EXP_BEND = _polynomial(*(terms[1:] for terms in _EXP_SLOPE_TERMS))  # (slope - 
 
 @inline
 def _reduce(x):
-    """Whole numbers n, and r of at most ln 2 / 2 either way, with x = n ln 2 + r."""
+    """Return whole numbers n, and r with |r| <= ln 2 / 2, such that x = n ln 2 + r."""
     n = simd.fma(x, _LOG2_E, _ROUNDER(x)) - _ROUNDER(x)
     return n, simd.fma(n, -_LN2_LOW(x), simd.fma(n, -_LN2_HIGH(x), x))
 
 
 @inline
 def exp(x):
-    """e^x within 1 ulp, or 1.3 without fused multiply-add; inf above the range.
+    """Return e^x within 1 ulp, or 1.3 ulp without fused multiply-add.
 
-    Below it come denormals, and then 0.
+    Results above the range are inf; below it, they are denormal and then 0.
     """
     n, r = _reduce(simd.minimum(simd.maximum(x, _EXP_LEAST(x)), _EXP_GREATEST(x)))
     return _scale(simd.fma(_EXP_SLOPE(r), r, 1.0), n)
@@ -194,10 +193,10 @@ def exp(x):
 
 @inline
 def expm1(x):
-    """e^x - 1 within 1.5 ulp, for x of at most 0."""
+    """Return e^x - 1 within 1.5 ulp, for x <= 0."""
     n, r = _reduce(simd.maximum(x, _EXP_LEAST(x)))
     power = _scale(simd.splat(1.0, x), n)
-    # r (1 + r bend), of which only the smaller part is rounded twice.
+    # r + r^2 bend: only the second, smaller term is rounded twice.
     change = simd.fma(_EXP_BEND(r) * r, r, r)
     return simd.fma(power, change, power - 1.0)
 
@@ -207,15 +206,15 @@ def expm1(x):
 
 @inline
 def _smaller_sigmoid(a):
-    """m and n for the sigmoid of -a, which is m 2^-n, for a of 0 or more.
+    """Return m and n such that the sigmoid of -a is m 2^-n, for a >= 0.
 
-    With a = n ln 2 + r it is 2^-n / (2^-n + e^r), whose numerator is exact.
+    With a = n ln 2 + r, the sigmoid is 2^-n / (2^-n + e^r), whose numerator is exact.
     """
     n, r = _reduce(a)
     slope = _EXP_SLOPE(r)
     power = _scale(simd.splat(1.0, a), n * -1.0)
     total = simd.fma(slope, r, power + 1.0)
-    # What rounding took from 2^-n + 1 + r slope is made good in the inverse.
+    # The rounding error of 2^-n + 1 + r slope is corrected in the inverse.
     lost = simd.fma(slope, r, (1.0 - total) + power)
     inverse = 1.0 / total
     return simd.fma(inverse * lost, inverse * -1.0, inverse), n
@@ -223,7 +222,7 @@ def _smaller_sigmoid(a):
 
 @inline
 def sigmoid(x):
-    """1 / (1 + e^-x) within 1.7 ulp; denormals, then 0, for very negative x."""
+    """Return 1 / (1 + e^-x) within 1.7 ulp; denormals, then 0, for very negative x."""
     inverse, n = _smaller_sigmoid(simd.minimum(simd.fabs(x), -_EXP_LEAST(x)))
     smaller = _scale(inverse, n * -1.0)
     return simd.select(x < 0.0, smaller, 1.0 - smaller)
@@ -234,8 +233,8 @@ _SILU_LEAST = _constant(-110.0, -755.0)  # below it the result is 0
 
 @inline
 def silu(x):
-    """x / (1 + e^-x) within 2.5 ulp."""
-    # Multiplied before it is scaled: a denormal sigmoid would have lost digits.
+    """Return x / (1 + e^-x) within 2.5 ulp."""
+    # Multiply by x before scaling: a denormal sigmoid would have lost digits.
     a = simd.minimum(simd.fabs(x), -_SILU_LEAST(x))
     inverse, n = _smaller_sigmoid(a)
     larger = 1.0 - _scale(inverse, n * -1.0)
@@ -272,9 +271,9 @@ _TANH_BEND = _polynomial(
     ),
 )
 
-# e^2r for |2r| <= ln 2 / 2. In float32 the fit is weighted by what tanh keeps of the error
-# beyond `_TANH_NEAR`, which is 2^-25.2, and begins with 1 + 2r, whose constants are in
-# registers already; in float64 it leaves 2^-58.2 of e^2r.
+# e^2r for |2r| <= ln 2 / 2. In float32 the fit is weighted by its share in the error of tanh
+# beyond `_TANH_NEAR`, leaving 2^-25.2 of tanh, and begins with 1 + 2r, whose constants are
+# already in registers. In float64 it leaves 2^-58.2 of e^2r.
 _EXP_TWICE = _polynomial(
     (
         1.0,
@@ -303,8 +302,8 @@ _EXP_TWICE = _polynomial(
 
 @inline
 def _tanh_far(a):
-    """1 - 2 / (e^2a + 1), which is tanh(a), for a between `_TANH_NEAR` and `_TANH_ONE`."""
-    # One subtraction of n ln 2 will do: what it loses grows with n, but e^-2a shrinks faster.
+    """Return tanh(a) = 1 - 2 / (e^2a + 1) for a between `_TANH_NEAR` and `_TANH_ONE`."""
+    # One subtraction of n ln 2 suffices: its error grows with n, but e^-2a shrinks faster.
     shift = _ROUNDER(a) + _BIAS(a)
     shifted = simd.fma(a, 2.0 * _LOG2_E, shift)
     r = simd.fma(shifted - shift, -0.5 * _LN2, a)
@@ -314,7 +313,7 @@ def _tanh_far(a):
 
 @inline
 def tanh(x):
-    """Hyperbolic tangent within 1.6 ulp, and exactly 1 or -1 far from 0."""
+    """Return the hyperbolic tangent within 1.6 ulp, and exactly 1 or -1 far from 0."""
     a = simd.minimum(simd.fabs(x), _TANH_ONE)
     square = a * a
     near = simd.fma(a * square, _TANH_BEND(square), a)
@@ -350,7 +349,7 @@ _LOG_TAIL = _polynomial(
 
 @inline
 def _log_reduced(f):
-    """log(1 + f) - f for 1 + f between sqrt(1/2) and sqrt(2)."""
+    """Return log(1 + f) - f for 1 + f between sqrt(1/2) and sqrt(2)."""
     s = f / (f + 2.0)
     square = s * s
     half = f * f * -0.5
@@ -359,18 +358,17 @@ def _log_reduced(f):
 
 @inline
 def log(x):
-    """Natural logarithm within 1 ulp; -inf at 0 and NaN below."""
+    """Return the natural logarithm within 1 ulp; -inf at 0 and NaN below."""
     denormal = x < _SMALLEST_NORMAL(x)
     normal = simd.select(denormal, x * _DENORMAL_SCALE(x), x)
-    # For x = 2^k m with m between sqrt(1/2) and sqrt(2), the bits of x less those of
-    # sqrt(1/2) have k where an exponent stands; that of 1 is added to keep it positive.
+    # For x = 2^k m with m between sqrt(1/2) and sqrt(2), subtracting the bits of sqrt(1/2) from
+    # those of x leaves k in the exponent field; the exponent of 1 is added to keep it positive.
     bits = _bits(normal) - _SQRT_HALF(x) + _EXPONENT_OF_ONE(x)
     f = _from_bits((bits & _FRACTION(x)) + _SQRT_HALF(x)) - 1.0
     rounder = simd.splat(_ROUNDER(x), x)
     offset = simd.select(denormal, rounder + (_BIAS(x) + _DENORMAL_EXPONENT(x)), rounder + _BIAS(x))
     k = _from_bits((bits >> _FRACTION_BITS(x)) | _bits(rounder)) - offset
-    # The sum of k ln 2, whose first part is exact, and f in two parts: what its rounding
-    # loses goes with the small terms.
+    # k ln 2 + f as a sum and its rounding error; the error is added to the small terms.
     whole = k * _LN2_HIGH(x)
     total = whole + f
     lost = f - (total - whole)
@@ -382,8 +380,8 @@ def log(x):
 
 @inline
 def log1p(x):
-    """log(1 + x) for x from 0 to 1, within 1.5 ulp."""
-    # From sqrt(2) - 1 on log 2 + log(1 + (x - 1) / 2), whose argument is near 1 as well.
+    """Return log(1 + x) for x from 0 to 1, within 1.5 ulp."""
+    # For x > sqrt(2) - 1 it is log 2 + log(1 + (x - 1) / 2), again with an argument near 1.
     far = x > 0.41421356
     f = simd.select(far, (x - 1.0) * 0.5, x)
     tail = _log_reduced(f)
@@ -396,8 +394,8 @@ _TAIL_GREATEST = _constant(14.5, 38.7)  # beyond it the tail is 0
 _TAIL_MIDDLE = _constant(3.0, 5.0)
 _HIGH_HALF = _constant((1 << 32) - (1 << 12), (1 << 64) - (1 << 27))
 
-# (a + k) e^(a^2 / 2) Phi(-a) in powers of (a - k) / (a + k), k being `_TAIL_MIDDLE`, for a up to
-# `_TAIL_GREATEST`, leaving 2^-30.0 and 2^-57.3 of it.
+# (a + k) e^(a^2 / 2) Phi(-a) in powers of (a - k) / (a + k), with k = `_TAIL_MIDDLE`, for a up to
+# `_TAIL_GREATEST`, leaving 2^-30.0 and 2^-57.3.
 _TAIL = _polynomial(
     (
         0.7290837168693542,
@@ -442,15 +440,16 @@ _TAIL = _polynomial(
 
 @inline
 def normal_tail(x):
-    """a = |x| (at most where the tail is 0), m, and e = exp(-a^2 / 2) with Phi(-a) = m e.
+    """Return a = |x|, m and e = exp(-a^2 / 2) with Phi(-a) = m e within 6 ulp.
 
-    Phi is the normal distribution. The product is within 6 ulp; it is left to the caller, who
-    may multiply m by something larger before, so that no digit is lost in a denormal number.
+    Phi is the normal distribution; a is bounded by the argument at which the tail is 0. The caller
+    computes the product, and may multiply m by a larger factor first, so that a denormal m e does
+    not lose digits.
     """
     a = simd.minimum(simd.fabs(x), _TAIL_GREATEST(x))
     inverse = 1.0 / (a + _TAIL_MIDDLE(x))
     m = _TAIL((a - _TAIL_MIDDLE(x)) * inverse) * inverse
-    # a^2 in two parts: the square of its high half, which is exact, and the rest.
+    # -a^2 / 2 in two parts: from the high half of a, whose square is exact, and the rest.
     high = _from_bits(_bits(a) & _HIGH_HALF(x))
     whole, rest = high * high * -0.5, (a - high) * (a + high) * -0.5
     total = whole + rest

@@ -1,1 +1,1 @@
-"""What a program is made of: a function for each kind of instruction."""
+"""The instructions of programs, one function for each."""

@@ -1,9 +1,8 @@
-"""What a program borrows: copies of all numbers that it changes, which it works on.
+"""Instructions that copy the arrays that a program changes, and copy the results back.
 
-So it lays them out as it likes best, and what it was given stays as it was until the copies,
-if all of them are finite, are given back. A matrix is borrowed in panels
-(`kernels.product.panels`);
-numbers in a row are a matrix of one row, whose panels follow each other.
+The copies have the layout that suits the kernels. The original arrays keep their values until all
+copies, if they are finite, are copied back. A copy of a matrix lies in panels
+(`kernels.product.panels`); a vector is a matrix of one row, whose panels are contiguous.
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ from kernels.machine.state import KEPT, THREAD, THREADS, TICK
 from kernels.product.panels import copy_panels
 
 ROWS, COLUMNS, OWNER, LD, COPY, PANEL, ELEMENTS, FIELDS = range(8)
-"""Places in the row of what is borrowed, and its length.
+"""Columns of the table of borrowed matrices, and their number.
 
-Rows and columns, address and distance of rows where it belongs, address of the copy and elements
-from panel to panel, and how many elements of the copy have to be finite.
+`ROWS` and `COLUMNS` are the shape, `OWNER` and `LD` the address and the leading dimension of the
+original, `COPY` the address of the copy, `PANEL` the elements from panel to panel, and `ELEMENTS`
+the number of elements of the copy that have to be finite.
 """
 
 _OPERANDS = {"count": INTEGER, "table": WORDS, "notes": WORDS}
-"""How many matrices are borrowed, a row for each, and whether each thread found them finite."""
+"""The number of borrowed matrices, their table, and whether each thread found its share finite."""
 
 
 @inline
@@ -46,7 +46,7 @@ def _copy(at, state, scratch, back):
 
 @instruction(**_OPERANDS)
 def borrow(at, state, scratch):
-    """Copy what is borrowed."""
+    """Copy this thread's share of the borrowed matrices."""
     _copy(at, state, scratch, False)
 
 
@@ -67,7 +67,7 @@ def check(at, state, scratch):
 
 @instruction(**_OPERANDS)
 def give_back(at, state, scratch):
-    """Copy what was borrowed back and note that, unless not all of it is finite."""
+    """Copy this thread's share back and set `KEPT`, if all threads found their shares finite."""
     for thread in range(state[THREADS]):
         if not at.notes[thread]:
             return

@@ -1,4 +1,4 @@
-"""Instructions of layers that are not linear."""
+"""Instructions of softmax, dropout, rectifiers and normalization."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ log_softmax_gradient = _backward("log_softmax_gradient", log_softmax_gradient_ro
     scale=DOUBLE,
 )
 def dropout(at, state, scratch):
-    """Compute y = x / (1 - p), or 0 where dropped, `drawn` masks having been before this run."""
+    """Compute y = x / (1 - p), or 0 where dropped; `drawn` masks were drawn before this run."""
     i, rows = my_rows(state)
     dropout_rows(
         rows,
@@ -120,7 +120,7 @@ RECTIFY_GRADIENT = {
 """Instructions that compute out = g f'(x), by name."""
 
 
-# ------------------------------------------------------------------------ normalisation
+# ------------------------------------------------------------------------ normalization
 
 
 @instruction(
@@ -134,7 +134,7 @@ RECTIFY_GRADIENT = {
     factors=REALS,
 )
 def layer_norm(at, state, scratch):
-    """Normalise rows by themselves."""
+    """Normalize each row by its own mean and variance."""
     i, rows = my_rows(state)
     normalization.layer_norm_rows(
         rows,
@@ -194,7 +194,7 @@ def layer_norm_parameters(at, state, scratch):
 
 @instruction(columns=INTEGER, x=MATRIX, means=REALS, variances=REALS)
 def moments(at, state, scratch):
-    """Compute means and variances of columns."""
+    """Compute the mean and the variance of each column."""
     normalization.column_moments(
         state[ROWS], at.columns, at.x, at.means, at.variances, state[THREAD], state[THREADS]
     )
@@ -211,7 +211,7 @@ def moments(at, state, scratch):
     y=MATRIX,
 )
 def batch_norm(at, state, scratch):
-    """Normalise columns by means and variances."""
+    """Normalize each column by its mean and variance."""
     normalization.batch_norm_columns(
         state[ROWS],
         at.columns,
@@ -269,9 +269,9 @@ def batch_norm_gradient(at, state, scratch):
     running_variances=REALS,
 )
 def track_moments(at, state, scratch):
-    """Move running moments towards those of the batch, `tracked` batches after the first.
+    """Move running moments towards those of the batch; `tracked` batches came before this run.
 
-    With a momentum below 0 they become the means of all batches.
+    With a momentum below 0, the running moments are the means over all batches.
     """
     momentum = at.momentum
     if momentum < 0.0:

@@ -1,4 +1,4 @@
-"""Instructions of linear layers, and of the activations behind them."""
+"""Instructions of linear layers and of activations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def linear(at, state, scratch):
 
 @instruction(inputs=INTEGER, outputs=INTEGER, x=PANELS, w=MATRIX, sums=REALS, apart=INTEGER)
 def linear_halves(at, state, scratch):
-    """Compute this thread's share of the sums of both halves of x w, x in threads' panels."""
+    """Compute this thread's share of the sums of both halves of x w, for x in threads' panels."""
     few_outputs.sum_panels(
         state[ROWS],
         at.inputs,
@@ -101,7 +101,7 @@ def linear_input_gradient(at, state, scratch):
     of_bias=UPDATE,
 )
 def linear_update(at, state, scratch):
-    """Update weights and bias by their gradients, or write these where there is no rule."""
+    """Update weights and bias by their gradients, or write the gradients if there is no rule."""
     w, bias = at.of_w, at.of_bias
     products.linear_update(
         state[ROWS],

@@ -1,4 +1,4 @@
-"""Instructions that compute losses, and count what they find."""
+"""Instructions that compute losses, and count losses and hits."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from kernels.machine.instruction import Instruction, instruction
 from kernels.machine.state import HALT, LOSS, ROWS, THREAD, my_rows
 
 _FOUND = {"g": MATRIX, "losses": REALS, "hits": BYTES}
-"""What all losses write: gradient, losses of rows, and whether each row is right."""
+"""Operands that all losses write: the gradient, the loss of each row, and whether it is right."""
 
 
 @inline
 def _share_of_mean(state, masses, columns):
-    """Return 1 / (columns times the sum of the batch's masses), or 0 where that is 0.
+    """Return 1 / (columns times the sum of the batch's masses), or 0 if the sum is 0.
 
-    Every thread adds all of them, so that none waits for another; with the address 0 each
-    row has 1.
+    If the address of the masses is 0, each row has mass 1. Every thread adds all masses, so that
+    no thread waits for another.
     """
     total = float(state[ROWS])
     if location(masses) != 0:
@@ -97,7 +97,7 @@ def cross_entropy_probability(at, state, scratch):
 
 
 def _error(name: str, rows_of: Routine) -> Instruction:
-    """Return the instruction of a loss of rows of numbers, of which so many are targets."""
+    """Return the instruction of a loss of rows of numbers."""
 
     def error(at, state, scratch):
         i, rows = my_rows(state)
@@ -125,7 +125,7 @@ ERROR = {name: _error(name, each.rows) for name, each in ERRORS.items()}
 
 @instruction(columns=INTEGER, x=MATRIX, labels=WORDS, weights=REALS, masses=REALS, **_FOUND)
 def log_likelihood(at, state, scratch):
-    """Compute the loss of logarithms of probabilities, and its gradient, for class indices."""
+    """Compute the negative log-likelihood and its gradient, for class indices."""
     i, rows = my_rows(state)
     log_likelihood_rows(
         rows,
@@ -142,7 +142,7 @@ def log_likelihood(at, state, scratch):
 
 @instruction(columns=INTEGER, labels=WORDS, t=MATRIX)
 def one_hot(at, state, scratch):
-    """Write rows of class indices: 1 at the class, 0 elsewhere."""
+    """Write one-hot rows: 1 at the row's class index, 0 elsewhere."""
     first, rows = my_rows(state)
     for i in range(first, first + rows):
         row = row_at(at.t, i)
@@ -153,7 +153,7 @@ def one_hot(at, state, scratch):
 
 @instruction(losses=REALS, hits=BYTES, totals=DOUBLES, halting=INTEGER)
 def tally(at, state, scratch):
-    """Add the batch's losses and hits to the totals, or stop the run at one that is not finite.
+    """Add the batch's loss and hits to the totals, or stop the run if the loss is not finite.
 
     Every thread sums all rows, so that each knows by itself whether to stop.
     """

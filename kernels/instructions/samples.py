@@ -1,4 +1,4 @@
-"""Instructions that bring samples into a batch, and results out of it."""
+"""Instructions that gather samples into a batch, and collect results from it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def gather_labels(at, state, scratch):
 
 @instruction(source=REALS, order=WORDS, numbers=REALS)
 def gather_numbers(at, state, scratch):
-    """Gather a number for each sample into the batch."""
+    """Gather one number for each sample into the batch."""
     first, rows = my_rows(state)
     order = advance(at.order, state[START])
     for i in range(first, first + rows):
@@ -63,7 +63,7 @@ def gather_numbers(at, state, scratch):
 
 @instruction(columns=INTEGER, x=MATRIX, results=REALS)
 def collect(at, state, scratch):
-    """Copy the batch's rows to their place among the results."""
+    """Copy the batch's rows to their positions in the results."""
     i, rows = my_rows(state)
     results = Matrix(advance(at.results, (state[START] + i) * at.columns), at.columns)
     activate(IDENTITY, rows, at.columns, below(at.x, i), results)

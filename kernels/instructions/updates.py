@@ -1,4 +1,4 @@
-"""Instructions that bound gradients, and change parameters and settings by them."""
+"""Instructions that clip gradients, and update parameters and the optimizer's settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kernels.machine.state import ROWS, START, THREAD, THREADS, TICK
 
 @instruction(batch=INTEGER, columns=INTEGER, places=WORDS, table=DOUBLES, settings=DOUBLES)
 def follow(at, state, scratch):
-    """Take settings of the optimizer from a table with a row for each batch.
+    """Copy the optimizer's settings for this batch from a table with a row for each batch.
 
-    Its columns belong to these places among the settings.
+    Column i of the table goes to the settings at index `places[i]`.
     """
     if state[THREAD] == 0:
         for i in range(at.columns):
@@ -32,10 +32,7 @@ def gradient_squares(at, state, scratch):
 
 @instruction(size=INTEGER, weights=REALS, settings=DOUBLES, sums=DOUBLES)
 def penalty(at, state, scratch):
-    """Add what weight decay adds to the batch's sum of losses, chunk by chunk.
-
-    That is decay / 2 * w^2, for each row.
-    """
+    """Add the penalty of weight decay, decay / 2 * w^2 for each row, to sums chunk by chunk."""
     begin, end = share(updates.chunks(at.size), state[THREAD], state[THREADS])
     factor = 0.5 * at.settings[updates.WEIGHT_DECAY] * state[ROWS]
     for chunk in range(begin, end):
@@ -44,7 +41,7 @@ def penalty(at, state, scratch):
 
 @instruction(chunks=INTEGER, sums=DOUBLES, settings=DOUBLES)
 def clip_norm(at, state, scratch):
-    """Find the factor that clips a gradient by its norm, from the sums of its chunks."""
+    """Set the factor that clips a gradient by its norm, from the sums of its chunks."""
     total = 0.0
     for chunk in range(at.chunks):
         total += at.sums[chunk]

@@ -1,1 +1,1 @@
-"""What runs programs: the interpreter, and the threads that keep in step with it."""
+"""The machine that runs programs: the interpreter and its threads."""

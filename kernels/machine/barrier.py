@@ -1,10 +1,10 @@
-"""How threads that run the same program keep in step: atomics, a barrier and a notice.
+"""Synchronization of threads that run one program: atomics, a barrier, and posted work.
 
-Each thread runs the whole program on its share of every instruction's output, and
-waits for the others where the program says so. Waiting takes a few tenths of a
-microsecond when all threads have a core, and gives the core away when not. What is to
-be run next is posted where threads that have just finished look for some time before
-they go to sleep: to wake one takes longer than a small network's whole epoch.
+Each thread runs the whole program on its share of every instruction's output, and waits at a
+barrier where the program says so. A wait takes a few tenths of a microsecond when every thread
+has a core; otherwise a waiting thread yields its core. The next work is posted in shared memory,
+which an idle thread polls for a while before it sleeps, because waking a thread takes longer
+than a whole epoch of a small network.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kernels.base.jit import inline
 from kernels.base.simd import declare
 
 ARRIVED, GENERATION, POSTED, BEGIN, END, CLOSE, BARRIER = 0, 8, 16, 17, 18, 19, 24
-"""Places of what threads share, and its length in int64.
+"""Indices into the int64 that threads share, and their number.
 
-The two counters of the barrier, and that of notices with the range that the last one
-names, on three cache lines.
+They fill three cache lines: one for each counter of the barrier, and one for the number of posts
+with the range of batches that the last post names.
 """
 
-_SPINS = 200  # tries, some microseconds, before the core is given to another thread
-_PATIENCE = 1500  # tries, about a millisecond, before a thread that has nothing to do goes to sleep
+_SPINS = 200  # spins, some microseconds, before a waiting thread yields its core
+_PATIENCE = 1500  # spins, about a millisecond, before an idle thread sleeps
 
 DISMISSED = -1
-"""Instead of the number of notices: there will be no more."""
+"""Value of `POSTED` that ends the threads: no more work is posted."""
 
 _I64 = ir.IntType(64)
 
 _GIVE_WAY = "fastnn.give_way"
-"""Symbol of the system's function that gives the core to another thread."""
+"""Symbol of the system's function that yields the core to another thread."""
 
 
 def _define_give_way() -> None:
@@ -51,7 +51,7 @@ _define_give_way()
 
 @intrinsic
 def _atomic_add(typingctx, pointer, index, value):
-    """Add to an int64 and give what it was, as one operation."""
+    """Add to an int64 atomically and return its old value."""
 
     def codegen(context, builder, sig, args):
         address = builder.gep(args[0], [args[1]])
@@ -62,7 +62,7 @@ def _atomic_add(typingctx, pointer, index, value):
 
 @intrinsic
 def _atomic_load(typingctx, pointer, index):
-    """Read an int64 that other threads write."""
+    """Return an int64 that other threads write."""
 
     def codegen(context, builder, sig, args):
         return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
@@ -83,7 +83,7 @@ def _atomic_store(typingctx, pointer, index, value):
 
 @intrinsic
 def _pause(typingctx):
-    """Tell the processor that this thread is only waiting."""
+    """Tell the processor that this thread spins."""
 
     def codegen(context, builder, sig, args):
         if host.IS_X86:
@@ -95,7 +95,7 @@ def _pause(typingctx):
 
 @intrinsic
 def _give_way(typingctx):
-    """Let another thread have the core."""
+    """Yield the core to another thread."""
 
     def codegen(context, builder, sig, args):
         builder.call(declare(builder, _GIVE_WAY, ir.IntType(32), []), [])
@@ -106,7 +106,7 @@ def _give_way(typingctx):
 
 @inline
 def wait(barrier, threads):
-    """Return when all `threads` threads have called this."""
+    """Wait until all `threads` threads have called this."""
     if threads == 1:
         return
     generation = _atomic_load(barrier, GENERATION)
@@ -122,7 +122,7 @@ def wait(barrier, threads):
 
 @inline
 def _idle(spins):
-    """Do nothing for a moment, the `spins`-th time."""
+    """Pause during the first spins of a wait, yield the core during later ones."""
     if spins < _SPINS:
         _pause()
     else:
@@ -131,14 +131,14 @@ def _idle(spins):
 
 @inline
 def post(barrier, begin, end, close):
-    """Tell threads that look for it what to run. All of them have finished what they ran before."""
+    """Post a range of batches for all threads to run; they must have finished the last post."""
     barrier[BEGIN], barrier[END], barrier[CLOSE] = begin, end, close
     _atomic_add(barrier, POSTED, 1)
 
 
 @inline
 def posted(barrier, seen):
-    """Wait for the notice after the first `seen` ones; whether it comes within a millisecond."""
+    """Return whether a post follows the first `seen` ones within about a millisecond."""
     spins = 0
     while _atomic_load(barrier, POSTED) == seen and spins < _PATIENCE:
         spins += 1
@@ -148,5 +148,5 @@ def posted(barrier, seen):
 
 @inline
 def share(items, thread, threads):
-    """The range of items that are this thread's."""
+    """Return this thread's share of `items`: its first item, and the one after its last."""
     return items * thread // threads, items * (thread + 1) // threads

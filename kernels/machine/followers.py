@@ -1,7 +1,7 @@
-"""Threads that run what another one runs, and wait for it: awake for a moment, then asleep.
+"""Threads that run the work of a leading thread; between posts they poll briefly, then sleep.
 
-They are Python's own; the interpreter's lock is free while they compute, and while they look
-for what is announced (`kernels.machine.interpreter.follow`).
+They are Python threads. They release Python's interpreter lock while they compute and while they
+poll for posted work (`kernels.machine.interpreter.follow`).
 """
 
 from __future__ import annotations
@@ -14,66 +14,69 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-_LOOK = 0.03  # seconds between two looks at the cores that threads are on
-_PROCESSOR = 36  # place of the core in Linux's status of a thread, after its name
+_LOOK = 0.03  # seconds between two checks of the cores that threads run on
+_PROCESSOR = 36  # index of the core among the fields of /proc/.../stat behind the thread's name
 
 
 class Follower(threading.Thread):
-    """A thread that runs what the first one runs.
+    """A thread that runs the work of the leading thread.
 
-    `follow` is `kernels.machine.interpreter.follow` of some dtype, with its arguments but the last
-    one. It runs within what `surroundings` gives, and does not go to sleep while it is `wanted`.
+    `follow` is `kernels.machine.interpreter.follow` for one dtype, `arguments` are its arguments
+    without the last. The thread runs in the context that `surroundings` returns, and does not
+    sleep while `wanted` returns True.
     """
 
     def __init__(
-        self, follow: Callable[..., int], arguments: Sequence[Any],
+        self,
+        follow: Callable[..., int],
+        arguments: Sequence[Any],
         surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
         wanted: Callable[[], bool] = lambda: False,
-    ):  # fmt: skip
+    ):
         super().__init__(daemon=True)
         self._follow, self._arguments = follow, arguments
         self._surroundings, self._wanted = surroundings, wanted
         self._called, self._ended = threading.Event(), False
-        self._allowed: set[int] = set()  # cores that it may run on once it is awake
+        self._allowed: set[int] = set()  # cores to allow at the next waking; empty: no change
         self.awake = False
-        """Whether it looks for what is announced; one that is wanted stays awake."""
+        """Whether the thread polls for posted work; a wanted thread stays awake."""
 
     def begin(self) -> None:
-        """Start it, asleep, unless it has been."""
+        """Start the thread, asleep, unless it has started."""
         if self.ident is None:
             self.start()
 
     def call(self) -> None:
-        """Have it look for what is announced, if it has gone to sleep."""
+        """Wake the thread if it sleeps."""
         self._called.set()
 
     def move(self, core: int, allowed: set[int]) -> None:
-        """Have it run on a core, from when it is awake; then on any that is allowed."""
+        """Move the thread to a core; once it runs there, it may run on all `allowed` cores."""
         self._allowed = allowed
         os.sched_setaffinity(self._number(), {core})
         if self.awake:
             os.sched_setaffinity(self._number(), allowed)
 
     def core(self) -> int:
-        """Number of the core that it ran on last."""
+        """Return the number of the core that the thread last ran on."""
         stat = Path(f"/proc/self/task/{self._number()}/stat").read_text()
         return int(stat.rpartition(")")[2].split()[_PROCESSOR])
 
     def _number(self) -> int:
-        """What the system knows it by; raises OSError where it has not begun."""
+        """Return the system's number of the thread; raise OSError if it has not started."""
         if self.native_id is None:
             raise OSError("the thread has not begun")
         return self.native_id
 
     def end(self) -> None:
-        """Wait until it has ended: at once, if it has been dismissed."""
+        """End the thread and wait for that; a dismissed thread ends at once."""
         self._ended = True
         self._called.set()
         if self.ident is not None:
             self.join()
 
     def run(self) -> None:
-        """Follow whenever called, until the end."""
+        """Run the leading thread's work after each `call`, until `end`."""
         seen = 0
         with self._surroundings():
             while True:
@@ -86,31 +89,32 @@ class Follower(threading.Thread):
                     self._allowed = _allow(self._allowed)
                 while self.awake:
                     seen = self._follow(*self._arguments, seen)
-                    # In this order: who wants it, and finds it awake, must not be left waiting.
+                    # `awake` must be False before `_wanted` is read: otherwise a caller could
+                    # find the thread awake just before it sleeps, and wait for it in vain.
                     self.awake = False
                     self.awake = self._wanted() and not self._ended
 
 
 def _allow(cores: set[int]) -> set[int]:
-    """Let this thread run on these cores, where the system lets it; nothing more is to be done."""
+    """Let this thread run on these cores, if the system permits; return the empty set."""
     with suppress(OSError):
         os.sched_setaffinity(0, cores)
     return set()
 
 
 def spread(others: Sequence[Follower]) -> None:
-    """Put threads beside this one on cores of their own, where they are not.
+    """Move each other thread to a core of its own, if two threads share one or some sleep.
 
-    Linux may have threads that began to work together share a core for seconds, while another
-    one is idle; and wake a thread on the core of the one that called it, for which it then
-    waits. They may move on afterwards.
+    Linux may keep threads on one core for seconds while another core is idle, and may wake a
+    thread on the core of its caller, where it waits for the caller. Afterwards the system may
+    move the threads again.
     """
     if _this_core is None:
         return
     allowed = os.sched_getaffinity(0)
     if len(others) >= len(allowed):
         return
-    with suppress(OSError, ValueError):  # not every container allows it
+    with suppress(OSError, ValueError):  # some containers forbid it
         mine, cores = _this_core(), sorted(allowed)
         awake = [each.core() for each in others if each.awake]
         sharing = len({mine, *awake}) <= len(awake)
@@ -121,33 +125,35 @@ def spread(others: Sequence[Follower]) -> None:
 
 
 class Followers:
-    """Threads that follow one, which holds `wanted` while it needs them awake.
+    """The followers of one leading thread, which holds the lock `wanted` to keep them awake.
 
-    Of each there are the arguments that it follows with.
+    `arguments` are the arguments of each `Follower`.
     """
 
     def __init__(
-        self, follow: Callable[..., int], arguments: Sequence[Sequence[Any]],
+        self,
+        follow: Callable[..., int],
+        arguments: Sequence[Sequence[Any]],
         surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ):  # fmt: skip
+    ):
         self.wanted = threading.Lock()
         self._each = [Follower(follow, its, surroundings, self.wanted.locked) for its in arguments]
-        self._look = 0.0  # when to look again at the cores that they are on
+        self._look = 0.0  # time of the next check of their cores
 
     def __len__(self) -> int:
         return len(self._each)
 
     def awake(self) -> bool:
-        """Whether all are; as long as they are wanted, they stay it."""
+        """Return whether all are awake; they stay awake while they are wanted."""
         for each in self._each:
             if not each.awake:
                 return False
         return True
 
     def gather(self, now: float) -> bool:
-        """Have all awake, soon, and on cores of their own; give whether they were awake.
+        """Wake all and spread them over the cores; return whether all were awake before.
 
-        `now` is the clock's time. Raises what starting a thread raises.
+        `now` is the time of `time.perf_counter`. Raises RuntimeError if a thread cannot start.
         """
         awake = self.awake()
         if awake and now < self._look:
@@ -162,13 +168,13 @@ class Followers:
         return awake
 
     def end(self) -> None:
-        """Wait until all have ended: at once, if they have been dismissed."""
+        """End all and wait for that; dismissed threads end at once."""
         for each in self._each:
             each.end()
 
 
 def _find_this_core() -> Callable[[], int] | None:
-    """The system's function that gives the core of the calling thread; None where it has none."""
+    """Return the system's function for the core of the calling thread, or None if it has none."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     return getattr(ctypes.CDLL(None), "sched_getcpu", None)

@@ -1,4 +1,4 @@
-"""Instructions: functions that a program names by address, and their operands by name.
+"""Instructions: functions that a program calls by address, with operands that have names.
 
 An instruction declares its operands once, each with a kind (`kernels.base.kinds`):
 
@@ -7,10 +7,10 @@ An instruction declares its operands once, each with a kind (`kernels.base.kinds
         i, rows = my_rows(state)
         softmax_rows(rows, at.columns, below(at.x, i), below(at.y, i))
 
-In a program's table they are integers: an integer is itself, a float64 its bits, a pointer an
-address, and a matrix what it consists of, one after the other. In the body `at.x` reads them
-there, at a place that is known when the body is compiled. `Instruction.row` writes them, and
-refuses a name that is missing or unknown.
+In a program's table an operand is one or more int64: an integer its value, a float64 its bits, a
+pointer its address, and a matrix its fields in order. In the body, `at.x` reads an operand at an
+offset that is known at compile time. `Instruction.row` writes operands, and refuses a missing or
+unknown name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _I64 = ir.IntType(64)
 
 
 class Operands(types.Type):
-    """The numba type of what `at` points to: where each operand begins, and its type."""
+    """The numba type of `at`, with the offset and the type of each operand."""
 
     def __init__(self, declared: Mapping[str, Kind], real: types.Type):
         self.fields: dict[str, tuple[int, types.Type]] = {}
@@ -66,7 +66,7 @@ def _read_operand(context, builder, typ, value, attr):
 
 
 def _from_words(context, builder, kind: types.Type, words: Iterator):
-    """Emit what makes a value of a type from int64 words."""
+    """Emit a value of a type from its int64 words."""
     if isinstance(kind, types.BaseTuple):
         parts = [_from_words(context, builder, each, words) for each in kind.types]
         return context.make_tuple(builder, kind, parts)
@@ -78,7 +78,7 @@ def _from_words(context, builder, kind: types.Type, words: Iterator):
 
 
 def _to_words(builder, kind: types.Type, value) -> Iterator:
-    """Emit the int64 words of a value: the opposite of `_from_words`."""
+    """Emit the int64 words of a value: the inverse of `_from_words`."""
     if isinstance(kind, types.BaseTuple):
         for i, each in enumerate(kind.types):
             yield from _to_words(builder, each, builder.extract_value(value, i))
@@ -91,20 +91,20 @@ def _to_words(builder, kind: types.Type, value) -> Iterator:
 
 
 class Instruction(Routine):
-    """A routine (at, state, scratch) that a program names, and the operands it declares."""
+    """A routine (at, state, scratch) that programs call, with the operands that it declares."""
 
     def __init__(self, function: Callable, declared: Mapping[str, Kind]):
         self.declared = dict(declared)
         super().__init__(function, (lambda real: Operands(self.declared, real), WORDS, REALS))
-        # Where a value's words are found does not depend on the floating type.
+        # The offsets of words do not depend on the floating type.
         self._types = {name: kind(types.float64) for name, kind in declared.items()}
         self.length = len(list(elements(self._types.values())))
 
     def row(self, operands: Mapping[str, Any]) -> list[int]:
-        """Return operands as the integers of a program's row.
+        """Return the operands as integers, in the layout of a program's row.
 
-        A pointer is given as an address, a matrix as anything that has its fields as attributes.
-        Raises TypeError for a name that is missing or unknown, and for what is no number.
+        A pointer operand is an address, a matrix an object with the matrix's fields as attributes.
+        Raises TypeError if a name is missing or unknown, or a value is not a number.
         """
         if operands.keys() != self.declared.keys():
             missing = [name for name in self.declared if name not in operands]
@@ -124,7 +124,7 @@ def _words_of(kind: types.Type, value: Any) -> Iterable[int]:
 
 
 def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:
-    """Return a decorator that makes a function an `Instruction` with these operands."""
+    """Return a decorator that turns a function into an `Instruction` with these operands."""
     return lambda function: Instruction(function, declared)
 
 
@@ -138,9 +138,10 @@ def _are(given: types.BaseTuple, declared: Mapping[str, Kind], real: types.Type)
 
 @intrinsic
 def write_operands(typingctx, words, task, operands):
-    """Write operands, a tuple in the order of their declaration, to where a task reads them.
+    """Write the operands of `task`, an instruction, to `words`, in the layout of a program's row.
 
-    `task` is an instruction. Another number of operands, or other kinds, do not compile.
+    `operands` is a tuple in the order of their declaration. Another number of operands, or
+    other kinds than declared, do not compile.
     """
     declared = task.typing_key.declared
     if len(declared) != len(operands):

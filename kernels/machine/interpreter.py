@@ -1,12 +1,11 @@
-"""The interpreter: one call trains for as many batches as it is told to.
+"""The interpreter: one call runs a program on any number of batches.
 
-A program is a table of integers, a row for each instruction: the address of its
-function (`kernels.machine.instruction`), whether all threads must be done with it before
-the next, and its operands. The interpreter is compiled once for each dtype, so a
-new network costs no compilation.
+A program is a table of int64 with a row for each instruction: the address of its function
+(`kernels.machine.instruction`), whether a barrier follows, and its operands. The interpreter is
+compiled once for each dtype, so a new network costs no compilation.
 
-Before its first batch a program is opened, and closed when Python wants to see what it has
-learned; opening and closing are tables, too (`kernels.instructions.borrowing`).
+An opening table runs before the first batch, and a closing table when Python needs the trained
+parameters (`kernels.instructions.borrowing`).
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from kernels.machine.barrier import BEGIN, CLOSE, END, post, posted, wait
 from kernels.machine.state import HALT, OPEN, ROWS, START, THREADS, TICK
 
 FUNCTION, WAIT, OPERANDS = range(3)
-"""Places in an instruction's row, which is as long as the longest one of its table."""
+"""Columns of a program's table."""
 
 
 def table_of(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """Return the table of some instructions' rows, each filled up with zeros."""
+    """Return a table of the rows of instructions, padded with zeros to one length."""
     width = max(map(len, rows), default=OPERANDS)
     table = np.zeros((len(rows), width), np.int64)
     for place, row in zip(table, rows, strict=True):
@@ -38,7 +37,7 @@ def table_of(rows: Sequence[Sequence[int]]) -> np.ndarray:
 
 @inline
 def _carry_out(table, state, scratch, meeting):
-    """Carry out instructions; give whether none of them stopped the run."""
+    """Run the instructions of a table; return False if one of them stops the run."""
     first, before = data(table), state[HALT]
     for i in range(table.shape[0]):
         row = advance(first, i * table.shape[1])
@@ -52,7 +51,7 @@ def _carry_out(table, state, scratch, meeting):
 
 @inline
 def _batches(opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close):
-    """Run a program on batches `begin` to `end`; give how many were finished."""
+    """Run a program on batches `begin` to `end` - 1; return how many were finished."""
     here, memory, meeting = data(state), data(scratch), data(barrier)
     done = 0
     if not here[OPEN]:
@@ -76,15 +75,13 @@ _MEMORY = writes(1, types.int64), writes(1), writes(1, types.int64)
 
 
 @entry(*_TABLES, *_MEMORY, *(INTEGER,) * 5, result=types.int64)
-def run(
-    opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close
-):  # fmt: skip
-    """Run a program on batches `begin` to `end` of a data set; give how many were finished.
+def run(opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close):
+    """Run a program on batches `begin` to `end` - 1 of a data set; return how many were finished.
 
-    It is opened first unless it is open, and with `close` closed in the end. `state` and
-    `scratch` are this thread's; the program and `barrier` are those of all threads: the others
-    are in `follow`, or come there. The last batch of `samples` may be a smaller one. When the
-    loss of a batch is not finite, nothing of that batch is learned.
+    The opening table runs first, unless it has run before; the closing table runs at the end if
+    `close` is true. `state` and `scratch` belong to this thread. All threads share the tables and
+    `barrier`; the other threads run `follow`. The last batch of `samples` may be smaller. A batch
+    whose loss is not finite changes no parameter, and ends the run.
     """
     if state[THREADS] > 1:
         post(data(barrier), begin, end, close)
@@ -95,16 +92,16 @@ def run(
 
 @entry(*_TABLES, *_MEMORY, *(INTEGER,) * 3, result=types.int64)
 def follow(opening, program, closing, state, scratch, barrier, samples, batch, seen):
-    """Run what the first thread runs, after the first `seen` times, until that is nothing more.
+    """Run the batches that the first thread posts, after the first `seen` posts.
 
-    Gives how many times that was. Returns about a millisecond after the last, or when
-    `threads.DISMISSED` is written to the barrier.
+    Returns the number of posts seen in all, about a millisecond after the last post, or when
+    `POSTED` is `DISMISSED` (`kernels.machine.barrier`).
     """
     meeting = data(barrier)
     while posted(meeting, seen):
         seen += 1
+        begin, end, close = meeting[BEGIN], meeting[END], meeting[CLOSE]
         _batches(
-            opening, program, closing, state, scratch, barrier, samples, batch,
-            meeting[BEGIN], meeting[END], meeting[CLOSE],
-        )  # fmt: skip
+            opening, program, closing, state, scratch, barrier, samples, batch, begin, end, close
+        )
     return seen

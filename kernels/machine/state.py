@@ -1,4 +1,4 @@
-"""The state of a run as its instructions see it, and this thread's share of a batch."""
+"""The state of a run that instructions read, and this thread's share of a batch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from kernels.machine.barrier import share
     KEPT,
     STATE,
 ) = range(10)
-"""Places in the state of the run, and its length.
+"""Indices into the state of a run, and its length.
 
-Rows of this batch, where it begins in the order of the samples, steps done so far,
-the number of this thread, how many there are, whether to stop, the bits of the
-loss that was the reason, whether the program has been opened, and the steps whose results have
-been given back (`kernels.instructions.borrowing`).
+`ROWS` is the number of rows of the batch, `START` its first position in the order of samples,
+`TICK` the number of finished steps. `THREAD` is the number of this thread, `THREADS` how many
+there are. `HALT` is not 0 once the run must stop, and `LOSS` has the bits of the loss that stopped
+it. `OPEN` is 1 after the opening table; `KEPT` is the number of steps whose results have been
+given back (`kernels.instructions.borrowing`).
 """
 
 
 @inline
 def my_rows(state):
-    """Return this thread's share of the batch's rows: the first of them, and their number."""
+    """Return this thread's share of the batch's rows: its first row, and its number of rows."""
     begin, end = share(state[ROWS], state[THREAD], state[THREADS])
     return begin, end - begin

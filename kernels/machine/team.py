@@ -1,9 +1,9 @@
 """Threads that share the work on one large array, for functions that Python calls one by one.
 
-A function's work is a task, an instruction of a program of two rows, which the other threads
-follow as they do an epoch's (`kernels.machine.interpreter`); the first row has them take
-subnormal numbers as the caller does. They stay awake for about a millisecond after each call, to
-be there for the next one. The result does not depend on them, to the bit.
+The work is a task: one instruction, the second row of a program that the other threads run as they
+run an epoch (`kernels.machine.interpreter`). The first row makes them flush subnormal numbers if
+the caller does. The threads poll for about a millisecond after each call, ready for the next one.
+The result has the same bits with any number of threads.
 """
 
 from __future__ import annotations
@@ -33,26 +33,27 @@ from kernels.machine.instruction import instruction, write_operands
 from kernels.machine.interpreter import FUNCTION, OPERANDS
 from kernels.machine.state import STATE, THREAD, THREADS
 
-# Places in the team's memory, on cache lines of their own, and its length.
+# Offsets in the team's memory behind the barrier, and its length, in int64.
 _STATE, _TABLE = BARRIER, BARRIER + STATE
-_ROOM = 24  # of a row: more than any task's operands need
+_ROOM = 24  # length of a row: more than any task's operands need
 _TASK = _TABLE + _ROOM
 _MEMORY = _TASK + _ROOM
-_SCRATCH = 1 << 20  # float32 for each of the other threads: what a product needs, and some more
+_SCRATCH = 1 << 20  # float32 of scratch memory for each other thread, more than a product needs
 
 ASK, ALONE = 0, -1
-"""Instead of a team's address: to do nothing where a team pays, or to do without one."""
+"""Values in place of a team's address: return `PAYS` if a team pays, or compute without a team."""
 
 PAYS = 2
-"""What a function gives that has done nothing because a team would pay; else it is 0 or 1."""
+"""Result of a function that has done nothing because a team pays; other results are 0 and 1."""
 
 LARGE = 32_768
-"""Elements from which a team pays for arithmetic on each of them."""
+"""Elements from which a team pays for elementwise arithmetic."""
 
-_LONG = 50  # times as much as that: worth waking threads for, which takes some 0.1 ms
-_SHORT, _REPEATED = 1e-3, 3  # seconds, and how often: as in the steps of a hand-written loop
-_LATE, _LATE_WORK = 5e-4, 3e-5  # seconds, and for each time as much as that: a core was not free
-_REST = 0.1  # seconds without a team then: as long as OpenBLAS keeps its threads awake
+# Work is measured in units of the smallest work for which a team pays.
+_LONG = 50  # units that are worth waking threads, which takes some 0.1 ms
+_SHORT, _REPEATED = 1e-3, 3  # so are 3 calls, each within 1 ms of the last, as in a loop of steps
+_LATE, _LATE_WORK = 5e-4, 3e-5  # a call over 0.5 ms, plus 30 us a unit, has found a core busy
+_REST = 0.1  # seconds without the team after such a call: as long as OpenBLAS's threads stay awake
 
 
 # --------------------------------------------------------------------- in compiled code
@@ -60,13 +61,13 @@ _REST = 0.1  # seconds without a team then: as long as OpenBLAS keeps its thread
 
 @instruction(flushing=INTEGER)
 def _take_over(at, state, scratch):
-    """Compute with subnormal numbers as the first thread does."""
+    """Flush subnormal numbers if the first thread does."""
     flush(at.flushing)
 
 
 @intrinsic
 def _address_of(typingctx, task, like):
-    """Return the address of a task's version for the floating type that `like` points to."""
+    """Return the address of a task's version for the element type of the pointer `like`."""
     if OPERANDS + task.typing_key.length > _ROOM:
         raise TypeError(f"{task.typing_key.name} has too many operands for a team")
 
@@ -81,7 +82,7 @@ def _address_of(typingctx, task, like):
 
 @intrinsic(prefer_literal=True)
 def _words(typingctx, count):
-    """Return memory for some int64, a constant number of them, in this function's frame."""
+    """Return memory for a constant number of int64 on the stack."""
 
     def codegen(context, builder, sig, args):
         return cgutils.alloca_once(builder, ir.IntType(64), size=count.literal_value)
@@ -101,9 +102,9 @@ def _alone(task, operands, scratch):
 
 @inline
 def share_out(team, task, operands, scratch):
-    """Carry out a task, an instruction: alone, or by a team, of which each thread does its share.
+    """Run a task, an instruction, on this thread alone or shared by the threads of a team.
 
-    `operands` is a tuple in the order of their declaration, `team` an address, or `ASK` or
+    `operands` is a tuple in the order of their declaration; `team` is an address, `ASK` or
     `ALONE`.
     """
     if team <= ASK:
@@ -124,7 +125,7 @@ def share_out(team, task, operands, scratch):
 
 
 class Team:
-    """The threads, and the memory in which they are told what to do."""
+    """The threads of a team, and the memory in which tasks are posted to them."""
 
     def __init__(self, threads: int):
         self._memory = aligned_zeros(_MEMORY, np.int64)
@@ -138,16 +139,16 @@ class Team:
             tables = nothing, table, nothing
             others.append((*tables, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
         self._followers = Followers(interpreter.follow["float32"], others)
-        self._rest = 0.0  # until when it is not to be had
-        self._asked, self._last = 0, 0.0  # times, each shortly after the one before; and when
+        self._rest = 0.0  # time until which the team is not used
+        self._asked, self._last = 0, 0.0  # calls in quick succession, and the time of the last
         self._ended = False
 
     def pays(self, long: bool) -> bool:
-        """Whether to have it do some work, which may be a `long` one.
+        """Return whether the team should do some work, which may be `long`.
 
-        Not while it does another one's; for a while after one of its threads was late; and while
-        some are asleep, unless this is long, or asked repeatedly within a short time: then they
-        are worth waking.
+        It should not while it does other work, nor for a while after one of its threads was late.
+        If some threads sleep, only long work, or repeated calls in quick succession, are worth
+        waking them.
         """
         now = time.perf_counter()
         if now < self._rest or self._followers.wanted.locked():
@@ -159,7 +160,7 @@ class Team:
     def run(self, compiled: Callable, arguments: tuple, work: float):
         """Call a compiled function with these arguments and the team's address.
 
-        `work` says how many times it is what a team just pays for.
+        `work` is in units of the smallest work for which a team pays.
         """
         with self._followers.wanted:
             if self._ended:
@@ -173,7 +174,7 @@ class Team:
             return result
 
     def end(self) -> None:
-        """Wait until it has done what it does, and let its threads end."""
+        """Wait for the current work and end the team's threads."""
         with self._followers.wanted:
             self._ended = True
             self._memory[POSTED] = DISMISSED
@@ -185,19 +186,53 @@ _making = threading.Lock()
 _threads = host.threads()
 
 asking = ASK if _threads > 1 else ALONE
-"""What a function is given at first: with one thread, no team is worth asking for."""
+"""Value in place of a team's address in the first call of a function."""
 
 
 def get_num_threads() -> int:
-    """Threads that functions of large arrays, and training, take at most unless told otherwise."""
+    """Return the largest number of threads that kernels and training use by default.
+
+    Returns
+    -------
+    int
+        Number of threads: the cores that this process may use, at most `NUMBA_NUM_THREADS`,
+        unless `set_num_threads` has set another number.
+
+    Examples
+    --------
+    >>> from kernels import get_num_threads, set_num_threads
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
     return _threads
 
 
 def set_num_threads(threads: int) -> None:
-    """Have functions of large arrays, and training, take so many threads at most.
+    """Set the largest number of threads that kernels and training use by default.
 
-    At first that is the number of cores that this process may use, or less where
-    `NUMBA_NUM_THREADS` says so. Raises ValueError for what is not a positive integer.
+    Results have the same bits with any number of threads.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If `threads` is not a positive integer.
+
+    Examples
+    --------
+    >>> from kernels import get_num_threads, set_num_threads
+    >>> before = get_num_threads()
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(before)
     """
     global _threads, _team, asking
     if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
@@ -210,9 +245,9 @@ def set_num_threads(threads: int) -> None:
 
 
 def shared(compiled: Callable, arguments: tuple, work: float):
-    """Call a compiled function with these arguments and the address of a team, or `ALONE`.
+    """Call a compiled function with these arguments and the team's address, or `ALONE`.
 
-    `work` says how many times it is what a team just pays for.
+    `work` is in units of the smallest work for which a team pays.
     """
     if _threads < 2:
         return compiled(*arguments, ALONE)
@@ -223,7 +258,7 @@ def shared(compiled: Callable, arguments: tuple, work: float):
 
 
 def shared_elements(compiled: Callable, arguments: tuple, size: int):
-    """As `shared`, for arithmetic on each of so many elements: alone where they are few."""
+    """Call like `shared` for elementwise arithmetic on `size` elements; alone if they are few."""
     if size < LARGE:
         return compiled(*arguments, ALONE)
     return shared(compiled, arguments, size / LARGE)
@@ -239,7 +274,7 @@ def _the_team() -> Team:
 
 
 def _forget() -> None:
-    """After a fork: threads are not inherited."""
+    """Forget the team in the child of a fork, which does not inherit threads."""
     global _team, _making
     _team, _making = None, threading.Lock()
 

@@ -1,1 +1,1 @@
-"""The matrix product, from the register tile to `matmul`."""
+"""Matrix products, from the register tile to `matmul` and the products of a linear layer."""

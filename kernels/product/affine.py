@@ -1,7 +1,7 @@
-"""What a linear layer computes, for layers that Python calls one by one.
+"""The output and the input gradient of a linear layer, for layers that Python calls one by one.
 
-Both functions give the bits that programs compute (`kernels.product.linear`). They do not look at
-what they are given: a layer has.
+Both functions return the bits that programs compute (`kernels.product.linear`). They do not check
+their arguments, which a layer has checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kernels.product.matmul import matmul, workspace
     rows=INTEGER, inputs=INTEGER, outputs=INTEGER, x=MATRIX, w=MATRIX, bias=REALS, y=MATRIX
 )
 def _rows_in_halves(at, state, scratch):
-    """This thread's rows."""
+    """Compute this thread's rows of x w + bias."""
     begin, end = share(at.rows, state[THREAD], state[THREADS])
     few_outputs.forward(
         end - begin,
@@ -45,7 +45,7 @@ def _rows_in_halves(at, state, scratch):
 
 @entry(reads(2), reads(2, layout="A"), reads(1), writes(2), INTEGER, INTEGER, result=types.int64)
 def _in_halves(x, w, bias, y, scratch, team):
-    """y = x w + bias, summed in halves, by a team if there is one."""
+    """Compute y = x w + bias, summed in halves; return 1, or `PAYS` if a team pays."""
     (rows, inputs), outputs = x.shape, w.shape[1]
     if team == ASK and rows * inputs * outputs >= LARGE_PRODUCT:
         return PAYS
@@ -56,10 +56,10 @@ def _in_halves(x, w, bias, y, scratch, team):
 
 
 def affine(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """x W + b.
+    """Return x w + bias.
 
-    `x` is (rows, inputs), contiguous; `w` (inputs, outputs) with unit column stride and `bias`
-    (outputs,), of the same dtype, float32 or float64.
+    `x` is (rows, inputs), contiguous; `w` is (inputs, outputs) with unit column stride; `bias` is
+    (outputs,). All have one dtype, float32 or float64.
     """
     inputs, outputs = w.shape
     if not few_outputs.in_halves.py_func(inputs, outputs, line_elements(x.dtype)):
@@ -72,12 +72,12 @@ def affine(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def affine_gradient(g: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """g W^T, the gradient with respect to x.
+    """Return g w^T, the gradient with respect to x.
 
-    `g` is (rows, outputs), contiguous, and `w` as in `affine`.
+    `g` is (rows, outputs), contiguous; `w` is as in `affine`.
     """
     inputs = len(w)
     if inputs > NARROW:
         return matmul(g, w.T)
-    # Added to zeros, which no narrow product is, sums are in order as those of programs.
+    # A product added to zeros is never summed by lanes, so its sums are in order, as in programs.
     return matmul(g, w.T, np.zeros((len(g), inputs), g.dtype), accumulate=True)

@@ -1,8 +1,8 @@
-"""Layers of few outputs: products summed in two halves of their inputs, and their update.
+"""Layers of few outputs: products summed in two halves of the inputs, and the weights' update.
 
-The products of each half are summed in order, however many threads there are, and then the two
-sums added. So two threads can each sum what the hidden units of their own give, and only these sums
-pass from one to the other, with the bits that one thread gets.
+The products of each half are summed in order, with any number of threads, and then the two sums
+are added. Two threads can so sum over the hidden units that each of them has computed: they
+exchange only sums, and the result has the bits of one thread.
 """
 
 from __future__ import annotations
@@ -46,15 +46,14 @@ from kernels.product.sharing import columns_of, line_columns
 
 @inline
 def in_halves(inputs, outputs, line):
-    """Whether a layer sums its products in halves, of more than a cache line of `line` elements."""
+    """Return whether a layer sums its products in halves; a cache line has `line` elements."""
     return outputs <= FEW and inputs > 2 * line
 
 
 def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
-    """Return whether threads can sum a layer's products from inputs that lie in their own panels.
+    """Return whether threads can sum a layer's products from inputs in panels of each thread.
 
-    Products of one output or two are summed lane by lane, which goes on from one panel to the next
-    only where each half is one panel.
+    One or two outputs are summed lane by lane, which needs each half in one panel.
     """
     if threads == 1 or not in_halves.py_func(inputs, outputs, line_elements(dtype)):
         return False
@@ -62,7 +61,7 @@ def shared_in_halves(inputs: int, outputs: int, dtype, threads: int) -> bool:
 
 
 def scratch_size(lanes: int) -> int:
-    """Elements of aligned scratch memory that these need, for vectors of so many lanes."""
+    """Return the elements of aligned scratch memory for these products, for a vector's lanes."""
     span = host.TILE_VECTORS * lanes
     halves = 2 * PART_ROWS * FEW + span + scratch_elements.py_func(lanes, PANEL_DEPTH, FEW)
     update = TURNED_PANELS * span * (TILE_ROWS + lanes) + (PANEL_DEPTH + lanes) * span
@@ -71,7 +70,7 @@ def scratch_size(lanes: int) -> int:
 
 @routine(*(INTEGER,) * 5, MATRIX, MATRIX, MATRIX, REALS)
 def _sum(rows, inputs, outputs, by_lanes, adding, x, w, sums, scratch):
-    """Compute sums = x w, or add x w to sums, in order of the inputs or `by_lanes`."""
+    """Compute sums = x w, or add x w to sums if `adding`; sum in order of inputs or `by_lanes`."""
     memory = zero_row(scratch)
     if by_lanes:
         narrow_forward(rows, inputs, outputs, x, w, scratch, sums, memory)
@@ -83,7 +82,7 @@ def _sum(rows, inputs, outputs, by_lanes, adding, x, w, sums, scratch):
 
 @inline
 def _sum_half(half, first, rows, inputs, outputs, x, w, sums, threads, scratch):
-    """Sum x w over a half of the inputs, for rows from the `first` on; x is in threads' panels."""
+    """Sum x w over one half of the inputs, for rows from `first` on; x lies in threads' panels."""
     line = line_columns(x)
     low, high = columns_of(inputs, line, half, 2)
     for owner in range(threads):
@@ -108,7 +107,7 @@ def _sum_half(half, first, rows, inputs, outputs, x, w, sums, threads, scratch):
 def sum_panels(rows, inputs, outputs, x, w, sums, apart, thread, threads, scratch):
     """Compute this thread's share of the sums of both halves, which begin `apart` elements apart.
 
-    With two threads, each sums one half, which is its own panel of x.
+    With two threads, each sums the half of the inputs in its own panel.
     """
     begin, end = share(2 * rows, thread, threads)
     for half in range(2):
@@ -120,7 +119,7 @@ def sum_panels(rows, inputs, outputs, x, w, sums, apart, thread, threads, scratc
 
 @routine(*(INTEGER,) * 3, *(REALS,) * 3, MATRIX)
 def add_halves(rows, outputs, activation, first, second, bias, y):
-    """y = f(first + second + bias), from the sums of both halves."""
+    """Compute y = f(first + second + bias) from the sums of both halves."""
     for j in range(0, outputs, width(y)):
         here = outputs - j
         offset = load_first(bias, j, here)
@@ -132,14 +131,14 @@ def add_halves(rows, outputs, activation, first, second, bias, y):
 
 @routine(*(INTEGER,) * 4, MATRIX, MATRIX, REALS, MATRIX, REALS)
 def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
-    """y = f(x w + bias), summed in halves."""
+    """Compute y = f(x w + bias), summed in halves."""
     high = even_part(rows, PART_ROWS)
     middle, _ = columns_of(inputs, line_columns(x), 1, 2)
     if is_narrow(inputs, outputs):
         narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scratch)
         activate(activation, rows, outputs, y, y)
         return
-    # Behind what the products work in, which is in the L1 cache from others.
+    # The sums lie behind the scratch memory of the products, which is still in the L1 cache.
     first = advance(scratch, tile_columns(x) + scratch_elements(width(x), PANEL_DEPTH, FEW))
     second = advance(first, PART_ROWS * FEW)
     for i in range(0, rows, high):
@@ -153,10 +152,10 @@ def forward(rows, inputs, outputs, activation, x, w, bias, y, scratch):
 
 @inline
 def update_weights(rows, inputs, outputs, x, g, w, w_memory, how, thread, threads, zero, memory):
-    """The weights' part of `linear_update` (`kernels.product.linear`), of few outputs.
+    """Update the weights of a layer of few outputs (see `kernels.product.linear.linear_update`).
 
-    There are at most as many as a tile has rows. The gradient's transpose g^T x fills whole vectors
-    with inputs, and is turned then.
+    There are at most as many outputs as a tile has rows. The transpose g^T x of the gradient is
+    computed, whose rows fill whole vectors with inputs, and then transposed.
     """
     span, lanes = tile_columns(x), width(x)
     panels = (inputs + span - 1) // span
@@ -202,24 +201,24 @@ def update_weights(rows, inputs, outputs, x, g, w, w_memory, how, thread, thread
 
 @inline
 def turn(few, many, source, target):
-    """Write the transpose of a `few` x `many` matrix, its rows one behind the other.
+    """Write the transpose of a `few` x `many` matrix, with contiguous rows, to `target`.
 
-    A vector has at least `few` elements. `target` has room for a vector more, and for `many` up to
-    whole vectors.
+    `few` is at most the lanes of a vector. `target` has room for `many` rounded up to whole
+    vectors, and for one vector more.
     """
     lanes = width(source)
-    if few <= lanes // 2:  # sooner than the shuffles of a square
+    if few <= lanes // 2:  # faster than the shuffles of a square
         for j in range(many):
             for i in range(few):
                 poke(target, j * few + i, peek(row_at(source, i), j))
         return
-    for j in range(0, many, lanes):  # whole vectors, whose ends the next rows write over
+    for j in range(0, many, lanes):  # whole vectors: the next row overwrites the end of one
         transpose(few, many - j, beside(source, j), Matrix(advance(target, j * few), few))
 
 
 @inline
 def copy_rows(rows, columns, source, target):
-    """Copy rows that lie one behind the other to rows that may be apart."""
+    """Copy contiguous rows to a matrix with any leading dimension."""
     if target.ld == columns:
         rows, columns = 1, rows * columns
     for i in range(rows):

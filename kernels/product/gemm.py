@@ -1,10 +1,10 @@
-"""The matrix product: packing, blocking, and what is done to a block just computed.
+"""The matrix product: packing, blocking, and the activation of a block just computed.
 
-The register tile (`kernels.product.tile`) wants B in contiguous aligned rows, and A where
-successive elements do not fight for the same cache lines. `gemm` walks the operands
-in blocks (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication",
-2008) and packs those that are not so. What is to be done to the product, an activation
-or its gradient, is done to each row of tiles while it lies in the L1 cache.
+The register tile (`kernels.product.tile`) is fastest with B in contiguous aligned rows, and with
+an A whose rows do not share a set of the L1 cache. `gemm` walks the operands in blocks (Goto &
+van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008) and packs them where they
+are not like that. An activation or its gradient is applied to each row of tiles while it lies in
+the L1 cache.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ TILE_ROWS, TILE_VECTORS = host.TILE_ROWS, host.TILE_VECTORS
 def pack(depth, columns, source, target):
     """Copy a `depth` x `columns` block with any strides to rows of whole vectors.
 
-    Each target row is written up to a whole number of vectors; what lies past
-    `columns` is not part of the block. When columns are not next to each other, up to a
-    vector of target rows past `depth` is written as well.
+    Each target row is written to the end of its last vector; elements past `columns` do not
+    belong to the block. If the source has no unit column stride, up to a vector of target rows
+    past `depth` is written as well.
     """
     lanes = width(source)
     for j in range(0, columns, lanes):
@@ -88,17 +88,17 @@ def pack(depth, columns, source, target):
 
 @inline
 def even_part(total, largest):
-    """Size of the parts, an even number, that `total` is split into: as equal as can be."""
+    """Return the size of nearly equal parts of `total`: even, and about `largest` at most."""
     parts = max((total + largest - 1) // largest, 1)
     return max(((total + parts - 1) // parts + 1) // 2 * 2, 1)
 
 
 @inline
 def row_tiles(rows):
-    """How `rows` rows are split into tiles of pairs of rows, as equal as can be.
+    """Split rows into tiles of equal height, in pairs of rows.
 
-    Gives the number of tiles, the rows of the lower ones, and how many have two
-    rows more. The last tile may have one row less than that.
+    Returns the number of tiles, the height of the lower ones, and how many are two rows higher.
+    The last tile may have one row less than that.
     """
     pairs = (rows + 1) // 2
     tiles = (2 * pairs + TILE_ROWS - 1) // TILE_ROWS
@@ -108,13 +108,13 @@ def row_tiles(rows):
 
 @inline
 def tile_columns(pointer):
-    """Columns of the register tile, for what the pointer points at."""
+    """Return the columns of the register tile, for the pointer's element type."""
     return TILE_VECTORS * width(pointer)
 
 
 @inline
 def zero_row(scratch):
-    """Write a row of zeros as wide as a tile to scratch memory; give the memory behind it."""
+    """Write a row of zeros, as wide as a tile, to scratch memory; return the memory behind it."""
     columns = tile_columns(scratch)
     for j in range(0, columns, width(scratch)):
         store(scratch, j, zeros(scratch))
@@ -135,13 +135,14 @@ def zero_row(scratch):
     MATRIX,
 )
 def block(rows, columns, depth, a, a_tile, b, packed, packed_panel, start, c, floor, after, y):
-    """C = max(start + A @ B, floor), and what comes after, tile by tile along the rows of C.
+    """Compute C = max(start + A @ B, floor), then apply `after`, tile by tile along rows of C.
 
-    A tile of A stays in a near cache while the panels of B pass by. Successive tiles of A
-    begin `a_tile` elements apart (packed), or their rows when `a_tile` is 0; panels of `packed`
-    begin `packed_panel` elements apart. The first row of tiles copies B to `packed`, unless that is
-    B itself. `after` is the code of an activation that is applied to C then, or less than 0: C is
-    multiplied by the derivative of the one with the code -`after`, taken from its output y.
+    A tile of A stays in the L1 cache for all panels of B. Tiles of A begin `a_tile` elements apart
+    if A is packed; with `a_tile` 0, A is a matrix. Panels of `packed` begin `packed_panel` elements
+    apart. The first row of tiles copies B to `packed`, unless B's pointer equals `packed`.
+
+    With `after` > 0, the activation of that code is applied to C. With `after` < 0, C is multiplied
+    by the derivative of the activation with the code -`after`, in terms of its output y.
     """
     span = tile_columns(a)
     tiles, low, higher = row_tiles(rows)
@@ -179,14 +180,14 @@ def block(rows, columns, depth, a, a_tile, b, packed, packed_panel, start, c, fl
 
 @inline
 def tile_stride(pointer):
-    """Elements between successive depths of a packed tile of A."""
+    """Return the leading dimension of a packed tile of A, whose rows are depths."""
     lanes = width(pointer)
     return (TILE_ROWS + lanes - 1) // lanes * lanes
 
 
 @inline
 def scratch_elements(lanes, depth, columns):
-    """Elements of aligned scratch memory that `gemm` needs, for vectors of so many lanes."""
+    """Return the elements of aligned scratch memory that `gemm` needs, for a vector's lanes."""
     span = TILE_VECTORS * lanes
     panels = min((columns + span - 1) // span, BLOCK_PANELS)
     stride = (TILE_ROWS + lanes - 1) // lanes * lanes
@@ -208,16 +209,15 @@ def scratch_elements(lanes, depth, columns):
     REALS,
 )
 def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a, pack_b, scratch):
-    """C = max(start + A @ B, floor), and what comes `after` (see `block`); A, B of any strides.
+    """Compute C = max(start + A @ B, floor), then apply `after` as in `block`.
 
-    C must not overlap A or B. `start` is C itself or, with a row stride of 0, a row to repeat; with
-    a column stride of 0 as well, a row as wide as a tile. B has unit column stride, or is packed
-    with `pack_b`. Nothing is computed for empty C; for `depth` 0, C is `start` bounded by the
-    floor.
+    A and B have any strides; B needs unit column stride unless `pack_b` is true. C must not
+    overlap A or B. `start` is C itself; or, with row stride 0, one row that is repeated; or, with
+    both strides 0, one row as wide as a tile that is repeated for every tile. With `depth` 0, C is
+    `start` bounded by the floor.
 
-    With `b_panel` other than 0, B lies in panels that begin so many elements apart: panels of
-    a tile's columns, each padded to that width, and read where they lie; or, with `pack_b`,
-    B is the transpose of a matrix that lies so.
+    With `b_panel` other than 0, B lies in panels that begin `b_panel` elements apart, each padded
+    to the width of a tile, and is not packed. With `pack_b`, B is the transpose of such a matrix.
     """
     span, stride = tile_columns(a), tile_stride(a)
     deep, wide = even_part(depth, PANEL_DEPTH), BLOCK_PANELS * span
@@ -243,7 +243,7 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
                 packed, to_next = advance(b.pointer, k * span + j // span * b_panel), b_panel
                 source = Panels(packed, span, b_panel)
             elif rows <= _unpacked_rows(steps * here) and here >= span:
-                here -= here % span  # a panel that is not packed is read to its end
+                here -= here % span  # the tile reads whole vectors of a panel that is not packed
                 packed, to_next = source.pointer, span
             done += here
             begin = Strided(advance(start.pointer, j * start.column), start.row, start.column)
@@ -297,14 +297,14 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
 
 @inline
 def _unpacked_rows(elements):
-    """Rows of A up to which so many elements of B are read where they lie."""
+    """Return the most rows of A for which a B of so many elements is not packed."""
     return TILE_ROWS * (UNPACKED_TILES_OF_LARGE if elements > LARGE else UNPACKED_TILES)
 
 
 @inline
 def packing_pays(rows, columns, a):
-    """Whether `gemm` is the faster for packing A, and not just B."""
-    # The rows of a tile share one set of a small cache, and push each other out of it.
+    """Return whether `gemm` is faster if A is packed."""
+    # Otherwise the rows of a tile share one set of the L1 cache and evict each other.
     if rows > WAYS and a.row != 1 and (a.row * element_bytes(a)) % SAME_SET == 0:
         return columns >= 2 * tile_columns(a)
     wide = rows > TILE_ROWS and columns >= WIDE * tile_columns(a)
@@ -313,7 +313,7 @@ def packing_pays(rows, columns, a):
 
 @inline
 def pack_panels(k, depth, columns, b, b_panel, packed, packed_panel):
-    """Pack `depth` rows of B from the `k`-th on panel by panel; see `gemm` for `b_panel`."""
+    """Pack `depth` rows of B from row `k` on, panel by panel; see `gemm` for `b_panel`."""
     span = tile_columns(b)
     for j in range(0, columns, span):
         right, place = advance(b.pointer, j * b.column), advance(packed, j // span * packed_panel)
@@ -331,7 +331,7 @@ def pack_panels(k, depth, columns, b, b_panel, packed, packed_panel):
 
 @inline
 def pack_tiles(rows, depth, a, packed, stride, tile_elements):
-    """Pack a block of A tile by tile: within a tile, the rows of one depth are contiguous."""
+    """Pack a block of A tile by tile; within a tile, the elements of one depth are contiguous."""
     tiles, low, higher = row_tiles(rows)
     row = 0
     for t in range(tiles):

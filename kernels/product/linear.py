@@ -1,11 +1,10 @@
 """The three products of a linear layer, each split into blocks of its output.
 
-A block is computed, and what follows (activation, its gradient, the update of the
-parameters) is done to it at once, while it lies in the L1 cache. Threads take
-contiguous ranges of blocks; a block's value does not depend on who computes it.
-Weights lie as (inputs, outputs), so that outputs fill vectors, or in panels of a tile's
-outputs (`kernels.product.panels`): a thread's columns of the weights are then on cache lines of
-their own.
+Each block is finished (activation, its gradient, update of the parameters) while it lies in the
+L1 cache. Threads take contiguous ranges of blocks; the value of a block does not depend on the
+thread that computes it. Weights lie as (inputs, outputs), so that outputs fill vectors, or in
+panels as wide as a tile (`kernels.product.panels`), where no cache line holds columns of two
+threads.
 """
 
 from __future__ import annotations
@@ -80,9 +79,9 @@ from kernels.product.sharing import columns_of, line_columns, own_columns, part,
 
 
 def scratch_size(dtype, widest: int) -> int:
-    """Elements of aligned scratch memory that a thread needs for any of these products.
+    """Return the elements of aligned scratch memory that a thread needs for these products.
 
-    No layer has more than `widest` inputs or outputs.
+    `widest` is the largest number of inputs or outputs of a layer.
     """
     lanes = host.lanes(real_type(dtype))
     span = TILE_VECTORS * lanes
@@ -94,10 +93,10 @@ def scratch_size(dtype, widest: int) -> int:
 
 @routine(*(INTEGER,) * 4, MATRIX, PANELS, REALS, PANELS, INTEGER, INTEGER, REALS)
 def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, threads, scratch):
-    """y = f(x w + bias), this thread's blocks of it.
+    """Compute this thread's blocks of y = f(x w + bias).
 
-    The panels of y, if it lies in any, are one for each thread's columns. Few outputs
-    (`kernels.product.few_outputs`) are in one matrix, and their weights in one panel at most.
+    If y lies in panels, each thread has one for its columns. A y of few outputs
+    (`kernels.product.few_outputs`) is one matrix, whose weights fill one panel at most.
     """
     weights, output = Matrix(w.pointer, w.ld), Matrix(y.pointer, y.ld)
     if few_outputs.in_halves(inputs, outputs, line_columns(x)):
@@ -121,14 +120,14 @@ def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, thr
         activate(activation, end - begin, outputs, here, here)
         return
     i, height, j, columns = part(rows, outputs, inputs, x, thread, threads)
-    if y.panel != 0:  # this thread's panel, seen as its columns of the whole
+    if y.panel != 0:  # shift y so that column j of it is the first of this thread's panel
         i, height, j, columns = own_columns(rows, outputs, x, thread, threads)
         output = beside(output, thread * y.panel - j)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
     left, end = Strided(row_at(x, i), x.ld, 1), j + columns
     while j < end:
         columns = end - j
-        if w.panel != 0 and j % w.ld != 0:  # up to where a panel begins
+        if w.panel != 0 and j % w.ld != 0:  # stop where the next panel begins
             columns = min(columns, w.ld - j % w.ld)
         here = block_of(output, i, j)
         gemm(
@@ -154,9 +153,9 @@ def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, thr
 def linear_input_gradient(
     rows, inputs, outputs, activation, g, w, y, out, thread, threads, scratch
 ):
-    """out = (g w^T) f'(y), this thread's blocks; y = f(.) is the layer's input.
+    """Compute this thread's blocks of out = (g w^T) f'(y), where y = f(.) is the layer's input.
 
-    The panels of y and of `out`, where they lie in any, are one for each thread's columns.
+    If y or `out` lies in panels, each thread has one for its columns.
     """
     i, height, j, columns = part(rows, inputs, outputs, g, thread, threads)
     before, target = Matrix(y.pointer, y.ld), Matrix(out.pointer, out.ld)
@@ -192,7 +191,7 @@ def linear_input_gradient(
 
 @inline
 def _weight_block(inputs, panels, threads):
-    """Rows of a weight gradient's block: as equal as can be, as threads share them."""
+    """Return the rows of a weight gradient's block, small enough for threads to share blocks."""
     blocks = (inputs + BLOCK_ROWS - 1) // BLOCK_ROWS
     if threads > 1:
         wanted = (BLOCKS_PER_THREAD * threads + panels - 1) // panels
@@ -219,20 +218,20 @@ def linear_update(
     threads,
     scratch,
 ):
-    """Update weights by x^T g and bias by the column sums of g, this thread's blocks.
+    """Update this thread's blocks of the weights by x^T g and of the bias by the column sums of g.
 
-    The gradient is never written: each block of it is used as it is made. Without a rule (see
-    `Update`) it is written instead, to `w` and `bias`. What the rule remembers of the weights lies
-    as they do; `x`, or `g`, may lie in panels of each thread's columns, x where the outputs are
-    few, g where they are more than a tile has rows.
+    The update uses each block of the gradient as soon as it is computed, so the whole gradient is
+    never written. Without a rule (see `Update`), `w` and `bias` receive the gradient instead.
+    The memory of the weights has their layout. Either `x` (if outputs are few) or `g` (if there
+    are more outputs than rows of a tile) may lie in panels of each thread's columns.
     """
     memory, span = zero_row(scratch), tile_columns(x)
     begin, end = columns_of(outputs, line_columns(x), thread, threads)
     samples, gradient = Matrix(x.pointer, x.ld), Matrix(g.pointer, g.ld)
-    if g.panel != 0:  # this thread's panel, seen as its columns of the whole
+    if g.panel != 0:  # shift g so that column `begin` of it is the first of this thread's panel
         gradient = beside(gradient, thread * g.panel - begin)
     number, of, first = thread, threads, 0
-    if x.panel != 0:  # this thread's rows of the weights are all there are for it
+    if x.panel != 0:  # update this thread's rows of the weights like a whole matrix
         first, last = columns_of(inputs, line_columns(x), thread, threads)
         samples, inputs, number, of = beside(samples, thread * x.panel), last - first, 0, 1
     weights = Panels(advance(w.pointer, first * w.ld), w.ld, w.panel)
@@ -289,9 +288,9 @@ def linear_update(
 def _update_blocks(
     rows, inputs, outputs, x, g, own, w, w_memory, how, thread, threads, zero, memory
 ):
-    """The weights' part of `linear_update`: blocks a tile wide, x packed where it pays.
+    """Update the weights for `linear_update` in blocks as wide as a tile, with x packed if it pays.
 
-    Where `own` is true, a thread takes the columns that are its own.
+    If `own` is true, each thread takes the blocks of its own columns.
     """
     span, stride = tile_columns(x), tile_stride(x)
     panels = (outputs + span - 1) // span
@@ -336,7 +335,7 @@ def _update_blocks(
 
 @inline
 def _weight_gradient(rows, inputs, outputs, x, x_tile, g, packed, zero, out):
-    """out = x^T g of a block, by some rows at a time; x is in no tiles where `x_tile` is 0."""
+    """Compute out = x^T g of a block, part of the rows at a time; `x_tile` as in `gemm.block`."""
     k, deep = 0, even_part(rows, PANEL_DEPTH)
     start = Strided(zero, 0, 0)
     while True:
@@ -403,12 +402,50 @@ def _matmul_update(x, g, w, bias, rule, step, settings, memory, apart, spare, sc
 def matmul_update(
     a, b, parameter, rule: Rule, step, settings, first=None, second=None, third=None
 ) -> None:
-    """Update `parameter` by the gradient A^T B, the `step`-th time (from 0), without writing it.
+    """Update a parameter by the gradient A^T B without writing the gradient to memory.
 
-    `a` is (depth, rows), `b` (depth, columns), `parameter` and what the rule remembers of
-    it, `first`, `second` and `third`, are (rows, columns) of one dtype with unit column stride and
-    one row stride. `rule` and `settings` are those of `kernels.functions.updates`. Raises
-    TypeError or ValueError for other dtypes or shapes.
+    Parameters
+    ----------
+    a : array_like of shape (depth, rows)
+        Inputs of a layer, one sample a row; converted to the dtype of `parameter`.
+    b : array_like of shape (depth, columns)
+        Gradient of the loss with respect to the layer's outputs.
+    parameter : ndarray of shape (rows, columns)
+        Parameter to update in place, float32 or float64, with unit column stride.
+    rule : Rule
+        Rule of an optimizer, `SGD` or another one of `kernels.functions.updates`.
+    step : int
+        Number of earlier updates, from which Adam's bias correction follows.
+    settings : ndarray of float64
+        The optimizer's settings, at the indices named in `kernels.functions.updates`.
+    first : ndarray of shape (rows, columns), optional
+        First array that the rule remembers, with the dtype and strides of `parameter`.
+    second : ndarray of shape (rows, columns), optional
+        Second array that the rule remembers.
+    third : ndarray of shape (rows, columns), optional
+        Third array that the rule remembers.
+
+    Raises
+    ------
+    TypeError
+        If an array has another dtype.
+    ValueError
+        If a shape or stride does not fit, an array that the rule needs is missing, or `rule` is
+        no rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernels import matmul_update
+    >>> from kernels.functions import updates
+    >>> settings = np.zeros(updates.SETTINGS)
+    >>> settings[updates.LEARNING_RATE] = 0.1
+    >>> settings[updates.GRADIENT_SCALE], settings[updates.CLIP_VALUE] = 1.0, np.inf
+    >>> weight = np.zeros((2, 2))
+    >>> matmul_update([[1.0, 2.0]], [[1.0, -1.0]], weight, updates.SGD, 0, settings)
+    >>> weight
+    array([[-0.1,  0.1],
+           [-0.2,  0.2]])
     """
     x, g = matrix("a", a), matrix("b", b)
     if x.shape[0] != g.shape[0]:
@@ -432,7 +469,7 @@ def matmul_update(
     if parameter.size == 0:
         return
     memories = [each for each in remembered.values() if each is not None][:needed]
-    # The bias that a linear layer would have is updated too, and forgotten.
+    # The compiled update needs a bias too, which is discarded.
     bias, spare = (np.zeros(g.shape[1] * n, dtype) for n in (1, rule.memories))
     scratch = aligned_zeros(scratch_size(dtype, max(parameter.shape)), dtype)
     with _evenly_apart(memories, parameter) as (place, apart):
@@ -453,9 +490,10 @@ def matmul_update(
 
 @contextmanager
 def _evenly_apart(memories: Sequence[np.ndarray], like: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Have arrays lie evenly apart, where the first is and by how many elements the next.
+    """Yield the address of the first array, and the elements from each array to the next.
 
-    Two do where whole elements lie between them; of others, copies are made, and written back.
+    Two arrays are used as they are if whole elements lie between them; otherwise arrays are copied
+    to even distances, and copied back.
     """
     places = [address(each) for each in memories] or [address(like)]
     apart, rest = divmod(places[-1] - places[0], like.itemsize)

@@ -1,4 +1,4 @@
-"""The matrix product of NumPy arrays, and what may be done to it on the way."""
+"""The matrix product of NumPy arrays, with a bias, an activation or its gradient."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ from kernels.product.sharing import part
 def multiply(
     rows, columns, depth, a, b, by_lanes, has_bias, accumulate, activation, bias, c, scratch
 ):
-    """C = f(A B + bias), or C += A B.
+    """Compute C = f(A B + bias), or C += A B if `accumulate`.
 
-    `by_lanes` is `_sums_by_lanes` of the whole product, of which this may be some columns.
+    `by_lanes` is `_sums_by_lanes` of the whole product; C may be only some of its columns.
     """
     free = zero_row(scratch)
     if by_lanes:
@@ -77,17 +77,17 @@ def multiply(
 
 @inline
 def _sums_by_lanes(columns, depth, a, b, accumulate):
-    """Whether a product is summed lane by lane, and not in order of depth."""
+    """Return whether a product is summed lane by lane, and not in order of depth."""
     contiguous = a.column == 1 and (b.column == 1 or columns == 1)
     return is_narrow(depth, columns) and contiguous and not accumulate
 
 
 @inline
 def _multiply_few_columns(rows, columns, depth, a, b, activation, c, zero, product):
-    """C = f(A B) of few columns, where A lies as its transpose.
+    """Compute C = f(A B) of few columns, for an A with unit row stride.
 
-    The transpose of C, which is B^T A^T, fills whole vectors, and is turned then; `zero` is a
-    row of zeros, `product` the scratch memory behind it.
+    C^T = B^T A^T is computed, whose rows fill whole vectors, and then transposed. `zero` is a row
+    of zeros, `product` the scratch memory behind it.
     """
     wide = TURNED_PANELS * tile_columns(a)
     turned, sums = advance(product, wide * TILE_ROWS), Matrix(product, wide)
@@ -127,7 +127,7 @@ def _multiply_few_columns(rows, columns, depth, a, b, activation, c, zero, produ
     c=MATRIX,
 )
 def _multiply_share(at, state, scratch):
-    """This thread's part of `multiply`."""
+    """Compute this thread's part of `multiply`."""
     rows, columns, a, b = at.rows, at.columns, at.a, at.b
     i, height, j, wide = part(rows, columns, at.depth, scratch, state[THREAD], state[THREADS])
     if height == 0 or wide == 0:
@@ -150,7 +150,7 @@ def _multiply_share(at, state, scratch):
 
 @inline
 def _bytes_between(x):
-    """First byte of a 2-d array that is not empty, and the one after its last."""
+    """Return the addresses of the first byte of a non-empty 2-d array and behind its last."""
     low, high = 0, x.itemsize
     for axis in range(2):
         reach = (x.shape[axis] - 1) * x.strides[axis]
@@ -162,7 +162,7 @@ def _bytes_between(x):
 
 @inline
 def _overlap(x, y):
-    """Whether two 2-d arrays that are not empty may share a byte."""
+    """Return whether two non-empty 2-d arrays may share a byte."""
     x_begin, x_end = _bytes_between(x)
     y_begin, y_end = _bytes_between(y)
     return x_begin < y_end and y_begin < x_end
@@ -170,7 +170,7 @@ def _overlap(x, y):
 
 @inline
 def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
-    """C = f(A B + bias), or C += A B; 0 where the arrays are not as this needs them."""
+    """Compute C = f(A B + bias), or C += A B; return 1, `PAYS`, or 0 for arrays that do not fit."""
     rows, columns, depth = c.shape[0], c.shape[1], a.shape[1]
     if a.shape[0] != rows or b.shape[0] != depth or b.shape[1] != columns:
         return 0
@@ -190,7 +190,7 @@ def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, t
         return 1
     if has_bias or (rows > 1 and c.strides[0] != size):
         return 0
-    # The transpose of C has its rows in memory, and is the product of the transposes.
+    # C^T is row-major, and is the product of the transposes.
     left, right = Strided(y.pointer, y.column, y.row), Strided(x.pointer, x.column, x.row)
     then = has_bias, accumulate, activation, bias, Matrix(data(c), c.strides[1] // size)
     share_out(team, _multiply_share, (columns, rows, depth, left, right, *then), memory)
@@ -202,13 +202,13 @@ _OPERANDS = reads(2, layout="A"), reads(2, layout="A"), writes(2, layout="A")
 
 @entry(*_OPERANDS, INTEGER, INTEGER, result=types.int64)
 def _product(a, b, c, scratch, team):
-    """C = A B."""
+    """Compute C = A B; return as `_multiply_arrays`."""
     return _multiply_arrays(a, b, c, data(c), False, False, IDENTITY, scratch, team)
 
 
 @entry(*_OPERANDS, reads(1), BOOLEAN, BOOLEAN, *(INTEGER,) * 3, result=types.int64)
 def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
-    """C = f(A B + bias), or C += A B."""
+    """Compute C = f(A B + bias), or C += A B; return as `_multiply_arrays`."""
     if has_bias and (bias.size != c.shape[1] or _begins_within(bias, c)):
         return 0
     return _multiply_arrays(a, b, c, data(bias), has_bias, accumulate, activation, scratch, team)
@@ -216,7 +216,7 @@ def _product_then(a, b, c, bias, has_bias, accumulate, activation, scratch, team
 
 @inline
 def _begins_within(bias, c):
-    """Whether a row may share a byte with a 2-d array."""
+    """Return whether a bias may share a byte with a 2-d array."""
     if c.size == 0:
         return False
     begin, end = _bytes_between(c)
@@ -225,7 +225,7 @@ def _begins_within(bias, c):
 
 
 class _Workspace(threading.local):
-    """Scratch memory of one Python thread, enough for either dtype."""
+    """Scratch memory of one Python thread, large enough for either dtype."""
 
     def __init__(self):
         self._memory = aligned_zeros(max(_scratch_bytes(dtype) for dtype in FLOATING), np.uint8)
@@ -245,19 +245,55 @@ _NO_BIAS = {dtype: np.empty(0, dtype) for dtype in FLOATING}
 
 
 def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False) -> np.ndarray:
-    """f(A B + bias), or out + A B with `accumulate`.
+    """Return the matrix product f(A B + bias), or add A B to an array.
 
-    `a` is (rows, depth), `b` (depth, columns), `out` (rows, columns), float32 or float64,
-    contiguous or with any strides: a transposed operand is a view. One-dimensional
-    operands are as in `numpy.matmul`. `bias` is (columns,), `activation` a name in
-    `ACTIVATIONS`. Every element is summed in order of depth, so results do not depend on layout
-    or blocking; one or two columns are summed lane by lane where the rows of `a` and of `out` are
-    contiguous. Raises TypeError or ValueError for other dtypes or shapes.
+    Every element is summed in order of depth, so that results do not depend on strides, blocks or
+    threads; only one or two columns are summed lane by lane, if the rows of `a` are contiguous.
+
+    Parameters
+    ----------
+    a : array_like of shape (rows, depth) or (depth,)
+        Left operand, with any strides: a transposed operand is not copied. One-dimensional
+        operands are as in `numpy.matmul`.
+    b : array_like of shape (depth, columns) or (depth,)
+        Right operand, with any strides.
+    out : ndarray of shape (rows, columns), optional
+        Array for the result, of the result's dtype, float32 or float64.
+    bias : array_like of shape (columns,), optional
+        Vector that is added to each row.
+    activation : str, default "identity"
+        Name of f, a key of `ACTIVATIONS`.
+    accumulate : bool, default False
+        Whether to add A B to `out`; excludes `bias` and `activation`.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        The product, which is `out` if given. Its dtype is float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not of numbers, or `out` is no array.
+    ValueError
+        If shapes do not fit, `out` has another dtype, or `activation` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernels import matmul
+    >>> a = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> matmul(a, a)
+    array([[ 7., 10.],
+           [15., 22.]])
+    >>> matmul(a, -a, bias=[10.0, 20.0], activation="relu")
+    array([[ 3., 10.],
+           [ 0.,  0.]])
     """
     try:
         kind = a.dtype
         c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
-        # Another order of bytes is another dtype, which numba may take for the native one.
+        # numba may take a dtype of another byte order for the native one, so dtypes are compared.
         if not (b.dtype is kind is c.dtype or b.dtype == kind == c.dtype):
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
@@ -269,11 +305,10 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
         ):
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         else:
-            compiled = _product_then[kind]
-            arguments = (
-                a, b, c, _NO_BIAS[kind] if bias is None else bias, bias is not None,
-                bool(accumulate), ACTIVATIONS[activation], workspace.address, teams.asking,
-            )  # fmt: skip
+            compiled, code = _product_then[kind], ACTIVATIONS[activation]
+            offset, has_bias = (_NO_BIAS[kind], False) if bias is None else (bias, True)
+            added, memory = bool(accumulate), workspace.address
+            arguments = a, b, c, offset, has_bias, added, code, memory, teams.asking
         done = compiled(*arguments)
         if done == PAYS:
             done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)
@@ -283,7 +318,7 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
 
 
 def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
-    """As `matmul`, for operands that have to be converted first, or explained."""
+    """Compute like `matmul` for operands that need a conversion, or raise its errors."""
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
     left, right = floating("a", a), floating("b", b)
@@ -311,7 +346,7 @@ def _matmul_of_any(a, b, out, bias, activation, accumulate) -> np.ndarray:
 
 
 def _product_shape(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
-    """Shape of the product of vectors or matrices; raise ValueError if there is none."""
+    """Return the shape of the product of vectors or matrices; raise ValueError if none exists."""
     if a.ndim not in (1, 2) or b.ndim not in (1, 2) or a.shape[-1] != b.shape[0]:
         raise ValueError(
             f"a has shape {a.shape} and b {b.shape}; expected matrices or vectors with as many "
@@ -321,9 +356,40 @@ def _product_shape(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
 
 
 def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
-    """(A B) f'(.), with f' in terms of the output of f: a product times an activation's gradient.
+    """Return (A B) f'(y), a matrix product times the derivative of an activation.
 
-    `output_` is (rows, columns), of the dtype of the product. Raises as `matmul` does.
+    The derivative f' is taken in terms of the activation's output y.
+
+    Parameters
+    ----------
+    a : array_like of shape (rows, depth)
+        Left operand, for instance the gradient of a layer's outputs.
+    b : array_like of shape (depth, columns)
+        Right operand, for instance the transpose of the layer's weights.
+    output_ : array_like of shape (rows, columns)
+        Output y of the activation, of the dtype of the product.
+    activation : str
+        Name of f, a key of `ACTIVATIONS`.
+    out : ndarray of shape (rows, columns), optional
+        Array for the result, of the result's dtype.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        The product, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an operand is not of numbers, or `out` is no array.
+    ValueError
+        If shapes or dtypes do not fit, or `activation` is unknown.
+
+    Examples
+    --------
+    >>> from kernels import matmul_gradient
+    >>> matmul_gradient([[1.0]], [[2.0, 3.0]], [[0.5, 0.0]], "relu")
+    array([[2., 0.]])
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"unknown activation {activation!r}; expected one of {list(ACTIVATIONS)}")
@@ -347,10 +413,30 @@ def _column_sums(x, out):
 
 
 def add_column_sums(x, out) -> None:
-    """out += the sum of the rows of a matrix.
+    """Add the sum of the rows of a matrix to a vector: out_j += sum_i x_ij.
 
-    `x` is (rows, columns), `out` (columns,), of one dtype. Raises TypeError or ValueError
-    for others.
+    Parameters
+    ----------
+    x : array_like of shape (rows, columns)
+        Matrix whose rows are summed.
+    out : ndarray of shape (columns,)
+        Vector to add to, of the dtype of `x`, float32 or float64.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If shapes or dtypes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernels import add_column_sums
+    >>> total = np.zeros(2)
+    >>> add_column_sums([[1.0, 2.0], [3.0, 4.0]], total)
+    >>> total
+    array([4., 6.])
     """
     given = matrix("x", x)
     result = output("out", out, given.shape[1:], given.dtype)

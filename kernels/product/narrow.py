@@ -1,8 +1,7 @@
-"""Products too narrow for the register tile: of one output or two, or of a batch of few rows.
+"""Products too narrow for the register tile: of one or two outputs, or of a batch of few rows.
 
-Layers that tell one class from another have so few outputs, and those of most regressions.
-Gradients are summed in order of depth, as by the tile, and have the bits of
-`kernels.product.gemm`'s.
+Binary classification and most regressions have so few outputs. Gradients are summed in order of
+depth, as by the tile, and have the bits of `kernels.product.gemm`.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from kernels.base.transpose import lane_sums, transpose
 from kernels.functions.activations import RELU, activate_gradient, relu_gradient_of
 from kernels.product.choice import DEEP, NARROW
 
-_ROW = DEEP + 16  # elements from one output's weights to the next one's: zeros follow the last
+_ROW = DEEP + 16  # leading dimension of the weights of each output, with zeros behind the last
 
-_SQUARE = 16  # vectors at most in a square of them, of which four are written at a time
+_SQUARE = 16  # most vectors in a square of vectors
 
 SCRATCH = 2 * _ROW + 2 * _SQUARE * _SQUARE
 """Elements of scratch memory that `narrow_forward` needs."""
@@ -38,16 +37,16 @@ SCRATCH = 2 * _ROW + 2 * _SQUARE * _SQUARE
 
 @inline
 def is_narrow(inputs, outputs):
-    """Whether `narrow_forward` takes a product."""
+    """Return whether a product is summed lane by lane, by `narrow_forward`."""
     return outputs <= NARROW and inputs <= DEEP
 
 
 @inline
 def narrow_forward(rows, inputs, outputs, x, w, bias, y, scratch):
-    """y = x w + bias.
+    """Compute y = x w + bias for one or two outputs.
 
-    Lane by lane of a vector of inputs, and then the sum of the lanes. `scratch` has room for
-    `SCRATCH` elements.
+    A vector of inputs is summed lane by lane, and then its lanes. `scratch` has room for `SCRATCH`
+    elements.
     """
     lanes = width(x)
     _turn(inputs, outputs, w, scratch)
@@ -60,7 +59,7 @@ def narrow_forward(rows, inputs, outputs, x, w, bias, y, scratch):
 
 @inline
 def narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scratch):
-    """As `narrow_forward`: sums of the inputs before `middle`, those of the others, and bias.
+    """Compute y like `narrow_forward`: sums of inputs before `middle`, of those from it on, bias.
 
     `middle` is a whole number of vectors.
     """
@@ -78,7 +77,7 @@ def narrow_forward_in_halves(rows, inputs, middle, outputs, x, w, bias, y, scrat
 
 @inline
 def _turn(inputs, outputs, w, scratch):
-    """Copy the weights of each output to rows of whole vectors, with zeros behind the last."""
+    """Copy the weights of each output to a row, padded with a vector of zeros."""
     for k in range(inputs):
         poke(scratch, k, peek(row_at(w, k), 0))
         poke(scratch, _ROW + k, peek(row_at(w, k), outputs - 1))
@@ -89,7 +88,7 @@ def _turn(inputs, outputs, w, scratch):
 
 @inline
 def _sums(rows, inputs, outputs, x, scratch, begin):
-    """The first and the second output of at most a vector of rows, from the `begin`-th weight."""
+    """Return vectors of both outputs, a row of x a lane, with the weights from `begin` on."""
     lanes, last = width(x), rows - 1
     weights, more = advance(scratch, begin), advance(scratch, _ROW + begin)
     square = advance(scratch, 2 * _ROW)
@@ -131,7 +130,7 @@ def _store_rows(square, r, v0, v1, v2, v3):
 
 @inline
 def _spread(rows, outputs, one, two, y, scratch):
-    """Write outputs that lie in vectors of rows."""
+    """Write vectors of both outputs, a row a lane, to rows of y."""
     if outputs == 1 and y.ld == 1:
         store_first(y.pointer, 0, one, rows)
         return
@@ -148,7 +147,7 @@ def _spread(rows, outputs, one, two, y, scratch):
 
 @inline
 def narrow_input_gradient(rows, inputs, outputs, activation, g, w, y, out, scratch):
-    """out = (g w^T) f'(y): a tile would end as soon as it has begun.
+    """Compute out = (g w^T) f'(y) without a tile, whose loop would have one or two steps.
 
     `scratch` has room for a square of vectors.
     """
@@ -163,7 +162,7 @@ def narrow_input_gradient(rows, inputs, outputs, activation, g, w, y, out, scrat
             total = fma(weights, splat(peek(row, 0), weights), zeros(g))
             if outputs > 1:
                 total = fma(others, splat(peek(row, 1), others), total)
-            if activation == RELU:  # here, as the two loops would otherwise take twice as long
+            if activation == RELU:  # in this loop: a loop of its own would double the time
                 total = relu_gradient_of(load_first(row_at(before, i), 0, here), total)
             store_first(row_at(column, i), 0, total, here)
         if activation != RELU:
@@ -172,7 +171,7 @@ def narrow_input_gradient(rows, inputs, outputs, activation, g, w, y, out, scrat
 
 @inline
 def thin_weight_gradient(rows, inputs, outputs, x, g, out):
-    """out = x^T g, of one row to four: a tile would end as soon as it has begun."""
+    """Compute out = x^T g of one to four rows without a tile, whose loop would have few steps."""
     for j in range(0, outputs, width(x)):
         here = outputs - j
         first = load_first(g.pointer, j, here)

@@ -1,9 +1,9 @@
-"""Matrices in panels of columns, each with its rows one behind the other.
+"""Matrices in panels: blocks of columns, each with contiguous rows.
 
-So a thread's columns lie together, not beside those of another one within each row, whose
-prefetcher would take lines that this one writes. Weights are in panels of a tile's columns, which
-the register tile reads where they are; elements past the last column are zeros. A batch is in
-panels of a thread's columns.
+In panels, the columns of a thread lie together. In ordinary rows they lie beside columns of another
+thread, whose prefetcher then takes the cache lines that this thread writes. Panels of weights are
+as wide as a tile, which reads them without packing; elements past the last column are zeros.
+Panels of a batch have the columns of one thread each.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from kernels.product.sharing import columns_of, line_columns, splits_columns
 
 
 def span_of(dtype) -> int:
-    """Columns of a panel of weights: a tile's."""
+    """Return the columns of a panel of weights, which are those of a tile."""
     return TILE_VECTORS * host.lanes(real_type(dtype))
 
 
 def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
-    """Number of a matrix's panels, and elements from one to the next.
+    """Return the number of panels of a matrix, and the elements from one panel to the next.
 
-    Numbers in a row are a matrix of one row, whose panels follow each other at once.
+    The panels of a matrix of one row, such as a bias, are contiguous.
     """
     span = span_of(dtype)
     apart = APART * line_elements(dtype) if rows > 1 else 0
@@ -34,9 +34,9 @@ def sizes(rows: int, columns: int, dtype) -> tuple[int, int]:
 
 
 def of_threads(rows: int, columns: int, dtype, threads: int) -> tuple[int, int, int]:
-    """Number of panels of a batch, columns of each, and elements from one to the next.
+    """Return the number of panels of a batch, their columns, and elements from one to the next.
 
-    There is one panel where threads split such a product by its rows.
+    There is one panel if threads split such a product by rows.
     """
     line = line_elements(dtype)
     if threads == 1 or not splits_columns.py_func(rows, columns, line, threads):

@@ -1,6 +1,6 @@
-"""How threads split a product: each computes one part, some of its rows or of its columns.
+"""The parts of a product that threads compute: some rows each, or some columns each.
 
-Columns are shared out in whole cache lines of a row, of which the very last may not be full.
+Columns are shared in whole cache lines of a row; only the last line may be partly filled.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from kernels.product.choice import FAR, FEW_ROWS, MANY_ROWS
 
 @inline
 def line_columns(like):
-    """Columns of a cache line, whose elements are `like` what a pointer points at."""
+    """Return the columns in a cache line, for the element type of the pointer `like`."""
     return CACHE_LINE // element_bytes(like)
 
 
 @inline
 def columns_of(columns, line, thread, threads):
-    """First of this thread's columns, and the one after its last; `line` of them are a line.
+    """Return this thread's first column and the one after its last; `line` columns are a line.
 
-    Where not all have as many lines, the last threads have one more, or the first ones if the
-    second thread's columns then begin with a tile that is two lines wide.
+    If the lines do not divide evenly, the last threads have one more; or the first threads, if the
+    second thread's columns then begin at the border of a tile, which is two lines wide.
     """
     lines = (columns + line - 1) // line
     ahead = lines // threads % 2 * (threads - 1)
@@ -33,10 +33,10 @@ def columns_of(columns, line, thread, threads):
 
 @inline
 def splits_columns(rows, columns, line, threads):
-    """Whether threads split a product by its columns, with at most 6/5 of an even share for each.
+    """Return whether threads split a product by columns, with at most 6/5 of an even share each.
 
-    Many rows are split instead: what a thread writes then lies together, and where the next
-    instructions of that thread look.
+    A product of many rows is split by rows instead: what a thread writes then lies together, and
+    the next instructions of that thread read it.
     """
     lines = (columns + line - 1) // line
     most = (lines + threads - 1) // threads
@@ -45,17 +45,17 @@ def splits_columns(rows, columns, line, threads):
 
 @inline
 def own_columns(rows, columns, like, thread, threads):
-    """This thread's part where columns are split, as `part` gives it."""
+    """Return this thread's part, like `part`, if the columns are split."""
     begin, end = columns_of(columns, line_columns(like), thread, threads)
     return 0, rows, begin, end - begin
 
 
 @inline
 def part(rows, columns, depth, like, thread, threads):
-    """This thread's part: its first row, its rows, its first column and its columns.
+    """Return this thread's part: its first row, its rows, its first column and its columns.
 
-    Where columns are split each thread reads its own part of B only, and writes to all rows of C,
-    whose elements are `like` what a pointer points at.
+    If the columns are split, each thread reads only its own part of B, and writes to all rows of
+    C. `like` is a pointer to elements of C's type.
     """
     line = line_columns(like)
     apart = depth >= rows or columns * element_bytes(like) >= FAR * threads

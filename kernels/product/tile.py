@@ -1,11 +1,10 @@
-"""The register tile: the innermost loop of the matrix product, as LLVM vector code.
+"""The register tile: the microkernel of the matrix product, as LLVM vector code.
 
-A tile of `rows` x `vectors` accumulators stays in registers while it walks the
-depth of the product. Each step loads one row of B, and for each row of A
-broadcasts one element and does one fused multiply-add per vector. Every element
-of C is therefore a single chain of operations in order of depth, from its
-starting value on, whatever tile it falls into: results do not depend on the
-shape of tiles, on blocking or on the number of threads.
+A tile of `rows` x `vectors` accumulators stays in registers over the depth of the product. Each
+step loads one row of B, and for each row of A broadcasts one element and does one fused
+multiply-add per vector. Every element of C is therefore a single chain of operations in order of
+depth, from its starting value on: results do not depend on the shape of tiles, on blocks or on
+the number of threads.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from kernels.base import host, simd
 from kernels.product.choice import HALVES
 
 _I64 = ir.IntType(64)
-_KEY = 64  # a tile's numbers of vectors and of row pairs as one integer
-_HALF = 1024  # and whether half a vector ends its rows
-_AHEAD = 16  # rows of B that are asked for before they are needed
+_KEY = 64  # a tile's key: its vectors times `_KEY`, plus its pairs of rows,
+_HALF = 1024  # plus `_HALF` if half a vector ends its rows
+_AHEAD = 16  # rows from one of B to the row that is prefetched with it
 _ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 2 * stride]
 
 
 @intrinsic
 def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
-    """C = max(start + A @ B, floor) for one tile of C.
+    """Compute C = max(start + A @ B, floor) for one tile of C.
 
-    A is `rows` x `depth`, a `Strided`; B, `depth` x `columns`, C and `start` are a `Matrix` each
-    (a leading dimension of 0 repeats one row of `start`, such as a bias). `rows` is at most
-    `host.TILE_ROWS` and `columns` at most `host.TILE_VECTORS` vectors. NaN is kept whatever the
-    floor.
+    A is a `Strided` of `rows` x `depth`, B a `Matrix` of `depth` x `columns`; C and `start` are a
+    `Matrix` each. With leading dimension 0, one row of `start`, such as a bias, is repeated.
+    `rows` is at most `host.TILE_ROWS`, `columns` at most `host.TILE_VECTORS` vectors. NaN stays NaN
+    whatever the floor.
 
-    When B's pointer and `packed` differ, B is copied to `packed` on the way, in whole vectors and
-    with leading dimension `host.TILE_VECTORS` vectors: multiply-adds keep the machine
-    busy while it waits for B. When they are the same, B lies there already. With
-    `choice.HALVES`, half a vector ends rows of which no more is left.
+    If B's pointer and `packed` differ, B is also copied to `packed`, in whole vectors, with leading
+    dimension `host.TILE_VECTORS` vectors: multiply-adds keep the processor busy while it waits for
+    B. If they are equal, B is packed already. With `choice.HALVES`, rows end in half a vector if
+    that holds the last columns.
     """
     integer, pointer = types.int64, a.types[0]
     vector = simd.vector_of(pointer.dtype)
@@ -54,7 +53,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
         done = builder.append_basic_block("tile.done")
 
         def cases(copies):
-            """Every tile, keyed by its width and pairs of rows."""
+            """Return the emitter of each tile's call by the tile's key."""
             shapes = itertools.product(
                 range(1, host.TILE_VECTORS + 1),
                 range(1, host.TILE_ROWS // 2 + 1),
@@ -90,7 +89,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
 
 
 def _parts(builder, kinds, values):
-    """Return pointers and strides, those of matrices one by one."""
+    """Yield pointers and strides, with matrices taken apart."""
     for kind, value in zip(kinds, values, strict=True):
         if isinstance(kind, types.BaseTuple):
             yield from (builder.extract_value(value, i) for i in range(len(kind)))
@@ -99,7 +98,7 @@ def _parts(builder, kinds, values):
 
 
 def _emit_switch(builder, value, cases, done):
-    """Run the emitter of the case that equals `value`, then go on at `done`."""
+    """Emit a switch to the case that equals `value`, each of which goes on at `done`."""
     switch = builder.switch(value, done)
     for number, emit in cases.items():
         block = builder.append_basic_block(f"case.{number}")
@@ -110,20 +109,20 @@ def _emit_switch(builder, value, cases, done):
 
 
 def _opaque(builder, pointer):
-    """The same pointer, its origin hidden from the optimizer.
+    """Return the same pointer with its origin hidden from LLVM's optimizer.
 
-    Otherwise loop strength reduction turns the rows' addresses into one chain of
-    additions, which takes longer than the multiply-adds it feeds.
+    Otherwise loop strength reduction turns the addresses of rows into one chain of additions,
+    which takes longer than the multiply-adds that depend on it.
     """
     kind = ir.FunctionType(pointer.type, [pointer.type])
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
 def _tile_function(builder, rows, vectors, half, copies, vector):
-    """The function of one tile of fixed size, of its own so that no register is shared.
+    """Return the LLVM function of a tile of fixed size.
 
-    It has an even number of rows; with one less, it computes the last one twice,
-    which halves the number of tiles to compile.
+    It is not inlined, so that its accumulators have all registers. Its number of rows is even; for
+    one row less it computes the last row twice, which halves the number of tiles to compile.
     """
     kind = ("half." if half else "") + ("copying" if copies else "reading")
     name = f"tile.{vector.dtype}.{rows}x{vectors}.{kind}"
@@ -144,20 +143,18 @@ def _tile_function(builder, rows, vectors, half, copies, vector):
         row = [vector] * vectors
         if half:
             row[-1] = simd.Vector(vector.dtype, vector.lanes // 2)
-        _emit_tile(inner, numbers, row, last, vector.lanes, copies, *operands)
+        _emit_tile(inner, numbers, row, last, vector.lanes, copies, operands)
         inner.ret_void()
     return function
 
 
-def _emit_tile(
-    builder, numbers, kinds, last, lanes, copies,
-    depth, a, a_row, a_step, b, ldb, packed, start, ld_start, c, ldc, floor,
-):  # fmt: skip
+def _emit_tile(builder, numbers, kinds, last, lanes, copies, operands):
     """Emit the loop of one tile.
 
-    Its rows have these `numbers`, and each consists of vectors of these `kinds`, of which the
-    last one has `last` lanes that count.
+    `numbers` are the indices of its rows, `kinds` the types of the vectors of a row. Only the
+    first `last` lanes of a row's last vector belong to the product.
     """
+    depth, a, a_row, a_step, b, ldb, packed, start, ld_start, c, ldc, floor = operands
     rows, vectors = len(numbers), len(kinds)
     mask = simd.emit_mask(builder, last, kinds[-1])
 
@@ -172,7 +169,7 @@ def _emit_tile(
         simd.emit_load(builder, start, offset(ld_start, m, j), kinds[j], mask_of(j))
         for m, j in tile
     ]
-    # The last row may repeat the one before it, so it has an address of its own.
+    # The last row may repeat the one before, so its address does not follow from a group's.
     first = [*range(0, rows - 1, _ADDRESS_GROUP), rows - 1]
     group = [*(m // _ADDRESS_GROUP for m in range(rows - 1)), len(first) - 1]
     bases = [builder.gep(a, [builder.mul(a_row, numbers[m])]) for m in first]
