@@ -2,6 +2,9 @@
 
 import dataclasses
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from bench import data
 from bench.workloads import DIGITS, DIGITS_FULL_BATCH, DISK, PICTURES_LARGE, TABLE, TWO_CLASS
 
+ROOT = Path(__file__).parents[2]
 PEERS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "sklearn": "sklearn"}
 
 
@@ -78,6 +82,18 @@ def test_dropout_drops_in_training_alone(library):
 def test_scikit_learn_says_what_it_lacks(workload):
     with pytest.raises(NotImplementedError, match="MLPClassifier has"):
         learner("sklearn", small(workload))
+
+
+def test_pytorch_s_process_loads_no_kernels():
+    """Its seconds from the start of a process, and its memory, are to be PyTorch's own."""
+    pytest.importorskip("torch")
+    code = "import sys, bench.learners.with_torch; print(sorted(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "'torch'" in found.stdout
+    assert "'numba'" not in found.stdout
+    assert "'kernels'" not in found.stdout
 
 
 @pytest.mark.slow
