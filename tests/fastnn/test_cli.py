@@ -12,11 +12,10 @@ import zlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import error_of, run
 from fastnn import datasets
-from fastnn.__main__ import app
 from fastnn.runs import run as runs
 from fastnn.runs import settings
 from fastnn.runs.settings import SettingError, Settings
@@ -33,11 +32,6 @@ REST = {  # what most runs leave as it is
 FILES = {"model.safetensors", "history.json", "curves.png", "confusion.png"}
 
 
-def run(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
-
-
 def train(folder, *arguments):
     """Train, see that it succeeds, and give what `history.json` holds."""
     result = run("train", *arguments, "--out", folder)
@@ -45,17 +39,6 @@ def train(folder, *arguments):
     assert not result.stderr
     assert {file.name for file in folder.iterdir()} == FILES
     return json.loads((folder / "history.json").read_text())
-
-
-def error_of(result, code=2):
-    """The error of a command that failed: the only one, in a line, with no traceback."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    lines = [line for line in result.stderr.splitlines() if "rror: " in line or "fastnn: " in line]
-    assert len(lines) == 1, result.stderr
-    assert lines[0] == result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.output
-    return lines[0]
 
 
 @pytest.fixture(scope="module")

@@ -7,25 +7,15 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
+import command_line
+from command_line import error_of
 from fastnn import reports as experiments
-from fastnn.__main__ import app
 from fastnn.reports import disk
 
 
 def run(*arguments):
-    return CliRunner().invoke(
-        app, ["reproduce", *map(str, arguments)], prog_name="fastnn", env={"COLUMNS": "120"}
-    )
-
-
-def error_of(result, code=2):
-    """The error of a command that failed: the only one, in a line, with no traceback."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return result.stderr.splitlines()[-1]
+    return command_line.run("reproduce", *arguments, env={"COLUMNS": "120"})
 
 
 @pytest.fixture

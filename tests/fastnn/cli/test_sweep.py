@@ -7,18 +7,13 @@ import sys
 
 import pytest
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import error_of, run
 from fastnn import datasets
-from fastnn.__main__ import app
 
 FILES = {"results.jsonl", "best.safetensors", "sweep.png"}
 SMALL = ("--epochs", "2", "--subset", "200", "--jobs", "1")
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
 
 
 def sweep(folder, *arguments):
@@ -26,15 +21,6 @@ def sweep(folder, *arguments):
     assert result.exit_code == 0, result.output
     assert {each.name for each in folder.iterdir()} == FILES
     return result.stdout
-
-
-def error_of(result, code=2):
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    (line,) = [
-        line for line in result.stderr.splitlines() if "rror: " in line or "fastnn: " in line
-    ]
-    return line
 
 
 def lines(folder):
