@@ -2,8 +2,6 @@
 
 import dataclasses
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 from bench import data
 from bench.workloads import DIGITS, DIGITS_FULL_BATCH, DISK, PICTURES_LARGE, TABLE, TWO_CLASS
+from processes import python
 
 ROOT = Path(__file__).parents[2]
 PEERS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "sklearn": "sklearn"}
@@ -88,9 +87,7 @@ def test_pytorch_s_process_loads_no_kernels():
     """Its seconds from the start of a process, and its memory, are to be PyTorch's own."""
     pytest.importorskip("torch")
     code = "import sys, bench.learners.with_torch; print(sorted(sys.modules))"
-    found = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    found = python(code, path=[ROOT])
     assert "'torch'" in found.stdout
     assert "'numba'" not in found.stdout
     assert "'kernels'" not in found.stdout

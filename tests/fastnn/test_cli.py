@@ -20,6 +20,7 @@ from fastnn.runs import run as runs
 from fastnn.runs import settings
 from fastnn.runs.settings import SettingError, Settings
 from kernels.machine import interpreter as epoch
+from processes import python
 
 TABLE = {  # settings for files alone
     "target": None, "task": None, "impute": False, "drop": [], "categorical": [], "test": 0.2,
@@ -268,11 +269,8 @@ def test_later_runs_do_not(digits_run, tmp_path):
 def test_whether_the_kernels_are_compiled_is_known_from_the_cache(digits_run, tmp_path):
     program = "from kernels.machine.interpreter import run; print(run.is_compiled('float32'))"
     for folder, expected in ((os.environ.get("FASTNN_CACHE_DIR", ""), "True"), (tmp_path, "False")):
-        environment = {**os.environ, "FASTNN_CACHE_DIR": str(folder)}
-        answer = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-        )
-        assert answer.stdout.strip() == expected, answer.stderr
+        answer = python(program, env={"FASTNN_CACHE_DIR": str(folder)})
+        assert answer.stdout.strip() == expected
 
 
 # evaluate and info
@@ -622,7 +620,7 @@ except SystemExit as end:
 heavy = {{"matplotlib", "sklearn", "rich", "safetensors", *{heavy}}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    python(program)
 
 
 def test_training_does_not_wait_for_what_it_does_not_need(tmp_path):
@@ -637,7 +635,7 @@ except SystemExit as end:
 heavy = {{"sklearn", "matplotlib.pyplot", "pooch"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    python(program)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's redirection")

@@ -12,6 +12,7 @@ import command_line
 from command_line import error_of
 from fastnn import reports as experiments
 from fastnn.reports import disk
+from processes import python
 
 
 def run(*arguments):
@@ -45,7 +46,7 @@ def test_without_pytorch_it_is_not_imported(tmp_path):
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=300)
+    python(code, tmp_path)
     (only,) = json.loads((tmp_path / "results.json").read_text())["experiments"]
     assert [list(made["sides"]) for made in only["runs"]] == [["fastnn"], ["fastnn"]]
 

@@ -1,7 +1,6 @@
 import json
 import os
 import stat
-import subprocess
 import sys
 
 import numpy as np
@@ -29,6 +28,7 @@ from fastnn import (
     Tanh,
 )
 from fastnn.files.container import FORMAT_VERSION, ModelFileError
+from processes import python
 
 DTYPES = ("float32", "float64")
 
@@ -649,7 +649,7 @@ import os, fastnn
 os.umask({umask})
 fastnn.save(fastnn.Sequential(fastnn.ReLU()), {str(path)!r})
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    python(program)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
