@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fastnn.data.datasets import Dataset
+from fastnn.data.dataset import Dataset
 from fastnn.interop.torch_training import TorchTraining, mean_loss
 from fastnn.runs.run import Run
 from fastnn.runs.settings import Settings

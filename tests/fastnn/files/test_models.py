@@ -28,6 +28,7 @@ from fastnn import (
     Tanh,
 )
 from fastnn.files.container import FORMAT_VERSION, ModelFileError
+from own_layers import Doubled, OtherLinear, OtherSequential
 from processes import python
 
 DTYPES = ("float32", "float64")
@@ -221,22 +222,6 @@ def test_names_shapes_and_metadata(saved):
 
 
 # what cannot be saved
-
-
-class Doubled(Layer):
-    def forward(self, x):
-        return 2 * x
-
-    def backward(self, gradient):
-        return 2 * gradient
-
-
-class OtherLinear(Linear):
-    pass
-
-
-class OtherSequential(Sequential):
-    pass
 
 
 @pytest.mark.parametrize(
