@@ -4,41 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 import fastnn
-from bench import data
 from bench.data import Samples
+from bench.learners.networks import network, optimizer
 from bench.workloads import Workload
-
-_ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
-
-
-def network(workload: Workload) -> fastnn.Sequential:
-    """The network of a workload, with the weights that all begin with."""
-    layers: list[fastnn.Layer] = []
-    if workload.storage == "uint8":
-        layers.append(fastnn.Normalize(workload.mean, workload.std))
-    linears = list(data.parameters(workload))
-    if workload.dropout and len(linears) == 1:
-        layers.append(fastnn.Dropout(workload.dropout))
-    for place, (weight, bias) in enumerate(linears, 1):
-        linear = fastnn.Linear(weight.shape[1], weight.shape[0])
-        linear.weight, linear.bias = weight, bias
-        layers.append(linear)
-        if place < len(linears):
-            layers.append(getattr(fastnn, _ACTIVATIONS[workload.activation])())
-            if workload.dropout:
-                layers.append(fastnn.Dropout(workload.dropout))
-        elif workload.output:
-            layers.append(getattr(fastnn, _ACTIVATIONS[workload.output])())
-    return fastnn.Sequential(*layers)
-
-
-def optimizer_of(workload: Workload, model: fastnn.Sequential) -> fastnn.SGD | fastnn.Adam:
-    """The optimizer of a workload."""
-    parameters, clip = model.parameters(), workload.clip_value
-    if workload.optimizer == "Adam":
-        return fastnn.Adam(parameters, lr=workload.lr, clip_value=clip)
-    return fastnn.SGD(parameters, lr=workload.lr, momentum=workload.momentum, clip_value=clip)
 
 
 class Learner:
@@ -53,8 +24,11 @@ class Learner:
 
     def reset(self, seed: int) -> None:
         """Begin anew; `train` seeds dropout."""
-        self.model = network(self.workload)
-        self.optimizer = optimizer_of(self.workload, self.model)
+        workload = self.workload
+        as_bytes = workload.storage == "uint8"
+        before = [fastnn.Normalize(workload.mean, workload.std)] if as_bytes else []
+        self.model = network(workload, fastnn, np.asarray, *before)
+        self.optimizer = optimizer(workload, fastnn, self.model, clip_value=workload.clip_value)
 
     def train(
         self, epochs: int, seed: int | None = None, after_epoch: Callable[[], bool] | None = None
@@ -65,10 +39,17 @@ class Learner:
             training.stop = after_epoch is not None and after_epoch()
 
         fastnn.fit(
-            self.model, self.samples.x, self.samples.y, loss=self.loss, optimizer=self.optimizer,
-            epochs=epochs, batch_size=self.workload.batch, seed=seed, threads=self.threads,
+            self.model,
+            self.samples.x,
+            self.samples.y,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            epochs=epochs,
+            batch_size=self.workload.batch,
+            seed=seed,
+            threads=self.threads,
             callbacks=[stop_when_enough] if after_epoch else [],
-        )  # fmt: skip
+        )
 
     def score(self) -> tuple[float, float]:
         """Mean loss, and accuracy in percent, over the test samples."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fastnn import datasets
+from fastnn.interop.torch_steps import train_epoch
 
 _BATCH = 64
 
@@ -29,12 +30,12 @@ def main(epochs: int, rows: int, file: str) -> None:
     model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     loss_function = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, fused=True)
+
+    def loss_of(some: Tensor, right: Tensor) -> Tensor:
+        return loss_function(model(_floats(some)), right)
+
     for _ in range(epochs):
-        for batch in torch.randperm(len(x)).split(_BATCH):
-            optimizer.zero_grad()
-            logits = model(_floats(x.index_select(0, batch)))
-            loss_function(logits, y.index_select(0, batch)).backward()
-            optimizer.step()
+        train_epoch(loss_of, optimizer, x, y, torch.randperm(len(x)).split(_BATCH))
     with torch.no_grad():
         hits = [
             model(_floats(some)).argmax(1) == right

@@ -97,7 +97,7 @@ class Study:
             with ProgressBar(len(history), batches, self._progress) as bar:
                 theirs = twin.fit(*rows["train"], epochs=len(history), batch_size=batch_size,
                                   seed=seed, validation_data=rows["test"], bar=bar)  # fmt: skip
-            train, test = (twin.evaluate(*pair) for pair in rows.values())
+            train, test = (twin.evaluate(*twin.tensors(*pair)) for pair in rows.values())
             comparison.sides[PYTORCH] = Side(theirs, train, test, twin.threads)
         self.comparisons.append(comparison)
         return comparison

@@ -2,13 +2,16 @@
 
 import dataclasses
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench import data
 from bench.workloads import DIGITS, DIGITS_FULL_BATCH, DISK, PICTURES_LARGE, TABLE, TWO_CLASS
+from processes import python
 
+ROOT = Path(__file__).parents[2]
 PEERS = {"numpy": "numpy", "torch": "torch", "jax": "jax", "sklearn": "sklearn"}
 
 
@@ -78,6 +81,16 @@ def test_dropout_drops_in_training_alone(library):
 def test_scikit_learn_says_what_it_lacks(workload):
     with pytest.raises(NotImplementedError, match="MLPClassifier has"):
         learner("sklearn", small(workload))
+
+
+def test_pytorch_s_process_loads_no_kernels():
+    """Its seconds from the start of a process, and its memory, are to be PyTorch's own."""
+    pytest.importorskip("torch")
+    code = "import sys, bench.learners.with_torch; print(sorted(sys.modules))"
+    found = python(code, path=[ROOT])
+    assert "'torch'" in found.stdout
+    assert "'numba'" not in found.stdout
+    assert "'kernels'" not in found.stdout
 
 
 @pytest.mark.slow

@@ -12,15 +12,15 @@ import zlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import error_of, run
 from fastnn import datasets
-from fastnn.__main__ import app
 from fastnn.runs import run as runs
 from fastnn.runs import settings
 from fastnn.runs.settings import SettingError, Settings
 from kernels.machine import interpreter as epoch
+from processes import python
 
 TABLE = {  # settings for files alone
     "target": None, "task": None, "impute": False, "drop": [], "categorical": [], "test": 0.2,
@@ -33,11 +33,6 @@ REST = {  # what most runs leave as it is
 FILES = {"model.safetensors", "history.json", "curves.png", "confusion.png"}
 
 
-def run(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
-
-
 def train(folder, *arguments):
     """Train, see that it succeeds, and give what `history.json` holds."""
     result = run("train", *arguments, "--out", folder)
@@ -45,17 +40,6 @@ def train(folder, *arguments):
     assert not result.stderr
     assert {file.name for file in folder.iterdir()} == FILES
     return json.loads((folder / "history.json").read_text())
-
-
-def error_of(result, code=2):
-    """The error of a command that failed: the only one, in a line, with no traceback."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    lines = [line for line in result.stderr.splitlines() if "rror: " in line or "fastnn: " in line]
-    assert len(lines) == 1, result.stderr
-    assert lines[0] == result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.output
-    return lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -285,11 +269,8 @@ def test_later_runs_do_not(digits_run, tmp_path):
 def test_whether_the_kernels_are_compiled_is_known_from_the_cache(digits_run, tmp_path):
     program = "from kernels.machine.interpreter import run; print(run.is_compiled('float32'))"
     for folder, expected in ((os.environ.get("FASTNN_CACHE_DIR", ""), "True"), (tmp_path, "False")):
-        environment = {**os.environ, "FASTNN_CACHE_DIR": str(folder)}
-        answer = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-        )
-        assert answer.stdout.strip() == expected, answer.stderr
+        answer = python(program, env={"FASTNN_CACHE_DIR": str(folder)})
+        assert answer.stdout.strip() == expected
 
 
 # evaluate and info
@@ -639,7 +620,7 @@ except SystemExit as end:
 heavy = {{"matplotlib", "sklearn", "rich", "safetensors", *{heavy}}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    python(program)
 
 
 def test_training_does_not_wait_for_what_it_does_not_need(tmp_path):
@@ -654,7 +635,7 @@ except SystemExit as end:
 heavy = {{"sklearn", "matplotlib.pyplot", "pooch"}}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    python(program)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's redirection")

@@ -7,18 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-
-ROOT = Path(fastnn.__file__).parents[1]
-
-
-def python(code, *first_on_path, check=True):
-    """Run code in a fresh interpreter."""
-    path = os.pathsep.join([*map(str, first_on_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=check,
-        timeout=300, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-
+from processes import ROOT, python
 
 HEAVY = "numba", "llvmlite", "matplotlib", "sklearn", "scipy", "rich", "pooch", "kernels"
 
@@ -126,7 +115,7 @@ def test_someone_else_s_kernels(tmp_path, files):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    done = python("import fastnn", tmp_path, check=False)
+    done = python("import fastnn", check=False, path=[tmp_path])
     assert done.returncode == 1
     last = done.stderr[done.stderr.index("ImportError") :]
     assert "fastnn needs its own package `kernels`, but the one found is " + str(tmp_path) in last
@@ -147,4 +136,5 @@ def test_no_kernels_at_all(tmp_path):
 def test_a_folder_of_that_name_is_not_the_package(tmp_path):
     """A namespace package has no file to look into; what is further along the path is found."""
     (tmp_path / "kernels").mkdir()
-    assert python("import fastnn; print(fastnn.Linear(1, 1))", tmp_path).stdout.startswith("Linear")
+    done = python("import fastnn; print(fastnn.Linear(1, 1))", path=[tmp_path])
+    assert done.stdout.startswith("Linear")

@@ -1,17 +1,14 @@
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
 
-from fastnn.__main__ import app
+import command_line
 from fastnn.cli import bench
 
-
-def run(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, ["bench", *arguments], prog_name="fastnn")
+run = partial(command_line.run, "bench")
 
 
 @pytest.fixture

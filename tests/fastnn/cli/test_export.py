@@ -4,24 +4,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import safetensors.numpy
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import error_of, run
 from fastnn import Linear, Normalize, ReLU, Sequential
-from fastnn.__main__ import app
-
-
-def run(*arguments):
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
-
-
-def error_of(result, code=2):
-    """The error of a command that failed: its last line, with no traceback."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return result.stderr.splitlines()[-1]
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import run
 from fastnn import datasets
-from fastnn.__main__ import app
 from fastnn.metrics import regression_scores
 
 RNG = np.random.default_rng(0)
@@ -18,10 +17,6 @@ LENGTH, WIDTH = RNG.normal(5, 1, N), RNG.normal(3, 1, N)
 PLACE = RNG.choice(["hill", "lake", "wood"], N)
 KIND = np.where(LENGTH + (PLACE == "lake") > WIDTH + 2, "cat", "dog")
 PRICE = 1e5 * LENGTH + 5e4 * (PLACE == "hill") + 1e6
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
 def trained(*arguments, out):

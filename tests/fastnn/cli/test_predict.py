@@ -4,26 +4,20 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from typer.testing import CliRunner
 
 import fastnn
-from fastnn.__main__ import app
+from command_line import error_of, run
 from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import Column, Target
 from fastnn.data.tables.schema import Schema
 from fastnn.metrics import probabilities
 
 
-def run(*arguments, given=None):
-    return CliRunner().invoke(app, [str(each) for each in arguments], input=given)
-
-
-def error_of(result):
-    """The one line on standard error of a command that failed."""
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit)
-    (line,) = result.stderr.splitlines()
-    return line
+def only_line(result):
+    """Return the error of a command that failed, which is all that stands on standard error."""
+    error = error_of(result, 1)
+    assert result.stderr == f"{error}\n"
+    return error
 
 
 def saved(path, inputs, outputs, schema, classes=()):
@@ -193,18 +187,18 @@ def test_probabilities_of_a_model_that_learned_numbers_are_its_outputs(tmp_path)
 def test_rows_that_do_not_fit(given, message, species, tmp_path):
     out = tmp_path / "out.csv"
     out.write_text("old")
-    line = error_of(run("predict", species[1], "-", "--out", out, given=given))
+    line = only_line(run("predict", species[1], "-", "--out", out, given=given))
     assert message in line
     assert out.read_text() == "old"
 
 
 def test_pictures_that_are_none(digit, tmp_path):
-    assert "784" in error_of(run("predict", digit[1], "-", given="1,2\n"))
+    assert "784" in only_line(run("predict", digit[1], "-", given="1,2\n"))
     damaged = picture()[:200]
-    assert "damaged picture" in error_of(run("predict", digit[1], "-", given=damaged))
-    assert "none.png" in error_of(run("predict", digit[1], tmp_path / "none.png"))
+    assert "damaged picture" in only_line(run("predict", digit[1], "-", given=damaged))
+    assert "none.png" in only_line(run("predict", digit[1], tmp_path / "none.png"))
 
 
 def test_a_model_and_a_schema_that_do_not_fit_each_other(tmp_path):
     saved(tmp_path / "m", 5, 1, Schema.of_numbers(3))
-    assert "3 columns" in error_of(run("predict", tmp_path / "m", "-", given="1,2,3\n"))
+    assert "3 columns" in only_line(run("predict", tmp_path / "m", "-", given="1,2,3\n"))

@@ -7,25 +7,16 @@ import sys
 import time
 
 import pytest
-from typer.testing import CliRunner
 
+import command_line
+from command_line import error_of
 from fastnn import reports as experiments
-from fastnn.__main__ import app
 from fastnn.reports import disk
+from processes import python
 
 
 def run(*arguments):
-    return CliRunner().invoke(
-        app, ["reproduce", *map(str, arguments)], prog_name="fastnn", env={"COLUMNS": "120"}
-    )
-
-
-def error_of(result, code=2):
-    """The error of a command that failed: the only one, in a line, with no traceback."""
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in result.output
-    return result.stderr.splitlines()[-1]
+    return command_line.run("reproduce", *arguments, env={"COLUMNS": "120"})
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ def test_without_pytorch_it_is_not_imported(tmp_path):
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, timeout=300)
+    python(code, tmp_path)
     (only,) = json.loads((tmp_path / "results.json").read_text())["experiments"]
     assert [list(made["sides"]) for made in only["runs"]] == [["fastnn"], ["fastnn"]]
 

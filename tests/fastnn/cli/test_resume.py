@@ -8,30 +8,16 @@ import time
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import fastnn
-from fastnn.__main__ import app
+from command_line import error_of, run
 from fastnn.files import container
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
 
 
 def train(*arguments):
     result = run("train", *arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-def error_of(result, code=2):
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    (line,) = [
-        line for line in result.stderr.splitlines() if "rror: " in line or "fastnn: " in line
-    ]
-    return line
 
 
 def outcome(folder):

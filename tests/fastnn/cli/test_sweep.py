@@ -4,21 +4,18 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from matplotlib.image import imread
-from typer.testing import CliRunner
 
 import fastnn
+from command_line import error_of, run
 from fastnn import datasets
-from fastnn.__main__ import app
+from processes import python
 
 FILES = {"results.jsonl", "best.safetensors", "sweep.png"}
 SMALL = ("--epochs", "2", "--subset", "200", "--jobs", "1")
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments], prog_name="fastnn")
 
 
 def sweep(folder, *arguments):
@@ -26,15 +23,6 @@ def sweep(folder, *arguments):
     assert result.exit_code == 0, result.output
     assert {each.name for each in folder.iterdir()} == FILES
     return result.stdout
-
-
-def error_of(result, code=2):
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    (line,) = [
-        line for line in result.stderr.splitlines() if "rror: " in line or "fastnn: " in line
-    ]
-    return line
 
 
 def lines(folder):
@@ -197,11 +185,9 @@ def test_ctrl_c_keeps_what_was_done(tmp_path):
         "main()\n"
     )
     choices = ["--hidden", "4,5,6,7,8,9", "--out", str(tmp_path)]
-    found = subprocess.run(
-        [sys.executable, "-c", program, "sweep", "disk", *SMALL, *choices, "--jobs", "2"],
-        capture_output=True, text=True, check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    arguments = ["sweep", "disk", *SMALL, *choices, "--jobs", "2"]
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    found = python(program, *arguments, check=False, preexec_fn=listen)
     assert found.returncode == 130, found.stderr
     assert "interrupted after" in found.stderr
     assert "--resume goes on" in found.stderr
@@ -223,9 +209,7 @@ def test_a_process_that_is_ended_from_outside_is_said(tmp_path):
         "main()\n"
     )
     arguments = ["sweep", "disk", *SMALL, "--jobs", "2", "--hidden", "4,5", "--out", str(tmp_path)]
-    found = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
-    )
+    found = python(program, *arguments, check=False)
     assert found.returncode == 1, found.stderr
     assert "a process was ended from outside" in found.stderr.splitlines()[-1]
     assert "Traceback" not in found.stderr

@@ -34,6 +34,7 @@ from fastnn.compiler.program import Source, TrainingProgram
 from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads
 from kernels.base import host, subnormals
 from kernels.machine import followers
+from processes import python
 
 
 def trained(run, bits, threads):
@@ -406,9 +407,7 @@ print(caught, whole, bool(np.all(moved != 0)))
 def test_ctrl_c_at_any_moment_ends_all_threads():
     """And the model holds whole steps; no thread that has been started waits for another."""
     script = STORM.replace("ROUNDS", "100")
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=True
-    )
+    done = python(script, timeout=180)
     assert done.stdout.split() == ["100", "100", "True"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from fastnn.files import atomic as files
 from fastnn.files.atomic import append_line, check_writable, remove_partials, replacing
+from processes import python
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="no modes, no limits of files")
 
@@ -91,7 +92,7 @@ WRITE = "with replacing(sys.argv[1]) as file: file.write(b'new' * 1000)"
 def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(old, path):
     if old is not None:
         path.write_bytes(old)
-    subprocess.run([sys.executable, "-c", FULL.format(WRITE), path], check=True)
+    python(FULL.format(WRITE), path)
     assert [each.read_bytes() for each in path.parent.iterdir()] == [old] * (old is not None)
 
 
@@ -99,7 +100,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(old, path):
 def test_a_line_that_cannot_be_written_whole_leaves_the_ones_before(path):
     path.write_bytes(b"a\n" * 450)
     job = "append_line(sys.argv[1], 'b' * 200)"
-    subprocess.run([sys.executable, "-c", FULL.format(job), path], check=True)
+    python(FULL.format(job), path)
     assert path.read_bytes() == b"a\n" * 450
 
 

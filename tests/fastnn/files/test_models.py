@@ -1,7 +1,6 @@
 import json
 import os
 import stat
-import subprocess
 import sys
 
 import numpy as np
@@ -29,6 +28,8 @@ from fastnn import (
     Tanh,
 )
 from fastnn.files.container import FORMAT_VERSION, ModelFileError
+from own_layers import Doubled, OtherLinear, OtherSequential
+from processes import python
 
 DTYPES = ("float32", "float64")
 
@@ -221,22 +222,6 @@ def test_names_shapes_and_metadata(saved):
 
 
 # what cannot be saved
-
-
-class Doubled(Layer):
-    def forward(self, x):
-        return 2 * x
-
-    def backward(self, gradient):
-        return 2 * gradient
-
-
-class OtherLinear(Linear):
-    pass
-
-
-class OtherSequential(Sequential):
-    pass
 
 
 @pytest.mark.parametrize(
@@ -649,7 +634,7 @@ import os, fastnn
 os.umask({umask})
 fastnn.save(fastnn.Sequential(fastnn.ReLU()), {str(path)!r})
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    python(program)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 

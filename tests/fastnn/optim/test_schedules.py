@@ -20,6 +20,7 @@ from fastnn.schedules import (
     StepLR,
     cosine_with_warmup,
 )
+from own_layers import compiled_and_eager, ignore_own
 
 LR = 0.3
 theirs = torch.optim.lr_scheduler
@@ -188,10 +189,6 @@ X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 3, 50)
 
 
-class Own(fastnn.Identity):
-    """A layer that no program expresses."""
-
-
 def network(own=()):
     return fastnn.Sequential(
         fastnn.Linear(4, 8, seed=0), *own, fastnn.ReLU(), fastnn.Linear(8, 3, seed=1)
@@ -237,8 +234,8 @@ def by_hand(kind, name, epochs=4, batch=8, **settings):
     return model, optimizer
 
 
-@pytest.mark.filterwarnings("ignore:Own is not a layer")
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@ignore_own
+@compiled_and_eager
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     ("kind", "settings"),

@@ -1,7 +1,5 @@
 import os
 import stat
-import subprocess
-import sys
 import weakref
 
 import matplotlib.image
@@ -12,6 +10,7 @@ from matplotlib.image import imread
 
 import fastnn
 from fastnn import plots
+from processes import python
 
 EPOCHS = 6
 HISTORY = {
@@ -140,7 +139,7 @@ def test_matplotlib_comes_with_the_first_picture_and_pyplot_never():
         "assert 'matplotlib' in sys.modules\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    python(code)
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)

@@ -5,14 +5,12 @@ import pytest
 
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.training.evaluation import Evaluation
-from fastnn.training.history import History
+from histories import history
 
 
 def side(loss, val_loss, accuracy=0.9, seconds=1.0):
-    history = History()
-    for one, other in zip(loss, val_loss, strict=True):
-        history.add(loss=one, accuracy=0.5, val_loss=other, val_accuracy=0.5, seconds=seconds)
-    return Side(history, Evaluation(0.1, 0.95), Evaluation(0.2, accuracy))
+    made = history(loss, val_loss, seconds=seconds)
+    return Side(made, Evaluation(0.1, 0.95), Evaluation(0.2, accuracy))
 
 
 def comparison(ours, theirs):

@@ -4,22 +4,19 @@ import pytest
 from fastnn.reports import figures
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.training.evaluation import Evaluation
-from fastnn.training.history import History
+from histories import history
 
 
-def history(values):
-    made = History()
-    for value in values:
-        made.add(loss=value, accuracy=1 - value / 20, val_loss=value + 0.1,
-                 val_accuracy=1 - value / 10, seconds=1.0)  # fmt: skip
-    return made
+def falling(losses):
+    losses = np.array(losses)
+    return history(losses, losses + 0.1, accuracy=1 - losses / 20, val_accuracy=1 - losses / 10)
 
 
 def comparison(*values):
     sides = zip((FASTNN, PYTORCH), values, strict=False)
     result = Evaluation(0.1, 0.9)
     return Comparison(
-        "a run", {}, "", {name: Side(history(v), result, result) for name, v in sides}
+        "a run", {}, "", {name: Side(falling(v), result, result) for name, v in sides}
     )
 
 
@@ -52,12 +49,12 @@ def test_accuracies_are_in_percent():
 
 @pytest.mark.parametrize(("values", "scale"), [([3, 2, 1], "linear"), ([30, 2, 0.01], "log")])
 def test_losses_that_span_much_are_on_a_log_scale(values, scale):
-    (axes,) = figures.several({"a": history(values)}, "loss").axes
+    (axes,) = figures.several({"a": falling(values)}, "loss").axes
     assert axes.get_yscale() == scale
 
 
 def test_several_runs_with_pytorch_as_dots_on_them():
-    figure = figures.several({"one": comparison([3, 2], [3, 1]), "two": history([5, 4])}, "loss")
+    figure = figures.several({"one": comparison([3, 2], [3, 1]), "two": falling([5, 4])}, "loss")
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two"]
     assert [list(line.get_ydata()) for line in axes.get_lines()] == [[3, 2], [3, 1], [5, 4]]
@@ -80,7 +77,7 @@ def test_differences_of_the_last_digits_are_within_the_panel():
 
 
 def test_starts_are_a_median_and_a_span():
-    runs = {"a start": [history([3, 2]), history([4, 1]), history([9, 3])]}
+    runs = {"a start": [falling([3, 2]), falling([4, 1]), falling([9, 3])]}
     figure = figures.starts(runs, "loss")
     np.testing.assert_allclose(drawn(figure)["a start"], [4, 2])
     (band,) = figure.axes[0].collections

@@ -4,14 +4,12 @@ from fastnn.reports import standard
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.reports.study import Study
 from fastnn.training.evaluation import Evaluation
-from fastnn.training.history import History
+from histories import history
 
 
 def comparison(test_losses, names=(FASTNN,)):
-    history, result = History(), Evaluation(0.1, 0.9)
-    for loss in test_losses:
-        history.add(loss=1.0, accuracy=0.96, val_loss=loss, val_accuracy=0.95, seconds=1.0)
-    return Comparison("a run", {}, "", {name: Side(history, result, result) for name in names})
+    made, result = history(1.0, test_losses, accuracy=0.96, val_accuracy=0.95), Evaluation(0.1, 0.9)
+    return Comparison("a run", {}, "", {name: Side(made, result, result) for name in names})
 
 
 @pytest.mark.parametrize(

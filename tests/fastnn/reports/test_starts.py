@@ -4,14 +4,7 @@ import pytest
 import fastnn
 from fastnn.reports import starts
 from fastnn.reports.study import Study
-from fastnn.training.history import History
-
-
-def history(*accuracies, loss=1.0):
-    made = History()
-    for accuracy in accuracies:
-        made.add(loss=loss, accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, seconds=1.0)
-    return made
+from histories import history
 
 
 @pytest.mark.parametrize(
@@ -24,12 +17,12 @@ def history(*accuracies, loss=1.0):
     ],
 )
 def test_the_first_epoch_is_a_median_over_seeds(accuracies, text):
-    assert starts._first([history(*each) for each in accuracies], 0.94) == text
+    assert starts._first([history(1.0, val_accuracy=each) for each in accuracies], 0.94) == text
 
 
 @pytest.mark.parametrize(("last", "says"), [(1.1, "do not explain"), (3.0, "needs no other")])
 def test_the_verdict_follows_the_figures(last, says):
-    runs = {"one": [history(0.9, loss=1.0)], "other": [history(0.9, loss=last)]}
+    runs = {"one": [history([1.0])], "other": [history([last])]}
     assert says in starts._other_starts(runs, 0.94)
 
 

@@ -1,9 +1,23 @@
+import time
+
 import numpy as np
 import pytest
 import torch
 
 import fastnn
-from fastnn import SGD, Adam, AdamW, CrossEntropyLoss, Dropout, Linear, MSELoss, ReLU, Tanh
+import kernels
+from fastnn import (
+    SGD,
+    Adam,
+    AdamW,
+    CrossEntropyLoss,
+    Dropout,
+    HuberLoss,
+    Linear,
+    MSELoss,
+    ReLU,
+    Tanh,
+)
 from fastnn.reports.twin import Twin
 from kernels.base import host
 
@@ -43,8 +57,11 @@ OPTIMIZERS = [
 ]
 
 
+LOSSES = [CrossEntropyLoss(), CrossEntropyLoss(label_smoothing=0.1), MSELoss(), HuberLoss(0.5)]
+
+
 @pytest.mark.parametrize(("kind", "settings"), OPTIMIZERS)
-@pytest.mark.parametrize("loss", [CrossEntropyLoss(), MSELoss()], ids=repr)
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_curves_are_the_same(kind, settings, loss):
     model = network(Tanh())
     ours, theirs, _ = both(model, loss, kind(model.parameters(), **settings))
@@ -75,7 +92,9 @@ def test_it_has_weights_of_its_own():
     before = model.state_dict()
     x, y = data()
     twin = Twin(model, CrossEntropyLoss(), SGD(model.parameters(), lr=0.1))
-    np.testing.assert_allclose(twin.predict(x).numpy(), fastnn.predict(model, x), rtol=1e-12)
+    np.testing.assert_allclose(
+        twin.predict(twin.samples(x)).numpy(), fastnn.predict(model, x), rtol=1e-12
+    )
     twin.fit(x, y, epochs=1, batch_size=16, seed=0, validation_data=(x, y))
     for name, values in model.state_dict().items():
         np.testing.assert_array_equal(values, before[name])
@@ -91,11 +110,29 @@ def test_threads_are_as_they_were():
     assert all(seconds > 0 for seconds in history.seconds)
 
 
+def test_drawing_masks_is_not_timed(monkeypatch):
+    def slow(*arguments, **options):
+        time.sleep(0.02)
+        return kernels_dropout(*arguments, **options)
+
+    kernels_dropout = kernels.dropout
+    monkeypatch.setattr(kernels, "dropout", slow)
+    model = network(Dropout(0.5))
+    twin = Twin(model, CrossEntropyLoss(), SGD(model.parameters(), lr=0.1))
+    x, y = data()
+    started = time.perf_counter()
+    history = twin.fit(x, y, epochs=1, batch_size=ROWS // 10, seed=0, validation_data=(x, y))
+    assert time.perf_counter() - started > 0.2
+    assert history.seconds[0] < 0.1
+
+
 def test_bytes_are_scaled_once():
     x = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS), np.uint8)
     model = network(ReLU(), dtype=np.float32)
     twin = Twin(model, CrossEntropyLoss(), SGD(model.parameters(), lr=0.1))
-    np.testing.assert_allclose(twin.predict(x).numpy(), fastnn.predict(model, x), rtol=1e-4)
+    np.testing.assert_allclose(
+        twin.predict(twin.samples(x)).numpy(), fastnn.predict(model, x), rtol=1e-4
+    )
 
 
 class Own(fastnn.Layer):
@@ -106,12 +143,16 @@ class Own(fastnn.Layer):
         return gradient
 
 
+class OwnLoss(CrossEntropyLoss):
+    pass
+
+
 @pytest.mark.parametrize(
     ("layers", "loss", "named"),
     [
         ([Own()], CrossEntropyLoss(), "Own"),
-        ([], CrossEntropyLoss(label_smoothing=0.1), "label_smoothing"),
-        ([], fastnn.HuberLoss(), "HuberLoss"),
+        ([], OwnLoss(), "OwnLoss"),
+        ([], CrossEntropyLoss([1, 2, 3]), "weight"),
     ],
 )
 def test_what_has_no_twin_is_named(layers, loss, named):

@@ -1,0 +1,135 @@
+"""A model, a loss and an optimizer in PyTorch, made from fastnn's, and trained there."""
+
+from __future__ import annotations
+
+import inspect
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastnn.interop.torch import Normalize, to_torch
+from fastnn.interop.torch_steps import accuracy, train_epoch
+from fastnn.nn.losses import Loss
+from fastnn.nn.sequential import Sequential, columns_of
+from fastnn.optim.optimizers import Optimizer
+from fastnn.training.evaluation import Evaluation
+
+_EVALUATION_ROWS = 1024
+_CLIPPING = ("clip_value", "clip_norm")
+
+
+class TorchTraining:
+    """PyTorch's model, loss and optimizer for fastnn's, with copies of the weights.
+
+    `Normalize` layers that open the chain are no part of `module`: they are applied to all
+    samples once. Raises TypeError for layers, losses and optimizers that PyTorch does not have.
+    """
+
+    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer):
+        parts = [each for each in to_torch(model).modules() if not isinstance(each, nn.Sequential)]
+        opening = list(takewhile(lambda each: isinstance(each, Normalize), parts))
+        self.module = nn.Sequential(*parts[len(opening) :])
+        self._normalize = nn.Sequential(*opening)
+        self._dtype = next(model.parameters()).dtype
+        _, columns = columns_of(model)
+        assert columns is not None  # an optimizer has parameters, and layers with them tell
+        self._columns = columns
+        self._loss, self._criterion = loss, torch_loss(loss)
+        self.optimizer = torch_optimizer(optimizer, self.module.parameters())
+        self._clip_value, self._clip_norm = (getattr(optimizer, name) for name in _CLIPPING)
+
+    def tensors(self, x, y) -> tuple[Tensor, Tensor]:
+        """Return samples, normalised, and targets as `train` and `evaluate` take them."""
+        return self.samples(x), self._targets(y)
+
+    def samples(self, x) -> Tensor:
+        """Return samples, normalised, as `predict` takes them."""
+        given = torch.from_numpy(np.array(x, order="C"))  # a copy: torch warns of read-only arrays
+        return self._normalize(given).to(getattr(torch, self._dtype.name))
+
+    def _targets(self, y) -> Tensor:
+        rows = self._loss.read_targets("y", np.asarray(y), len(y), self._columns, self._dtype)
+        return torch.from_numpy(np.array(rows))
+
+    def train(self, x: Tensor, y: Tensor, batches) -> tuple[list[Tensor], list[Tensor]]:
+        """Train on batches, each the numbers of its rows; return their losses and outputs."""
+        losses: list[Tensor] = []
+        outputs: list[Tensor] = []
+
+        def loss_of(some: Tensor, wanted: Tensor) -> Tensor:
+            output = self.module(some)
+            loss = self._criterion(output, wanted)
+            losses.append(loss.detach())
+            outputs.append(output.detach())
+            return loss
+
+        self.module.train()
+        clips = self._clip_value is not None or self._clip_norm is not None
+        train_epoch(loss_of, self.optimizer, x, y, batches, self._clip if clips else None)
+        return losses, outputs
+
+    def _clip(self) -> None:
+        """Bound the gradients as fastnn's optimizer does."""
+        if self._clip_value is not None:
+            nn.utils.clip_grad_value_(self.module.parameters(), self._clip_value)
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self._clip_norm)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return the outputs for samples, dropout off."""
+        self.module.eval()
+        with torch.no_grad():
+            return torch.cat([self.module(some) for some in x.split(_EVALUATION_ROWS)])
+
+    def evaluate(self, x: Tensor, y: Tensor) -> Evaluation:
+        """Return the mean loss and, as though the targets were classes, the accuracy."""
+        outputs = self.predict(x)
+        wanted = y.double() if y.is_floating_point() else y
+        loss = float(self._criterion(outputs.double(), wanted))
+        return Evaluation(loss, accuracy(outputs, y))
+
+
+def mean_loss(losses: list[Tensor], outputs: list[Tensor]) -> float:
+    """Return the mean over all rows of what `TorchTraining.train` returned."""
+    rows = torch.tensor([len(each) for each in outputs], dtype=torch.float64)
+    return float(torch.stack(losses).double() @ rows / rows.sum())
+
+
+def torch_loss(loss: Loss) -> nn.Module:
+    """Return PyTorch's loss of the same name and settings.
+
+    Raises TypeError where there is none, and for weights, by which `mean_loss` cannot count.
+    """
+    settings, kind = _settings(loss), _namesake(loss, nn)
+    if any(isinstance(value, np.ndarray) for value in settings.values()):
+        raise TypeError(f"{loss!r} has no twin in PyTorch without its weights")
+    return kind(**settings)
+
+
+def torch_optimizer(optimizer: Optimizer, parameters) -> torch.optim.Optimizer:
+    """Return PyTorch's optimizer of the same name and settings, as fast as PyTorch has it.
+
+    It does not clip, which PyTorch's optimizers cannot.
+    """
+    settings = _settings(optimizer, without=("parameters", *_CLIPPING))
+    kind = _namesake(optimizer, torch.optim)
+    if "fused" in inspect.signature(kind).parameters:
+        settings["fused"] = True
+    return kind(parameters, **settings)
+
+
+def _settings(thing: object, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what a loss or an optimizer was made with, by name."""
+    names = inspect.signature(type(thing)).parameters
+    return {name: getattr(thing, name) for name in names if name not in without}
+
+
+def _namesake(thing: object, home: Any) -> Any:
+    """Return the class of the same name in a module of PyTorch; raise TypeError for none."""
+    name = type(thing).__name__
+    if not hasattr(home, name):
+        raise TypeError(f"{name} has no twin in PyTorch")
+    return getattr(home, name)
