@@ -42,7 +42,7 @@ def sweep(
     loss: Annotated[Texts, _choice("Losses.")] = None,
     optimizer: Annotated[Texts, _choice("Optimizers.")] = None,
     lr: Annotated[Texts, _choice("Learning rates, or with --random a range 0.001:0.1.")] = None,
-    momentum: Annotated[Texts, _choice("Momenta, for those with sgd alone.")] = None,
+    momentum: Annotated[Texts, _choice("Momenta, for optimizers that have one.")] = None,
     weight_decay: Annotated[Texts, _choice("Weight decays.")] = None,
     schedule: Annotated[Texts, _choice("Schedules.")] = None,
     batch_size: Annotated[Texts, _choice("Rows in a step.")] = None,

@@ -15,7 +15,7 @@ from fastnn.nn.parameters import Parameter
 from kernels.base.memory import address, aligned_zeros
 from kernels.functions import updates
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 
 class _Setting:
@@ -52,12 +52,12 @@ class Optimizer:
     step; None does neither.
     """
 
-    rule: updates.Rule
-    """What a step does to parameters, and how many arrays it remembers of them."""
     command_name: str | None = None
     """Its name on the command line; None where it is not offered there."""
     command_settings: Mapping[str, float] = {}
     """What the command line takes for settings by default, where that is not the constructor's."""
+    momentum_place: int | None = None
+    """Place of the setting that `OneCycleLR` lowers where it raises the rate; None for none."""
 
     _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
     weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
@@ -85,6 +85,11 @@ class Optimizer:
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.steps = 0
         self._remember()
+
+    @property
+    def rule(self) -> updates.Rule:
+        """What a step does to parameters, and how many arrays it remembers of them."""
+        raise NotImplementedError(f"{type(self).__name__} does not define rule")
 
     def _remember(self) -> None:
         """Allocate what is remembered: for each dtype, arrays that lie as the parameters do."""
@@ -185,6 +190,7 @@ class Optimizer:
     def state_dict(self) -> dict:
         """Copy of the settings, the number of steps, and what is remembered of each parameter."""
         return {
+            "rule": self.rule.name,
             "settings": self.settings.copy(),
             "steps": self.steps,
             "memory": [[np.array(each) for each in views] for views in self._seen()],
@@ -199,12 +205,19 @@ class Optimizer:
                 f"{type(self).__name__}: the state remembers arrays of shapes {given}; "
                 f"expected {shapes}"
             )
+        rule = state.get("rule", self.rule.name)  # older states do not tell
+        if rule != self.rule.name:
+            raise ValueError(
+                f"{type(self).__name__}: the state is of an optimizer with the rule {rule}; "
+                f"expected {self.rule.name}"
+            )
         if state["settings"][updates.DECOUPLED] != self.settings[updates.DECOUPLED]:
             raise ValueError(
                 f"{type(self).__name__}: the state is of an optimizer with the other weight decay "
                 "(Adam's is added to the gradient, AdamW's is not)"
             )
-        self.settings[:] = state["settings"]
+        given = state["settings"]
+        self.settings[: len(given)] = given  # older states lack the last ones
         self.steps = int(state["steps"])
         for views, values in zip(self._seen(), state["memory"], strict=True):
             for view, value in zip(views, values, strict=True):
@@ -234,6 +247,7 @@ class SGD(Optimizer):
 
     rule = updates.SGD
     command_name, command_settings = "sgd", {"lr": 0.05, "momentum": 0.9}
+    momentum_place = updates.MOMENTUM
 
     momentum = _Setting(updates.MOMENTUM, 0.0, np.inf, "a number of 0 or more")
     dampening = _Setting(updates.DAMPENING, -np.inf, np.inf, "a number")
@@ -261,28 +275,86 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba, 2015), as in torch: weight decay is added to the gradient.
+    """Adam, as in torch: weight decay is added to the gradient.
 
-    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
-    p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps). Raises ValueError for
-    settings out of range.
+    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and in step t
+    p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps). With `amsgrad` the largest v so far
+    stands there for v.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What is to be optimized, such as `model.parameters()`.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : tuple of two floats, default (0.9, 0.999)
+        Decay rates b1 and b2 of the two moments m and v, from 0 to below 1.
+    eps : float, default 1e-8
+        What keeps the divisor from 0.
+    weight_decay : float, default 0.0
+        Decay d: g is the gradient plus d p.
+    amsgrad : bool, default False
+        Whether the largest v so far is used.
+    clip_value, clip_norm : float, optional
+        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range, and for what are no parameters.
+
+    References
+    ----------
+    D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
+
+    S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", 2018, of amsgrad.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Adam, Parameter
+    >>> parameter = Parameter(np.array([1.0, 2.0]))
+    >>> optimizer = Adam([parameter], lr=0.1)
+    >>> parameter.grad[...] = [0.5, -4.0]
+    >>> optimizer.step()
+    >>> parameter.data.round(4)
+    array([0.9, 2.1])
     """
 
-    rule = updates.ADAM
     command_name, command_settings = "adam", {"lr": 0.003}
+    momentum_place = updates.BETA1
     decoupled = False
 
     beta1 = _Setting(updates.BETA1, 0.0, _BELOW_ONE, "a number from 0 to below 1")
     beta2 = _Setting(updates.BETA2, 0.0, _BELOW_ONE, "a number from 0 to below 1")
     eps = _Setting(updates.EPSILON, 0.0, np.inf, "a number of 0 or more")
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3,
-                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0.0, *,
-                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+    ):
+        self._amsgrad = bool(amsgrad)
         super().__init__(parameters, lr, weight_decay, clip_value, clip_norm)
         self.betas, self.eps = betas, eps
         self.settings[updates.DECOUPLED] = float(self.decoupled)
+
+    @property
+    def rule(self) -> updates.Rule:
+        """Adam's rule, or AMSGrad's."""
+        return updates.AMSGRAD if self._amsgrad else updates.ADAM
+
+    @property
+    def amsgrad(self) -> bool:
+        """Whether the largest second moment so far is used."""
+        return self._amsgrad
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -294,22 +366,162 @@ class Adam(Optimizer):
         self.beta1, self.beta2 = values
 
     def _describe(self) -> dict:
-        return {
-            "lr": self.lr, "betas": self.betas, "eps": self.eps,
+        described = {
+            "lr": self.lr,
+            "betas": self.betas,
+            "eps": self.eps,
             "weight_decay": self.weight_decay,
-        }  # fmt: skip
+        }
+        return {**described, "amsgrad": True} if self._amsgrad else described
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): first p *= 1 - lr decay."""
+    """Adam with decoupled weight decay d, as in torch: first p *= 1 - lr d.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What is to be optimized, such as `model.parameters()`.
+    lr : float, default 1e-3
+        Learning rate.
+    betas : tuple of two floats, default (0.9, 0.999)
+        Decay rates of the two moments, from 0 to below 1.
+    eps : float, default 1e-8
+        What keeps the divisor from 0.
+    weight_decay : float, default 1e-2
+        Decay d.
+    amsgrad : bool, default False
+        Whether the largest second moment so far is used.
+    clip_value, clip_norm : float, optional
+        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range, and for what are no parameters.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import AdamW, Parameter
+    >>> parameter = Parameter(np.array([1.0, 2.0]))
+    >>> optimizer = AdamW([parameter], lr=0.1, weight_decay=0.5)
+    >>> optimizer.step()
+    >>> parameter.data
+    array([0.95, 1.9 ])
+    """
 
     command_name = "adamw"
     decoupled = True
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3,
-                 betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, *,
-                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
-        super().__init__(
-            parameters, lr, betas, eps, weight_decay, clip_value=clip_value, clip_norm=clip_norm
-        )
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+    ):
+        clipping = {"clip_value": clip_value, "clip_norm": clip_norm}
+        super().__init__(parameters, lr, betas, eps, weight_decay, amsgrad, **clipping)
+
+
+class RMSprop(Optimizer):
+    """RMSprop, as in torch: gradients are divided by the root of their mean square.
+
+    s = alpha s + (1 - alpha) g^2, v = momentum v + g / (sqrt(s) + eps), p -= lr v. If `centered`,
+    s - m^2 stands for s under the root, m = alpha m + (1 - alpha) g.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        What is to be optimized, such as `model.parameters()`.
+    lr : float, default 1e-2
+        Learning rate.
+    alpha : float, default 0.99
+        Decay rate of s and m, from 0 to 1.
+    eps : float, default 1e-8
+        What keeps the divisor from 0.
+    weight_decay : float, default 0.0
+        Decay d: g is the gradient plus d p.
+    momentum : float, default 0.0
+        Share of v that the next step keeps.
+    centered : bool, default False
+        Whether the variance of the gradient is used, rather than its mean square.
+    clip_value, clip_norm : float, optional
+        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+
+    Raises
+    ------
+    TypeError or ValueError
+        For settings out of range, and for what are no parameters.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Neural networks for machine learning, 2012.
+
+    A. Graves, "Generating sequences with recurrent neural networks", 2013, of the centered one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Parameter, RMSprop
+    >>> parameter = Parameter(np.array([1.0, 2.0]))
+    >>> optimizer = RMSprop([parameter], lr=0.1, alpha=0.75)
+    >>> parameter.grad[...] = [0.5, -4.0]
+    >>> optimizer.step()
+    >>> parameter.data.round(4)
+    array([0.8, 2.2])
+    """
+
+    command_name, command_settings = "rmsprop", {"lr": 0.003}
+    momentum_place = updates.MOMENTUM
+
+    alpha = _Setting(updates.ALPHA, 0.0, 1.0, "a number from 0 to 1")
+    momentum = _Setting(updates.MOMENTUM, 0.0, np.inf, "a number of 0 or more")
+    eps = _Setting(updates.EPSILON, 0.0, np.inf, "a number of 0 or more")
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+    ):
+        self._centered = bool(centered)
+        super().__init__(parameters, lr, weight_decay, clip_value, clip_norm)
+        self.alpha, self.eps, self.momentum = alpha, eps, momentum
+
+    @property
+    def rule(self) -> updates.Rule:
+        """RMSprop's rule, or that of the centered one."""
+        return updates.CENTERED_RMSPROP if self._centered else updates.RMSPROP
+
+    @property
+    def centered(self) -> bool:
+        """Whether the variance of the gradient is used."""
+        return self._centered
+
+    def _describe(self) -> dict:
+        return {
+            "lr": self.lr,
+            "alpha": self.alpha,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+            "momentum": self.momentum,
+            "centered": self.centered,
+        }

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fastnn.optim.monitors import MONITORS, Watched, check_monitor
-from fastnn.optim.optimizers import SGD, Adam, Optimizer
+from fastnn.optim.optimizers import Optimizer
 from kernels.functions import updates
 
 EVERY = ("epoch", "step")
@@ -256,7 +256,7 @@ class OneCycleLR(Schedule):
     """Up from max_lr / div_factor to `max_lr` in a share `pct_start` of all steps, then down to 0.
 
     The end is at the first rate / `final_div_factor`; with `three_phase` the way down to the
-    first rate takes as long as the way up. With `cycle_momentum` SGD's momentum, or Adam's
+    first rate takes as long as the way up. With `cycle_momentum` the momentum, or Adam's
     first beta, goes from `max_momentum` to `base_momentum` and back (L. N. Smith & N. Topin,
     "Super-convergence", 2018). It counts batches. `total_steps` None, without `epochs` and
     `steps_per_epoch`, stands for all that `fit` is going to do.
@@ -289,10 +289,11 @@ class OneCycleLR(Schedule):
         self.max_momentum = self._expect_number("max_momentum", max_momentum, 0.0, 1.0)
         self.cycle_momentum = bool(cycle_momentum)
         if self.cycle_momentum:
-            fits = isinstance(optimizer, (SGD, Adam))
-            self._expect("optimizer", optimizer, fits, "one with momentum: SGD, Adam or AdamW")
-            second = updates.MOMENTUM if isinstance(optimizer, SGD) else updates.BETA1
-            self.places = updates.LEARNING_RATE, second
+            place = optimizer.momentum_place
+            known = place is not None
+            self._expect("optimizer", optimizer, known, "one with momentum, such as SGD or Adam")
+            assert place is not None
+            self.places = updates.LEARNING_RATE, place
         self.base_lr = self.max_lr / self.div_factor
         self.move_to(0)
 

@@ -173,8 +173,8 @@ class Settings:
         if self.momentum is None:
             self.momentum = usual.get("momentum")
         elif "momentum" not in usual:
-            takers = ", ".join(takers_of("optimizer", "momentum"))
-            raise SettingError("momentum", f"{self.optimizer} has no momentum; only {takers} does")
+            takers = " and ".join(takers_of("optimizer", "momentum"))
+            raise SettingError("momentum", f"{self.optimizer} has no momentum; only {takers} do")
         self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
         self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
         self._expect(

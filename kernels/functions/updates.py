@@ -1,7 +1,7 @@
 """What an optimizer does to parameters, a block of rows at a time.
 
 The formulas and their order of operations are torch's (`torch.optim.SGD`, `Adam`,
-`AdamW`, `torch.nn.utils.clip_grad_*`). Settings are one float64 array, indexed by
+`AdamW`, `RMSprop`, `torch.nn.utils.clip_grad_*`). Settings are one float64 array, indexed by
 the names below, that may change between steps; scalars derived from it are
 computed in float64 and rounded once.
 """
@@ -64,8 +64,9 @@ from kernels.machine.team import share_out, shared_elements
     CLIP_VALUE,
     CLIP_NORM,
     GRADIENT_SCALE,
+    ALPHA,
     SETTINGS,
-) = range(13)
+) = range(14)
 """Places in the array of settings, and its length; those of new rules come last.
 
 `NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound
@@ -84,10 +85,11 @@ class Rule:
     """What an optimizer does to parameters, and how many arrays it remembers of them."""
 
     def __init__(self, function: Callable, memories: int):
-        self.routine, self.memories = routine(*RULE_KINDS)(function), memories
+        self.name, self.memories = function.__name__, memories
+        self.routine = routine(*RULE_KINDS)(function)
 
     def __repr__(self) -> str:
-        return f"Rule({self.routine.function.__name__})"
+        return f"Rule({self.name})"
 
 
 def rule(memories: int) -> Callable[[Callable], Rule]:
@@ -137,12 +139,9 @@ def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N80
             store_first(p.pointer, place, fma(rate, speed, value), count)
 
 
-@rule(memories=2)
-def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
-    """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
-
-    c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
-    """
+@inline
+def _adam(amsgrad, step, settings, decay, rows, columns, p, g, memory):
+    """Update as `ADAM` says, or with `amsgrad` as `AMSGRAD` does."""
     beta1, beta2 = settings[BETA1], settings[BETA2]
     correction1 = 1.0 - beta1 ** (step + 1.0)
     correction2 = math.sqrt(1.0 - beta2 ** (step + 1.0))
@@ -156,7 +155,7 @@ def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
     unbias, epsilon = splat(1.0 / correction2, like), splat(settings[EPSILON], like)
     stride = splat(-rate / correction1, like)
     first, second = memory.pointer, advance(memory.pointer, memory.apart)
-    lanes = width(p)
+    largest, lanes = advance(second, memory.apart), width(p)
     for i in range(rows):
         for j in range(0, columns, lanes):
             count, place = columns - j, i * p.ld + j
@@ -167,8 +166,67 @@ def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
             square = fma(change * take2, change, load_first(second, place, count) * keep2)
             store_first(first, place, mean, count)
             store_first(second, place, square, count)
+            if amsgrad:
+                square = maximum(square, load_first(largest, place, count))
+                store_first(largest, place, square, count)
             move = mean / fma(sqrt(square), unbias, epsilon)
             store_first(p.pointer, place, fma(stride, move, value * shrink), count)
+
+
+@rule(memories=2)
+def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
+
+    c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
+    """
+    _adam(False, step, settings, decay, rows, columns, p, g, memory)
+
+
+@rule(memories=3)
+def AMSGRAD(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """As `ADAM`, with the largest v so far in the place of v where p is updated."""
+    _adam(True, step, settings, decay, rows, columns, p, g, memory)
+
+
+@inline
+def _rmsprop(centered, settings, decay, rows, columns, p, g, memory):
+    """Update as `RMSPROP` says, or if `centered` as `CENTERED_RMSPROP` does."""
+    like, momentum = zeros(p), settings[MOMENTUM]
+    rate, keeping = splat(-settings[LEARNING_RATE], like), splat(momentum, like)
+    scale, bound = splat(settings[GRADIENT_SCALE], like), splat(settings[CLIP_VALUE], like)
+    l2, epsilon = splat(decay, like), splat(settings[EPSILON], like)
+    keep, take = splat(settings[ALPHA], like), splat(1.0 - settings[ALPHA], like)
+    squares, speeds = memory.pointer, advance(memory.pointer, memory.apart)
+    means, lanes = advance(speeds, memory.apart), width(p)
+    for i in range(rows):
+        for j in range(0, columns, lanes):
+            count, place = columns - j, i * p.ld + j
+            value = load_first(p.pointer, place, count)
+            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, l2)
+            square = fma(change * take, change, load_first(squares, place, count) * keep)
+            store_first(squares, place, square, count)
+            if centered:
+                mean = load_first(means, place, count)
+                mean = fma(change - mean, take, mean)
+                store_first(means, place, mean, count)
+                square = fma(0.0 - mean, mean, square)
+            move = change / (sqrt(square) + epsilon)
+            if momentum > 0.0:
+                move = fma(load_first(speeds, place, count), keeping, move)
+                store_first(speeds, place, move, count)
+            store_first(p.pointer, place, fma(rate, move, value), count)
+
+
+@rule(memories=2)
+def RMSPROP(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """s = a s + (1 - a) g^2, v = momentum v + g / (sqrt(s) + eps), p -= lr v."""
+    _rmsprop(False, settings, decay, rows, columns, p, g, memory)
+
+
+@rule(memories=3)
+def CENTERED_RMSPROP(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
+    """As `RMSPROP`, with s less the square of m in the place of s, m += (1 - a)(g - m)."""
+    _rmsprop(True, settings, decay, rows, columns, p, g, memory)
 
 
 @inline

@@ -347,7 +347,7 @@ def _runs(draw):
     layers.insert(draw(st.integers(0, len(layers))), draw(linear))
     if draw(st.booleans()):
         layers.insert(0, ("Normalize",))
-    kind = draw(st.sampled_from(["SGD", "Adam", "AdamW"]))
+    kind = draw(st.sampled_from(["SGD", "Adam", "AdamW", "RMSprop"]))
     clipping = st.none() | st.sampled_from([1e-3, 0.05, 10.0])
     settings = {
         "lr": draw(st.sampled_from([1e-3, 0.01, 0.1])),
@@ -360,7 +360,12 @@ def _runs(draw):
         settings["nesterov"] = settings["momentum"] > 0 and draw(st.booleans())
         if not settings["nesterov"]:
             settings["dampening"] = draw(st.sampled_from([0.0, 0.3]))
+    elif kind == "RMSprop":
+        settings["alpha"] = draw(st.sampled_from([0.99, 0.5]))
+        settings["momentum"] = draw(st.sampled_from([0.0, 0.9]))
+        settings["centered"] = draw(st.booleans())
     else:
+        settings["amsgrad"] = draw(st.booleans())
         settings["betas"] = draw(st.sampled_from([(0.9, 0.999), (0.5, 0.9), (0.0, 0.0)]))
     samples = draw(_sizes(65))
     widths = [layer[1] for layer in layers if layer[0] == "Linear"]

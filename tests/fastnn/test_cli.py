@@ -61,7 +61,9 @@ def test_digits_reach_97_percent(digits_run):
     assert f"test accuracy {history['test']['accuracy']:.2%}" in output
 
 
-@pytest.mark.parametrize(("optimizer", "seed"), [("sgd", 1), ("sgd", 2), ("adam", 3), ("adamw", 4)])
+@pytest.mark.parametrize(
+    ("optimizer", "seed"), [("sgd", 1), ("sgd", 2), ("adam", 3), ("adamw", 4), ("rmsprop", 5)]
+)
 def test_digits_reach_97_percent_with_others(optimizer, seed, tmp_path):
     history = train(tmp_path, "--seed", seed, "--optimizer", optimizer)
     assert history["test"]["accuracy"] >= 0.97
@@ -320,11 +322,14 @@ WRONG = {
     "dataset": (["digit"], "'DATASET': unknown name 'digit'; known: digits, .*mean 'digits'"),
     "activation": (["--activation", "rleu"], "'--activation': .*'rleu'.*relu.*mean 'relu'"),
     "loss": (["--loss", "cross_entropy"], "'--loss': .*did you mean 'cross-entropy'"),
-    "optimizer": (["--optimizer", "adm"], "'--optimizer': .*sgd, adam, adamw; .* 'adam'"),
-    "optimizer, far": (["--optimizer", "newton"], "'newton'; known: sgd, adam, adamw$"),
+    "optimizer": (["--optimizer", "adm"], "'--optimizer': .*sgd, adam, adamw, rmsprop; .* 'adam'"),
+    "optimizer, far": (["--optimizer", "newton"], "'newton'; known: sgd, adam, adamw, rmsprop$"),
     "schedule": (["--schedule", "liner"], "'--schedule': .*did you mean 'linear'"),
     "dtype": (["--dtype", "float16"], "'--dtype': .*known: float32, float64"),
-    "momentum of adam": (["--optimizer", "adam", "--momentum", 0.9], "'--momentum': adam has no"),
+    "momentum of adam": (
+        ["--optimizer", "adam", "--momentum", 0.9],
+        "adam has no momentum; only sgd and rms",
+    ),
     "momentum of adamw": (["--optimizer", "adamw", "--momentum", 0], "'--momentum': adamw has no"),
     "no share": (["--subset", 1], "'--validation': .*leaves none to train on"),
     "subset": (["--subset", 5000], "'--subset': .*at most 1437.*got 5000"),

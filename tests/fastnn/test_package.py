@@ -56,9 +56,10 @@ def test_every_name_leads_somewhere():
 def test_the_promised_names_are_there():
     promised = {
         "Adam", "AdamW", "BCEWithLogitsLoss", "BatchNorm1d", "Callback", "CrossEntropyLoss",
-        "Dropout", "ELU", "Evaluation", "Flatten", "GELU", "History", "HuberLoss", "Identity",
-        "L1Loss", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LogSoftmax", "MSELoss",
-        "NLLLoss", "NonFiniteLossError", "Normalize", "Parameter", "PoissonNLLLoss", "ReLU",
+        "Dropout", "ELU", "Evaluation", "Flatten", "GELU", "GaussianNLLLoss", "Hardswish",
+        "History", "HuberLoss", "Identity", "L1Loss", "Layer", "LayerNorm", "LeakyReLU",
+        "Linear", "LogSoftmax", "MSELoss", "Mish", "NLLLoss", "NonFiniteLossError",
+        "Normalize", "Parameter", "PoissonNLLLoss", "QuantileLoss", "RMSprop", "ReLU",
         "SGD", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "Training",
         "callbacks", "datasets", "estimators", "evaluate", "fit", "from_torch",
         "get_num_threads", "initializers", "load", "plots", "predict", "save", "schedules",

@@ -84,6 +84,9 @@ LARGE = {
         ("SGD", {"lr": 0.1, "clip_norm": 0.1}),
         ("Adam", {"lr": 0.01, "clip_value": 1e-3}),
         ("AdamW", {"lr": 0.01, "clip_norm": 1.0}),
+        ("Adam", {"lr": 0.01, "amsgrad": True}),
+        ("RMSprop", {"lr": 0.01, "momentum": 0.9}),
+        ("RMSprop", {"lr": 0.01, "centered": True, "clip_norm": 1.0}),
     ],
 )
 def test_compiled_is_eager_for_large_layers(run_kind, hand_loop, bits, dtype, kind, optimizer):

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from fastnn import SGD, Adam, AdamW, CrossEntropyLoss, Linear, Parameter, Sequential, Tanh, fit
+from fastnn import (
+    SGD,
+    Adam,
+    AdamW,
+    CrossEntropyLoss,
+    Linear,
+    Parameter,
+    RMSprop,
+    Sequential,
+    Tanh,
+    fit,
+)
+from kernels.functions import updates
 
 SHAPES = [(3, 5), (5,), (40, 33), (1, 1), (130,)]
 DTYPES = ["float32", "float64"]
@@ -68,11 +80,19 @@ SGD_SETTINGS = [
     if not nesterov or (momentum and not dampening)
 ]  # fmt: skip
 ADAM_SETTINGS = [
-    {"lr": lr, "betas": betas, "eps": eps, "weight_decay": decay}
-    for lr, betas, eps, decay in itertools.product(
-        [1e-3, 0.1], [(0.9, 0.999), (0.5, 0.5), (0.0, 0.9)], [1e-8, 1e-2], [0.0, 0.1]
+    {"lr": lr, "betas": betas, "eps": eps, "weight_decay": decay, "amsgrad": largest}
+    for lr, betas, eps, decay, largest in itertools.product(
+        [1e-3, 0.1], [(0.9, 0.999), (0.5, 0.5), (0.0, 0.9)], [1e-8, 1e-2], [0.0, 0.1],
+        [False, True],
     )
-]
+]  # fmt: skip
+RMSPROP_SETTINGS = [
+    {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": decay, "momentum": momentum,
+     "centered": centered}
+    for lr, alpha, eps, decay, momentum, centered in itertools.product(
+        [1e-3, 0.1], [0.99, 0.5], [1e-8, 1e-2], [0.0, 0.1], [0.0, 0.9], [False, True]
+    )
+]  # fmt: skip
 
 
 def short(settings):
@@ -97,7 +117,13 @@ def test_adamw(settings, dtype):
     compare(AdamW, torch.optim.AdamW, dtype, **settings)
 
 
-@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("settings", RMSPROP_SETTINGS, ids=short)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rmsprop(settings, dtype):
+    compare(RMSprop, torch.optim.RMSprop, dtype, **settings)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
 def test_defaults(ours):
     compare(ours, getattr(torch.optim, ours.__name__), "float64")
 
@@ -106,23 +132,25 @@ def test_defaults(ours):
     "clipping", [(0.5, None), (None, 1.0), (0.01, 3.0), (1e3, 1e6), (0.0, None)]
 )
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("ours", [SGD, Adam])
+@pytest.mark.parametrize("ours", [SGD, Adam, RMSprop])
 def test_clipping(ours, dtype, clipping):
     clip_value, clip_norm = clipping
-    settings = {"lr": 0.1, "weight_decay": 0.1} | ({"momentum": 0.9} if ours is SGD else {})
+    settings = {"lr": 0.1, "weight_decay": 0.1} | ({} if ours is Adam else {"momentum": 0.9})
     theirs = getattr(torch.optim, ours.__name__)
     compare(ours, theirs, dtype, clip_value=clip_value, clip_norm=clip_norm, **settings)
 
 
-@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
 def test_settings_may_change_between_steps(ours):
     def change(step, optimizer, expected):
         optimizer.lr = expected.param_groups[0]["lr"] = 0.1 / (step + 1)
         optimizer.weight_decay = expected.param_groups[0]["weight_decay"] = 0.01 * step
-        if ours is not SGD:
+        if ours in (Adam, AdamW):
             optimizer.betas = expected.param_groups[0]["betas"] = (0.9 - 0.05 * step, 0.9)
+        if ours is RMSprop:
+            optimizer.alpha = expected.param_groups[0]["alpha"] = 0.9 - 0.05 * step
 
-    settings = {"momentum": 0.9} if ours is SGD else {}
+    settings = {"momentum": 0.9} if ours in (SGD, RMSprop) else {}
     compare(ours, getattr(torch.optim, ours.__name__), "float64", before=change, **settings)
 
 
@@ -192,7 +220,7 @@ def test_parameters_may_move_after_the_optimizer_was_made():
         np.testing.assert_array_equal(values, before[name] - 1)
 
 
-@pytest.mark.parametrize("ours", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
 @pytest.mark.parametrize("chosen", [[0], [1], [0, 3], [2, 1], [3, 2, 1, 0]])
 def test_a_subset_leaves_the_others_alone(ours, chosen):
     model = Sequential(Linear(4, 3, seed=0), Tanh(), Linear(3, 2, seed=1))
@@ -257,8 +285,11 @@ def advance(optimizer, first, last):
         lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, clip_norm=0.5),
         lambda p: Adam(p, lr=0.1, betas=(0.8, 0.9), eps=1e-4, clip_value=0.3),
         lambda p: AdamW(p, lr=0.1),
+        lambda p: Adam(p, lr=0.1, amsgrad=True),
+        lambda p: RMSprop(p, lr=0.1, alpha=0.8, momentum=0.9, clip_norm=0.5),
+        lambda p: RMSprop(p, lr=0.1, centered=True),
     ],
-    ids=["SGD", "Nesterov", "Adam", "AdamW"],
+    ids=["SGD", "Nesterov", "Adam", "AdamW", "AMSGrad", "RMSprop", "centered"],
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_state_goes_on_with_the_same_bits(make, dtype):
@@ -269,7 +300,8 @@ def test_state_goes_on_with_the_same_bits(make, dtype):
     state = pickle.loads(pickle.dumps(first.state_dict()))
     values = [np.asarray(p) for p in first.parameters]
     advance(first, 4, 6)  # a state is a copy
-    second = type(first)(parameters(dtype, seed=7))
+    kind = {name: True for name in ("amsgrad", "centered") if getattr(first, name, False)}
+    second = type(first)(parameters(dtype, seed=7), **kind)
     second.load_state_dict(state)
     for parameter, value in zip(second.parameters, values, strict=True):
         parameter.assign(value)
@@ -281,13 +313,40 @@ def test_state_goes_on_with_the_same_bits(make, dtype):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
 
 
-@pytest.mark.parametrize(("one", "other"), [(SGD, Adam), (Adam, SGD), (Adam, AdamW), (AdamW, Adam)])
+def amsgrad(parameters):
+    return Adam(parameters, amsgrad=True)
+
+
+def centered(parameters):
+    return RMSprop(parameters, centered=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (SGD, Adam), (Adam, SGD), (Adam, AdamW), (AdamW, Adam), (Adam, RMSprop), (RMSprop, AdamW),
+        (amsgrad, Adam), (Adam, amsgrad), (centered, RMSprop), (centered, amsgrad),
+    ],
+)  # fmt: skip
 def test_the_state_of_another_kind_is_refused(one, other):
     optimizer = other(parameters("float32"))
     before = optimizer.state_dict()
-    with pytest.raises(ValueError, match=other.__name__):
+    with pytest.raises(ValueError, match=rf"{type(optimizer).__name__}: the state"):
         optimizer.load_state_dict(one(parameters("float32")).state_dict())
     np.testing.assert_array_equal(optimizer.settings, before["settings"])
+
+
+def test_a_state_without_the_settings_of_later_rules():
+    """As older versions wrote it: without a rule's name, and with fewer settings."""
+    optimizer = Adam(parameters("float32"), lr=0.5, clip_value=2.0)
+    advance(optimizer, 0, 3)
+    state = optimizer.state_dict()
+    del state["rule"]
+    state["settings"] = state["settings"][: updates.ALPHA]
+    other = Adam(parameters("float32"))
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(other.settings, optimizer.settings)
+    assert (other.lr, other.clip_value, other.steps) == (0.5, 2.0, 3)
 
 
 def test_the_state_of_another_network_is_refused():
@@ -297,10 +356,11 @@ def test_the_state_of_another_network_is_refused():
         optimizer.load_state_dict(state)
 
 
+@pytest.mark.parametrize("make", [Adam, amsgrad, centered])
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
-def test_model_and_optimizer_are_copied_together(copied):
+def test_model_and_optimizer_are_copied_together(copied, make):
     model = Sequential(Linear(4, 3, seed=0), Tanh(), Linear(3, 2, seed=1))
-    optimizer = Adam(model.parameters(), lr=0.1)
+    optimizer = make(model.parameters())
     x, y = np.random.default_rng(0).normal(size=(20, 4)), np.arange(20) % 2
     run = {"loss": CrossEntropyLoss(), "batch_size": 8, "seed": 0}
     fit(model, x, y, optimizer=optimizer, epochs=2, **run)
@@ -333,6 +393,9 @@ def test_model_and_optimizer_are_copied_together(copied):
         (Adam, {"betas": (1.0, 0.9)}, "Adam: beta1 is 1.0; expected a number from 0 to below 1"),
         (Adam, {"betas": (0.9, -0.1)}, "Adam: beta2 is -0.1"),
         (AdamW, {"eps": -1}, "AdamW: eps is -1"),
+        (RMSprop, {"alpha": 1.5}, "RMSprop: alpha is 1.5; expected a number from 0 to 1"),
+        (RMSprop, {"momentum": -1}, "RMSprop: momentum is -1"),
+        (RMSprop, {"eps": math.nan}, "RMSprop: eps is nan"),
     ],
 )
 def test_settings_out_of_range(ours, settings, message):
@@ -376,3 +439,7 @@ def test_repr():
     )
     assert repr(Adam(every)) == "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)"
     assert repr(AdamW(every, lr=1)).startswith("AdamW(lr=1.0, ")
+    assert repr(AdamW(every, amsgrad=True)).endswith(", weight_decay=0.01, amsgrad=True)")
+    assert repr(RMSprop(every, centered=True)) == (
+        "RMSprop(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0, centered=True)"
+    )

@@ -139,7 +139,7 @@ def test_sequences_of_any_schedules():
     anneal=st.sampled_from(["cos", "linear"]),
     three=st.booleans(),
     cycling=st.booleans(),
-    kind=st.sampled_from(["SGD", "Adam", "AdamW"]),
+    kind=st.sampled_from(["SGD", "Adam", "AdamW", "RMSprop"]),
 )
 def test_one_cycle_lr(total, share, anneal, three, cycling, kind):
     options = {

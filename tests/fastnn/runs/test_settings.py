@@ -19,6 +19,8 @@ NAMES = {
         "gelu": "GELU",
         "silu": "SiLU",
         "softplus": "Softplus",
+        "mish": "Mish",
+        "hardswish": "Hardswish",
     },
     "loss": {
         "cross-entropy": "CrossEntropyLoss",
@@ -27,7 +29,7 @@ NAMES = {
         "huber": "HuberLoss",
     },
     "norm": {"none": None, "batch": "BatchNorm1d", "layer": "LayerNorm"},
-    "optimizer": {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"},
+    "optimizer": {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"},
 }
 
 
@@ -45,6 +47,7 @@ def test_names_and_what_they_stand_for(setting):
         ("sgd", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0}),
         ("adam", {"lr": 0.003, "weight_decay": 0.0}),
         ("adamw", {"lr": 0.003, "weight_decay": 0.01}),
+        ("rmsprop", {"lr": 0.003, "momentum": 0.0, "weight_decay": 0.0}),
     ],
 )
 def test_what_optimizers_take_by_default(optimizer, usual):
@@ -56,6 +59,7 @@ def test_what_optimizers_take_by_default(optimizer, usual):
 
 def test_what_is_taken():
     assert takes("optimizer", "sgd", "momentum")
+    assert takes("optimizer", "rmsprop", "momentum")
     assert not takes("optimizer", "adam", "momentum")
     assert not takes("optimizer", "newton", "momentum")
     assert takes("loss", "cross-entropy", "label_smoothing")
@@ -76,9 +80,9 @@ def test_losses_of_classes_are_not_for_numbers():
 
 
 def test_a_search_gives_momentum_to_those_that_have_it():
-    points = grid({"momentum": 0.5}, {"optimizer": ["sgd", "adam"]})
-    assert [point.momentum for point in points] == [0.5, None]
-    with pytest.raises(SettingError, match="unknown name 'newton'; known: sgd, adam, adamw"):
+    points = grid({"momentum": 0.5}, {"optimizer": ["sgd", "adam", "rmsprop"]})
+    assert [point.momentum for point in points] == [0.5, None, 0.5]
+    with pytest.raises(SettingError, match="unknown name 'newton'; known: sgd, adam, adamw, rms"):
         grid({"momentum": 0.5}, {"optimizer": ["newton"]})
 
 

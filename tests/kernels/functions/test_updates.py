@@ -154,9 +154,86 @@ def test_adam_after_many_steps(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("decoupled", [False, True], ids=["Adam", "AdamW"])
+@pytest.mark.parametrize("options", ADAM_SWEEP, ids=lambda o: "-".join(map(str, o.values())))
+def test_amsgrad_is_torchs(options, decoupled, dtype):
+    start = normal(131, dtype)
+    slopes = [g / (step + 1) for step, g in enumerate(gradients(131, dtype))]  # v comes down again
+    own, _, second, most = run(updates.AMSGRAD, adam(**options, decoupled=decoupled), start, slopes)
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    assert_close(own, run_torch(lambda p: kind(p, **options, amsgrad=True), start, slopes))
+    assert (most >= second).all()
+    assert (most > second).any()
+
+
+# ---------------------------------------------------------------------------- RMSprop
+
+
+RMSPROP_SWEEP = [
+    {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": decay, "momentum": momentum}
+    for lr, alpha, eps, decay, momentum in itertools.product(
+        (1e-3, 0.1), (0.99, 0.5, 0.0), (1e-8, 1e-3), (0.0, 0.1), (0.0, 0.9)
+    )
+]
+
+
+def rmsprop(lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, **others):
+    return settings_of(
+        learning_rate=lr,
+        alpha=alpha,
+        epsilon=eps,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        **others,
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("options", RMSPROP_SWEEP, ids=lambda o: "-".join(map(str, o.values())))
+def test_rmsprop_is_torchs(options, dtype):
+    start, slopes = normal(131, dtype), gradients(131, dtype)
+    own, _, speeds = run(updates.RMSPROP, rmsprop(**options), start, slopes)
+    assert_close(own, run_torch(lambda p: torch.optim.RMSprop(p, **options), start, slopes))
+    assert speeds.any() == (options["momentum"] > 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    "options",
+    # With an alpha of 0 the variance is a difference of equal numbers.
+    [each for each in RMSPROP_SWEEP if each["alpha"]],
+    ids=lambda o: "-".join(map(str, o.values())),
+)
+def test_centered_rmsprop_is_torchs(options, dtype):
+    start, slopes = normal(131, dtype), gradients(131, dtype)
+    own, *_ = run(updates.CENTERED_RMSPROP, rmsprop(**options), start, slopes)
+    expected = run_torch(lambda p: torch.optim.RMSprop(p, **options, centered=True), start, slopes)
+    assert_close(own, expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_rmsprop_remembers_is_torchs(dtype):
+    start, slopes = normal(40, dtype), gradients(40, dtype)
+    _, *found = run(updates.CENTERED_RMSPROP, rmsprop(0.1, momentum=0.9), start, slopes)
+    tensor = torch.tensor(start, requires_grad=True)
+    optimizer = torch.optim.RMSprop([tensor], 0.1, momentum=0.9, centered=True)
+    for g in slopes:
+        tensor.grad = torch.tensor(g)
+        optimizer.step()
+    for own, name in zip(found, ("square_avg", "momentum_buffer", "grad_avg"), strict=True):
+        assert_close(own, optimizer.state[tensor][name])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_a_gradient_of_zero_moves_nothing(dtype):
     start, slopes = normal(20, dtype), [np.zeros(20, dtype)] * 3
-    for rule, settings_ in ((updates.SGD, sgd(0.1, 0.9)), (updates.ADAM, adam(0.1, (0.9, 0.99)))):
+    for rule, settings_ in (
+        (updates.SGD, sgd(0.1, 0.9)),
+        (updates.ADAM, adam(0.1, (0.9, 0.99))),
+        (updates.AMSGRAD, adam(0.1, (0.9, 0.99))),
+        (updates.RMSPROP, rmsprop(0.1, momentum=0.9)),
+        (updates.CENTERED_RMSPROP, rmsprop(0.1)),
+    ):
         assert_array_equal(run(rule, settings_, start, slopes)[0], start)
 
 
@@ -172,6 +249,21 @@ RULES = {
         lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.1),
     ),
     "Adam": (updates.ADAM, adam(0.1, (0.9, 0.99)), lambda p: torch.optim.Adam(p, 0.1, (0.9, 0.99))),
+    "AMSGrad": (
+        updates.AMSGRAD,
+        adam(0.1, (0.9, 0.99)),
+        lambda p: torch.optim.Adam(p, 0.1, (0.9, 0.99), amsgrad=True),
+    ),
+    "RMSprop": (
+        updates.RMSPROP,
+        rmsprop(0.1, momentum=0.9),
+        lambda p: torch.optim.RMSprop(p, 0.1, momentum=0.9),
+    ),
+    "centered RMSprop": (
+        updates.CENTERED_RMSPROP,
+        rmsprop(0.01),
+        lambda p: torch.optim.RMSprop(p, 0.01, centered=True),
+    ),
 }
 
 
@@ -277,6 +369,9 @@ def test_what_a_rule_remembers():
     assert updates.remembered(updates.SGD, sgd(0.1)) == 0
     assert updates.remembered(updates.SGD, sgd(0.1, 0.9)) == 1
     assert updates.remembered(updates.ADAM, adam(0.1, (0.9, 0.99))) == 2
+    assert updates.remembered(updates.AMSGRAD, adam(0.1, (0.9, 0.99))) == 3
+    assert updates.remembered(updates.RMSPROP, rmsprop(0.1)) == 2
+    assert updates.remembered(updates.CENTERED_RMSPROP, rmsprop(0.1)) == 3
     assert updates.remembered(COUNTING, settings_of()) == 3
     assert repr(updates.ADAM) == "Rule(ADAM)"
 

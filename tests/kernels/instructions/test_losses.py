@@ -1,9 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from kit import block, carry_out, normal, nothing, only_inside
 from numpy.testing import assert_array_equal
 
 import kernels
+from kernels.functions.losses import compare
 from kernels.instructions import losses as instructions
 from kernels.machine.state import HALT, LOSS
 
@@ -15,6 +18,8 @@ LOSSES = {
     "huber": (kernels.huber, instructions.ERROR["huber"]),
     "events": (kernels.poisson, instructions.ERROR["poisson"]),
     "yes or no": (kernels.binary_cross_entropy, instructions.ERROR["binary_cross_entropy"]),
+    "quantiles": (partial(compare, "pinball"), instructions.ERROR["pinball"]),
+    "means and variances": (partial(compare, "gaussian"), instructions.ERROR["gaussian"]),
     "likelihood": (kernels.negative_log_likelihood, instructions.log_likelihood),
 }
 
@@ -28,26 +33,31 @@ def test_there_is_a_case_for_each_error():
 def test_losses(kind, weighted, dtype, threads):
     """As the functions for Python, for the rows that the batch has; in place as well."""
     random = np.random.default_rng(0)
-    z, labels = normal((9, 21), dtype), random.integers(0, 21, 9)
+    columns = 42 if kind == "means and variances" else 21
+    z, labels = normal((9, columns), dtype), random.integers(0, 21, 9)
     t, weights = block(random.random((9, 21)), dtype), random.random(9).astype(dtype)
-    factors = random.random(21).astype(dtype)
+    factors = random.random(columns).astype(dtype)
     if not weighted:
         weights = np.ones(9, dtype)
     function, instruction = LOSSES[kind]
     by_label = kind in ("indices", "likelihood")
     targets = {"labels": labels} if by_label else {"t": t}
+    own = {"factors": factors}
     tables = {
-        "probabilities": {"factors": factors, "smoothing": 0.1},
-        "yes or no": {"factors": factors},
+        "probabilities": {**own, "smoothing": 0.1},
+        "yes or no": own,
+        "quantiles": own,
+        "means and variances": own,
         "huber": {"factors": np.full(21, 0.7, dtype)},
     }.get(kind, {} if by_label else {"factors": np.ones(21, dtype)})
-    extra = {"probabilities": (factors, 0.1), "yes or no": (factors,), "huber": (0.7,)}
-    arguments = z[:8], (labels if by_label else t)[:8], weights[:8], *extra.get(kind, ())
+    extra = (factors,) if tables.get("factors") is factors else ()
+    extra = {"probabilities": (factors, 0.1), "huber": (0.7,)}.get(kind, extra)
+    arguments = z[:8], (labels if by_label else t)[:8], weights[:8], *extra
     expected = function(*arguments)
     masses = weights if weighted else 0
     for in_place in (False, True):
         x = block(z)
-        g = x if in_place else nothing((9, 21), dtype)
+        g = x if in_place else nothing((9, columns), dtype)
         losses, hits = np.full(9, np.nan, dtype), np.full(9, 7, np.uint8)
         carry_out(
             instruction,
@@ -69,7 +79,7 @@ def test_losses(kind, weighted, dtype, threads):
         assert_array_equal(g[:8], expected.gradient)
         assert np.isnan(losses[8])
         assert hits[8] == 7
-        assert_array_equal(g[8], z[8] if in_place else np.full(21, np.nan))
+        assert_array_equal(g[8], z[8] if in_place else np.full(columns, np.nan))
         assert only_inside(g)
 
 
