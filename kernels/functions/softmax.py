@@ -184,7 +184,7 @@ def _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, 
 
 @inline
 def _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits):
-    """Compute `cross_entropy_rows` with rows in the lanes, in a third of the time for few classes."""
+    """Compute `cross_entropy_rows` with rows in the lanes: a third of the time for few classes."""
     lanes = width(x)
     turned, back = scratch, advance(scratch, lanes * lanes)
     for i in range(0, rows, lanes):
