@@ -51,7 +51,7 @@ class Memory(NamedTuple):
 
 
 class Update(NamedTuple):
-    """How parameters are updated.
+    """The update of parameters by an optimizer's rule.
 
     `rule` is the address of a rule (`kernels.functions.updates`), or 0 to write the gradient
     instead of an update; `decays` says whether weight decay applies; `step` is the number of

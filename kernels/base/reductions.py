@@ -19,7 +19,7 @@ from kernels.base.simd import (
     zeros,
 )
 
-_FEW = 4  # up to so many elements, a scalar loop is faster than vectors
+_FEW = 4  # most elements for which a scalar loop is faster than vectors
 
 
 @inline

@@ -1,1 +1,1 @@
-"""Functions of blocks and of arrays: activations, losses, normalisation, updates."""
+"""Functions of blocks and of arrays: activations, losses, normalization, updates."""

@@ -1,7 +1,7 @@
-"""Activation functions and their gradients, on blocks inside kernels and on arrays.
+"""Activation functions and their gradients, of blocks inside kernels and of arrays.
 
-A gradient is written in terms of the function's output, which is what a network
-keeps. In kernels a function is named by an integer code, in Python by its name.
+A gradient is computed from the function's output, which a network keeps. Kernels name a function
+by an integer code, Python by a string.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ ACTIVATIONS = {
 
 # ------------------------------------------------------------------- functions of a block
 
-_MANY_REGISTERS = host.VECTOR_REGISTERS >= 32  # for four vectors beside the constants
+_MANY_REGISTERS = host.VECTOR_REGISTERS >= 32  # room for four vectors beside the constants
 
 
 def _on_rows(function):
-    """Compiled loop that puts `function` of each vector of x into y."""
+    """Return a compiled loop that stores `function` of each vector of x in y."""
 
     @inline
     def on_rows(rows, columns, x, y):
@@ -58,7 +58,7 @@ def _on_rows(function):
         for i in range(rows):
             source, target = row_at(x, i), row_at(y, i)
             j = 0
-            # Four at a time, loaded together, so that waits for memory overlap.
+            # Four vectors are loaded together, so that waits for memory overlap.
             while _MANY_REGISTERS and j + 4 * w <= columns:
                 a, b = load(source, j), load(source, j + w)
                 c, d = load(source, j + 2 * w), load(source, j + 3 * w)
@@ -94,7 +94,7 @@ _exp_rows = _on_rows(vectormath.exp)
 
 @routine(INTEGER, INTEGER, INTEGER, MATRIX, MATRIX)
 def activate(code, rows, columns, x, y):
-    """y = f(x) for a block of rows; y may be x, and no byte between the rows is touched."""
+    """Compute y = f(x) for a block of rows; y may be x. Bytes between rows are not touched."""
     if x.ld == columns and y.ld == columns:
         rows, columns = 1, rows * columns
     if code == RELU:
@@ -113,7 +113,7 @@ def activate(code, rows, columns, x, y):
 
 
 def _on_rows_of_two(function):
-    """Compiled loop that puts `function` of each vector of y and g into out."""
+    """Return a compiled loop that stores `function` of each vector of y and g in out."""
 
     @inline
     def on_rows(rows, columns, y, g, out):
@@ -139,9 +139,9 @@ def _identity_gradient(y, g):
 
 @inline
 def relu_gradient_of(y, g):
-    """The gradient of a ReLU's input, a vector: g where its output y is above 0."""
-    # A selection, not a product: what is infinite or NaN in g is dropped too. Where y
-    # is NaN g passes, as in torch.
+    """Return the gradient of a ReLU's input, a vector: g where the output y is above 0, else 0."""
+    # A selection, not a product, so an infinite or NaN g becomes 0 as well. Where y is NaN, g
+    # passes, as in torch.
     return select(y <= 0.0, 0.0, g)
 
 
@@ -169,7 +169,10 @@ _exp_gradient_rows = _on_rows_of_two(_exp_gradient)
 
 @routine(INTEGER, INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
 def activate_gradient(code, rows, columns, y, g, out):
-    """out = g f'(.) for a block of rows, with f' in terms of y = f(.); out may be y or g."""
+    """Compute out = g f'(y) for a block of rows, with f' in terms of the output y of f.
+
+    out may be y or g.
+    """
     if y.ld == columns and g.ld == columns and out.ld == columns:
         rows, columns = 1, rows * columns
     if code == RELU:
@@ -189,33 +192,33 @@ def activate_gradient(code, rows, columns, y, g, out):
 
 @inline
 def _fits(x, y):
-    """Whether a loop can go over both at once: contiguous, of one size, the same or apart."""
+    """Return whether x and y are contiguous, of one size, and either identical or disjoint."""
     size, length = x.itemsize, x.size * x.itemsize
     contiguous = x.size < 2 or (x.strides[0] == size and y.strides[0] == size)
-    # An address is unsigned to numba, and so would be the difference of two.
+    # numba types an address as unsigned, and so the difference of two addresses.
     distance = abs(np.int64(x.ctypes.data) - np.int64(y.ctypes.data))
     return x.size == y.size and contiguous and (distance == 0 or distance >= length)
 
 
 @inline
 def _to_line(x):
-    """Elements of x before the first that begins a cache line, at most x.size."""
+    """Return the number of elements of x before the first cache line border."""
     return min(-np.int64(x.ctypes.data) % host.CACHE_LINE // x.itemsize, x.size)
 
 
-_SPAN = 1024  # elements of which threads share out whole numbers: some cache lines
+_SPAN = 1024  # elements, a number of cache lines; threads share whole spans
 
 
 @inline
 def _share_of(size, state):
-    """Return this thread's elements of so many: the first, and their number."""
+    """Return this thread's share of `size` elements: the first one, and their number."""
     begin, end = share((size + _SPAN - 1) // _SPAN, state[THREAD], state[THREADS])
     return begin * _SPAN, min(end * _SPAN, size) - begin * _SPAN
 
 
 @instruction(code=INTEGER, size=INTEGER, x=REALS, y=REALS)
 def _activate_share(at, state, scratch):
-    """This thread's share of `activate`."""
+    """Compute this thread's share of `activate`."""
     i, n = _share_of(at.size, state)
     x, y = Matrix(advance(at.x, i), n), Matrix(advance(at.y, i), n)
     activate(at.code, 1, n, x, y)
@@ -223,7 +226,7 @@ def _activate_share(at, state, scratch):
 
 @instruction(code=INTEGER, size=INTEGER, y=REALS, g=REALS, out=REALS)
 def _activate_gradient_share(at, state, scratch):
-    """This thread's share of `activate_gradient`."""
+    """Compute this thread's share of `activate_gradient`."""
     i, n = _share_of(at.size, state)
     y, g = Matrix(advance(at.y, i), n), Matrix(advance(at.g, i), n)
     activate_gradient(at.code, 1, n, y, g, Matrix(advance(at.out, i), n))
@@ -231,7 +234,10 @@ def _activate_gradient_share(at, state, scratch):
 
 @entry(INTEGER, reads(1, layout="A"), writes(1, layout="A"), INTEGER, result=types.boolean)
 def _activate(code, x, y, team):
-    """y = f(x) if the arrays fit each other, and whether they do; see `kernels.machine.team`."""
+    """Compute y = f(x) if the arrays pass `_fits`, and return whether they do.
+
+    `team` is as in `kernels.machine.team.share_out`.
+    """
     if not _fits(x, y):
         return False
     source, target, head = data(x), data(y), _to_line(y)
@@ -250,7 +256,7 @@ def _activate(code, x, y, team):
     result=types.boolean,
 )
 def _activate_gradient(code, y, g, out, team):
-    """out = g f'(.) if the arrays fit each other, and whether they do."""
+    """Compute out = g f'(y) if the arrays pass `_fits`, and return whether they do."""
     if not (_fits(y, out) and _fits(g, out)):
         return False
     operands = code, y.size, data(y), data(g), data(out)
@@ -259,23 +265,20 @@ def _activate_gradient(code, y, g, out, team):
 
 
 def _contiguous(name: str, value) -> np.ndarray:
-    """A value as a floating array in C order; itself where it is one."""
+    """Return `value` as a floating array in C order, without a copy if it is one."""
     return np.asarray(floating(name, value), order="C")
 
 
 def apply(code: int, x, out=None) -> np.ndarray:
-    """The function that has this code, of an array of any shape.
+    """Return f(x) of an array of any shape, for the function f of this code.
 
-    `x` is float32 or float64, or anything that `numpy.asarray` makes an array of:
-    integers and booleans become float64, half precision float32. `out`, of the same
-    shape and dtype, takes the result; it may be `x` or overlap it. Raises TypeError for
-    other dtypes, ValueError for an `out` that cannot hold the result.
+    Arguments and errors are those of `relu`.
     """
     compiled = _activate.get(x.dtype) if type(x) is np.ndarray else None
     if compiled is not None:
         y = np.empty_like(x) if out is None else out
         try:
-            if y.dtype != x.dtype:  # numba does not tell byte orders apart
+            if y.dtype != x.dtype:  # numba does not distinguish byte orders
                 done = False
             elif x.ndim == 1:
                 done = shared_elements(compiled, (code, x, y), x.size)
@@ -291,7 +294,7 @@ def apply(code: int, x, out=None) -> np.ndarray:
 
 
 def _apply_to_any(code: int, x, out) -> np.ndarray:
-    """As `apply`, for arguments that have to be converted or copied first, or explained."""
+    """Compute like `apply` for arguments that need a conversion or a copy, or raise its errors."""
     source = _contiguous("x", x)
     result = output("out", out, source.shape, source.dtype)
     if not result.flags.carray:
@@ -302,12 +305,9 @@ def _apply_to_any(code: int, x, out) -> np.ndarray:
 
 
 def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
-    """`gradient` times the derivative of the function that has this code.
+    """Return `gradient` times the derivative of the function of this code, from its output.
 
-    The derivative is taken from `output_`, what the function gave. Both have one
-    shape, and dtypes as in `apply`; the result has the larger dtype. `out` may be
-    either of them or overlap them. Raises as `apply` does, and ValueError for
-    different shapes.
+    Arguments and errors are those of `relu_gradient`.
     """
     compiled = _activate_gradient.get(gradient.dtype) if type(gradient) is np.ndarray else None
     if compiled is not None:
@@ -331,7 +331,7 @@ def apply_gradient(code: int, output_, gradient, out=None) -> np.ndarray:
 
 
 def _apply_gradient_to_any(code: int, output_, gradient, out) -> np.ndarray:
-    """As `apply_gradient`, for arguments to be converted or copied first, or explained."""
+    """Compute like `apply_gradient` for arguments that need a conversion or a copy, or raise."""
     y, g = _contiguous("output", output_), _contiguous("gradient", gradient)
     same_shape("gradient", g, "output", y)
     dtype = np.result_type(y, g)
@@ -345,40 +345,260 @@ def _apply_gradient_to_any(code: int, output_, gradient, out) -> np.ndarray:
 
 
 def relu(x, out=None) -> np.ndarray:
-    """max(x, 0), NaN where x is NaN; arguments and errors as in `apply`."""
+    """Return max(x, 0) of each element, NaN where x is NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be `x` or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import relu
+    >>> relu([-1.0, 0.0, 2.0])
+    array([0., 0., 2.])
+    """
     return apply(RELU, x, out)
 
 
 def tanh(x, out=None) -> np.ndarray:
-    """(e^x - e^-x) / (e^x + e^-x) within 1.6 ulp; arguments and errors as in `apply`."""
+    """Return the hyperbolic tangent (e^x - e^-x) / (e^x + e^-x) of each element, within 1.6 ulp.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be `x` or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import tanh
+    >>> tanh([-100.0, 0.0, 100.0])
+    array([-1.,  0.,  1.])
+    """
     return apply(TANH, x, out)
 
 
 def sigmoid(x, out=None) -> np.ndarray:
-    """1 / (1 + e^-x) within 1.7 ulp; arguments and errors as in `apply`."""
+    """Return the sigmoid 1 / (1 + e^-x) of each element, within 1.7 ulp.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be `x` or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import sigmoid
+    >>> sigmoid([-1000.0, 0.0, 1000.0])
+    array([0. , 0.5, 1. ])
+    """
     return apply(SIGMOID, x, out)
 
 
 def exp(x, out=None) -> np.ndarray:
-    """e^x within 1.3 ulp; arguments and errors as in `apply`."""
+    """Return e^x of each element, within 1.3 ulp.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be `x` or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import exp
+    >>> exp([-1000.0, 0.0, 1000.0])
+    array([ 0.,  1., inf])
+    """
     return apply(EXP, x, out)
 
 
 def relu_gradient(output, gradient, out=None) -> np.ndarray:
-    """g where y > 0, else 0, whatever g is; arguments and errors as in `apply_gradient`."""
+    """Return the gradient of ReLU's input: g where y > 0, else 0, even if g is NaN.
+
+    Parameters
+    ----------
+    output : array_like
+        Output y of relu, of any shape; dtypes are converted as in `relu`.
+    gradient : array_like
+        Gradient g with respect to y, of the same shape.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be an argument or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given. Its dtype is the larger one of the arguments.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import relu_gradient
+    >>> relu_gradient([0.0, 2.0], [5.0, 5.0])
+    array([0., 5.])
+    """
     return apply_gradient(RELU, output, gradient, out)
 
 
 def tanh_gradient(output, gradient, out=None) -> np.ndarray:
-    """g (1 - y^2) with y = tanh(x); arguments and errors as in `apply_gradient`."""
+    """Return the gradient of tanh's input: g (1 - y^2) with y = tanh(x).
+
+    Parameters
+    ----------
+    output : array_like
+        Output y of tanh, of any shape; dtypes are converted as in `tanh`.
+    gradient : array_like
+        Gradient g with respect to y, of the same shape.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be an argument or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given. Its dtype is the larger one of the arguments.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import tanh_gradient
+    >>> tanh_gradient([0.0, 0.5], [2.0, 2.0])
+    array([2. , 1.5])
+    """
     return apply_gradient(TANH, output, gradient, out)
 
 
 def sigmoid_gradient(output, gradient, out=None) -> np.ndarray:
-    """g y (1 - y) with y = sigmoid(x); arguments and errors as in `apply_gradient`."""
+    """Return the gradient of the sigmoid's input: g y (1 - y) with y = sigmoid(x).
+
+    Parameters
+    ----------
+    output : array_like
+        Output y of sigmoid, of any shape; dtypes are converted as in `sigmoid`.
+    gradient : array_like
+        Gradient g with respect to y, of the same shape.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be an argument or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given. Its dtype is the larger one of the arguments.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import sigmoid_gradient
+    >>> sigmoid_gradient([0.5, 1.0], [2.0, 2.0])
+    array([0.5, 0. ])
+    """
     return apply_gradient(SIGMOID, output, gradient, out)
 
 
 def exp_gradient(output, gradient, out=None) -> np.ndarray:
-    """g y with y = exp(x); arguments and errors as in `apply_gradient`."""
+    """Return the gradient of exp's input: g y with y = exp(x).
+
+    Parameters
+    ----------
+    output : array_like
+        Output y of exp, of any shape; dtypes are converted as in `exp`.
+    gradient : array_like
+        Gradient g with respect to y, of the same shape.
+    out : ndarray, optional
+        Array for the result, of its shape and dtype; it may be an argument or overlap it.
+
+    Returns
+    -------
+    ndarray
+        The result, which is `out` if given. Its dtype is the larger one of the arguments.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import exp_gradient
+    >>> exp_gradient([1.0, 2.0], [3.0, 3.0])
+    array([3., 6.])
+    """
     return apply_gradient(EXP, output, gradient, out)

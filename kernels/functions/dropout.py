@@ -1,10 +1,9 @@
-"""Dropout with masks drawn from a counter: any element's fate can be computed alone.
+"""Dropout with masks from a counter-based random generator.
 
-Philox-4x32 with seven rounds (J. K. Salmon et al., "Parallel random numbers: as
-easy as 1, 2, 3", 2011; seven is the fewest that pass BigCrush) turns a counter and
-a key into four random words. The key is the seed; the counter is the element's
-place, its row, the step, and the layer. So a mask depends neither on the number of
-threads nor on the host's vectors, and one seed gives one mask everywhere.
+Philox-4x32 with seven rounds (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+2011; seven is the fewest that pass BigCrush) turns a counter and a key into four random words. The
+key is the seed; the counter consists of the element's column and row, the step, and the stream of
+the layer. So one seed gives one mask on every host, with any number of threads.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from kernels.base.simd import (
 )
 
 GROUP = 128
-"""Elements of a row drawn together: 16 counters of eight halves of words.
+"""Elements of a row drawn together: 16 counters with 8 half-words each.
 
-Masks have rows of whole groups.
+A mask's rows are whole groups.
 """
 
 _COUNTERS = 16
@@ -41,15 +40,15 @@ _LOW, _HALF = 0xFFFFFFFF, 0xFFFF
 
 @inline
 def _high(x, factor):
-    """High word of the 64-bit product of each lane with a constant."""
+    """Return the high word of the 64-bit product of each lane with a constant."""
     return convert((convert(x, np.uint64) * factor) >> 32, np.uint32)
 
 
 @inline
 def philox(place, row, step, stream, seed):
-    """Four vectors of random words from a vector of counters and three more words.
+    """Return four vectors of random words from a vector of counters and three more words.
 
-    `seed` is a key of 64 bits; of the other numbers the low 32 bits count.
+    `seed` is a key of 64 bits; the other numbers count modulo 2^32.
     """
     a, b, c, d = place, row, step, stream
     key, other = seed & _LOW, (seed >> 32) & _LOW
@@ -63,10 +62,10 @@ def philox(place, row, step, stream, seed):
 
 @routine(*(INTEGER,) * 3, MATRIX, MATRIX, MASK, *(INTEGER,) * 4, REAL)
 def dropout_rows(rows, columns, row, x, y, mask, seed, step, stream, keep, scale):
-    """y = scale x where a random half of a word is below `keep` of 2^16, and 0 elsewhere.
+    """Compute y = scale x where a random half-word is below `keep`, and 0 elsewhere.
 
-    The rows are those numbered from `row` on; `mask` gets a byte for each element,
-    in rows of whole groups. y may be x.
+    The first row of the block is number `row` of the batch. `mask` receives a byte for each
+    element, in rows of whole groups. y may be x.
     """
     like = zeros(x)
     lanes = width(x)
@@ -90,7 +89,7 @@ def dropout_rows(rows, columns, row, x, y, mask, seed, step, stream, keep, scale
 
 @routine(INTEGER, INTEGER, MATRIX, MASK, REAL, MATRIX)
 def dropout_gradient_rows(rows, columns, g, mask, scale, out):
-    """out = scale g where the mask is set, and 0 elsewhere; out may be g."""
+    """Compute out = scale g where the mask is set, and 0 elsewhere; out may be g."""
     like = zeros(g)
     for i in range(rows):
         for j in range(0, columns, width(g)):
@@ -128,30 +127,66 @@ def _dropout_gradient(g, mask, scale, out):
 
 
 def keep_halves(p: float) -> int:
-    """How many of the 2^16 halves of words keep an element dropped with probability `p`."""
+    """Return the number of half-words, of all 2^16, that keep an element for probability `p`."""
     return round((1.0 - p) * 2.0**16)
 
 
 def keep_scale(p: float) -> float:
-    """1 / (1 - p), what kept elements are multiplied by; 0 where nothing is kept."""
+    """Return 1 / (1 - p), the factor of kept elements, or 0 for p = 1."""
     return 1.0 / (1.0 - p) if p < 1.0 else 0.0
 
 
 def mask_columns(columns: int) -> int:
-    """Columns of the mask for so many elements in a row."""
+    """Return the columns of a mask for rows of `columns` elements."""
     return -(-columns // GROUP) * GROUP
 
 
 def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarray]:
-    """x / (1 - p) where an element is kept, 0 where it is dropped with probability `p`.
+    """Return x / (1 - p) where an element is kept, and 0 where it is dropped with probability p.
 
-    `x` is a float32 or float64 array (rows, columns). Gives the result and the mask,
-    a uint8 array (rows, columns rounded up to 128). Which elements are dropped follows
-    from `seed` (64 bits), `step`, `stream` and their places alone; `p` counts to 1 in 2^16.
-    Raises TypeError or ValueError for others, and unless 0 <= p <= 1.
+    The mask follows from `seed`, `step`, `stream` and the indices of an element alone, by
+    Philox-4x32 with seven rounds [1]_. The probability is rounded to a multiple of 2^-16.
+
+    Parameters
+    ----------
+    x : array_like of shape (rows, columns)
+        Input, float32 or float64.
+    p : float, default 0.5
+        Probability that an element is dropped, from 0 to 1.
+    seed : int, default 0
+        Key of the random generator, of 64 bits, signed or unsigned.
+    step : int, default 0
+        Number of the mask in a sequence of masks, at least 0.
+    stream : int, default 0
+        Number of an independent sequence of masks, at least 0.
+
+    Returns
+    -------
+    y : ndarray of shape (rows, columns)
+        The result.
+    mask : ndarray of uint8 of shape (rows, columns rounded up to 128)
+        1 where an element is kept, 0 where it is dropped.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `seed`, `step` or `stream` is no integer.
+    ValueError
+        If `x` is not 2-d, or a number is out of its range.
+
+    References
+    ----------
+    .. [1] J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
+
+    Examples
+    --------
+    >>> from kernels import dropout
+    >>> y, mask = dropout([[1.0, 2.0, 3.0]], p=0.5, seed=1)
+    >>> bool((y[0] == 2 * mask[0, :3] * [1.0, 2.0, 3.0]).all())
+    True
     """
     number("p", p, 0.0, 1.0)
-    # The kernel takes the key's 64 bits as a signed number.
+    # The kernel reads the 64 bits of the key as a signed number.
     key = integer("seed", seed, -(2**63), 2**64 - 1)
     key -= 2**64 if key >= 2**63 else 0
     step, stream = integer("step", step, 0, 2**63 - 1), integer("stream", stream, 0, 2**63 - 1)
@@ -165,7 +200,37 @@ def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarr
 
 
 def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
-    """g / (1 - p) where the mask is set, and 0 elsewhere."""
+    """Return the gradient of the input of dropout: g / (1 - p) where the mask is set, else 0.
+
+    Parameters
+    ----------
+    gradient : array_like of shape (rows, columns)
+        Gradient g with respect to the output of `dropout`.
+    mask : ndarray of uint8
+        Mask that `dropout` returned.
+    p : float, default 0.5
+        Probability that was given to `dropout`.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        The gradient with respect to the input.
+
+    Raises
+    ------
+    TypeError
+        If `gradient` is not of numbers, or `mask` is not of uint8.
+    ValueError
+        If shapes do not fit, or `p` is not from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernels import dropout, dropout_gradient
+    >>> y, mask = dropout(np.ones((1, 3)), p=0.5)
+    >>> bool((dropout_gradient(np.ones((1, 3)), mask, p=0.5) == y).all())
+    True
+    """
     number("p", p, 0.0, 1.0)
     g = matrix("gradient", gradient)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8:

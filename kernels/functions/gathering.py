@@ -1,4 +1,4 @@
-"""Rows of a data set into a batch: gathered in any order, converted, normalised."""
+"""Gathering rows of a data set into a batch, in any order, converted and normalized."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from kernels.base.simd import (
 
 @routine(INTEGER, INTEGER, REALS, WORDS, INTEGER, REALS, REALS, MATRIX)
 def gather_rows(rows, columns, source, order, normalising, mean, factor, target):
-    """target[i] = source[order[i]], or (source[order[i]] - mean) factor when normalising."""
+    """Compute target[i] = source[order[i]], or (source[order[i]] - mean) factor if normalising."""
     lanes = width(source)
     whole = columns - columns % lanes
     mask = first(columns - whole, source)
@@ -55,7 +55,7 @@ def gather_rows(rows, columns, source, order, normalising, mean, factor, target)
 
 @routine(INTEGER, INTEGER, BYTES, WORDS, INTEGER, REALS, REALS, MATRIX)
 def gather_bytes(rows, columns, source, order, normalising, mean, factor, target):
-    """As `gather_rows`, from rows of bytes."""
+    """Compute like `gather_rows` from rows of bytes."""
     lanes = width(target)
     like = zeros(target)
     whole = columns - columns % lanes
@@ -82,10 +82,36 @@ def _normalize(x, order, mean, factor, y):
 
 
 def normalize(x, mean, factor) -> np.ndarray:
-    """(x - mean) factor, column by column.
+    """Return (x - mean) factor, column by column.
 
-    `x` is a floating or integer array (rows, columns); `mean` and `factor` are
-    arrays (columns,) of the result's dtype. Raises TypeError or ValueError for others.
+    Parameters
+    ----------
+    x : array_like of shape (rows, columns)
+        Floating or integer numbers.
+    mean : ndarray of shape (columns,)
+        Numbers to subtract, float32 or float64: the dtype of the result.
+    factor : ndarray of shape (columns,)
+        Factors, of the dtype of `mean`.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns)
+        The result.
+
+    Raises
+    ------
+    TypeError
+        If `mean` or `factor` is no array of float32 or float64, or `x` is not of numbers.
+    ValueError
+        If shapes do not fit, or the dtypes of `mean` and `factor` differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernels import normalize
+    >>> normalize([[1.0, 10.0], [3.0, 30.0]], np.array([2.0, 20.0]), np.array([1.0, 0.1]))
+    array([[-1., -1.],
+           [ 1.,  1.]])
     """
     for name, each in (("mean", mean), ("factor", factor)):
         if not isinstance(each, np.ndarray) or each.dtype not in FLOATING:

@@ -1,6 +1,6 @@
 """Losses and their gradients; cross-entropy of logits is in `kernels.functions.softmax`.
 
-Rows may be weighted, and then the mean is: the sum is divided by that of the weights.
+Rows may have weights: the weighted sum is then divided by the sum of the weights.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ class ErrorLoss(NamedTuple):
 
 
 def _on_errors(measure):
-    """Return a loop over rows for a cost of predictions and its slope, which `measure` gives.
+    """Return a loop over rows for `measure`, which returns a prediction's cost and its slope.
 
-    A row is right where the largest of x and of t are at the same place, for targets that are
-    one-hot classes.
+    A row is right if its largest prediction and its largest target are in the same column, which
+    is the class of one-hot targets.
     """
 
     def rows_of(rows, columns, x, t, factors, weights, scale, g, losses, hits):
@@ -91,14 +91,14 @@ def _on_errors(measure):
 
 @inline
 def _squared(value, truth, factor):
-    """(x - t)^2."""
+    """Return (x - t)^2, and its slope."""
     error = value - truth
     return error * error, error + error
 
 
 @inline
 def _absolute(value, truth, factor):
-    """|x - t|, whose slope at 0 is 0."""
+    """Return |x - t|, and its slope, which is 0 at 0."""
     error = value - truth
     slope = select(error > 0.0, splat(1.0, error), select(error < 0.0, -1.0, error))
     return fabs(error), slope
@@ -106,7 +106,7 @@ def _absolute(value, truth, factor):
 
 @inline
 def _huber(value, truth, delta):
-    """e^2 / 2 for errors up to delta, then a line."""
+    """Return e^2 / 2 for errors up to delta, a line beyond, and its slope."""
     error = value - truth
     size = fabs(error)
     near = size <= delta
@@ -116,14 +116,14 @@ def _huber(value, truth, delta):
 
 @inline
 def _poisson(value, truth, factor):
-    """exp(x) - t x, x the logarithm of the rate at which events are counted."""
+    """Return exp(x) - t x, and its slope; x is the logarithm of a rate of events."""
     rate = vectormath.exp(value)
     return rate - select(truth == 0.0, 0.0, truth * value), rate - truth
 
 
 @inline
 def _pinball(value, truth, quantile):
-    """Return max(q e, (q - 1) e) with e = t - x, whose slope at 0 lies midway: 1/2 - q."""
+    """Return max(q e, (q - 1) e) with e = t - x, and its slope, which is 1/2 - q at 0."""
     error = truth - value
     below = 1.0 - quantile
     slope = select(error > 0.0, 0.0 - quantile, select(error < 0.0, below, error + below - 0.5))
@@ -134,10 +134,10 @@ def _pinball(value, truth, quantile):
 
 
 def _gaussian(rows, columns, x, t, factors, weights, scale, g, losses, hits):
-    """Compute losses = w sum ((log v + (t - m)^2 / v) / 2 + c), one a row.
+    """Compute the loss w sum ((log v + (t - m)^2 / v) / 2 + c) of each row.
 
-    A row of x holds the means m, then the variances v; one of factors the least that v counts as,
-    then c. The gradient of v is that of what it counts as. No row is right.
+    A row of x holds the means m, then the variances v. `factors` holds the lower bounds of v, then
+    c. The gradient of a v below its bound is that at the bound. No row is right.
     """
     for i in range(rows):
         target, weight, total = row_at(t, i), peek(weights, i), zeros(x)
@@ -157,14 +157,14 @@ def _gaussian(rows, columns, x, t, factors, weights, scale, g, losses, hits):
         poke(losses, i, weight * reduce_add(total))
 
 
-# ---------------------------------------------------------------------- classes, yes or no
+# ------------------------------------------------------------------------ binary classes
 
 
 def _yes_or_no(rows, columns, x, t, factors, weights, scale, g, losses, hits):
-    """losses = -w sum (f t log s(x) + (1 - t) log s(-x)) with the sigmoid s, one a row.
+    """Compute the loss -w sum (f t log s(x) + (1 - t) log s(-x)) of each row, s the sigmoid.
 
-    g = scale w ((1 - t) s(x) - f t s(-x)). A row is right where all x are on the side of 0 on
-    which t is of 1/2. What has the factor 0 adds nothing, whatever the logit.
+    g = scale w ((1 - t) s(x) - f t s(-x)). A row is right if each x > 0 where t > 1/2, and x <= 0
+    elsewhere. A term with the factor 0 adds 0, whatever the logit.
     """
     for i in range(rows):
         row, target, gradient = row_at(x, i), row_at(t, i), row_at(g, i)
@@ -191,10 +191,10 @@ def _yes_or_no(rows, columns, x, t, factors, weights, scale, g, losses, hits):
 
 @routine(INTEGER, INTEGER, MATRIX, WORDS, REALS, DOUBLE, MATRIX, REALS, BYTES)
 def log_likelihood_rows(rows, classes, x, labels, weights, scale, g, losses, hits):
-    """losses = -w x[label], one a row, for x that are logarithms of probabilities.
+    """Compute the loss -w x[label] of each row, where x are logarithms of probabilities.
 
-    g is -scale w at the label and 0 elsewhere; it may be x. `hits` says where the first of
-    the largest x is the label's.
+    g is -scale w at the label and 0 elsewhere; it may be x. `hits` is 1 where the label has the
+    first largest x.
     """
     for i in range(rows):
         row, gradient = row_at(x, i), row_at(g, i)
@@ -210,7 +210,7 @@ def log_likelihood_rows(rows, classes, x, labels, weights, scale, g, losses, hit
 
 
 def _error_loss(name: str, rows_of: Callable, outputs: int = 1) -> ErrorLoss:
-    """Return a loss whose machine code is kept under a name."""
+    """Return the loss of a routine; `name` names its machine code."""
     rows_of.__qualname__ = f"{name}_rows"
     compiled = routine(*ERROR_KINDS)(rows_of)
 
@@ -262,20 +262,35 @@ def _log_likelihood(x, labels, weights, scale, g, losses, hits):
 
 
 class LossResult(NamedTuple):
-    """What a loss gives."""
+    """The result of a loss function.
+
+    Parameters
+    ----------
+    loss : float
+        Mean over all elements, weighted by rows.
+    gradient : ndarray of shape (rows, columns)
+        Gradient of the loss with respect to the predictions, of their dtype.
+    losses : ndarray of shape (rows,)
+        Sum over each row, times its weight.
+    correct : int
+        Number of correct rows: those whose largest prediction and largest target are in the same
+        column, or, for `binary_cross_entropy`, those with every logit on the right side of 0.
+
+    Examples
+    --------
+    >>> from kernels import mean_squared_error
+    >>> mean_squared_error([[1.0, 3.0]], [[0.0, 1.0]]).correct
+    1
+    """
 
     loss: float
-    """Mean, weighted by rows."""
     gradient: np.ndarray
-    """Gradient of the loss with respect to the predictions; their shape and dtype."""
     losses: np.ndarray
-    """Sum of each row, times its weight."""
     correct: int
-    """Rows that are right: largest at the same place, or on the right side in each column."""
 
 
 def _mean(kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: float) -> LossResult:
-    """Have a kernel compute the losses of rows, to be divided by `mass`, and the gradient."""
+    """Return the result of a kernel of losses, whose sum is divided by `mass`."""
     rows = y.shape[0]
     gradient, losses, hits = np.empty_like(y), np.empty(rows, y.dtype), np.empty(rows, np.uint8)
     scale = 1.0 / mass if mass else 0.0
@@ -287,12 +302,12 @@ def _mean(kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: fl
 def compare(
     name: str, predictions, targets, weights=None, factors=1.0, *, what: str = "predictions"
 ) -> LossResult:
-    """Return the mean over all elements of one of `ERRORS`, by name, and its gradient.
+    """Return the mean over all elements of the loss of this name in `ERRORS`, and its gradient.
 
     `predictions` and `targets` are arrays (rows, columns) of one shape, or with `outputs` columns
-    of predictions for one of targets, called `what` and "targets" in errors; `factors` is a number
-    for each column of predictions, or one for all. Raises TypeError or ValueError for other dtypes
-    or shapes.
+    of predictions for each column of targets. `what` names the predictions in errors. `factors` is
+    a number for each column of predictions, or one for all. Raises TypeError or ValueError for
+    other dtypes or shapes.
     """
     loss, y = ERRORS[name], matrix(what, predictions)
     t = matrix("targets", targets, y.dtype)
@@ -311,29 +326,111 @@ def compare(
 
 
 def mean_squared_error(predictions, targets, weights=None) -> LossResult:
-    """Mean of (y - t)^2 over all elements, with its gradient 2 (y - t) / n.
+    """Return the mean of (y - t)^2 over all n elements, with its gradient 2 (y - t) / n.
 
-    `predictions` y and `targets` t are arrays (rows, columns) of one shape; `weights`
-    (rows,) default to 1, and the mean is weighted by them. Raises TypeError or ValueError
-    for other dtypes or shapes.
+    Parameters
+    ----------
+    predictions : array_like of shape (rows, columns)
+        Predictions y, float32 or float64.
+    targets : array_like of shape (rows, columns)
+        Targets t; converted to the dtype of `predictions`.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers.
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> from kernels import mean_squared_error
+    >>> result = mean_squared_error([[1.0, 2.0]], [[0.0, 4.0]])
+    >>> result.loss
+    2.5
+    >>> result.gradient
+    array([[ 1., -2.]])
     """
     return compare("squared", predictions, targets, weights)
 
 
 def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
-    """Mean of |y - t| over all elements, with its gradient sign(y - t) / n.
+    """Return the mean of |y - t| over all n elements, with its gradient sign(y - t) / n.
 
-    Arguments and errors are those of `mean_squared_error`.
+    Parameters
+    ----------
+    predictions : array_like of shape (rows, columns)
+        Predictions y, float32 or float64.
+    targets : array_like of shape (rows, columns)
+        Targets t; converted to the dtype of `predictions`.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers.
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> from kernels import mean_absolute_error
+    >>> mean_absolute_error([[1.0, 2.0]], [[0.0, 4.0]]).loss
+    1.5
     """
     return compare("absolute", predictions, targets, weights)
 
 
 def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
-    """Mean of h(y - t) over all elements: h(e) = e^2 / 2 up to `delta`, delta (|e| - delta / 2).
+    """Return the mean of h(y - t) over all elements, with its gradient.
 
-    The second form is that beyond (P. J. Huber, "Robust estimation of a location parameter",
-    1964). Other arguments and errors are those of `mean_squared_error`; raises ValueError
-    unless `delta` is positive.
+    h(e) = e^2 / 2 where |e| <= delta, and delta (|e| - delta / 2) elsewhere.
+
+    Parameters
+    ----------
+    predictions : array_like of shape (rows, columns)
+        Predictions y, float32 or float64.
+    targets : array_like of shape (rows, columns)
+        Targets t; converted to the dtype of `predictions`.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+    delta : float, default 1.0
+        Error from which the loss is linear, above 0.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers.
+    ValueError
+        If shapes do not fit, or `delta` is not positive.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> from kernels import huber
+    >>> huber([[1.0, 2.0]], [[0.0, 4.0]], delta=1.0).loss
+    1.0
     """
     if not delta > 0:
         raise ValueError(f"delta is {delta!r}; expected a number above 0")
@@ -341,21 +438,74 @@ def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
 
 
 def poisson(log_rates, targets, weights=None) -> LossResult:
-    """Mean of exp(z) - t z over all elements, with its gradient (exp(z) - t) / n.
+    """Return the mean of exp(z) - t z over all n elements, with its gradient (exp(z) - t) / n.
 
-    `log_rates` z and `targets` t, counts of events, are arrays (rows, columns) of one
-    shape; `weights` and errors are those of `mean_squared_error`.
+    Parameters
+    ----------
+    log_rates : array_like of shape (rows, columns)
+        Logarithms z of rates of events, float32 or float64.
+    targets : array_like of shape (rows, columns)
+        Counts t of events; converted to the dtype of `log_rates`.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers.
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> from kernels import poisson
+    >>> poisson([[0.0]], [[1.0]]).loss
+    1.0
     """
     return compare("poisson", log_rates, targets, weights, what="log_rates")
 
 
 def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossResult:
-    """Mean of -(p t log s(z) + (1 - t) log s(-z)), s the sigmoid, with its gradient.
+    """Return the mean of -(p t log s(z) + (1 - t) log s(-z)), s the sigmoid, with its gradient.
 
-    `logits` z and `targets` t, from 0 to 1, are arrays (rows, columns) of one shape, each
-    column a yes or no of its own. `weights` (rows,) weigh the mean; `positive` p (columns,)
-    weighs what should be 1, torch's `pos_weight`. Both default to 1. Raises TypeError or
-    ValueError for other dtypes or shapes.
+    Each column is a binary classification of its own.
+
+    Parameters
+    ----------
+    logits : array_like of shape (rows, columns)
+        Logits z, float32 or float64.
+    targets : array_like of shape (rows, columns)
+        Probabilities t, from 0 to 1; converted to the dtype of `logits`.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+    positive : array_like of shape (columns,), optional
+        Weights p of the positive class, torch's `pos_weight`; all 1 by default.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers.
+    ValueError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> from kernels import binary_cross_entropy
+    >>> result = binary_cross_entropy([[0.0]], [[1.0]])
+    >>> round(result.loss, 4)
+    0.6931
+    >>> result.gradient
+    array([[-0.5]])
     """
     z = matrix("logits", logits)
     factors = 1.0 if positive is None else vector("positive", positive, z.shape[1], z.dtype)
@@ -363,10 +513,37 @@ def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossRe
 
 
 def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossResult:
-    """Mean of -x_i[t_i] over the rows, weighted, with its gradient.
+    """Return the mean of -x_i[t_i] over the rows i, with its gradient.
 
-    `log_probabilities` x are (rows, classes), `targets` t class indices (rows,), `weights`
-    (rows,). Raises TypeError or ValueError for other dtypes, shapes, or indices out of range.
+    Parameters
+    ----------
+    log_probabilities : array_like of shape (rows, classes)
+        Logarithms x of probabilities, float32 or float64.
+    targets : array_like of shape (rows,)
+        Class indices t, integers.
+    weights : array_like of shape (rows,), optional
+        Weights of rows; all 1 by default. The mean is the weighted one.
+
+    Returns
+    -------
+    LossResult
+        Loss, gradient, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or class indices are no integers.
+    ValueError
+        If shapes do not fit, or a class index is out of range.
+
+    Examples
+    --------
+    >>> from kernels import negative_log_likelihood
+    >>> result = negative_log_likelihood([[-1.0, -2.0]], [0])
+    >>> result.loss
+    1.0
+    >>> result.gradient
+    array([[-1.,  0.]])
     """
     x = matrix("log_probabilities", log_probabilities)
     labels = class_indices("targets", targets, *x.shape)

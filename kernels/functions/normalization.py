@@ -1,9 +1,9 @@
-"""Layer and batch normalisation: y = gain (x - mean) / sqrt(variance + eps) + shift.
+"""Layer and batch normalization: y = gain (x - mean) / sqrt(variance + eps) + shift.
 
 The formulas are those of J. L. Ba et al., "Layer normalization" (2016), and of S. Ioffe &
-C. Szegedy, "Batch normalization" (2015), as torch has them. Variances are means of squared
-differences from the mean, taken in a second pass. What sums over the rows is split among
-threads by columns, so that no sum depends on how many there are.
+C. Szegedy, "Batch normalization" (2015), as in torch. A second pass computes a variance as the
+mean of squared differences from the mean. Threads share sums over the rows by columns, so that no
+sum depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kernels.machine.barrier import share
 
 @inline
 def _columns(columns, thread, threads, x):
-    """This thread's columns: whole vectors, but for the last."""
+    """Return this thread's first column and the one after its last; whole vectors but the last."""
     lanes = width(x)
     begin, end = share((columns + lanes - 1) // lanes, thread, threads)
     return begin * lanes, min(end * lanes, columns)
@@ -40,7 +40,7 @@ def _columns(columns, thread, threads, x):
 
 @routine(INTEGER, INTEGER, DOUBLE, MATRIX, REALS, REALS, MATRIX, REALS, REALS)
 def layer_norm_rows(rows, columns, eps, x, gain, shift, y, means, factors):
-    """Normalise each row by its own mean and variance; keeps means and 1 / sqrt(var + eps)."""
+    """Normalize each row by its mean and variance; store means, and factors 1 / sqrt(var + eps)."""
     lanes = width(x)
     share_of = 1.0 / columns
     for i in range(rows):
@@ -67,7 +67,10 @@ def layer_norm_rows(rows, columns, eps, x, gain, shift, y, means, factors):
 
 @routine(INTEGER, INTEGER, MATRIX, REALS, REALS, REALS, MATRIX, MATRIX)
 def layer_norm_gradient_rows(rows, columns, x, means, factors, gain, g, out):
-    """out = factor (d - mean d - z mean(d z)), d = gain g, z the normalised x; out may be g."""
+    """Compute out = factor (d - mean d - z mean(d z)) with d = gain g and the normalized x, z.
+
+    out may be g.
+    """
     lanes = width(x)
     share_of = 1.0 / columns
     for i in range(rows):
@@ -91,7 +94,7 @@ def layer_norm_gradient_rows(rows, columns, x, means, factors, gain, g, out):
 
 @routine(INTEGER, INTEGER, MATRIX, REALS, REALS, MATRIX, REALS, REALS, INTEGER, INTEGER)
 def layer_norm_parameter_columns(rows, columns, x, means, factors, g, gain, shift, thread, threads):
-    """Gradients of gain, sum g z, and shift, sum g, over the rows: this thread's columns."""
+    """Compute gradients of gain, sum g z, and shift, sum g, for this thread's columns."""
     begin, end = _columns(columns, thread, threads, x)
     for j in range(begin, end, width(x)):
         count = end - j
@@ -109,7 +112,7 @@ def layer_norm_parameter_columns(rows, columns, x, means, factors, g, gain, shif
 
 @routine(INTEGER, INTEGER, MATRIX, REALS, REALS, INTEGER, INTEGER)
 def column_moments(rows, columns, x, means, variances, thread, threads):
-    """Mean and variance of each of this thread's columns."""
+    """Compute mean and variance of each of this thread's columns."""
     begin, end = _columns(columns, thread, threads, x)
     share_of = 1.0 / rows
     for j in range(begin, end, width(x)):
@@ -128,7 +131,7 @@ def column_moments(rows, columns, x, means, variances, thread, threads):
 
 @routine(INTEGER, INTEGER, DOUBLE, MATRIX, *(REALS,) * 4, MATRIX, INTEGER, INTEGER)
 def batch_norm_columns(rows, columns, eps, x, means, variances, gain, shift, y, thread, threads):
-    """Normalise this thread's columns by their means and variances."""
+    """Normalize this thread's columns by their means and variances."""
     begin, end = _columns(columns, thread, threads, x)
     for j in range(begin, end, width(x)):
         count = end - j
@@ -156,13 +159,12 @@ def batch_norm_columns(rows, columns, eps, x, means, variances, gain, shift, y, 
     INTEGER,
 )
 def batch_norm_gradient_columns(
-    rows, columns, eps, fixed, x, means, variances, gain, g, out,
-    gain_gradient, shift_gradient, thread, threads,
-):  # fmt: skip
-    """out = gain factor (g - mean g - z mean(g z)), z the normalised x: this thread's columns.
+    rows, columns, eps, fixed, x, means, variances, gain, g, out, d_gain, d_shift, thread, threads
+):
+    """Compute out = gain factor (g - mean g - z mean(g z)) for this thread's columns.
 
-    The means are left out where means and variances are `fixed`, not those of x. The sums of
-    g z and of g are the gradients of gain and shift. out may be g.
+    z is the normalized x. With `fixed`, means and variances are constants, not moments of x, and
+    out = gain factor g. The gradients of gain and shift are the sums of g z and of g. out may be g.
     """
     begin, end = _columns(columns, thread, threads, x)
     share_of = 0.0 if fixed else 1.0 / rows
@@ -177,8 +179,8 @@ def batch_norm_gradient_columns(
             gradient = load_first(row_at(g, i), j, count)
             z = (load_first(row_at(x, i), j, count) - mean) * factor
             total, along = total + gradient, fma(gradient, z, along)
-        store_first(gain_gradient, j, along, count)
-        store_first(shift_gradient, j, total, count)
+        store_first(d_gain, j, along, count)
+        store_first(d_shift, j, total, count)
         middle, slope = total * share_of, along * share_of
         scale = load_first(gain, j, count) * factor
         for i in range(rows):
@@ -193,7 +195,7 @@ def track_moments(
 ):
     """Move running moments towards those of a batch: running += momentum (moment - running).
 
-    The running variance is that of the samples' source: times rows / (rows - 1).
+    The running variance is unbiased: the batch's variance times rows / (rows - 1).
     """
     begin, end = _columns(columns, thread, threads, means)
     unbiased = rows / (rows - 1.0)
@@ -219,7 +221,7 @@ def track_moments(
 
 @entry(reads(2), DOUBLE, reads(1), reads(1), writes(2), writes(1), writes(1))
 def layer_norm(x, eps, gain, shift, y, means, factors):
-    """`layer_norm_rows` of arrays."""
+    """Compute `layer_norm_rows` of arrays."""
     layer_norm_rows(
         x.shape[0],
         x.shape[1],
@@ -235,7 +237,7 @@ def layer_norm(x, eps, gain, shift, y, means, factors):
 
 @entry(reads(2), *(reads(1),) * 3, reads(2), writes(2), writes(1), writes(1))
 def layer_norm_gradient(x, means, factors, gain, g, out, gain_gradient, shift_gradient):
-    """`layer_norm_gradient_rows` and `layer_norm_parameter_columns` of arrays."""
+    """Compute `layer_norm_gradient_rows` and `layer_norm_parameter_columns` of arrays."""
     (rows, n), x, g = x.shape, matrix_of(x), matrix_of(g)
     layer_norm_parameter_columns(
         rows, n, x, data(means), data(factors), g, data(gain_gradient), data(shift_gradient), 0, 1
@@ -245,13 +247,13 @@ def layer_norm_gradient(x, means, factors, gain, g, out, gain_gradient, shift_gr
 
 @entry(reads(2), writes(1), writes(1))
 def moments(x, means, variances):
-    """`column_moments` of an array."""
+    """Compute `column_moments` of an array."""
     column_moments(x.shape[0], x.shape[1], matrix_of(x), data(means), data(variances), 0, 1)
 
 
 @entry(reads(2), DOUBLE, *(reads(1),) * 4, writes(2))
 def batch_norm(x, eps, means, variances, gain, shift, y):
-    """`batch_norm_columns` of arrays."""
+    """Compute `batch_norm_columns` of arrays."""
     batch_norm_columns(
         x.shape[0],
         x.shape[1],
@@ -271,7 +273,7 @@ def batch_norm(x, eps, means, variances, gain, shift, y):
 def batch_norm_gradient(
     x, eps, fixed, means, variances, gain, g, out, gain_gradient, shift_gradient
 ):
-    """`batch_norm_gradient_columns` of arrays."""
+    """Compute `batch_norm_gradient_columns` of arrays."""
     batch_norm_gradient_columns(
         x.shape[0],
         x.shape[1],
@@ -292,7 +294,7 @@ def batch_norm_gradient(
 
 @entry(INTEGER, DOUBLE, reads(1), reads(1), writes(1), writes(1))
 def track(rows, momentum, means, variances, running_means, running_variances):
-    """`track_moments` of arrays."""
+    """Compute `track_moments` of arrays."""
     track_moments(
         rows,
         means.size,

@@ -1,7 +1,7 @@
-"""Relatives of ReLU, and their gradients: functions of the input, which a network keeps for them.
+"""Relatives of ReLU and their gradients, computed from the input, which a network keeps.
 
-Each is a formula for a vector and one for its slope; whichever is used is compiled by
-itself. Two numbers, a and b, are their parameters, of which most use one or none.
+Each function is a formula for a vector and a formula for its slope, and is compiled when it is
+used. A formula has two parameters, a and b, of which most use one or none.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _gelu_slope(x, unused, unused_too):
 
 @inline
 def _sigmoid(x):
-    """Sigmoid, and its slope s(x) s(-x), of which no digit is lost where one is near 1."""
+    """Return the sigmoid s(x) and its slope s(x) s(-x), exact also where s(x) is near 1."""
     smaller = vectormath.sigmoid(0.0 - fabs(x))
     larger = 1.0 - smaller
     return select(x < 0.0, smaller, larger), smaller * larger
@@ -125,7 +125,7 @@ _STRAIGHT = 22.0  # from here on Mish is x, and its slope 1
 @inline
 def _mish(x, unused, unused_too):
     """Return x tanh(softplus(x)) within 6 ulp."""
-    # By the root of e twice: where e is a denormal number, it has lost digits.
+    # Multiply by the root of e twice, since a denormal e has lost digits.
     root = vectormath.exp(x * 0.5)
     e = root * root
     share = (e + 2.0) / fma(e, e + 2.0, 2.0)
@@ -157,13 +157,13 @@ def _hardswish_slope(x, unused, unused_too):
 
 
 def _named(function: Callable, name: str) -> Callable:
-    """The function under a name of its own, by which its machine code is kept."""
+    """Return the function under another name, which names its machine code."""
     function.__name__ = function.__qualname__ = name
     return function
 
 
 def _forward(name: str, formula) -> Routine:
-    """Routine: y = f(x) for a block of rows; y may be x."""
+    """Return a routine that computes y = f(x) for a block of rows; y may be x."""
 
     def rows_of(rows, columns, a, b, x, y):
         for i in range(rows):
@@ -176,7 +176,7 @@ def _forward(name: str, formula) -> Routine:
 
 
 def _backward(name: str, slope) -> Routine:
-    """Routine: out = g f'(x) for a block of rows; out may be g."""
+    """Return a routine that computes out = g f'(x) for a block of rows; out may be g."""
 
     def rows_of(rows, columns, a, b, x, g, out):
         for i in range(rows):
@@ -236,16 +236,17 @@ RECTIFIERS = {
     "mish": _rectifier("mish", _mish, _mish_slope),
     "hardswish": _rectifier("hardswish", _hardswish, _hardswish_slope),
 }
-"""All of them by name."""
+"""All functions of this file by name."""
 
 
 # ------------------------------------------------------------------ for use from Python
 
 
 def rectify(name: str, x, a: float = 0.0, b: float = 0.0) -> np.ndarray:
-    """The function of this name with parameters `a` and `b`, of an array of any shape.
+    """Return the function of this name in `RECTIFIERS`, with parameters `a` and `b`, of an array.
 
-    `x` is float32 or float64, or integers, which become float64. Raises TypeError for others.
+    `x` has any shape; it is float32 or float64, or integers, which become float64. Raises
+    TypeError for other dtypes.
     """
     given = np.ascontiguousarray(floating("x", x))
     y = np.empty_like(given)
@@ -254,10 +255,10 @@ def rectify(name: str, x, a: float = 0.0, b: float = 0.0) -> np.ndarray:
 
 
 def rectify_gradient(name: str, x, gradient, a: float = 0.0, b: float = 0.0) -> np.ndarray:
-    """`gradient` times the slope at `x` of the function of this name.
+    """Return `gradient` times the slope at `x` of the function of this name.
 
-    Both are of one shape; the result has the larger dtype. Raises TypeError for other dtypes
-    than those of `rectify`, ValueError for different shapes.
+    Both have one shape; the result has the larger dtype. Raises TypeError as `rectify` does,
+    ValueError if the shapes differ.
     """
     given, g = floating("x", x), floating("gradient", gradient)
     same_shape("gradient", g, "x", given)
@@ -269,36 +270,164 @@ def rectify_gradient(name: str, x, gradient, a: float = 0.0, b: float = 0.0) -> 
 
 
 def leaky_relu(x, negative_slope: float = 0.01) -> np.ndarray:
-    """x where x > 0, else `negative_slope` x; arrays as in `rectify`."""
+    """Return x where x > 0, and `negative_slope` times x elsewhere.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    negative_slope : float, default 0.01
+        Slope below 0.
+
+    Returns
+    -------
+    ndarray
+        The result, of the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers.
+
+    Examples
+    --------
+    >>> from kernels import leaky_relu
+    >>> leaky_relu([-2.0, 2.0], negative_slope=0.5)
+    array([-1.,  2.])
+    """
     return rectify("leaky_relu", x, negative_slope)
 
 
 def elu(x, alpha: float = 1.0) -> np.ndarray:
-    """x where x > 0, else alpha (e^x - 1), within 2 ulp; arrays as in `rectify`."""
+    """Return x where x > 0, and alpha (e^x - 1) elsewhere, within 2 ulp.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    alpha : float, default 1.0
+        Factor below 0.
+
+    Returns
+    -------
+    ndarray
+        The result, of the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers.
+
+    Examples
+    --------
+    >>> from kernels import elu
+    >>> elu([-1000.0, 2.0])
+    array([-1.,  2.])
+    """
     return rectify("elu", x, alpha)
 
 
 def gelu(x, approximate: str = "none") -> np.ndarray:
-    """x Phi(x), Phi the normal distribution (D. Hendrycks & K. Gimpel, 2016), within 7 ulp.
+    """Return x Phi(x), where Phi is the normal distribution, within 7 ulp.
 
-    With `approximate` "tanh" x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, within 3 ulp
-    of x. Arrays as in `rectify`. Raises ValueError for another approximation.
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    approximate : {"none", "tanh"}, default "none"
+        "tanh" computes x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 instead, within 3 ulp of
+        x.
+
+    Returns
+    -------
+    ndarray
+        The result, of the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers.
+    ValueError
+        If `approximate` is unknown.
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel, "Gaussian error linear units (GELUs)", 2016.
+
+    Examples
+    --------
+    >>> from kernels import gelu
+    >>> gelu([-1000.0, 0.0, 1000.0])
+    array([  -0.,    0., 1000.])
     """
     return rectify(gelu_name(approximate), x)
 
 
 def gelu_name(approximate: str) -> str:
-    """Name of a GELU among `RECTIFIERS`; raises ValueError unless it is "none" or "tanh"."""
+    """Return a GELU's name in `RECTIFIERS`; raise ValueError unless "none" or "tanh" is given."""
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate is {approximate!r}; expected 'none' or 'tanh'")
     return "gelu" if approximate == "none" else "gelu_tanh"
 
 
 def silu(x) -> np.ndarray:
-    """x / (1 + e^-x) within 2.5 ulp; arrays as in `rectify`."""
+    """Return x / (1 + e^-x), also known as swish, within 2.5 ulp.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+
+    Returns
+    -------
+    ndarray
+        The result, of the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers.
+
+    Examples
+    --------
+    >>> from kernels import silu
+    >>> silu([0.0, 1000.0])
+    array([   0., 1000.])
+    """
     return rectify("silu", x)
 
 
 def softplus(x, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
-    """log(1 + e^(beta x)) / beta, x where beta x > threshold; arrays as in `rectify`."""
+    """Return log(1 + e^(beta x)) / beta, and x where beta x > threshold.
+
+    Parameters
+    ----------
+    x : array_like
+        Array of any shape. float32 and float64 keep their dtype, half precision becomes float32,
+        integers and booleans become float64.
+    beta : float, default 1.0
+        Steepness of the bend at 0.
+    threshold : float, default 20.0
+        Value of beta x from which the result is x.
+
+    Returns
+    -------
+    ndarray
+        The result, of the shape of `x`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers.
+
+    Examples
+    --------
+    >>> from kernels import softplus
+    >>> softplus([-1000.0, 30.0])
+    array([ 0., 30.])
+    """
     return rectify("softplus", x, beta, threshold)

@@ -1,4 +1,4 @@
-"""Functions of the rows of matrices, for Python to call: shared by threads where they are large."""
+"""Functions of matrices, row by row, that Python calls; threads share large matrices."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kernels.machine.team import share_out, shared_elements
 
 
 def of_one(name: str, rows_of: Routine) -> Callable[..., None]:
-    """Return a function (x, y) that fills y, from a routine (rows, columns, x, y).
+    """Return a function (x, y) that computes y, from a routine (rows, columns, x, y).
 
-    Both are C-contiguous matrices of one shape and dtype. Machine code is kept by the name.
+    x and y are C-contiguous matrices of one shape and dtype. `name` names the machine code.
     """
 
     def part(at, state, scratch):
@@ -36,7 +36,7 @@ def of_one(name: str, rows_of: Routine) -> Callable[..., None]:
 
 
 def of_two(name: str, rows_of: Routine) -> Callable[..., None]:
-    """Return a function (x, g, out) as `of_one` does, from a routine (rows, columns, x, g, out)."""
+    """Return a function (x, g, out) like `of_one`, from a routine (rows, columns, x, g, out)."""
 
     def part(at, state, scratch):
         begin, end = share(at.rows, state[THREAD], state[THREADS])

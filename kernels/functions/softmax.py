@@ -1,8 +1,8 @@
 """Softmax and its logarithm, and softmax-cross-entropy with its gradient in one pass.
 
-The largest logit of a row is subtracted first (N. J. Higham et al., "Accurately
-computing the log-sum-exp and softmax functions", 2021), so logits of any size are
-safe, and one of minus infinity is a probability of zero.
+The largest logit of a row is subtracted first (P. Blanchard, D. J. Higham, N. J. Higham,
+"Accurately computing the log-sum-exp and softmax functions", 2021), so logits of any size are
+safe, and a logit of minus infinity is a probability of 0.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from kernels.functions import rowwise
 
 @inline
 def _exponentials(x, count, shift, y):
-    """y = exp(x - shift), and the sum of it."""
+    """Compute y = exp(x - shift), and return the sum of y."""
     total = zeros(x)
     for j in range(0, count, width(x)):
         power = vectormath.exp(load_first(x, j, count - j) - shift)
@@ -77,14 +77,14 @@ def _exponentials(x, count, shift, y):
 
 @inline
 def _scale(y, count, factor):
-    """y *= factor."""
+    """Multiply y by a factor."""
     for j in range(0, count, width(y)):
         store_first(y, j, load_first(y, j, count - j) * factor, count - j)
 
 
 @routine(INTEGER, INTEGER, MATRIX, MATRIX)
 def softmax_rows(rows, columns, x, y):
-    """y = exp(x - max) / sum exp(x - max), for each row; y may be x."""
+    """Compute y = exp(x - max) / sum exp(x - max) for each row; y may be x."""
     for i in range(rows):
         row, result = row_at(x, i), row_at(y, i)
         total = _exponentials(row, columns, largest(row, columns), result)
@@ -93,7 +93,7 @@ def softmax_rows(rows, columns, x, y):
 
 @routine(INTEGER, INTEGER, MATRIX, MATRIX)
 def log_softmax_rows(rows, columns, x, y):
-    """y = x - max - log sum exp(x - max), for each row; y may be x."""
+    """Compute y = x - max - log sum exp(x - max) for each row; y may be x."""
     lanes = width(x)
     for i in range(rows):
         row, result = row_at(x, i), row_at(y, i)
@@ -110,7 +110,7 @@ def log_softmax_rows(rows, columns, x, y):
 
 @routine(INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
 def softmax_gradient_rows(rows, columns, y, g, out):
-    """out = y (g - sum g y): softmax's gradient in terms of its output; out may be g."""
+    """Compute softmax's gradient in terms of its output, out = y (g - sum g y); out may be g."""
     lanes = width(y)
     for i in range(rows):
         probability, gradient = row_at(y, i), row_at(g, i)
@@ -127,7 +127,10 @@ def softmax_gradient_rows(rows, columns, y, g, out):
 
 @routine(INTEGER, INTEGER, MATRIX, MATRIX, MATRIX)
 def log_softmax_gradient_rows(rows, columns, y, g, out):
-    """out = g - exp(y) sum g: log-softmax's gradient in terms of its output; out may be g."""
+    """Compute log-softmax's gradient in terms of its output, out = g - exp(y) sum g.
+
+    out may be g.
+    """
     lanes = width(y)
     for i in range(rows):
         logarithm, gradient = row_at(y, i), row_at(g, i)
@@ -143,11 +146,10 @@ def log_softmax_gradient_rows(rows, columns, y, g, out):
 
 @routine(INTEGER, INTEGER, MATRIX, WORDS, REALS, REAL, MATRIX, REALS, REALS, BYTES)
 def cross_entropy_rows(rows, classes, x, labels, weights, scale, g, losses, scratch, hits):
-    """Cross-entropy of class indices: losses = w (log sum exp x - x[label]), one a row.
+    """Compute the cross-entropy of class indices, w (log sum exp x - x[label]), of each row.
 
-    g = scale w (softmax(x) - onehot(label)), and `hits` says where the first of the
-    largest logits is the label's. g may be x; `scratch` is memory of `cross_entropy_scratch`
-    elements.
+    g = scale w (softmax(x) - onehot(label)); `hits` is 1 where the label has the first largest
+    logit. g may be x; `scratch` has `cross_entropy_scratch` elements.
     """
     if classes <= width(x):
         _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits)
@@ -156,13 +158,13 @@ def cross_entropy_rows(rows, classes, x, labels, weights, scale, g, losses, scra
 
 
 def cross_entropy_scratch(rows: int, lanes: int) -> int:
-    """Elements of scratch memory for the cross-entropy of so many rows."""
+    """Return the elements of scratch memory for `cross_entropy_rows`."""
     return max(rows, 2 * lanes * lanes)
 
 
 @inline
 def _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, gaps, hits):
-    """One row after the other, its classes side by side in vectors."""
+    """Compute `cross_entropy_rows` row by row, with classes in the lanes."""
     for i in range(rows):
         row, gradient = row_at(x, i), row_at(g, i)
         label, weight = labels[i], peek(weights, i) * scale
@@ -182,7 +184,7 @@ def _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, 
 
 @inline
 def _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits):
-    """A vector of rows at a time, which takes a third as long for a handful of classes."""
+    """Compute `cross_entropy_rows` with rows in the lanes: a third of the time for few classes."""
     lanes = width(x)
     turned, back = scratch, advance(scratch, lanes * lanes)
     for i in range(0, rows, lanes):
@@ -220,7 +222,7 @@ def _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, s
 
 @inline
 def _smoothed(target, factors, keep, floor, j, count):
-    """What of each class counts: factor (keep t + floor)."""
+    """Return the smoothed and weighted probabilities, factor (keep t + floor)."""
     return (load_first(target, j, count) * keep + floor) * load_first(factors, j, count)
 
 
@@ -228,12 +230,12 @@ def _smoothed(target, factors, keep, floor, j, count):
 def cross_entropy_probability_rows(
     rows, classes, x, t, factors, smoothing, weights, scale, g, losses, hits
 ):
-    """Cross-entropy of probabilities t: losses = w sum q (log sum exp x - x), one a row.
+    """Compute the cross-entropy of probabilities t, w sum q (log sum exp x - x), of each row.
 
-    q = f ((1 - smoothing) t + smoothing / classes), with `factors` f one a class.
-    g = scale w (softmax(x) sum q - q), and `hits` says where the first largest
-    logit and the first largest probability are of the same class. g may be x. A
-    class of q = 0 adds nothing, whatever its logit.
+    q = f ((1 - smoothing) t + smoothing / classes), with a factor f for each class.
+    g = scale w (softmax(x) sum q - q); `hits` is 1 where the first largest logit and the first
+    largest probability belong to the same class. g may be x. A class with q = 0 adds 0, whatever
+    its logit.
     """
     lanes = width(x)
     keep, floor = 1.0 - smoothing, smoothing / classes
@@ -320,32 +322,135 @@ def _rowwise(kernel, x, out):
 
 
 def softmax(x, out=None) -> np.ndarray:
-    """exp(x_i) / sum_j exp(x_j) over the last axis.
+    """Return the softmax exp(x_i) / sum_j exp(x_j) over the last axis.
 
-    `x` is a float32 or float64 array of shape (..., classes); `out` has the same
-    shape and dtype and may be `x`. Raises ValueError or TypeError for others.
+    Parameters
+    ----------
+    x : array_like of shape (..., classes)
+        Logits of any size. float32 and float64 keep their dtype, integers become float64.
+    out : ndarray of shape (..., classes), optional
+        Array for the result, of its dtype; it may be `x`.
+
+    Returns
+    -------
+    ndarray of shape (..., classes)
+        Probabilities, which are in `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If there is no class, or `out` cannot hold the result.
+
+    References
+    ----------
+    P. Blanchard, D. J. Higham, N. J. Higham, "Accurately computing the log-sum-exp and softmax
+    functions", IMA Journal of Numerical Analysis 41, 2021.
+
+    Examples
+    --------
+    >>> from kernels import softmax
+    >>> softmax([[0.0, 0.0], [1000.0, 0.0]])
+    array([[0.5, 0.5],
+           [1. , 0. ]])
     """
     return _rowwise(_softmax, x, out)
 
 
 def log_softmax(x, out=None) -> np.ndarray:
-    """x_i - log sum_j exp(x_j) over the last axis; arrays as in `softmax`."""
+    """Return the logarithm of the softmax, x_i - log sum_j exp(x_j), over the last axis.
+
+    Parameters
+    ----------
+    x : array_like of shape (..., classes)
+        Logits of any size. float32 and float64 keep their dtype, integers become float64.
+    out : ndarray of shape (..., classes), optional
+        Array for the result, of its dtype; it may be `x`.
+
+    Returns
+    -------
+    ndarray of shape (..., classes)
+        Logarithms of probabilities, which are in `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not of numbers, or `out` is no array.
+    ValueError
+        If there is no class, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import log_softmax
+    >>> log_softmax([[1000.0, 0.0]])
+    array([[    0., -1000.]])
+    """
     return _rowwise(_log_softmax, x, out)
 
 
 def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
-    """y (g - sum_j g_j y_j) over the last axis: softmax's gradient in terms of its output y.
+    """Return the gradient of softmax's input, y (g - sum_j g_j y_j), from its output y.
 
-    `output_` and `gradient` are 2-d arrays of one shape and dtype. Raises ValueError
-    for other shapes.
+    Parameters
+    ----------
+    output_ : array_like of shape (rows, classes)
+        Output y of `softmax`, float32 or float64.
+    gradient : array_like of shape (rows, classes)
+        Gradient g with respect to y; converted to its dtype.
+    out : ndarray of shape (rows, classes), optional
+        Array for the result, of the dtype of y.
+
+    Returns
+    -------
+    ndarray of shape (rows, classes)
+        Gradient with respect to the logits, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ or are not 2-d, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import softmax_gradient
+    >>> softmax_gradient([[0.5, 0.5]], [[1.0, 0.0]])
+    array([[ 0.25, -0.25]])
     """
     return _gradient(_softmax_gradient, output_, gradient, out)
 
 
 def log_softmax_gradient(output_, gradient, out=None) -> np.ndarray:
-    """g - exp(y) sum_j g_j over the last axis: log-softmax's gradient in terms of its output y.
+    """Return the gradient of log-softmax's input, g - exp(y) sum_j g_j, from its output y.
 
-    Arrays and errors are those of `softmax_gradient`.
+    Parameters
+    ----------
+    output_ : array_like of shape (rows, classes)
+        Output y of `log_softmax`, float32 or float64.
+    gradient : array_like of shape (rows, classes)
+        Gradient g with respect to y; converted to its dtype.
+    out : ndarray of shape (rows, classes), optional
+        Array for the result, of the dtype of y.
+
+    Returns
+    -------
+    ndarray of shape (rows, classes)
+        Gradient with respect to the logits, which is `out` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or `out` is no array.
+    ValueError
+        If the shapes differ or are not 2-d, or `out` cannot hold the result.
+
+    Examples
+    --------
+    >>> from kernels import log_softmax_gradient
+    >>> log_softmax_gradient([[0.0, -1000.0]], [[1.0, 2.0]])
+    array([[-2.,  2.]])
     """
     return _gradient(_log_softmax_gradient, output_, gradient, out)
 
@@ -363,34 +468,81 @@ def _gradient(kernel, output_, gradient, out) -> np.ndarray:
 
 
 def _collide(out: np.ndarray, *arrays: np.ndarray) -> bool:
-    """Whether `out` shares memory with an array without being it."""
+    """Return whether `out` may share memory with another array of these."""
     return any(out is not each and np.may_share_memory(out, each) for each in arrays)
 
 
 class CrossEntropy(NamedTuple):
-    """Result of `softmax_cross_entropy`."""
+    """The result of `softmax_cross_entropy`.
+
+    Parameters
+    ----------
+    loss : float
+        Weighted mean over the rows.
+    gradient : ndarray of shape (rows, classes)
+        Gradient of the loss with respect to the logits, of their dtype.
+    losses : ndarray of shape (rows,)
+        Loss of each row, times its weight.
+    correct : int
+        Number of rows whose largest logit is that of the most probable class.
+
+    Examples
+    --------
+    >>> from kernels import softmax_cross_entropy
+    >>> softmax_cross_entropy([[0.0, 3.0], [2.0, 1.0]], [1, 1]).correct
+    1
+    """
 
     loss: float
-    """Weighted mean over the rows."""
     gradient: np.ndarray
-    """Gradient of the loss with respect to the logits; their shape and dtype."""
     losses: np.ndarray
-    """Loss of each row, times its weight."""
     correct: int
-    """Rows whose largest logit is that of the most probable class."""
 
 
 def softmax_cross_entropy(
     logits, targets, weights=None, class_weights=None, label_smoothing: float = 0.0
 ) -> CrossEntropy:
-    """Mean of w_i sum_j q_ij (log sum_k exp z_ik - z_ij), with its gradient, in one pass.
+    """Return the cross-entropy of the softmax of logits, with its gradient.
 
-    `logits` z is a float32 or float64 array (rows, classes). `targets` are class
-    indices (rows,) or probabilities t (rows, classes); q_ij = c_j ((1 - e) t_ij + e / classes)
-    with `class_weights` c (classes,) and `label_smoothing` e. The sum is divided by that of
-    `weights` w (rows,), for class indices times the weights of their classes, as in torch.
-    Both weights default to 1. Raises TypeError or ValueError for other dtypes, shapes, or
-    class indices out of range.
+    The loss of row i is w_i sum_j q_ij (log sum_k exp z_ik - z_ij), with logits z, weights w and
+    q_ij = c_j ((1 - e) t_ij + e / classes), for probabilities t (one-hot for class indices), class
+    weights c and label smoothing e. The sum of the losses is divided by the sum of w_i, for class
+    indices by the sum of w_i times the weight of the row's class, as in torch.
+
+    Parameters
+    ----------
+    logits : array_like of shape (rows, classes)
+        Logits z, float32 or float64.
+    targets : array_like of shape (rows,) or (rows, classes)
+        Class indices, integers, or probabilities t.
+    weights : array_like of shape (rows,), optional
+        Weights w of rows; all 1 by default.
+    class_weights : array_like of shape (classes,), optional
+        Weights c of classes; all 1 by default.
+    label_smoothing : float, default 0.0
+        Share e of probability that is spread evenly over the classes, from 0 to 1.
+
+    Returns
+    -------
+    CrossEntropy
+        Loss, gradient with respect to the logits, losses of rows, and number of correct rows.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not of numbers, or class indices are no integers.
+    ValueError
+        If shapes do not fit, there is no class, or a class index or `label_smoothing` is out of
+        range.
+
+    Examples
+    --------
+    >>> from kernels import softmax_cross_entropy
+    >>> result = softmax_cross_entropy([[0.0, 0.0]], [0])
+    >>> round(result.loss, 4)
+    0.6931
+    >>> result.gradient
+    array([[-0.5,  0.5]])
     """
     z = matrix("logits", logits)
     rows, classes = z.shape

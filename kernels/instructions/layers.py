@@ -27,7 +27,7 @@ def _forward(name: str, rows_of: Routine) -> Instruction:
         i, rows = my_rows(state)
         rows_of(rows, at.columns, below(at.x, i), below(at.y, i))
 
-    forward.__qualname__ = name  # machine code is kept by it
+    forward.__qualname__ = name  # the name of the machine code
     return instruction(columns=INTEGER, x=MATRIX, y=MATRIX)(forward)
 
 

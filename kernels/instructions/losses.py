@@ -114,7 +114,7 @@ def _error(name: str, rows_of: Routine) -> Instruction:
             advance(at.hits, i),
         )
 
-    error.__qualname__ = name  # machine code is kept by it
+    error.__qualname__ = name  # the name of the machine code
     read = {"x": MATRIX, "t": MATRIX, "factors": REALS, "weights": REALS, "masses": REALS}
     return instruction(columns=INTEGER, **read, **_FOUND)(error)
 

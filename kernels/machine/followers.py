@@ -39,7 +39,7 @@ class Follower(threading.Thread):
         self._called, self._ended = threading.Event(), False
         self._allowed: set[int] = set()  # cores to allow at the next waking; empty: no change
         self.awake = False
-        """Whether the thread polls for posted work; a wanted thread stays awake."""
+        """True while the thread polls or works; a wanted thread stays awake."""
 
     def begin(self) -> None:
         """Start the thread, asleep, unless it has started."""

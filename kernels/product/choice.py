@@ -45,7 +45,7 @@ PACKED = 65536
 # ------------------------------------------------------------------------------ block sizes
 
 HALVES = host.VECTOR_BYTES == 64
-"""Whether a tile may end in half a vector: some processors split a vector of AVX-512 in two."""
+"""True if a tile may end in half a vector: some processors split a vector of AVX-512 in two."""
 
 PANEL_DEPTH = 1024
 """Rows of B packed at a time: with many, C is seldom read and written again."""

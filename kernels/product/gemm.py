@@ -297,7 +297,7 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
 
 @inline
 def _unpacked_rows(elements):
-    """Return the most rows of A for which a B of so many elements is not packed."""
+    """Return the most rows of A for which a B of `elements` elements is not packed."""
     return TILE_ROWS * (UNPACKED_TILES_OF_LARGE if elements > LARGE else UNPACKED_TILES)
 
 

@@ -22,7 +22,7 @@ from kernels.product.choice import HALVES
 _I64 = ir.IntType(64)
 _KEY = 64  # a tile's key: its vectors times `_KEY`, plus its pairs of rows,
 _HALF = 1024  # plus `_HALF` if half a vector ends its rows
-_AHEAD = 16  # rows from one of B to the row that is prefetched with it
+_AHEAD = 16  # steps ahead at which a row of B is prefetched
 _ADDRESS_GROUP = 3  # rows addressed from one register: [p], [p + stride], [p + 2 * stride]
 
 
@@ -98,7 +98,7 @@ def _parts(builder, kinds, values):
 
 
 def _emit_switch(builder, value, cases, done):
-    """Emit a switch to the case that equals `value`, each of which goes on at `done`."""
+    """Emit a switch to the case that equals `value`; each case continues at `done`."""
     switch = builder.switch(value, done)
     for number, emit in cases.items():
         block = builder.append_basic_block(f"case.{number}")
