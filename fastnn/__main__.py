@@ -1,4 +1,4 @@
-"""The command line: `fastnn train`, `predict` and others, also as `python -m fastnn`."""
+"""The command line: `fastnn train`, `predict` and others; also `python -m fastnn`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Makes sure that the import name `kernels` leads to fastnn's kernels.
+"""Check that the import name `kernels` leads to fastnn's kernels.
 
-Another package with that import name is published for Python; whichever was
-installed last would be imported in place of the other.
+Another package with that import name is published for Python; the one that was installed last
+would be imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MARK = b"fastnn's kernels"
 
 
 def check() -> None:
-    """Raise ImportError when `kernels` is missing or someone else's, without importing it."""
+    """Raise ImportError if `kernels` is missing or another package's; do not import it."""
     spec = find_spec("kernels")
     origin = spec.origin if spec is not None else None
     if origin is not None and _MARK in Path(origin).read_bytes():

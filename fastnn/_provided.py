@@ -1,6 +1,6 @@
-"""Methods of lower rooms that functions of higher rooms carry out, such as `History.plot`.
+"""Methods of lower packages implemented by functions of higher ones, such as `History.plot`.
 
-The package's face says which function that is, so no lower room knows a higher one.
+`fastnn/__init__.py` registers the functions, so that no lower package imports a higher one.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 HOMES: dict[str, str] = {}
-"""Module and function, as `module:function`, by the name of the method; the face fills it."""
+"""Functions, as "module:function", by the names of the methods; `fastnn/__init__.py` fills it."""
 
 
 def provided(method: str) -> Callable[..., Any]:
-    """Return the function that carries out a method; import its module when it is first wanted."""
+    """Return the function that implements a method; import its module at the first call."""
     module, _, function = HOMES[method].partition(":")
     return getattr(importlib.import_module(module), function)

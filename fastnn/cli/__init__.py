@@ -1,4 +1,4 @@
 """The command line's commands, one a file.
 
-What takes long to import is imported inside the commands, so that `--help` does not wait.
+Modules that are slow to import are imported inside the commands, so that `--help` does not wait.
 """

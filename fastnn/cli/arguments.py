@@ -1,4 +1,4 @@
-"""What commands are given: data sets, models and folders, read or refused with one line."""
+"""Arguments of commands: data sets, models and folders, read or refused with a one-line error."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
+_OWN = ("target", "task", "impute", "drop", "categorical", "test", "subset", "dtype")
+"""Settings that say how a file is read."""
 
 
 class Naming(TyperCommand):
-    """A command in whose help names in braces stand for what there is to choose from.
+    """A command whose help texts may hold names in braces, which stand for lists of choices.
 
-    That is looked up when such a help is shown, for it takes a moment to import.
+    The choices are looked up only when such a help is shown, because their import is slow.
     """
 
     def format_help(self, context, formatter) -> None:
-        """Write the help."""
+        """Write the help, with choices in the place of names in braces."""
         options = [each for each in self.params if isinstance(each, TyperOption)]
         naming = [each for each in options if "{" in (each.help or "")]
         known = _names() if naming else {}
@@ -40,7 +42,7 @@ class Naming(TyperCommand):
 
 
 def _names() -> dict[str, str]:
-    """Return what names in braces stand for."""
+    """Return the text that each name in braces stands for."""
     return {
         "activations": sentence(choices("activation")),
         "losses": sentence(choices("loss")),
@@ -51,13 +53,13 @@ def _names() -> dict[str, str]:
 
 
 def sentence(names: Iterable[str]) -> str:
-    """Return names to choose from, as a sentence."""
+    """Return names as a sentence: "a, b or c."."""
     *most, last = names
     return f"{', '.join(most)} or {last}."
 
 
 def _usual(setting: str) -> str:
-    """Return what optimizers take for a setting that is not told: 0.05 for sgd, 0.003 for adam."""
+    """Return the optimizers' defaults for a setting as text: "0.05 for sgd, 0.003 for adam"."""
     takers: dict[float, list[str]] = {}
     for name in choices("optimizer"):
         usual = optimizer_defaults(name)
@@ -67,7 +69,7 @@ def _usual(setting: str) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder, and see that files can be written there before there is any to lose."""
+    """Make the folder; raise SettingError, before any work is done, if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -77,7 +79,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read_dataset(name: str, subset: int | None = None) -> Dataset:
-    """Read a data set; one that is not there or damaged ends the command."""
+    """Return a data set; end the command with an error if it cannot be read."""
     from fastnn.data import datasets
 
     try:
@@ -89,30 +91,26 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
 
 
 def is_path(dataset: str) -> bool:
-    """Return whether a data set is a file, rather than one of those with a name."""
+    """Return whether the name of a data set is the path of a file."""
     from fastnn.data import datasets
 
     return datasets.is_path(dataset)
 
 
 def read_settled(settings: Settings) -> Dataset:
-    """Read the data set, or the table, that settings name."""
+    """Return the data set, or the table in a file, that settings name."""
     if is_path(settings.dataset):
         return read_own(settings)
     return read_dataset(settings.dataset, settings.subset)
 
 
 def read_own(settings: Settings) -> Dataset:
-    """Read the table that settings name; one that cannot be learned from ends the command."""
+    """Return the table that settings name; end the command if it cannot be trained on."""
     from fastnn.data import datasets
     from fastnn.data.tables.targets import TargetError
 
     try:
-        return datasets.load(
-            settings.dataset, target=settings.target, task=settings.task, impute=settings.impute,
-            drop=settings.drop, categorical=settings.categorical, test=settings.test,
-            subset=settings.subset, dtype=settings.dtype,
-        )  # fmt: skip
+        return datasets.load(settings.dataset, **{name: getattr(settings, name) for name in _OWN})
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
     except TargetError as error:
@@ -122,9 +120,10 @@ def read_own(settings: Settings) -> Dataset:
 
 
 def read_labelled(model: Sequential, path: str, target: str | None):
-    """Return rows of a file, their targets, and which they are in words: those held out, or all.
+    """Return rows of a file, their targets, and a description of the rows for a message.
 
-    A file that does not hold what the model was trained on ends the command.
+    These are the rows held out if the model was trained on this file, else all rows. A file that
+    does not fit the model ends the command.
     """
     import numpy as np
 
@@ -152,7 +151,7 @@ def read_labelled(model: Sequential, path: str, target: str | None):
 
 
 def input_schema(model: Sequential) -> Schema:
-    """Return what a model says of its inputs; where it says nothing, that they are numbers."""
+    """Return the schema of a model's inputs: numbers without names if the model has no schema."""
     import dataclasses
 
     from fastnn.data.tables.schema import Schema
@@ -168,7 +167,7 @@ def input_schema(model: Sequential) -> Schema:
 
 
 def read_model(path: Path) -> Sequential:
-    """Read a model; a file that is none ends the command. What the file leaves open is said."""
+    """Return the model in a file, and print its warnings; end the command if it is no model."""
     from fastnn.files.models import ModelFileError, load
 
     with warnings.catch_warnings(record=True) as doubts:

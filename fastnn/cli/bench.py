@@ -14,7 +14,7 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.runs.settings import SettingError
 
 _NEEDED = ("pytest", "pytest_benchmark")
-_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+_INTERRUPTED = 130  # the exit status that shells give to a program ended by Ctrl-C
 
 
 def bench(
@@ -41,7 +41,7 @@ def bench(
         bool, typer.Option("--fresh", help="Forget earlier results, rather than add to them.")
     ] = False,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Measure nothing: tables and pictures anew.")
+        bool, typer.Option("--redraw", help="Redraw tables and pictures; measure nothing.")
     ] = False,
 ) -> None:
     """Measure fastnn beside its peers, and draw the report; needs a checkout."""
@@ -59,7 +59,7 @@ def bench(
 
 
 def _checkout() -> Path:
-    """Folder that holds the suite: the current one, or the one that fastnn runs from."""
+    """Return the folder with the suite: the current one, or the checkout that fastnn runs from."""
     for root in (Path.cwd(), Path(__file__).parents[2]):
         if (root / "bench" / "workloads.py").is_file():
             break
@@ -76,7 +76,7 @@ def _checkout() -> Path:
 
 
 def _test_file(root: Path, group: str) -> Path:
-    """The file of a group of benchmarks; raises SettingError for one that there is not."""
+    """Return the file of a group of benchmarks; raise SettingError for an unknown group."""
     known = {each.stem.removeprefix("test_"): each for each in root.glob("bench/test_*.py")}
     if group not in known:
         raise SettingError("group", f"{group!r} is none of {', '.join(sorted(known))}")
@@ -90,8 +90,8 @@ def _redraw(root: Path, path: Path) -> None:
 
 
 def _run(root: Path, arguments: list[str]) -> int:
-    """Run a module in the checkout, and give its exit status."""
+    """Run a module in the checkout; return its exit status."""
     try:
         return subprocess.run([sys.executable, "-m", *arguments], cwd=root, check=False).returncode
     except KeyboardInterrupt:
-        return _INTERRUPTED  # pytest has said so, and written what it had
+        return _INTERRUPTED  # pytest has already said so, and written its results

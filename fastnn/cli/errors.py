@@ -1,4 +1,4 @@
-"""How commands fail: one line that says what was wrong."""
+"""Failures of commands: one line that says what was wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnn.runs.settings import SettingError
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Report settings that are not allowed, and what the machine refuses, in a line."""
+    """Report errors of settings, memory and files in one line, and end the command."""
     try:
         yield
     except SettingError as error:
@@ -27,6 +27,6 @@ def reported_errors() -> Iterator[None]:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End the command with a line on standard error."""
+    """Print a line on standard error, and end the command with exit status `code`."""
     typer.echo(f"fastnn: {message}", err=True)
     raise typer.Exit(code)

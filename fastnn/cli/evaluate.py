@@ -1,4 +1,4 @@
-"""`fastnn evaluate`: how good a model is on a data set."""
+"""`fastnn evaluate`: the scores of a model on a data set."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def evaluate(
         typer.Option(help="Of a file: the column to compare with, if not that of the training."),
     ] = None,
 ) -> None:
-    """Print how good a model is on test rows: accuracy and loss, or for numbers R2 and RMSE.
+    """Print a model's scores on test rows: accuracy and loss, or for numbers R2, RMSE and loss.
 
-    Of a file that the model was trained on, these are the rows that were held out; of another one,
-    all rows.
+    If the file is the one that the model was trained on, these are the rows that were held out;
+    else all rows.
     """
     with reported_errors():
         check_dataset(dataset)
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:
-    """Raise BadParameter unless a model takes a data set's columns and gives one for each class."""
+    """Raise BadParameter unless a model takes a data set's columns and has an output a class."""
     from fastnn.nn.sequential import columns_of
 
     columns, classes = dataset.x_test.shape[1], len(dataset.classes)

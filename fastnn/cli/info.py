@@ -1,4 +1,4 @@
-"""`fastnn info`: what a model file holds."""
+"""`fastnn info`: the content of a model file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def info(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
 ) -> None:
-    """Show what a model file holds."""
+    """Show the content of a model file: layers, parameters, classes and columns."""
     with reported_errors():
         chain = read_model(model)
         size = model.stat().st_size
@@ -32,7 +32,7 @@ def info(
 
 
 def _print_schema(schema: Schema) -> None:
-    """Print what a model predicts, and from which columns or pictures."""
+    """Print the target of a model, and its input columns or picture size."""
     from fastnn.data.tables.summary import few
 
     if schema.target is not None:

@@ -1,4 +1,4 @@
-"""`fastnn plot`: pictures that compare runs, and of what each has learned."""
+"""`fastnn plot`: pictures that compare runs, and pictures of each run's model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMATS = ("png", "svg", "pdf")
 
 @dataclass
 class _RunFiles:
-    """A run's name in pictures, its folder, and what its `history.json` holds."""
+    """A run's name in pictures, its folder, and the content of its `history.json`."""
 
     name: str
     folder: Path
@@ -56,7 +56,7 @@ def plot(
 
 
 def _read_runs(folders: list[Path]) -> list[_RunFiles]:
-    """Read what runs have recorded; one that has recorded nothing ends the command."""
+    """Return the records of runs; end the command if a folder has none."""
     found = []
     for folder in folders:
         path = folder / "history.json"
@@ -76,7 +76,7 @@ def _read_runs(folders: list[Path]) -> list[_RunFiles]:
 
 
 def _run_names(folders: list[Path]) -> list[str]:
-    """Shortest ends of the paths that tell the runs apart."""
+    """Return the shortest ends of the paths that tell the runs apart."""
     parts = [folder.resolve().parts for folder in folders]
     if len(set(parts)) < len(parts):
         raise typer.BadParameter("a run is named twice", param_hint="'RUN...'")
@@ -85,7 +85,7 @@ def _run_names(folders: list[Path]) -> list[str]:
 
 
 def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
-    """Draw what there is to see of a run; say what there is not, and why."""
+    """Draw the pictures of a run; print why a picture is left out. Return the files written."""
     from fastnn import plots
     from fastnn.files.models import ModelFileError, load
 
@@ -110,7 +110,7 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
     for name, draw in pictures.items():
         try:
             draw(folder / f"{name}.{ending}")
-        except ValueError as error:  # nothing to show, or a file that has changed since
+        except ValueError as error:  # nothing to show, or the data file has changed since training
             typer.echo(f"{run.name}: no {name}: {error}", err=True)
         else:
             written.append(folder / f"{name}.{ending}")
@@ -130,7 +130,7 @@ def _data(settings: dict[str, Any]) -> Dataset:
 
 
 def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dict[str, Callable]:
-    """Pictures of a model's outputs for the test rows."""
+    """Return, by name, functions that draw a model's outputs for the test rows to a path."""
     import fastnn
     from fastnn import plots
     from fastnn.metrics import link_of, probabilities
@@ -156,21 +156,23 @@ def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dic
 
 
 def _print_runs(runs: list[_RunFiles]) -> None:
-    """Print a line for each run: what it was, and how well it did."""
+    """Print a table of the runs: a line of settings and scores for each."""
     rows = []
     for run in runs:
         settings, history = run.record["settings"], run.record["history"]
         test = run.record.get("test") or {}
         seconds = sum(each or 0 for each in history.get("seconds", []))
-        rows.append([
-            run.name,
-            "-".join(map(str, settings.get("hidden", []))) or "none",
-            f"{settings.get('optimizer')} {settings.get('lr')}",
-            f"{len(next(iter(history.values())))}",
-            f"{seconds:.3g} s",
-            _last(history, "val_loss"),
-            _score(test),
-        ])  # fmt: skip
+        rows.append(
+            [
+                run.name,
+                "-".join(map(str, settings.get("hidden", []))) or "none",
+                f"{settings.get('optimizer')} {settings.get('lr')}",
+                f"{len(next(iter(history.values())))}",
+                f"{seconds:.3g} s",
+                _last(history, "val_loss"),
+                _score(test),
+            ]
+        )
     print_table(["run", "hidden", "optimizer", "epochs", "time", "val loss", "test"], rows)
 
 

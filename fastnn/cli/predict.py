@@ -1,4 +1,4 @@
-"""`fastnn predict`: what a model makes of rows, or of a picture."""
+"""`fastnn predict`: a model's predictions for rows or for a picture."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def predict(
         Path | None, typer.Option(help="CSV file for all predictions; - for standard output.")
     ] = None,
 ) -> None:
-    """Print the class, and probabilities, that a model gives to rows or to a picture.
+    """Print the class and probabilities that a model predicts for rows or for a picture.
 
     A picture of any size is converted the way the training images were: for MNIST, light on dark,
-    fitted in 20x20, centred by mass in 28x28. Of a regression, the number is printed.
+    fitted in 20x20, centred by mass in 28x28. For a regression, the number is printed.
     """
     with reported_errors():
         chain = read_model(model)
@@ -63,7 +63,7 @@ def predict(
 
 
 def _inputs(model: Sequential, source: Path | bytes, name: str) -> tuple[Iterator, bool]:
-    """Blocks of rows for the model, and whether they are a picture."""
+    """Return blocks of rows for the model, and whether they are a picture."""
     from fastnn.data.tables.reading import is_picture, read_table
 
     schema = input_schema(model)
@@ -97,7 +97,7 @@ def _blocks(schema: Schema, columns: list[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _predictions(model: Sequential, blocks: Iterator) -> Iterator[np.ndarray]:
-    """Rows of probabilities, or of the number of a regression."""
+    """Yield each row's probabilities, or the number that a regression predicts."""
     import fastnn
     from fastnn.metrics import link_of, probabilities
 
@@ -114,7 +114,7 @@ def _classifies(model: Sequential, outputs: np.ndarray) -> bool:
 
 
 def _names(model: Sequential, row: np.ndarray) -> list[str]:
-    """Names of the classes; none for a regression."""
+    """Return the names of the classes; none for a regression."""
     if len(row) == 1 and not model.classes:
         return []
     if len(model.classes) == len(row):
@@ -123,7 +123,7 @@ def _names(model: Sequential, row: np.ndarray) -> list[str]:
 
 
 def _print_picture(model: Sequential, row: np.ndarray) -> None:
-    """Print the class of a picture, and the probability of each, the greatest first."""
+    """Print the class of a picture, and the probabilities of all classes, the greatest first."""
     names = _names(model, row)
     typer.echo(names[row.argmax()])
     print_table(["class", "probability"], [[names[i], f"{row[i]:.2%}"] for i in (-row).argsort()])
@@ -150,7 +150,7 @@ def _cells(names: list[str], row: np.ndarray) -> list[str]:
 
 
 def _write(model: Sequential, rows: Iterator[np.ndarray], out: Path) -> None:
-    """Write all rows as CSV: prediction, and for classes its probability and that of each."""
+    """Write all rows as CSV: prediction, and for classes its and all classes' probabilities."""
     from fastnn.files.atomic import replacing
 
     if str(out) == "-":

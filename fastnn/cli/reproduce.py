@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fastnn.reports.reproduction import Reproduction
 
 ALL = "all"
-_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+_INTERRUPTED = 130  # the exit status that shells give to a program ended by Ctrl-C
 
 
 def reproduce(
@@ -32,7 +32,7 @@ def reproduce(
         bool, typer.Option("--torch/--no-torch", help="Run PyTorch from the same start too.")
     ] = True,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the epochs.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Run also what is finished.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run finished ones again.")] = False,
 ) -> None:
     """Run a report's experiment; write a page, its figures and results."""
     from fastnn.reports import EXPERIMENTS
@@ -65,7 +65,7 @@ def reproduce(
 
 
 def _run(work: Reproduction, names: list[str], again: bool) -> list[dict[str, Any]]:
-    """Run experiments one after another; Ctrl-C leaves what is finished."""
+    """Run experiments one after another; on Ctrl-C, keep the finished ones."""
     results: list[dict[str, Any]] = []
     for name in names:
         try:
@@ -83,15 +83,16 @@ def _run(work: Reproduction, names: list[str], again: bool) -> list[dict[str, An
 
 
 def _print_results(results: dict[str, Any]) -> None:
-    """Print a table of an experiment's runs, then what was found."""
+    """Print a table of an experiment's runs, and its findings."""
     from rich import box
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
 
     console = Console(markup=False, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{results['name']}",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=f"{results['name']}", title_justify="left"
+    )
     for title in ("run", "by", "train loss", "accuracy", "test loss", "accuracy", "seconds"):
         table.add_column(title, justify="left" if title in ("run", "by") else "right")
     for run in results["runs"]:
@@ -112,7 +113,7 @@ def _print_results(results: dict[str, Any]) -> None:
 
 
 def _lines(run: dict[str, Any]) -> list[str]:
-    """What the report gave, and how far the libraries are apart."""
+    """Return lines of text: the report's figures, and the difference between the libraries."""
     lines = [f"the report: {run['reported']}"] if run["reported"] else []
     if run["agreement"]:
         a = run["agreement"]

@@ -1,4 +1,4 @@
-"""What came of a sweep: a table of the best settings, the best model, a picture."""
+"""Results of a sweep: a table of the best settings, the best model's scores, and a picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLE_ROWS = 10
 
 
 def _varied(results: Collection[Result]) -> list[str]:
-    """Settings that were chosen: of more than one value, and not all an optimizer's default."""
+    """Return the settings that vary among results, other than by the optimizers' defaults."""
     names = [
         name
         for name in READERS
@@ -33,7 +33,7 @@ def _varied(results: Collection[Result]) -> list[str]:
 
 
 def _is_default(settings: Settings, name: str) -> bool:
-    """Whether a setting is what the optimizer brings with it."""
+    """Return whether a setting has its optimizer's default."""
     usual = Settings(optimizer=settings.optimizer)
     return name != "optimizer" and getattr(settings, name) == getattr(usual, name)
 
@@ -45,7 +45,7 @@ def _text(value: Any) -> str:
 
 
 def score_of(result: Result | None) -> str:
-    """A run's score on the validation rows, for people."""
+    """Return a run's score on the validation rows as text."""
     if result is None or result.outcome != "finished":
         return "-"
     if result.val_accuracy is not None:
@@ -54,7 +54,7 @@ def score_of(result: Result | None) -> str:
 
 
 def print_results(found: Results) -> None:
-    """Print the best settings, those that differ by the seed alone in one row."""
+    """Print a table of the best settings; runs that differ only in the seed share a row."""
     results = list(found.results.values())
     names = [name for name in _varied(results) if name != "seed"] or ["hidden"]
     groups: dict[tuple, list[Result]] = defaultdict(list)
@@ -80,7 +80,7 @@ def print_results(found: Results) -> None:
 
 
 def _mean_rank(group: list[Result]) -> tuple:
-    """What is greater for better settings: by the mean over the seeds."""
+    """Return a key that is greater for better settings: their mean scores over the seeds."""
     finished = [each for each in group if each.outcome == "finished"]
     accuracy = [each.val_accuracy for each in finished if each.val_accuracy is not None]
     loss = [each.val_loss for each in finished if each.val_loss is not None]
@@ -92,7 +92,7 @@ def _mean_rank(group: list[Result]) -> tuple:
 
 
 def _spread(group: list[Result], classifies: bool) -> str:
-    """Mean score over the seeds, and how far they are from it."""
+    """Return the mean and the standard deviation of the score over the seeds, as text."""
     name, form, factor = (
         ("val_accuracy", "{:.2f}", 100) if classifies else ("val_loss", "{:.4g}", 1)
     )
@@ -106,7 +106,7 @@ def _spread(group: list[Result], classifies: bool) -> str:
 
 
 def print_best(found: Results, data: Dataset) -> None:
-    """Say which model is kept, and how it does on the test rows."""
+    """Print the best model's settings, and its score on the test rows."""
     import fastnn
     from fastnn.metrics import regression_scores
     from fastnn.runs.results import BEST
@@ -130,7 +130,7 @@ def print_best(found: Results, data: Dataset) -> None:
 def print_comparison(
     results: list[Result], rate: float, torch_rate: float, torch_scores: list[float]
 ) -> None:
-    """Say how many models a second PyTorch trains beside fastnn, and how good they are."""
+    """Print how many models a second PyTorch and fastnn train, and their mean scores."""
     import torch
 
     classifies = any(each.val_accuracy is not None for each in results)
@@ -147,7 +147,7 @@ def print_comparison(
 
 
 def write_picture(found: Results) -> list[str]:
-    """Draw scores against settings; give the names of all files of the sweep."""
+    """Draw scores against settings; return the names of all files of the sweep."""
     from fastnn.plots.sweep import sweep
     from fastnn.runs.results import BEST, RESULTS
 

@@ -1,4 +1,4 @@
-"""Checkpoints on the command line: where they are, and the settings of the run that wrote one."""
+"""Checkpoints on the command line: checks of their path, and settings of a resumed run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
-    """See that options of checkpoints make sense, and that one can be written there."""
+    """Raise SettingError if options of checkpoints do not fit, or the path is not writable."""
     from fastnn.files.atomic import check_writable
 
     if path is None and resume:
@@ -33,7 +33,7 @@ def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
 
 
 def check_apart(path: Path | None, folder: Path) -> None:
-    """See that the files of a run do not take the place of its checkpoint."""
+    """Raise SettingError if the run would overwrite its checkpoint with another of its files."""
     from fastnn.runs.run import FILES
 
     if path is not None and path.resolve() in {(folder / name).resolve() for name in FILES}:
@@ -41,9 +41,10 @@ def check_apart(path: Path | None, folder: Path) -> None:
 
 
 def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Settings:
-    """Settings of the run that wrote a checkpoint, with those told anew that may change.
+    """Return the settings of the run that wrote a checkpoint, updated from the command line.
 
-    Another that is told and differs is refused. Where there is no file yet, the settings given.
+    Only settings in `MAY_CHANGE` may be updated; raises SettingError for any other that differs.
+    If there is no checkpoint yet, the given settings are returned.
     """
     from fastnn.files.container import ModelFileError
     from fastnn.runs.run import MAY_CHANGE, settings_in
@@ -65,5 +66,5 @@ def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Sett
 
 
 def is_told(context: typer.Context) -> Callable[[str], bool]:
-    """Whether an option is on the command line, by its name."""
+    """Return a function that says whether the option of a name is on the command line."""
     return lambda name: getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"

@@ -1,4 +1,4 @@
-"""What a table holds, shown before training on it."""
+"""Summary of a table, printed before training on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH = 20
 
 
 def print_summary(data: Dataset) -> None:
-    """Print a line for each column of a table, its target, and what is odd; else nothing."""
+    """Print a table's columns, its target and notes on odd values; nothing for named data sets."""
     if not data.summary:
         return
     *features, target = data.summary
@@ -43,7 +43,7 @@ def _range(column: ColumnSummary) -> list[str]:
 
 
 def _target(target: ColumnSummary, data: Dataset) -> str:
-    """The target in a line: its classes, or its range."""
+    """Return a line about the target: its classes, or its range."""
     if not data.classes:
         assert data.schema is not None
         assert data.schema.target is not None

@@ -37,7 +37,7 @@ def sweep(
     hidden: Annotated[
         Texts, _choice("Widths: 32,64,128; 64-32 for two layers, 0 for none. [default: 100]")
     ] = None,
-    activation: Annotated[Texts, _choice("As in train, and so below.")] = None,
+    activation: Annotated[Texts, _choice("Activations, as in fastnn train.")] = None,
     dropout: Annotated[Texts, _choice("Shares dropped behind each activation.")] = None,
     loss: Annotated[Texts, _choice("Losses.")] = None,
     optimizer: Annotated[Texts, _choice("Optimizers.")] = None,
@@ -63,7 +63,7 @@ def sweep(
     ] = Settings.validation,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
     target: Annotated[
-        str | None, typer.Option(help="Of a file: as in train, and so below.")
+        str | None, typer.Option(help="Of a file: the column to predict, as in fastnn train.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
     impute: Annotated[bool, typer.Option("--impute", help="Fill missing values.")] = False,
@@ -86,17 +86,35 @@ def sweep(
     """Train a network for each combination of settings; keep the best and all results."""
     with reported_errors():
         texts = {
-            "hidden": hidden, "activation": activation, "dropout": dropout, "loss": loss,
-            "optimizer": optimizer, "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
-            "schedule": schedule, "batch_size": batch_size, "epochs": epochs, "norm": norm,
-            "label_smoothing": label_smoothing, "seed": seed,
-        }  # fmt: skip
+            "hidden": hidden,
+            "activation": activation,
+            "dropout": dropout,
+            "loss": loss,
+            "optimizer": optimizer,
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "schedule": schedule,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "norm": norm,
+            "label_smoothing": label_smoothing,
+            "seed": seed,
+        }
         choices = {name: read_choices(name, ",".join(text)) for name, text in texts.items() if text}
         fixed = {
-            "dataset": dataset, "subset": subset, "validation": validation, "dtype": dtype,
-            "threads": 1, "target": target, "task": task, "impute": impute,
-            "drop": tuple(drop or ()), "categorical": tuple(categorical or ()), "test": test,
-        }  # fmt: skip
+            "dataset": dataset,
+            "subset": subset,
+            "validation": validation,
+            "dtype": dtype,
+            "threads": 1,
+            "target": target,
+            "task": task,
+            "impute": impute,
+            "drop": tuple(drop or ()),
+            "categorical": tuple(categorical or ()),
+            "test": test,
+        }
         for name, number in (("random", random), ("jobs", jobs)):
             if number is not None and number < 1:
                 raise SettingError(name, f"{number}; expected a positive integer")
@@ -135,7 +153,7 @@ def _check_torch() -> None:
 
 
 def _check_points(points: list[Settings], data: Dataset) -> None:
-    """See that all settings fit the data, before any is trained."""
+    """Raise SettingError before any training if settings do not fit the data."""
     from fastnn.runs.run import Run
 
     Run(points[0], data)
@@ -144,7 +162,7 @@ def _check_points(points: list[Settings], data: Dataset) -> None:
 
 
 def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
-    """The sweep in a folder; one that is there is not begun anew, and a damaged one is refused."""
+    """Return the sweep of a folder; refuse damaged results, and existing ones without `resume`."""
     from fastnn.runs.results import RESULTS, SweepFileError
     from fastnn.runs.sweep import Sweep
 
@@ -165,7 +183,7 @@ def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
 
 
 def _run(found: Sweep, data: Dataset, jobs: int) -> None:
-    """Train what is left to train, with a progress bar on a terminal."""
+    """Train all models that are left, with a progress bar on a terminal."""
     left = len(found.left)
     done = len(found.points) - left
     typer.echo(
@@ -199,7 +217,7 @@ def _run(found: Sweep, data: Dataset, jobs: int) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar on a terminal, nothing elsewhere; gives what moves it."""
+    """Show a progress bar on a terminal; yield a function that sets its count and note."""
     if not sys.stdout.isatty():
         yield lambda count, note: None
         return
@@ -215,7 +233,7 @@ def _progress(total: int) -> Iterator[Callable[[int, str], None]]:
 
 
 def _compare(found: Sweep, data: Dataset, jobs: int) -> None:
-    """Train the same networks by PyTorch, and say how long both took and how good both are."""
+    """Train the same networks by PyTorch, and print speed and scores of both libraries."""
     from fastnn.runs import in_torch
     from fastnn.runs.sweep import train_all
 

@@ -6,7 +6,7 @@ _TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "predict
 
 
 def print_table(titles: list[str], rows: list[list[str]]) -> None:
-    """Print a table, columns of text to the left."""
+    """Print a table, with text aligned to the left and numbers to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

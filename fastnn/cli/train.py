@@ -1,4 +1,4 @@
-"""`fastnn train`: a network from settings, on a data set, into a folder."""
+"""`fastnn train`: train a network and write it, its history and pictures to a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastnn.runs.run import Run
     from fastnn.training.history import History
 
-_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+_INTERRUPTED = 130  # the exit status that shells give to a program ended by Ctrl-C
 _TABLE_ROWS = 10
 _COLUMNS = {
     "loss": ("loss", "{:.4g}"),
@@ -49,10 +49,7 @@ def train(
         typer.Option(help="{losses} [default: cross-entropy for classes, mse for numbers]"),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="{optimizers}")] = Settings.optimizer,
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate. [default: {usual_lr}]"),
-    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate. [default: {usual_lr}]")] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Momentum. [default: {usual_momentum}]")
     ] = None,
@@ -87,7 +84,7 @@ def train(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="classification or regression. [default: told from the target]"),
+        typer.Option(help="classification or regression. [default: from the target]"),
     ] = None,
     impute: Annotated[
         bool,
@@ -147,36 +144,60 @@ def train(
         ),
     ] = None,
     warmup: Annotated[
-        int | None,
-        typer.Option(help="Epochs of rise of warmup-cosine. [default: a tenth of all]"),
+        int | None, typer.Option(help="Epochs of rise of warmup-cosine. [default: a tenth of all]")
     ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Epochs that plateau waits. [default: 5]")
     ] = None,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="File to keep the state of the run in, for --resume."),
+        Path | None, typer.Option(help="File to keep the state of the run in, for --resume.")
     ] = None,
     every: Annotated[int, typer.Option(help="Epochs from one checkpoint to the next.")] = 1,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume",
-            help="Go on from --checkpoint, where there is one, with its settings.",
+            "--resume", help="Go on from --checkpoint, where there is one, with its settings."
         ),
     ] = False,
 ) -> None:
     """Train a network; write the model, its history and pictures."""
     with reported_errors():
         settings = Settings(
-            dataset, tuple(hidden or Settings.hidden), activation, dropout, loss, optimizer, lr,
-            momentum, weight_decay, schedule, batch_size, epochs, subset, validation, seed, dtype,
-            threads, target=target, task=task, impute=impute, drop=tuple(drop or ()),
-            categorical=tuple(categorical or ()), test=test, norm=norm,
-            label_smoothing=label_smoothing, class_weight=class_weight, clip_norm=clip_norm,
-            clip_value=clip_value, early_stopping=early_stopping, step_size=step_size, gamma=gamma,
-            milestones=tuple(milestones or ()), warmup=warmup, patience=patience,
-        )  # fmt: skip
+            dataset,
+            tuple(hidden or Settings.hidden),
+            activation,
+            dropout,
+            loss,
+            optimizer,
+            lr,
+            momentum,
+            weight_decay,
+            schedule,
+            batch_size,
+            epochs,
+            subset,
+            validation,
+            seed,
+            dtype,
+            threads,
+            target=target,
+            task=task,
+            impute=impute,
+            drop=tuple(drop or ()),
+            categorical=tuple(categorical or ()),
+            test=test,
+            norm=norm,
+            label_smoothing=label_smoothing,
+            class_weight=class_weight,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            early_stopping=early_stopping,
+            step_size=step_size,
+            gamma=gamma,
+            milestones=tuple(milestones or ()),
+            warmup=warmup,
+            patience=patience,
+        )
         check_checkpoint(checkpoint, every, resume)
         if checkpoint is not None and resume:
             settings = resumed(checkpoint, settings, is_told(context))
@@ -189,7 +210,7 @@ def train(
         data = read_settled(settings)
         run = Run(settings, data)
         print_summary(data)
-        del data  # not to be held while pictures are drawn
+        del data  # frees memory before pictures are drawn
         _print_plan(run)
         _announce_compilation(settings.dtype)
         _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)
@@ -211,7 +232,7 @@ def _test_result(run: Run) -> str:
 
 
 def _train(run: Run, folder: Path, **checkpoints) -> None:
-    """Train; when that ends early, keep what there is."""
+    """Train; if training ends early, write the model as it is, and end the command."""
     from fastnn.files.container import ModelFileError
     from fastnn.training.steps import NonFiniteLossError
 
@@ -230,7 +251,7 @@ def _train(run: Run, folder: Path, **checkpoints) -> None:
 
 
 def _keep(run: Run, folder: Path) -> str:
-    """Write what there is of a run that has ended early, and say so."""
+    """Write the files of a run that ended early; return a message that says so."""
     files = run.write(folder)
     _print_history(run.history)
     return f"the model as it is now is kept, in {folder}: {', '.join(files)}"
@@ -247,7 +268,7 @@ def _announce_compilation(dtype: str) -> None:
 
 
 def _print_plan(run: Run) -> None:
-    """Say what is going to be trained, and on what."""
+    """Print the rows, the network and the optimizer of a run."""
     settings, rows = run.settings, run.rows
     widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes) or 1]
     kind = f" {settings.activation}" if settings.hidden else ""
@@ -261,7 +282,7 @@ def _print_plan(run: Run) -> None:
 
 
 def _print_history(history: History) -> None:
-    """Print a table of some epochs, evenly spaced, and the last."""
+    """Print a table of at most ten epochs: evenly spaced ones and the last."""
     step = max(1, -(-len(history) // _TABLE_ROWS))
     epochs = {*range(step, len(history), step), len(history)} - {0}
     columns = history.to_dict()

@@ -1,1 +1,1 @@
-"""Training runs and sweeps as the command line makes them."""
+"""Training runs, searches and sweeps behind the command line."""

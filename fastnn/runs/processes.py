@@ -1,4 +1,4 @@
-"""Processes that work side by side, each on one thread."""
+"""Calls spread over worker processes, each on one thread."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-_START = 0.02  # seconds of a first call, so that each process gets one
-_WATCH = 0.5  # seconds from one look for the parent to the next
-_SHARED_FROM = 4096  # bytes of an array from which on processes map it rather than get it sent
+_START = 0.02  # seconds that a warm-up call sleeps, so that every worker gets one
+_WATCH = 0.5  # seconds between checks that the parent is alive
+_SHARED_FROM = 4096  # bytes; larger arrays are memory-mapped instead of sent
 
 
 def in_processes(
     function: Callable[..., Any], calls: Iterable[tuple], jobs: int, first: Sequence[tuple] = ()
 ) -> Iterator[tuple[float, Any]]:
-    """Call a function with each of many arguments, in so many processes of one thread each.
+    """Call a function with each tuple of arguments, in `jobs` processes of one thread each.
 
-    Yields what the calls return, in the order in which they end, with the seconds since the first
-    was made. Before that each process makes the calls of `first`, to import and compile what the
-    function needs. Processes end when this one does, even by a kill.
+    Yields (seconds since the first call, result), in the order in which the calls end. Each worker
+    first makes the calls of `first`, to import and compile what the function needs; these are not
+    in the seconds. Workers end with this process, even when it is killed.
     """
     with Parallel(
-        jobs, backend="loky", return_as="generator_unordered", max_nbytes=_SHARED_FROM,
-        inner_max_num_threads=1, initializer=_begin, initargs=(os.getpid(), function, first),
-    ) as parallel:  # fmt: skip
-        if jobs == 1:  # it is this process that works
+        jobs,
+        backend="loky",
+        return_as="generator_unordered",
+        max_nbytes=_SHARED_FROM,
+        inner_max_num_threads=1,
+        initializer=_begin,
+        initargs=(os.getpid(), function, first),
+    ) as parallel:
+        if jobs == 1:  # joblib runs the calls in this process, without the initializer
             _call(function, first)
         list(parallel(delayed(time.sleep)(_START) for _ in range(jobs)))
         started = time.perf_counter()
@@ -37,7 +42,7 @@ def in_processes(
 
 
 def _begin(parent: int, function: Callable[..., Any], first: Sequence[tuple]) -> None:
-    """Begin a process, which ends when its parent does."""
+    """Warm up a worker process, and watch its parent in order to end with it."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""Results of a sweep: a line of JSON for each run, and the best model, in a folder."""
+"""Results of a sweep: a folder with a line of JSON for each run, and the best model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RESULTS, BEST = "results.jsonl", "best.safetensors"
 
 
 class SweepFileError(ValueError):
-    """A file of results has a line that is none; the message names both."""
+    """Error for a file of results with a line that cannot be read; the message names both."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The last losses and accuracies of a run, None where there are none."""
+    """Settings, outcome, and losses and accuracies of the last epoch (None if missing) of a run."""
 
     settings: Settings
     outcome: str
@@ -33,28 +33,28 @@ class Result:
 
     @property
     def rank(self) -> tuple:
-        """Return what is greater for a better run: accuracy, then loss; ties have one order."""
+        """Return a key that is greater for a better run: by accuracy, then loss, then settings."""
         finished = self.outcome == "finished"
         accuracy = self.val_accuracy if self.val_accuracy is not None else -math.inf
         loss = self.val_loss if self.val_loss is not None else math.inf
         return finished, accuracy, -loss, key_of(self.settings)
 
     def to_line(self) -> str:
-        """Return a line of JSON."""
+        """Return the result as a line of JSON."""
         return json.dumps(dataclasses.asdict(self), allow_nan=False)
 
     @classmethod
     def from_line(cls, line: str) -> Result:
-        """Read the result of a line; raise LookupError, TypeError or ValueError for another."""
+        """Return the result in a line; raise LookupError, TypeError or ValueError if invalid."""
         plain = json.loads(line)
         return cls(from_plain(plain.pop("settings")), **plain)
 
 
 class Results:
-    """Results of runs by `key_of` their settings, and the best model, kept in a folder.
+    """Results by `key_of` their settings, and the best model, kept in a folder.
 
-    Raises SweepFileError for a file of results that is none, and OSError for a folder that cannot
-    be written.
+    Raises SweepFileError if the file of results cannot be read, and OSError if the folder cannot be
+    written.
     """
 
     def __init__(self, folder: Path):
@@ -64,11 +64,11 @@ class Results:
 
     @property
     def best(self) -> Result | None:
-        """Return the run whose model is kept: the best on its validation rows."""
+        """Return the result of the run that did best on its validation rows."""
         return max(self.results.values(), key=lambda result: result.rank, default=None)
 
     def keep(self, result: Result, model: bytes) -> None:
-        """Keep a result; the model first, so that a line stands for a model that is there."""
+        """Write a result, and its model if it is the best; the model first, in case of a kill."""
         if self.best is None or result.rank >= self.best.rank:
             with atomic.replacing(self.folder / BEST) as file:
                 file.write(model)
@@ -77,9 +77,9 @@ class Results:
 
 
 def read_results(path: Path) -> list[Result]:
-    """Read the results of a file, if there is one; cut off a last line that has no end.
+    """Return the results in a file, none if it is missing; cut off an unfinished last line.
 
-    Raises SweepFileError for another line that is no result.
+    Raises SweepFileError for any other line that cannot be read.
     """
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""A training run as `fastnn train` makes it: from settings to a folder of files."""
+"""A training run of `fastnn train`: from settings to a folder of files."""
 
 from __future__ import annotations
 
@@ -44,32 +44,35 @@ from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 
 MODEL, HISTORY, CURVES, CONFUSION = FILES = (
-    "model.safetensors", "history.json", "curves.png", "confusion.png",
-)  # fmt: skip
+    "model.safetensors",
+    "history.json",
+    "curves.png",
+    "confusion.png",
+)
 """Names of the files in a run's folder."""
 PREDICTIONS = "predictions.png"
-"""In the place of the confusions, for a regression."""
+"""Name of the picture that a regression has instead of `CONFUSION`."""
 
 MAY_CHANGE = ("epochs", "threads")
-"""Settings that a run that is resumed may be given anew."""
+"""Settings that may change when a run is resumed."""
 
 
 class Run(Callback):
-    """A model, its data and its optimizer, made from settings; a seed makes the same ones again.
+    """A model, its data, loss and optimizer, made from settings; equal seeds make equal ones.
 
-    The data do not depend on the seed: the test rows are the same for every run, so that a model
-    file can be evaluated later on rows it has not learned from.
+    The test rows do not depend on the seed, so that a model file can be evaluated later on rows
+    that it was not trained on.
 
-    A regression is trained on standardised targets, so the history's losses are in units of their
-    variance; after training the last layer is scaled back, and the model predicts in the target's
+    A regression is trained on standardised targets: losses in the history are in units of their
+    variance. After training the last layer is rescaled, so that the model predicts in the target's
     own units.
 
-    Raises SettingError where the validation share leaves no row, or the loss is not for the task.
+    Raises SettingError if the validation share leaves no rows, or the loss does not fit the task.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
-        self.settings = settings = dataclasses.replace(settings)  # what is left open is filled in
+        self.settings = settings = dataclasses.replace(settings)  # a copy: defaults are filled in
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
@@ -96,28 +99,43 @@ class Run(Callback):
         self.test: Evaluation | None = None
         self.scores: dict[str, float] = {}
 
-    def train(self, progress: bool = False, checkpoint: Path | None = None, every: int = 1,
-              resume: bool = False) -> None:  # fmt: skip
-        """Fit the model, and let go of the training rows: this can be done once.
+    def train(
+        self,
+        progress: bool = False,
+        checkpoint: Path | None = None,
+        every: int = 1,
+        resume: bool = False,
+    ) -> None:
+        """Train the model once; the training rows are released afterwards.
 
-        `checkpoint`, `every` and `resume` are those of `fit`. Raises NonFiniteLossError, and
-        KeyboardInterrupt; `history` and `model` are then those of the epochs and steps done; and
-        for a checkpoint, what `fit` does.
+        `checkpoint`, `every` and `resume` are arguments of `fit`, with its errors. After
+        NonFiniteLossError or KeyboardInterrupt, `history` and `model` are as far as training came.
         """
         (x, y), validation = self._training, self._validation
         del self._training, self._validation
         self.outcome, settings = "interrupted", self.settings
         try:
             fit(
-                self.model, x, y, loss=self.loss, optimizer=self.optimizer,
-                epochs=settings.epochs, batch_size=settings.batch_size,
-                validation_data=validation, seed=self._fit_seed, schedule=self.schedule,
+                self.model,
+                x,
+                y,
+                loss=self.loss,
+                optimizer=self.optimizer,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=validation,
+                seed=self._fit_seed,
+                schedule=self.schedule,
                 class_weight=None if settings.class_weight == "none" else settings.class_weight,
-                clip_norm=settings.clip_norm, clip_value=settings.clip_value,
+                clip_norm=settings.clip_norm,
+                clip_value=settings.clip_value,
                 callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
-                progress=progress, threads=settings.threads,
-                checkpoint=checkpoint, every=every, resume=resume,
-            )  # fmt: skip
+                progress=progress,
+                threads=settings.threads,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+            )
         except NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
@@ -126,11 +144,11 @@ class Run(Callback):
         self.outcome = "finished"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the settings, which a checkpoint keeps."""
+        """Return the settings, to be kept in a checkpoint."""
         return {"settings": dataclasses.asdict(self.settings)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raise ValueError unless a checkpoint's settings are this run's, where they matter."""
+        """Raise ValueError if a checkpoint's settings differ in one that may not change."""
         found, own = _read_settings(state), self.settings
         for name in set(vars(own)) - set(MAY_CHANGE):
             if getattr(found, name) != getattr(own, name):
@@ -139,12 +157,12 @@ class Run(Callback):
                 )
 
     def on_train_begin(self, training: Training) -> None:
-        """Keep the history, which `fit` does not return when it is interrupted."""
+        """Keep the history, because `fit` does not return it when it is interrupted."""
         self.history = training.history
 
     @property
     def data(self):
-        """Rows and targets to train on, and those to validate on, until they have been used."""
+        """Rows and targets to train on, and to validate on; available until `train` is called."""
         return self._training, self._validation
 
     @property
@@ -154,11 +172,11 @@ class Run(Callback):
 
     @property
     def seconds(self) -> float:
-        """Seconds of training, validation not counted."""
+        """Seconds of training, without validation."""
         return sum(self.history.seconds)
 
     def evaluate(self) -> Evaluation:
-        """Evaluate the model on the test rows."""
+        """Return the model's loss and accuracy on the test rows; keep them in `test`."""
         self.test = evaluate(
             self.model, *self.test_data, loss=self.loss, threads=self.settings.threads
         )
@@ -168,9 +186,9 @@ class Run(Callback):
         return self.test
 
     def write(self, folder: Path) -> list[str]:
-        """Write model and history, and when the run was finished, pictures; give the names.
+        """Write the model, the history and, if the run finished, pictures; return the file names.
 
-        Pictures of a run before are removed, so that all files in a folder are of one run.
+        Pictures of an earlier run are removed, so that all files in the folder are of one run.
         """
         for picture in (CURVES, CONFUSION, PREDICTIONS):
             (folder / picture).unlink(missing_ok=True)
@@ -191,7 +209,7 @@ class Run(Callback):
         return [MODEL, HISTORY, CURVES, PREDICTIONS]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `history.json` holds: plain values, None for numbers that are not finite."""
+        """Return the content of `history.json`: plain values, None for non-finite numbers."""
         return {
             "outcome": self.outcome,
             "settings": dataclasses.asdict(self.settings),
@@ -213,7 +231,7 @@ class Run(Callback):
 def settings_in(path: Path) -> Settings:
     """Return the settings of the run that wrote a checkpoint.
 
-    Raises ModelFileError for a file that is none of a run's, OSError where it cannot be read.
+    Raises ModelFileError if no run wrote the file, OSError if it cannot be read.
     """
     for part in training_state.parts_in(path):
         if part["class"] == Run.__name__:
@@ -223,7 +241,7 @@ def settings_in(path: Path) -> Settings:
 
 
 def _read_settings(state: dict[str, Any]) -> Settings:
-    """Return the settings of a checkpoint; raise ModelFileError for what are none."""
+    """Return the settings in a checkpoint's state; raise ModelFileError if they are invalid."""
     try:
         return from_plain(state["settings"])
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -231,15 +249,15 @@ def _read_settings(state: dict[str, Any]) -> Settings:
 
 
 def _seeds(seed: int) -> tuple[int, int]:
-    """Return seeds for initial weights, and for the order of rows and dropout."""
+    """Return two seeds: of initial weights, and of the order of rows and dropout."""
     weights, order = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
     return int(weights), int(order)
 
 
 def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
-    """Return a chain of Normalize, hidden layers, and a last Linear.
+    """Return a chain of Normalize, hidden blocks, and a last Linear.
 
-    A hidden layer is a Linear, a norm, an activation and a Dropout.
+    A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
     """
     columns, dtype = dataset.x_train.shape[1], settings.dtype
     norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
@@ -259,23 +277,23 @@ def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -
 
 
 def _schema(dataset: Dataset, loss: str) -> Schema | None:
-    """Return the data's schema, which also tells how outputs become probabilities."""
+    """Return the data's schema, with the identity as link if outputs are no logits."""
     if dataset.classes and not choices("loss")[loss].of_classes:
         return dataclasses.replace(dataset.schema or Schema(), link="identity")
     return dataset.schema
 
 
 def _standardised(y: np.ndarray, schema: Schema | None) -> np.ndarray:
-    """Return targets of a regression with mean 0 and variance 1; classes as they are."""
+    """Return a regression's targets with mean 0 and variance 1; return classes unchanged."""
     if schema is None or schema.target is None or schema.target.task == "classification":
         return y
     return (y - schema.target.mean) / schema.target.std
 
 
 def _scale_back(model: Sequential) -> None:
-    """Have a model that learned standardised targets predict in the target's own units.
+    """Rescale the last layer of a regression to predict in the target's own units.
 
-    With y = std (W h + b) + mean, the scale becomes part of the last layer's W and b.
+    From y = std (W h + b) + mean: W becomes std W, and b becomes std b + mean.
     """
     target = None if model.schema is None else model.schema.target
     if target is not None and target.task == "regression":
@@ -287,7 +305,7 @@ def _scale_back(model: Sequential) -> None:
 
 
 def _check_batches(settings: Settings, rows: int) -> None:
-    """Raise SettingError where batch normalisation would be given a batch of one row."""
+    """Raise SettingError if batch normalisation would get a batch of one row."""
     size, norm = settings.batch_size, choices("norm")[settings.norm]
     alone = 1 in (size, rows) or rows % size == 1
     if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
@@ -306,7 +324,7 @@ def make_loss(settings: Settings) -> Loss:
 
 
 def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
-    """Return the schedule that settings name; the number of epochs tells what they leave open."""
+    """Return the schedule that settings name; defaults depend on the number of epochs."""
     epochs, gamma = settings.epochs, settings.gamma
     third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
     late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
@@ -339,7 +357,7 @@ def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
 
 
 def _split(settings: Settings, dataset: Dataset):
-    """Return rows to train on and to validate on; with a share of 0 the test rows validate."""
+    """Return the rows to train on and to validate on: the test rows if the share is 0."""
     x, y = dataset.x_train, dataset.y_train
     if settings.validation == 0:
         return (x, y), (dataset.x_test, dataset.y_test)
@@ -348,12 +366,12 @@ def _split(settings: Settings, dataset: Dataset):
         raise SettingError(
             "validation", f"{settings.validation} of {len(x)} training rows leaves none to train on"
         )
-    # The rows of every data set are in no particular order, so the last are as good as any.
+    # Rows of all data sets are in random order, so the last ones are a random sample.
     return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
 
 
 def _finite_only(value: Any) -> Any:
-    """Return a structure of numbers, with None for those not finite, which JSON lacks."""
+    """Return nested numbers with None for non-finite ones, which JSON cannot hold."""
     if isinstance(value, dict):
         return {name: _finite_only(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Searches: from choices for settings to those of each run, all of a grid or some at random."""
+"""Searches: the settings of each run of a grid, or of random points, from choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastnn.runs.settings import SettingError, Settings, key_of, takes
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, evenly or evenly in their logarithm, to three digits."""
+    """A range of numbers to draw from, uniformly or log-uniformly, rounded to three digits."""
 
     low: float
     high: float
@@ -22,7 +22,7 @@ class Range:
     whole: bool = False
 
     def draw(self, rng: random.Random) -> Any:
-        """A number of the range."""
+        """Return a random number of the range."""
         if self.logarithmic:
             number = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         else:
@@ -41,17 +41,28 @@ def _widths(text: str) -> tuple[int, ...]:
 
 _LOGARITHMIC = ("hidden", "lr", "weight_decay", "batch_size", "epochs")
 READERS: dict[str, Callable[[str], Any]] = {
-    "hidden": _widths, "activation": str, "dropout": float, "loss": str, "optimizer": str,
-    "lr": float, "momentum": float, "weight_decay": float, "schedule": str, "batch_size": int,
-    "epochs": int, "norm": str, "label_smoothing": float, "seed": int,
-}  # fmt: skip
-"""Settings that a search may choose, and what reads one from text."""
+    "hidden": _widths,
+    "activation": str,
+    "dropout": float,
+    "loss": str,
+    "optimizer": str,
+    "lr": float,
+    "momentum": float,
+    "weight_decay": float,
+    "schedule": str,
+    "batch_size": int,
+    "epochs": int,
+    "norm": str,
+    "label_smoothing": float,
+    "seed": int,
+}
+"""Settings that a search may vary, with the function that reads a value from text."""
 
 
 def read_choices(setting: str, text: str) -> Choices:
-    """Values apart by commas, or a range such as 0.001:0.1; widths of layers are apart by -.
+    """Return the values in a text: a list such as 1,2,3 or a range such as 0.001:0.1.
 
-    Raises SettingError for what are none.
+    Widths of several layers are separated by -. Raises SettingError for any other text.
     """
     read = READERS[setting]
     try:
@@ -74,9 +85,9 @@ def _expected(setting: str) -> str:
 
 
 def grid(fixed: Mapping[str, Any], choices: Mapping[str, Choices]) -> list[Settings]:
-    """Settings for each combination of values, each once.
+    """Return settings for all combinations of values, without duplicates.
 
-    Raises SettingError for values that are not allowed, and for a range, which has no end.
+    Raises SettingError for values that are not allowed, and for ranges, which a grid cannot cover.
     """
     for setting, values in choices.items():
         if isinstance(values, Range):
@@ -88,15 +99,16 @@ def grid(fixed: Mapping[str, Any], choices: Mapping[str, Choices]) -> list[Setti
 def sample(
     fixed: Mapping[str, Any], choices: Mapping[str, Choices], count: int, seed: int
 ) -> list[Settings]:
-    """Settings of so many random points, fewer where there are no more; the first stay the first.
+    """Return settings of `count` distinct random points, or of all points if there are fewer.
 
-    Raises SettingError for values that are not allowed.
+    A larger `count` adds points after the same first ones. Raises SettingError for values that are
+    not allowed.
     """
     finite = not any(isinstance(values, Range) for values in choices.values())
     if finite and len(every := grid(fixed, choices)) <= count:
         return every
     rng = random.Random(seed)
-    # Of a range of few whole numbers, all may have been drawn: then the end is out of luck.
+    # The number of draws is bounded, because a range may hold fewer whole numbers than `count`.
     draws = (_settings(fixed, _drawn(choices, rng)) for _ in range(100 * count))
     return list(itertools.islice(_distinct(draws), count))
 
@@ -116,7 +128,7 @@ def _drawn(choices: Mapping[str, Choices], rng: random.Random) -> dict[str, Any]
 
 
 def _settings(fixed: Mapping[str, Any], point: Mapping[str, Any]) -> Settings:
-    """Return the settings of a point; momentum goes to those that have it."""
+    """Return the settings of a point, without momentum if the optimizer has none."""
     given = {**fixed, **point}
     if not takes("optimizer", given.get("optimizer", Settings.optimizer), "momentum"):
         given.pop("momentum", None)

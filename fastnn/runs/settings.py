@@ -1,7 +1,7 @@
-"""What `fastnn train` may be told: names, defaults, and what is allowed.
+"""Settings of `fastnn train`: names, defaults and allowed values.
 
-Importing it is quick. Layers, losses and optimizers tell their names themselves: they are
-imported when these are asked for.
+Importing this module is quick: layers, losses and optimizers, which know their own names, are
+imported when a function here needs them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from typing import Any
 from fastnn.compiler.limits import MOST_THREADS
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
-"""Of each task."""
+"""Name of the default loss of each task."""
 
 SCHEDULES = {
-    "linear": (), "constant": (), "step": ("step_size", "gamma"),
-    "multi-step": ("milestones", "gamma"), "exponential": ("gamma",), "cosine": (),
-    "warmup-cosine": ("warmup",), "one-cycle": (), "plateau": ("patience", "gamma"),
-}  # fmt: skip
-"""Names, and the settings that each takes."""
+    "linear": (),
+    "constant": (),
+    "step": ("step_size", "gamma"),
+    "multi-step": ("milestones", "gamma"),
+    "exponential": ("gamma",),
+    "cosine": (),
+    "warmup-cosine": ("warmup",),
+    "one-cycle": (),
+    "plateau": ("patience", "gamma"),
+}
+"""Names of schedules, and the settings that each takes."""
 
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
@@ -35,20 +41,20 @@ _SEEDS = 2**32
 
 
 class SettingError(ValueError):
-    """A setting has a value that is not allowed; `setting` is its name."""
+    """Error for a value that is not allowed; `setting` is the name of the setting."""
 
     def __init__(self, setting: str, message: str):
         super().__init__(message)
         self.setting = setting
 
     def __reduce__(self):
-        """Let it pass from a process to another, which an error of two arguments cannot."""
+        """Return how to pickle the error, which by default fails for two arguments."""
         return type(self), (self.setting, str(self))
 
 
 @dataclass
 class Settings:
-    """Settings of a training run; None stands for a default that depends on others.
+    """Settings of a training run; None stands for a default that depends on other settings.
 
     Raises SettingError for values that are not allowed.
     """
@@ -108,7 +114,7 @@ class Settings:
         one_of("dtype", self.dtype, DTYPES)
 
     def _check_table(self) -> None:
-        """Check what is told of a table, which is for files alone."""
+        """Check the settings of a table, which only a file may have."""
         from fastnn.data.datasets import is_path
 
         if self.task is not None:
@@ -116,13 +122,16 @@ class Settings:
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
         for name in ("target", "task", "impute", "drop", "categorical"):
             if getattr(self, name) and not is_path(self.dataset):
-                raise SettingError(name, f"data set {self.dataset} has a target and columns of its "
-                                   "own; this is for files")  # fmt: skip
+                raise SettingError(
+                    name,
+                    f"data set {self.dataset} has a target and columns of its "
+                    "own; this is for files",
+                )
 
     def choose_loss(self, task: str) -> None:
-        """Fill in the loss that a task takes, where none is told; raise SettingError for another.
+        """Fill in the default loss of a task; raise SettingError if the given loss does not fit.
 
-        Classes take any loss, numbers none that is for classes.
+        A classification takes any loss, a regression only losses that are not of classes.
         """
         if self.loss is None:
             self.loss = DEFAULT_LOSSES[task]
@@ -137,7 +146,7 @@ class Settings:
             raise SettingError("label_smoothing", f"{self.loss} has none; only {takers} does")
 
     def _check_schedule(self) -> None:
-        """Check what the schedule is told; what it is not told has a default of its own."""
+        """Check the settings of the schedule; those that are None have defaults in `runs.run`."""
         for name in ("step_size", "gamma", "milestones", "warmup", "patience"):
             takers = [each for each, takes in SCHEDULES.items() if name in takes]
             if getattr(self, name) not in (None, ()) and self.schedule not in takers:
@@ -155,7 +164,7 @@ class Settings:
         self._expect("gamma", "a factor above 0 that lowers the rate", allowed)
 
     def _check_steps(self) -> None:
-        """Check what bounds gradients and ends training."""
+        """Check label smoothing, bounds on gradients and early stopping."""
         self._expect("label_smoothing", "a number from 0 to 1", 0 <= self.label_smoothing <= 1)
         for name in ("clip_norm", "clip_value"):
             bound = getattr(self, name)
@@ -164,7 +173,7 @@ class Settings:
         self._expect("early_stopping", "a positive integer", patience is None or patience >= 1)
 
     def _check_optimizer(self) -> None:
-        """Check what the optimizer is told, and fill in its defaults."""
+        """Check the settings of the optimizer, and fill in its defaults."""
         usual = optimizer_defaults(self.optimizer)
         if self.lr is None:
             self.lr = usual["lr"]
@@ -199,9 +208,10 @@ class Settings:
             number = getattr(self, name)
             self._expect(name, "a positive integer", number is None or number >= 1)
         self._expect(
-            "threads", f"an integer from 1 to {MOST_THREADS}",
+            "threads",
+            f"an integer from 1 to {MOST_THREADS}",
             self.threads is None or 1 <= self.threads <= MOST_THREADS,
-        )  # fmt: skip
+        )
 
     def _expect(self, setting: str, description: str, allowed: bool) -> None:
         if not allowed:
@@ -209,9 +219,9 @@ class Settings:
 
 
 def choices(setting: str) -> dict[str, Any]:
-    """Return the names that a setting may have, and the classes that they stand for.
+    """Return the allowed names of a setting, with the classes that they stand for.
 
-    Imports what defines them: layers, losses or optimizers, and numba.
+    The modules of layers, losses and optimizers, and so numba, are imported.
     """
     from fastnn.nn import activations, losses, norms
     from fastnn.nn.kinds import public
@@ -224,18 +234,18 @@ def choices(setting: str) -> dict[str, Any]:
 
 
 def takes(setting: str, name: str, argument: str) -> bool:
-    """Return whether what a setting names is made with an argument."""
+    """Return whether the class that a setting names has an argument of that name."""
     kind = choices(setting).get(name)
     return kind is not None and argument in inspect.signature(kind).parameters
 
 
 def takers_of(setting: str, argument: str) -> list[str]:
-    """Return the names among a setting's choices that are made with an argument."""
+    """Return the names among a setting's choices whose classes have an argument."""
     return [name for name in choices(setting) if takes(setting, name, argument)]
 
 
 def optimizer_defaults(optimizer: str) -> dict[str, float]:
-    """Return what an optimizer takes for those of its settings that are not told."""
+    """Return the default values of an optimizer's settings."""
     kind = choices("optimizer")[optimizer]
     arguments = inspect.signature(kind).parameters
     usual = {name: each.default for name, each in arguments.items() if name in _OF_OPTIMIZERS}
@@ -243,7 +253,7 @@ def optimizer_defaults(optimizer: str) -> dict[str, float]:
 
 
 def check_dataset(name: str) -> None:
-    """Raise SettingError unless there is a data set, or a file, of that name."""
+    """Raise SettingError unless a data set or a file has that name."""
     from fastnn.data.datasets import DATASETS, is_path
 
     if not is_path(name):
@@ -253,7 +263,7 @@ def check_dataset(name: str) -> None:
 
 
 def one_of(setting: str, name: str, known: Iterable[str]) -> None:
-    """Raise SettingError, with what is known and what is closest, for an unknown name."""
+    """Raise SettingError for an unknown name; the message has all known names and the closest."""
     known = list(known)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
@@ -262,9 +272,9 @@ def one_of(setting: str, name: str, known: Iterable[str]) -> None:
 
 
 def from_plain(plain: Mapping[str, Any]) -> Settings:
-    """Return settings from JSON, which has lists for tuples.
+    """Return settings from plain values of JSON, where tuples are lists.
 
-    Raises SettingError for values that are not allowed, TypeError for names that are none.
+    Raises SettingError for values that are not allowed, TypeError for unknown names.
     """
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
@@ -273,5 +283,5 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
 
 
 def key_of(settings: Settings) -> str:
-    """Return a text that is the same for settings that give the same model."""
+    """Return a text that is equal for settings that produce the same model."""
     return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)

@@ -1,7 +1,7 @@
-"""Sweeps: many trainings on one data set, each on one thread of a process of its own.
+"""Sweeps: many trainings on one data set, in parallel processes of one thread each.
 
-A folder keeps the results, each on the disk before the next is counted, and the best model. A
-sweep that was killed goes on with the runs that have no result yet.
+A folder keeps the results and the best model. Each result is on the disk before the next is
+counted, so a sweep that was killed goes on with the runs that have no result yet.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fastnn.training.steps import NonFiniteLossError
 
 
 class Sweep(Results):
-    """The runs of some settings; those of which the folder has results are done.
+    """The runs of some settings; runs with a result in the folder are done.
 
-    Raises what `Results` does.
+    Raises the errors of `Results`.
     """
 
     def __init__(self, points: Sequence[Settings], folder: Path):
@@ -37,22 +37,21 @@ class Sweep(Results):
 
     @property
     def rate(self) -> float:
-        """Return how many models `run` trained a second; 0 where there was none to train."""
+        """Return the models that `run` trained per second; 0 if it trained none."""
         return self.trained / self.seconds if self.trained else 0.0
 
     @property
     def left(self) -> list[Settings]:
-        """Return settings without a result, and those of the best model, should it be missing."""
+        """Return the settings that have no result, and the best ones if their model is missing."""
         done = set(self.results)
         if self.best is not None and not (self.folder / BEST).exists():
             done.remove(key_of(self.best.settings))
         return [each for each in self.points if key_of(each) not in done]
 
     def run(self, dataset: Dataset, jobs: int) -> Iterator[Result]:
-        """Train all that are left, in so many processes, and yield their results as they come.
+        """Train with all settings in `left`, in `jobs` processes, and yield results as they come.
 
-        `trained` counts them, and `seconds` is the time that it took, without that for the
-        processes to start.
+        `trained` counts the models, and `seconds` is the time since the processes have started.
         """
         for seconds, (result, model) in train_all(_train, self.left, dataset, jobs):
             self.keep(result, model)
@@ -61,13 +60,15 @@ class Sweep(Results):
 
 
 def train_all(
-    train: Callable[[Settings, Dataset], Any], points: Sequence[Settings], dataset: Dataset,
+    train: Callable[[Settings, Dataset], Any],
+    points: Sequence[Settings],
+    dataset: Dataset,
     jobs: int,
-) -> Iterator[tuple[float, Any]]:  # fmt: skip
-    """Train with each of some settings, in so many processes of one thread each.
+) -> Iterator[tuple[float, Any]]:
+    """Call `train` with each of some settings, in `jobs` processes of one thread each.
 
-    Yields what `train` returns, and the seconds since the first training began. Before that each
-    process trains a network of one hidden unit, and so has imported and compiled what it needs.
+    Yields (seconds since the first training began, result). Each process first trains a network of
+    one hidden unit, to import and compile what it needs.
     """
     first = [_smallest(dtype) for dtype in sorted({each.dtype for each in points})]
     return in_processes(train, ((each, dataset) for each in points), jobs, first)
@@ -78,9 +79,9 @@ def _smallest(dtype: str) -> tuple[Settings, Dataset]:
 
 
 def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
-    """Train a model; return the result, and the bytes of the model's file."""
+    """Train a model; return its result and the bytes of its file."""
     run = Run(settings, dataset)
-    with suppress(NonFiniteLossError):  # the outcome says so
+    with suppress(NonFiniteLossError):  # `run.outcome` records it
         run.train()
     numbers: dict[str, Any] = {name: _last(getattr(run.history, name)) for name in MONITORS}
     numbers |= {"seconds": run.seconds, "parameters": run.parameters}
@@ -88,6 +89,6 @@ def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
 
 
 def _last(values: Sequence[float | None]) -> float | None:
-    """Return the last number, None where there is none or it is not finite."""
+    """Return the last number, or None if there is none or it is not finite."""
     last = values[-1] if values else None
     return last if last is not None and math.isfinite(last) else None
