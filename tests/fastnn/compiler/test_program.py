@@ -26,7 +26,6 @@ from fastnn import (
 from fastnn.compiler.program import (
     EvaluationProgram,
     PredictionProgram,
-    Source,
     TrainingProgram,
     UnsupportedError,
 )
@@ -222,16 +221,10 @@ def test_another_network_compiles_nothing(dtype):
     assert recorder.buffer == []
 
 
-def source(columns, rows=32, classes=3):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(rows, columns)).astype(np.float32)
-    return Source(x, rng.integers(0, classes, rows), np.arange(rows))
-
-
-def test_a_step_allocates_nothing():
+def test_a_step_allocates_nothing(source_of):
     model = Sequential(Linear(20, 70), Tanh(), Dropout(0.5), Linear(70, 3))
     optimizer = Adam(model.parameters(), clip_norm=1.0)
-    program = TrainingProgram(model, CrossEntropyLoss(), optimizer, source(20), 8, np.float32)
+    program = TrainingProgram(model, CrossEntropyLoss(), optimizer, source_of(20), 8, np.float32)
     _nrt_python.memsys_enable_stats()
     with Runner(program, 32) as runner:
 
@@ -274,22 +267,22 @@ class MyLoss(Loss):
         ([Linear(4, 3), Normalize()], "Normalize is not a layer"),
     ],
 )
-def test_layers_that_no_program_expresses(layers, message):
+def test_layers_that_no_program_expresses(source_of, layers, message):
     model = Sequential(*layers)
     optimizer = SGD(model.parameters())
     with pytest.raises(UnsupportedError, match=message):
-        TrainingProgram(model, CrossEntropyLoss(), optimizer, source(4), 8, np.float32)
+        TrainingProgram(model, CrossEntropyLoss(), optimizer, source_of(4), 8, np.float32)
     with pytest.raises(UnsupportedError, match=message):
-        PredictionProgram(model, source(4), np.empty((32, 3), np.float32), 8)
+        PredictionProgram(model, source_of(4), np.empty((32, 3), np.float32), 8)
 
 
-def test_a_loss_that_no_program_expresses():
+def test_a_loss_that_no_program_expresses(source_of):
     model = Sequential(Linear(4, 3))
     with pytest.raises(UnsupportedError, match="MyLoss is not a loss that fastnn compiles"):
-        EvaluationProgram(model, MyLoss(), source(4), 8, np.float32)
+        EvaluationProgram(model, MyLoss(), source_of(4), 8, np.float32)
 
 
-def test_layers_that_do_not_follow():
+def test_layers_that_do_not_follow(source_of):
     model = Sequential(Linear(4, 3), ReLU(), Linear(5, 2))
     with pytest.raises(ValueError, match=r"in_features=5.* 3 columns; expected 5"):
-        EvaluationProgram(model, MSELoss(), source(4), 8, np.float32)
+        EvaluationProgram(model, MSELoss(), source_of(4), 8, np.float32)
