@@ -361,7 +361,7 @@ def gelu(x, approximate: str = "none") -> np.ndarray:
     --------
     >>> from kernels import gelu
     >>> gelu([-1000.0, 0.0, 1000.0])
-    array([  -0.,    0., 1000.])
+    array([   0.,    0., 1000.])
     """
     return rectify(gelu_name(approximate), x)
 

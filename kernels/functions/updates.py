@@ -1,9 +1,9 @@
-"""What an optimizer does to parameters, a block of rows at a time.
+"""The rules by which optimizers update parameters, a block of rows at a time.
 
-The formulas and their order of operations are torch's (`torch.optim.SGD`, `Adam`,
-`AdamW`, `RMSprop`, `torch.nn.utils.clip_grad_*`). Settings are one float64 array, indexed by
-the names below, that may change between steps; scalars derived from it are
-computed in float64 and rounded once.
+The formulas and their order of operations are torch's (`torch.optim.SGD`, `Adam`, `AdamW`,
+`RMSprop`, `torch.nn.utils.clip_grad_*`). Settings are one float64 array, indexed by the names
+below, that may change between steps; scalars derived from it are computed in float64 and rounded
+once.
 """
 
 from __future__ import annotations
@@ -67,22 +67,22 @@ from kernels.machine.team import share_out, shared_elements
     ALPHA,
     SETTINGS,
 ) = range(14)
-"""Places in the array of settings, and its length; those of new rules come last.
+"""Indices into the array of settings, and its length; new settings are added at the end.
 
-`NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound
-of infinity does nothing; `GRADIENT_SCALE` is what clipping by norm found.
+`NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound of infinity
+does nothing; `GRADIENT_SCALE` is the factor from clipping by norm.
 """
 
 RULE_KINDS = INTEGER, DOUBLES, DOUBLE, INTEGER, INTEGER, MATRIX, MATRIX, MEMORY
-"""Parameters of a rule's routine.
+"""Kinds of the parameters of a rule's routine.
 
-Updates before this one, settings, weight decay, rows and columns of a block, its parameters p,
-their gradient g, and what is remembered of them, in rows as far apart as those of p.
+They are the number of earlier updates, settings, weight decay, rows and columns of a block, its
+parameters p, their gradient g, and the optimizer's memory with the leading dimension of p.
 """
 
 
 class Rule:
-    """What an optimizer does to parameters, and how many arrays it remembers of them."""
+    """A rule that updates parameters, and the number of arrays that it remembers of them."""
 
     def __init__(self, function: Callable, memories: int):
         self.name, self.memories = function.__name__, memories
@@ -93,20 +93,20 @@ class Rule:
 
 
 def rule(memories: int) -> Callable[[Callable], Rule]:
-    """Return a decorator that makes a function a `Rule` which remembers so many arrays."""
+    """Return a decorator that turns a function into a `Rule` with this number of memories."""
     return lambda function: Rule(function, memories)
 
 
 @inline
 def _gradient(p, g, scale, bound, decay):
-    """The gradient a rule works with: scaled, clipped by value, with weight decay."""
+    """Return the gradient that a rule uses: scaled, clipped by value, with weight decay."""
     g = maximum(minimum(g * scale, bound), 0.0 - bound)
     return fma(p, decay, g)
 
 
 @rule(memories=1)
 def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N802
-    """v = momentum v + (1 - dampening) g, and p -= lr v; the first step takes v = g."""
+    """Compute v = momentum v + (1 - dampening) g, and p -= lr v; the first step takes v = g."""
     momentum = settings[MOMENTUM]
     keep, take = momentum, 1.0 - settings[DAMPENING]
     if step == 0:
@@ -141,7 +141,7 @@ def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N80
 
 @inline
 def _adam(amsgrad, step, settings, decay, rows, columns, p, g, memory):
-    """Update as `ADAM` says, or with `amsgrad` as `AMSGRAD` does."""
+    """Update by `ADAM`, or by `AMSGRAD` if `amsgrad` is true."""
     beta1, beta2 = settings[BETA1], settings[BETA2]
     correction1 = 1.0 - beta1 ** (step + 1.0)
     correction2 = math.sqrt(1.0 - beta2 ** (step + 1.0))
@@ -175,22 +175,23 @@ def _adam(amsgrad, step, settings, decay, rows, columns, p, g, memory):
 
 @rule(memories=2)
 def ADAM(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
-    """m += (1 - b1)(g - m), v = b2 v + (1 - b2) g^2, p -= lr / c1 * m / (sqrt(v) / c2 + eps).
+    """Compute p -= lr / c1 * m / (sqrt(v) / c2 + eps).
 
-    c1 = 1 - b1^t and c2 = sqrt(1 - b2^t) undo the bias of the first steps.
+    m += (1 - b1)(g - m) and v = b2 v + (1 - b2) g^2 are moving means; c1 = 1 - b1^t and
+    c2 = sqrt(1 - b2^t) correct their bias in the first steps.
     """
     _adam(False, step, settings, decay, rows, columns, p, g, memory)
 
 
 @rule(memories=3)
 def AMSGRAD(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
-    """As `ADAM`, with the largest v so far in the place of v where p is updated."""
+    """Compute p like `ADAM`, with the largest v so far in place of v."""
     _adam(True, step, settings, decay, rows, columns, p, g, memory)
 
 
 @inline
 def _rmsprop(centered, settings, decay, rows, columns, p, g, memory):
-    """Update as `RMSPROP` says, or if `centered` as `CENTERED_RMSPROP` does."""
+    """Update by `RMSPROP`, or by `CENTERED_RMSPROP` if `centered` is true."""
     like, momentum = zeros(p), settings[MOMENTUM]
     rate, keeping = splat(-settings[LEARNING_RATE], like), splat(momentum, like)
     scale, bound = splat(settings[GRADIENT_SCALE], like), splat(settings[CLIP_VALUE], like)
@@ -219,19 +220,19 @@ def _rmsprop(centered, settings, decay, rows, columns, p, g, memory):
 
 @rule(memories=2)
 def RMSPROP(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
-    """s = a s + (1 - a) g^2, v = momentum v + g / (sqrt(s) + eps), p -= lr v."""
+    """Compute s = a s + (1 - a) g^2, v = momentum v + g / (sqrt(s) + eps), p -= lr v."""
     _rmsprop(False, settings, decay, rows, columns, p, g, memory)
 
 
 @rule(memories=3)
 def CENTERED_RMSPROP(step, settings, decay, rows, columns, p, g, memory):  # noqa: N802
-    """As `RMSPROP`, with s less the square of m in the place of s, m += (1 - a)(g - m)."""
+    """Compute p like `RMSPROP`, with s - m^2 in place of s, and m += (1 - a)(g - m)."""
     _rmsprop(True, settings, decay, rows, columns, p, g, memory)
 
 
 @inline
 def update(how, rows, columns, p, g, memory):
-    """Update a block of parameters by its gradient, as `how` says, which names a rule."""
+    """Update a block of parameters by its gradient, by the rule of the `Update` `how`."""
     decay = how.settings[WEIGHT_DECAY] if how.decays else 0.0
     if p.ld == columns and g.ld == columns:
         rows, columns = 1, rows * columns
@@ -240,18 +241,18 @@ def update(how, rows, columns, p, g, memory):
 
 
 CHUNK = 4096
-"""Elements summed by themselves, so that sums do not depend on the number of threads."""
+"""Elements of a chunk: chunks are summed one by one, whatever the number of threads."""
 
 
 @inline
 def chunks(size):
-    """Pieces that a sum of squares over `size` elements is made of."""
+    """Return the number of chunks of `size` elements."""
     return (size + CHUNK - 1) // CHUNK
 
 
 @inline
 def sum_of_squares(size, x, chunk):
-    """Sum of the squares of one chunk of a flat array."""
+    """Return the sum of the squares of one chunk of a flat array."""
     begin = chunk * CHUNK
     end = min(begin + CHUNK, size)
     total = zeros(x)
@@ -264,7 +265,7 @@ def sum_of_squares(size, x, chunk):
 def remembered(rule: Rule, settings) -> int:
     """Return how many arrays a rule remembers with these settings.
 
-    Raises TypeError or ValueError for what is no rule, or settings of another kind.
+    Raises ValueError if `rule` is no rule, TypeError or ValueError for other settings.
     """
     if not isinstance(settings, np.ndarray) or settings.dtype != np.float64:
         found = getattr(settings, "dtype", type(settings).__name__)
@@ -277,7 +278,7 @@ def remembered(rule: Rule, settings) -> int:
 
 
 def clip_factor(norm, bound):
-    """Factor that brings a gradient of this norm within the bound, as torch has it."""
+    """Return the factor that clips a gradient of this norm to the bound, as in torch."""
     factor = bound / (norm + 1e-6)
     return 1.0 if factor > 1.0 else factor
 
@@ -291,7 +292,7 @@ FLAT = {"size": INTEGER, "p": REALS, "g": REALS, "memory": MEMORY, "how": UPDATE
 
 @inline
 def update_flat_share(at, ticks, state):
-    """Update this thread's share of flat parameters, `ticks` updates after those of `how`."""
+    """Update this thread's share of flat parameters, `ticks` updates after `how.step`."""
     begin, end = share(chunks(at.size), state[THREAD], state[THREADS])
     begin, end = begin * CHUNK, min(end * CHUNK, at.size)
     n, how, memory = end - begin, at.how, at.memory
@@ -325,9 +326,9 @@ def _update_flat(rule, decays, step, settings, p, g, memory, team):
 
 
 def update_flat(rule: Rule, decays: bool, step: int, settings, p, g, memory) -> None:
-    """Update a flat array of parameters by its gradient, the `step`-th time (from 0).
+    """Update a flat array of parameters by its gradient, after `step` earlier updates.
 
-    `memory` is (memories, size), what the rule remembers of them; `settings` are float64.
+    `memory` is (memories, size), the arrays that the rule remembers; `settings` are float64.
     """
     address = rule.routine.address(real_type(p.dtype))
     arguments = address, decays, step, settings, p, g, memory
@@ -342,9 +343,28 @@ def _add_squares(x, total):
 
 
 def gradient_norm(arrays) -> float:
-    """Euclidean norm of all elements of some arrays together, in float64.
+    """Return the Euclidean norm of all elements of several arrays, in float64.
 
-    Raises TypeError for arrays that are not of numbers.
+    Parameters
+    ----------
+    arrays : iterable of array_like
+        Arrays of any shapes, such as the gradients of all parameters.
+
+    Returns
+    -------
+    float
+        Square root of the sum of all squares.
+
+    Raises
+    ------
+    TypeError
+        If an array is not of numbers.
+
+    Examples
+    --------
+    >>> from kernels import gradient_norm
+    >>> gradient_norm([[3.0], [[4.0]]])
+    5.0
     """
     total = 0.0
     for each in arrays:
