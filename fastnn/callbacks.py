@@ -1,4 +1,4 @@
-"""Callbacks: what may happen between epochs, and those that come with fastnn.
+"""Callbacks: actions between epochs, which `fit` is given as a list.
 
 fastnn.fit(..., callbacks=[EarlyStopping(patience=5), CSVLogger("log.csv")])
 """

@@ -1,4 +1,4 @@
-"""Data sets by name or from files: training and test rows, ready for a network."""
+"""Data sets, built in or read from files: training and test rows, ready for a network."""
 
 from fastnn.data.dataset import Dataset, SubsetError
 from fastnn.data.datasets import (

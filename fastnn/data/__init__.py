@@ -1,1 +1,1 @@
-"""Data sets: by name, or from files."""
+"""Data sets, built in or read from files."""

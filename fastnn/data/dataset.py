@@ -17,23 +17,34 @@ class Dataset:
     Parameters
     ----------
     name : str
-        What the data set is called.
-    x_train, x_test : array (n_train, features) and (n_test, features)
-        Samples: float32, or uint8 for images that are kept as bytes.
-    y_train, y_test : array (n_train,) and (n_test,)
-        Targets: int64 indices into `classes`, or for a regression float64.
+        Name of the data set.
+    x_train : numpy.ndarray
+        Training samples, (n_train, features): float32, or uint8 for images kept as bytes.
+    y_train : numpy.ndarray
+        Training targets, (n_train,): int64 indices into `classes`, or float64 for a regression.
+    x_test : numpy.ndarray
+        Test samples, (n_test, features), of the same dtype.
+    y_test : numpy.ndarray
+        Test targets, (n_test,), of the same dtype.
     classes : tuple of str
         Names of the classes; empty for a regression.
-    mean, std : float or array (features,), default 0.0 and 1.0
-        What `Normalize(mean, std)` needs to bring x near the unit range.
-    image_shape : (int, int), optional
-        Height and width where a row is an image.
+    mean, std : float or numpy.ndarray, default 0.0 and 1.0
+        Shift and scale for `Normalize(mean, std)`, for all features or (features,).
+    image_shape : tuple of int, optional
+        Height and width of an image, if rows are images.
     schema : Schema, optional
-        What a model file must know of the data (`model.schema = data.schema`).
-    summary : tuple of ColumnSummary
-        Of data from a file: what each column holds, the target's last.
-    notes : tuple of str
-        Of data from a file: what is odd about the columns.
+        Description of the inputs for the model file (`model.schema = data.schema`).
+    summary : tuple of ColumnSummary, default ()
+        Summaries of the columns of a file, the target last.
+    notes : tuple of str, default ()
+        Remarks on conspicuous columns of a file.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> datasets.disk(n_train=100, n_test=50)
+    Dataset(disk: x_train (100, 2) float32, y_train (100,) int64, x_test (50, 2) float32,
+    y_test (50,) int64, 2 classes)
     """
 
     name: str
@@ -51,7 +62,7 @@ class Dataset:
 
     @property
     def task(self) -> str:
-        """Return "classification", or "regression" where there are no classes."""
+        """Return "classification", or "regression" if there are no classes."""
         return "classification" if self.classes else "regression"
 
     def __repr__(self) -> str:
@@ -65,4 +76,14 @@ class Dataset:
 
 
 class SubsetError(ValueError):
-    """More rows are wanted than there are."""
+    """Error of `load`: more rows are requested than the data set has.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> try:
+    ...     datasets.digits(subset=2000)
+    ... except datasets.SubsetError as error:
+    ...     print(error)
+    subset must be at most 1437, the rows there are, got 2000
+    """

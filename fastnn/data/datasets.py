@@ -1,4 +1,4 @@
-"""Data sets by name or from files: training and test rows, ready for a network."""
+"""Data sets, built in or read from files: training and test rows, ready for a network."""
 
 from __future__ import annotations
 
@@ -43,40 +43,39 @@ def load(
     test: float = 0.2,
     dtype=np.float32,
 ) -> Dataset:
-    """Load a data set by its name, or a table from a file.
+    """Return a data set, built in or read from a table in a file.
 
-    A table is a CSV, .npy, .npz or Parquet file. Its columns are features, but for the target:
-    numbers, and texts, which become a column of 0 or 1 for each category. The test rows are drawn
-    by `seed`, each class in proportion; means, categories and what fills missing values are those
-    of the training rows alone. Rows are bytes where all columns are. A large .npy file is mapped,
-    not loaded, and its rows are copied to a file on the disk.
+    A table is a CSV, .npy, .npz or Parquet file. All columns except the target are features:
+    numbers, or texts, which are one-hot encoded. Test rows are drawn by `seed`, stratified by
+    class. Means, categories and values that replace missing ones come from the training rows
+    alone. If all columns are bytes (uint8), rows are bytes. A large .npy file is mapped to memory
+    instead of loaded, and its rows are kept in a temporary file.
 
     Parameters
     ----------
     name : str or path-like
         One of `DATASETS`, or the path of a table.
     subset, test_subset : int, optional
-        Training and test rows wanted: drawn without replacement by `seed` where the rows are
-        given, made where they are made. None takes all.
+        Number of training and test rows, drawn without replacement by `seed`, or generated for
+        "disk" and "two-class". None takes all rows, or the default number.
     seed : int, default 0
-        Decides which rows are drawn, or made.
+        Seed by which rows are drawn or generated.
     folder : path-like, optional
         Folder of the files of an image data set (see `mnist`).
     target : str, optional
-        Of a table: the column to predict, or where columns have no names its place, or the path
-        of a .npy file that holds it.
+        Column of a table to predict: its name, its index if columns have no names, or the path of
+        a .npy file that holds it.
     task : {"classification", "regression"}, optional
-        Of a table: None tells it from the target, of which texts and few whole numbers are
+        Task of a table; None finds it from the target: texts and few distinct whole numbers are
         classes.
     impute : bool, default False
-        Of a table: whether missing values are filled with the median or the most frequent
-        category.
-    drop, categorical : sequence of str
-        Of a table: columns to leave out, and columns of numbers that stand for categories.
+        Whether missing values of a table are replaced by the median or the most frequent category.
+    drop, categorical : sequence of str, default ()
+        Columns of a table to leave out, and columns of numbers that are categories.
     test : float, default 0.2
-        Of a table: share of the rows that is held out.
+        Share of the rows of a table to hold out for testing.
     dtype : dtype, default float32
-        Of a table: what its rows are.
+        Dtype of the rows of a table.
 
     Returns
     -------
@@ -86,11 +85,10 @@ def load(
     Raises
     ------
     ValueError
-        For an unknown name, a number of rows below one or above what there is, a `folder` where
-        the data set reads none, a `target` where it has its own, and a table that cannot be
-        learned from (`fastnn.data.tables.table.TableError`).
+        For an unknown name, a number of rows that is not available, a `folder` or `target` that
+        the data set does not take, and a table that cannot be used (`TableError`).
     FileNotFoundError
-        For a file that is not there; besides, what the data set's function raises.
+        If a file does not exist.
 
     Examples
     --------
@@ -99,12 +97,21 @@ def load(
     (100, 2)
     """
     if is_path(name):
-        from fastnn.data.tables.preparing import load_table  # not needed for the others
+        from fastnn.data.tables.preparing import load_table  # only needed here
 
         return load_table(
-            name, target, task=task, impute=impute, drop=drop, categorical=categorical, test=test,
-            seed=seed, subset=subset, test_subset=test_subset, dtype=dtype,
-        )  # fmt: skip
+            name,
+            target,
+            task=task,
+            impute=impute,
+            drop=drop,
+            categorical=categorical,
+            test=test,
+            seed=seed,
+            subset=subset,
+            test_subset=test_subset,
+            dtype=dtype,
+        )
     name = os.fspath(name)
     if name not in DATASETS:
         raise ValueError(_unknown(name))
@@ -124,9 +131,28 @@ def load(
 
 
 def is_path(name: str | os.PathLike[str]) -> bool:
-    """Return whether `load` takes a name for that of a file, there or not.
+    """Return whether `load` takes a name as the path of a file, which need not exist.
 
-    Raises TypeError for what is neither text nor a path.
+    Parameters
+    ----------
+    name : str or path-like
+        Name of a data set, or path of a table.
+
+    Returns
+    -------
+    bool
+        True for paths, False for names of data sets and for unknown names.
+
+    Raises
+    ------
+    TypeError
+        If `name` is neither a string nor a path.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> datasets.is_path("wine.csv"), datasets.is_path("digits")
+    (True, False)
     """
     if not isinstance(name, (str, os.PathLike)):
         raise TypeError(f"a data set is named by text or a path, not by {name!r}")
@@ -137,16 +163,16 @@ def is_path(name: str | os.PathLike[str]) -> bool:
 
 
 def digits(*, subset: int | None = None, test_subset: int | None = None, seed: int = 0) -> Dataset:
-    """Load scikit-learn's 8x8 handwritten digits, 1797 float32 rows of 64 values from 0 to 16.
+    """Return scikit-learn's 8x8 handwritten digits, 1797 float32 rows of 64 values from 0 to 16.
 
     A permutation drawn by `seed` puts 1437 rows (80 %) in the training set, 360 in the test set.
 
     Parameters
     ----------
     subset, test_subset : int, optional
-        Training and test rows to keep; None keeps all.
+        Number of training and test rows to keep; None keeps all.
     seed : int, default 0
-        Decides which rows are which.
+        Seed of the permutation.
 
     Returns
     -------
@@ -156,17 +182,22 @@ def digits(*, subset: int | None = None, test_subset: int | None = None, seed: i
     Raises
     ------
     ValueError
-        For a `subset` or `test_subset` below one or above what there is.
+        For a `subset` or `test_subset` below 1 or above the number of rows.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> datasets.digits().x_train.shape
+    (1437, 64)
     """
     x, y = _digits_table()
     order = np.random.default_rng(seed).permutation(len(x))
     train, test = np.split(order, [len(x) * 8 // 10])
     train = train[_rows("subset", subset, len(train), seed)]
     test = test[_rows("test_subset", test_subset, len(test), seed)]
-    return Dataset(
-        "digits", x[train], y[train], x[test], y[test], idx.DIGIT_CLASSES, 0.0, 16.0, (8, 8),
-        schema=Schema(image=_DIGIT_PICTURES),
-    )  # fmt: skip
+    arrays = x[train], y[train], x[test], y[test]
+    schema = Schema(image=_DIGIT_PICTURES)
+    return Dataset("digits", *arrays, idx.DIGIT_CLASSES, 0.0, 16.0, (8, 8), schema)
 
 
 def mnist(
@@ -176,19 +207,19 @@ def mnist(
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """Load MNIST: 28x28 handwritten digits, uint8 (60000, 784) to train on, (10000, 784) to test.
+    """Return MNIST: 28x28 handwritten digits as uint8, 60,000 training and 10,000 test rows.
 
-    The four IDX files, gzipped or not, are read from `folder`, else from the folder that the
-    environment variable FASTNN_DATA names: in its `mnist/`, or directly in it. With neither they
-    are downloaded once into the user's cache.
+    The four IDX files, gzipped or not, are read from `folder`, or from the folder in the
+    environment variable FASTNN_DATA; there from its subfolder `mnist/` if it exists. Without
+    either the files are downloaded once into the user's cache.
 
     Parameters
     ----------
     subset, test_subset : int, optional
-        Training and test rows to keep, drawn without replacement by `seed`; a larger subset
-        contains the smaller ones. None keeps all.
+        Number of training and test rows to keep, drawn without replacement by `seed`; a larger
+        subset contains the smaller ones. None keeps all.
     seed : int, default 0
-        Decides which rows are drawn.
+        Seed by which rows are drawn.
     folder : path-like, optional
         Folder of the files.
 
@@ -200,11 +231,22 @@ def mnist(
     Raises
     ------
     FileNotFoundError
-        Where the folder lacks files.
+        If the folder lacks files.
     ValueError
         For a damaged file or an impossible subset.
     DownloadError
-        An OSError, when no mirror answers.
+        An OSError, if no mirror answers.
+
+    References
+    ----------
+    Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document
+    recognition", 1998.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> datasets.mnist(subset=1000).x_train.shape  # doctest: +SKIP
+    (1000, 784)
     """
     return _images("mnist", subset, test_subset, seed, folder)
 
@@ -216,15 +258,19 @@ def fashion_mnist(
     seed: int = 0,
     folder: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """Load Fashion-MNIST: 28x28 pictures of clothes, in the shapes and dtypes of `mnist`.
+    """Return Fashion-MNIST: 28x28 pictures of clothes, with the shapes and dtypes of `mnist`.
 
-    The files are those of `folder` or FASTNN_DATA, in its `fashion-mnist/` or directly in it, else
-    downloaded.
+    The files are found or downloaded as those of `mnist`; the subfolder is `fashion-mnist/`.
 
     Parameters
     ----------
-    subset, test_subset, seed, folder
-        As in `mnist`.
+    subset, test_subset : int, optional
+        Number of training and test rows to keep, drawn without replacement by `seed`; a larger
+        subset contains the smaller ones. None keeps all.
+    seed : int, default 0
+        Seed by which rows are drawn.
+    folder : path-like, optional
+        Folder of the files.
 
     Returns
     -------
@@ -235,22 +281,34 @@ def fashion_mnist(
     ------
     FileNotFoundError, ValueError, DownloadError
         As in `mnist`.
+
+    References
+    ----------
+    H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
+    machine learning algorithms", 2017.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> datasets.fashion_mnist(subset=1000).classes[:2]  # doctest: +SKIP
+    ('T-shirt/top', 'Trouser')
     """
     return _images("fashion-mnist", subset, test_subset, seed, folder)
 
 
 def disk(n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> Dataset:
-    """Draw points in the unit square, labelled by whether they fall in a disk of half its area.
+    """Return random points of the unit square, in two classes: inside and outside a disk.
 
     x is float32 (n, 2), uniform; y is int64, 1 inside the disk of radius 1/sqrt(2 pi) about
-    (0.5, 0.5). The test points do not depend on `n_train`, nor the training points on `n_test`.
+    (0.5, 0.5), whose area is 1/2. Training points do not depend on `n_test`, nor test points on
+    `n_train`.
 
     Parameters
     ----------
     n_train, n_test : int, default 1000
-        Training and test points.
+        Number of training and test points.
     seed : int, default 0
-        Decides which points are drawn.
+        Seed by which points are drawn.
 
     Returns
     -------
@@ -261,6 +319,13 @@ def disk(n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> Dataset:
     ------
     ValueError
         For fewer than one row.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> data = datasets.disk(n_train=100, n_test=50)
+    >>> data.x_train.shape, data.classes
+    ((100, 2), ('outside', 'inside'))
     """
     train, test = np.random.default_rng(seed).spawn(2)
     x_train, y_train = _disk_points(train, _positive("n_train", n_train))
@@ -269,17 +334,17 @@ def disk(n_train: int = 1000, n_test: int = 1000, seed: int = 0) -> Dataset:
 
 
 def two_class(n_train: int = 500, n_test: int = 200, seed: int = 0) -> Dataset:
-    """Draw two overlapping classes of 10 features with scikit-learn's `make_classification`.
+    """Return two overlapping classes of 10 features, from scikit-learn's `make_classification`.
 
-    x is float32 (n, 10): six features tell the classes apart, two are mixtures of those and two
-    are noise. y is int64.
+    x is float32 (n, 10): six informative features, two linear combinations of them and two of
+    noise. y is int64.
 
     Parameters
     ----------
     n_train, n_test : int, default 500 and 200
-        Training and test rows.
+        Number of training and test rows.
     seed : int, default 0
-        Decides which rows are drawn.
+        Seed by which rows are drawn.
 
     Returns
     -------
@@ -290,9 +355,16 @@ def two_class(n_train: int = 500, n_test: int = 200, seed: int = 0) -> Dataset:
     ------
     ValueError
         For fewer than one row.
+
+    Examples
+    --------
+    >>> from fastnn import datasets
+    >>> data = datasets.two_class(n_train=100, n_test=50)
+    >>> data.x_train.shape, data.classes
+    ((100, 10), ('0', '1'))
     """
     n_train, n_test = _positive("n_train", n_train), _positive("n_test", n_test)
-    from sklearn.datasets import make_classification  # a second and a half, so only when asked
+    from sklearn.datasets import make_classification  # this import takes 1.5 s
 
     x, y = make_classification(
         n_train + n_test, n_features=10, n_informative=6, n_redundant=2, random_state=seed
@@ -308,7 +380,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "disk": disk,
     "two-class": two_class,
 }
-"""Functions that load the data sets, by name. `load` gives each the options that it takes."""
+"""Functions that return the data sets, by name. `load` passes each the options it takes."""
 
 
 def _unknown(name: str) -> str:
@@ -326,18 +398,18 @@ def _positive(what: str, n: int) -> int:
 
 
 def _rows(what: str, n: int | None, available: int, seed: int) -> np.ndarray | slice:
-    """Return an index of `n` of the `available` rows; for None of all of them, without a copy."""
+    """Return the indices of `n` random rows; for None a slice of all rows, which copies nothing."""
     if n is None:
         return slice(None)
     if _positive(what, n) > available:
         raise SubsetError(f"{what} must be at most {available}, the rows there are, got {n}")
-    # The head of a permutation, so that a larger subset contains the smaller ones.
+    # The first rows of a permutation, so that a larger subset contains the smaller ones.
     return np.random.default_rng(seed).permutation(available)[:n]
 
 
 def _digits_table() -> tuple[np.ndarray, np.ndarray]:
     """Return all digits, float32 (1797, 64), and their labels, int64 (1797,)."""
-    # Read from scikit-learn's own file, because importing sklearn.datasets takes over a second.
+    # Read scikit-learn's file directly, because importing sklearn.datasets takes over a second.
     spec = importlib.util.find_spec("sklearn")
     for root in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(root, "datasets", "data", "digits.csv.gz")
@@ -367,7 +439,6 @@ def _images(
     train = _rows("subset", subset, len(x_train), seed)
     test = _rows("test_subset", test_subset, len(x_test), seed)
     classes, conversion = _IMAGES[name]
-    return Dataset(
-        name, x_train[train], y_train[train], x_test[test], y_test[test], classes, 0.0, 255.0,
-        idx.IMAGE_SHAPE, schema=Schema(image=conversion),
-    )  # fmt: skip
+    arrays = x_train[train], y_train[train], x_test[test], y_test[test]
+    schema = Schema(image=conversion)
+    return Dataset(name, *arrays, classes, 0.0, 255.0, idx.IMAGE_SHAPE, schema)

@@ -1,4 +1,4 @@
-"""Image data sets in IDX files: which files, where they are, and how they are read."""
+"""Image data sets in IDX files: their locations, downloads and format."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ FASHION_CLASSES = (
 IMAGE_SHAPE = (28, 28)
 
 _READ_BYTES = 1 << 20
-_MAX_DEFLATE_RATIO = 1032  # what a byte of deflate can expand to at most
+_MAX_DEFLATE_RATIO = 1032  # bytes that one byte of deflate can expand to at most
 
 
 class DownloadError(OSError):
-    """No mirror of a data set could be read."""
+    """Error of `mnist` and `fashion_mnist`: no mirror of the files could be read."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where an image data set comes from, and how to know its files."""
+    """Mirrors, classes and checksums of an image data set."""
 
     mirrors: tuple[str, ...]
     classes: tuple[str, ...]
@@ -86,12 +86,12 @@ _SOURCES = {
 def read(
     name: str, folder: str | os.PathLike[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images, their labels, test images and their labels of the data set `name`.
+    """Return training images and labels, then test images and labels, of the data set `name`.
 
-    Images are uint8 (n, 784), labels int64 (n,). The four files are those of `folder` or of the
-    folder that FASTNN_DATA names, in its `name/` or directly in it, else downloaded. Raises
-    FileNotFoundError where the folder lacks files, ValueError for a damaged one, and
-    `DownloadError` (an OSError) when no mirror answers.
+    Images are uint8 (n, 784), labels int64 (n,). The four files are read from `folder` or the
+    folder in FASTNN_DATA, in its subfolder `name` if it exists; without a folder they are
+    downloaded. Raises FileNotFoundError if the folder lacks files, ValueError for a damaged file,
+    and `DownloadError` (an OSError) if no mirror answers.
     """
     paths = _find_files(name, folder)
     train = _read_split(name, *(paths[file] for file in _TRAIN))
@@ -99,13 +99,13 @@ def read(
 
 
 def _find_files(name: str, folder: str | os.PathLike[str] | None) -> dict[str, Path]:
-    """Return the path of each of the four files; download them if no folder is named."""
+    """Return the paths of the four files; download them if no folder is given."""
     folder = folder or os.environ.get("FASTNN_DATA")
     if not folder:
         downloaded = _download(name)
         return {file: downloaded / file for file in _FILES}
     root = Path(folder).expanduser()
-    # The files of every data set have the same names, so a folder of its own goes first.
+    # All data sets use the same file names, so the data set's own subfolder comes first.
     if (root / name).is_dir():
         root = root / name
     found = {file: _packed_or_plain(root / file) for file in _FILES}
@@ -122,7 +122,7 @@ def _packed_or_plain(path: Path) -> Path:
 
 
 def _download(name: str) -> Path:
-    """Return the cache folder that holds the four files, fetched from the first good mirror."""
+    """Return the cache folder of the four files, downloaded from the first mirror that answers."""
     import platformdirs
 
     source = _SOURCES[name]
@@ -173,9 +173,9 @@ def _read_split(name: str, images: Path, labels: Path) -> tuple[np.ndarray, np.n
 
 
 def _read_idx(path: Path, ndim: int) -> np.ndarray:
-    """Read an IDX file of bytes, gzipped or not, as uint8 of `ndim` dimensions.
+    """Return the uint8 array of `ndim` dimensions in an IDX file, gzipped or not.
 
-    Raises ValueError, naming the file, unless it is whole and of that kind.
+    Raises ValueError, with the path, if the file is damaged or of another type.
     """
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
@@ -201,7 +201,7 @@ def _parse_idx(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> 
     expected = math.prod(shape)
     if expected == 0:
         raise ValueError(f"{path}: found a header for no data, shape {shape}, expected some")
-    if expected > limit:  # before a broken header asks for all the memory there is
+    if expected > limit:  # a broken header must not allocate all memory
         raise ValueError(
             f"{path}: found a file of at most {limit} bytes, expected {expected} for shape {shape}"
         )
@@ -209,7 +209,7 @@ def _parse_idx(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> 
     filled = _fill(stream, array.data.cast("B"))
     if filled < expected:
         raise ValueError(f"{path}: found {filled} bytes of data, expected {expected}: truncated")
-    if stream.read(1):  # reading on to the end also has gzip check its checksum
+    if stream.read(1):  # reading to the end also makes gzip verify its checksum
         raise ValueError(f"{path}: found more than the expected {expected} bytes of data")
     return array
 
@@ -218,7 +218,7 @@ def _fill(stream: io.BufferedIOBase, buffer: memoryview) -> int:
     """Fill `buffer` from `stream` and return the number of bytes read."""
     filled = 0
     while filled < len(buffer):
-        # In pieces: GzipFile.readinto makes a bytes object as long as what it is to fill.
+        # In pieces, because GzipFile.readinto allocates a bytes object of the buffer's size.
         count = stream.readinto(buffer[filled : filled + _READ_BYTES])
         if not count:
             break

@@ -1,4 +1,4 @@
-"""Pictures of any size, made into the rows of pixels that a network was trained on."""
+"""Conversion of pictures of any size to the rows of pixels that a network expects."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_LEAST_CONTRAST = 16  # grey levels; less is a picture of nothing
-_FAINTEST = 0.1  # share of the full ink below which a pixel is paper: noise, and JPEG's traces
+_LEAST_CONTRAST = 16  # grey levels; a picture with less contrast counts as empty
+_FAINTEST = 0.1  # share of full ink below which a pixel counts as ground: noise, JPEG artefacts
 _CENTRES = ("mass", "middle")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """How a picture becomes inputs: light ink on a dark ground, of a given size and place.
+    """Conversion of a picture to light ink on a dark ground, of fixed size and position.
 
-    `shape` is (height, width) of the result. What is drawn is cut out, scaled until its longer
-    side is `box` pixels, and put where its centre of mass (`centre` "mass") or the middle of the
-    cut ("middle") is the middle of the result, `top` being full ink. A picture that has the shape
-    already is only inverted, where it is dark on light, and scaled to `top`.
+    `shape` is (height, width) of the result. The drawing is cropped, scaled until its longer side
+    is `box` pixels, and centred by its centre of mass (`centre` "mass") or by its bounding box
+    ("middle"); `top` is the value of full ink. A picture of this shape is not moved or resized,
+    only scaled to `top`, and inverted if it is dark on light.
 
-    MNIST's digits were fitted in 20x20 and centred by mass in 28x28 (LeCun, Cortes and Burges,
-    "The MNIST database of handwritten digits").
+    MNIST's digits were fitted to 20x20 pixels and centred by mass in 28x28 (LeCun, Cortes and
+    Burges, "The MNIST database of handwritten digits").
 
     Raises ValueError for sizes that are not positive, a box larger than the shape, or an unknown
     centre.
@@ -58,10 +58,10 @@ class Conversion:
             raise ValueError(f"centre is {self.centre!r}; expected one of {', '.join(_CENTRES)}")
 
     def __call__(self, source: str | os.PathLike[str] | bytes) -> np.ndarray:
-        """Pixels of a picture, float32 (1, height * width) from 0 to `top`.
+        """Return the pixels of a picture, float32 (1, height * width) from 0 to `top`.
 
-        `source` is a path, or the bytes of a file. Raises ValueError for what is no picture, or
-        one with nothing on it, and OSError where it cannot be read.
+        `source` is a path, or the bytes of a file. Raises ValueError if it is not a picture or
+        the picture is empty, OSError if the file cannot be read.
         """
         name = "the picture" if isinstance(source, bytes) else os.fspath(source)
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -71,12 +71,12 @@ class Conversion:
         return (grey * (self.top / 255)).astype(np.float32).reshape(1, -1)
 
     def _placed(self, ink: np.ndarray) -> np.ndarray:
-        """Scale a drawing to the box, and centre it on a dark ground."""
+        """Return a drawing scaled to the box and centred on a dark ground."""
         drawing = _scaled(ink, self.box)
         if self.centre == "mass":
             rows, columns = np.indices(drawing.shape)
             middle = [float((each * drawing).sum() / drawing.sum()) for each in (rows, columns)]
-            # MNIST's centres of mass lie about pixel 14 of 0 to 27.
+            # MNIST's centres of mass lie at about pixel 14 of 0 to 27.
             corner = [round(s // 2 - m) for s, m in zip(self.shape, middle, strict=True)]
         else:
             corner = [(s - d) // 2 for s, d in zip(self.shape, drawing.shape, strict=True)]
@@ -89,14 +89,12 @@ class Conversion:
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` makes the same conversion of."""
-        return {
-            "shape": list(self.shape), "box": self.box, "top": self.top, "centre": self.centre,
-        }  # fmt: skip
+        """Return plain values, from which `from_dict` makes the same conversion."""
+        return {**vars(self), "shape": list(self.shape)}
 
     @classmethod
     def from_dict(cls, plain: Any) -> Conversion:
-        """Make a conversion from plain values; raises ValueError for others."""
+        """Return a conversion from the values of `to_dict`; raise ValueError for other values."""
         if not isinstance(plain, dict) or plain.keys() != {"shape", "box", "top", "centre"}:
             raise ValueError(f"found {plain!r}; expected shape, box, top and centre of a picture")
         shape = tuple(plain["shape"]) if isinstance(plain["shape"], list) else plain["shape"]
@@ -104,7 +102,7 @@ class Conversion:
 
 
 def _opened(content: bytes, name: str) -> np.ndarray:
-    """Grey levels of a picture, float64 (height, width) from 0 to 255."""
+    """Return the grey levels of a picture, float64 (height, width) from 0 to 255."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -123,23 +121,23 @@ def _grey(image: Image) -> np.ndarray:
     if not image.has_transparency_data:
         return np.asarray(image.convert("L"), np.float64)
     grey, alpha = (np.asarray(each, np.float64) for each in image.convert("LA").split())
-    # What is transparent is paper: white below dark ink, black below light ink.
+    # Transparent pixels are ground: white under dark ink, black under light ink.
     light = (grey * alpha).sum() > 127.5 * alpha.sum()
     return (grey * alpha + (0 if light else 255) * (255 - alpha)) / 255
 
 
 def _light_on_dark(grey: np.ndarray) -> np.ndarray:
-    """Invert a picture whose edge is light."""
+    """Return a picture with a dark ground: inverted if its edge is light."""
     return 255 - grey if _edge(grey) > 127.5 else grey
 
 
 def _edge(grey: np.ndarray) -> float:
-    """Grey level of the ground: the median along the edge."""
+    """Return the grey level of the ground: the median along the edge."""
     return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
 
 
 def _cut_out(grey: np.ndarray, name: str) -> np.ndarray:
-    """Cut out what is lighter than the ground, as ink from 0 to 1."""
+    """Return the drawing, the pixels lighter than the ground, cropped, as ink from 0 to 1."""
     ink = np.clip(grey - _edge(grey), 0, None)
     if ink.max() < _LEAST_CONTRAST:
         raise ValueError(f"{name}: found a picture of one shade; expected something drawn on it")
@@ -150,11 +148,11 @@ def _cut_out(grey: np.ndarray, name: str) -> np.ndarray:
 
 
 def _scaled(ink: np.ndarray, box: int) -> np.ndarray:
-    """Scale ink until its longer side is `box` pixels and its fullest 255."""
+    """Return ink scaled until its longer side is `box` pixels and its maximum 255."""
     from PIL import Image
 
     height, width = (max(1, round(side * box / max(ink.shape))) for side in ink.shape)
-    image = Image.fromarray(ink.astype(np.float32))  # floats, so that thin lines keep their shades
+    image = Image.fromarray(ink.astype(np.float32))  # floats keep the shades of thin lines
     scaled = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC), np.float64)
     scaled = np.clip(scaled, 0, None)
     return scaled * (255 / scaled.max())

@@ -1,1 +1,1 @@
-"""Training, evaluation and prediction, and what users hear of them."""
+"""Training, evaluation and prediction, with their callbacks, history and checkpoints."""

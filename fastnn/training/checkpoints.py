@@ -1,8 +1,8 @@
-"""Checkpoints: what decides how a training goes on after an epoch, in one file.
+"""Checkpoints: files that hold all that a training needs to resume after an epoch.
 
-A checkpoint is a model file, which `load` reads as one, with the entry `training` in its
-description: the states of optimizer, callbacks and random numbers, the order of the samples and
-the history. Arrays among them are tensors whose names begin with `training.`.
+A checkpoint is a model file, which `load` reads like any other, with the additional entry
+`training` in its description: the states of optimizer, schedule, callbacks and random generator,
+the order of the samples and the history. Its arrays are tensors named `training.*`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.training import Training
 
-_MOST = 2**63  # what a program's table holds
+_MOST = 2**63  # a program's table holds int64
 _MADE_UP = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
-"""What a state that no training wrote may lead to."""
+"""Errors that reading a forged or foreign state may cause."""
 
 
 @dataclass
 class TrainingState:
-    """All that changes from epoch to epoch, to be saved after one and taken up again.
+    """State of a training after an epoch, which can be saved and restored.
 
-    `order` is that of the samples, which `rng` shuffles. `parts` are schedule and callbacks; those
-    with a `state_dict` of their own are kept. `conditions` are plain values that
-    must be the same for a training to go on as it would have. A layer of the user's own is kept by
-    its parameters alone.
+    `order` is the order of the samples, which `rng` shuffles. `parts` are the schedule and the
+    callbacks; those that define `state_dict` are saved. `conditions` are plain values that must be
+    equal in the resumed training. Of a custom layer only the parameters are saved.
     """
 
     training: Training
@@ -60,16 +59,16 @@ class TrainingState:
 
     @cached_property
     def _description(self) -> dict[str, Any]:
-        """The model's description."""
+        """Description of the model, computed once."""
         return _description(self._model)
 
     def check_kept(self) -> None:
-        """Raise TypeError, naming it, for a model or a part's state that a file cannot keep."""
+        """Raise TypeError, naming the object, where a file cannot hold the model or a state."""
         _ = self._description
         container.separated(self._state(), TRAINING)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint, whole or not at all; raises OSError where it cannot be written."""
+        """Write a checkpoint atomically; raise OSError if the file cannot be written."""
         state, tensors = container.separated(self._state(), TRAINING)
         description = {**self._description, TRAINING: state}
         content = container.packed(description, {**self._model.state_dict(), **tensors})
@@ -77,10 +76,10 @@ class TrainingState:
             file.write(content)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Take up the state that a checkpoint holds.
+        """Restore the state that a checkpoint holds.
 
-        Raises ModelFileError, with everything as it was, for a file that is damaged or of another
-        training than this one, and says what differs; and OSError where it cannot be read.
+        Raises ModelFileError, and changes nothing, if the file is damaged or belongs to another
+        training; the message says what differs. Raises OSError if the file cannot be read.
         """
         description, tensors = _read(path)
         with container.named(path):
@@ -114,7 +113,7 @@ class TrainingState:
         }
 
     def _check_architecture(self, found: Any) -> None:
-        """Raise ModelFileError for layers that are not this model's, though their shapes are."""
+        """Raise ModelFileError if layers differ from this model's although their shapes agree."""
         expected = self._description["model"]
         if found == expected:
             return
@@ -130,7 +129,7 @@ class TrainingState:
         raise ModelFileError(f"found {what}: the checkpoint is of another model")
 
     def _check(self, state: dict[str, Any]) -> None:
-        """Raise ModelFileError for a state that is of another training."""
+        """Raise ModelFileError if the state belongs to another training."""
         for what, found, expected in (
             ("", state["conditions"], dict(self.conditions)),
             ("optimizer ", state["optimizer"]["class"], _name(self.training.optimizer)),
@@ -150,7 +149,7 @@ class TrainingState:
         if not 0 < state["epoch"] <= epochs:
             raise ModelFileError(f"found {state['epoch']} epochs done; expected at most {epochs}")
         order = state["order"]
-        # Kernels read samples at these places unchecked.
+        # Kernels do not check these indices.
         if order.dtype != self.order.dtype or not np.array_equal(
             np.sort(order), np.sort(self.order)
         ):
@@ -163,7 +162,7 @@ class TrainingState:
         self._model.load_state_dict(weights)
         pairs = list(zip(self.parts, state["parts"], strict=True))
         pairs.append((training.optimizer, state["optimizer"]))
-        if state["epochs"] != training.epochs:  # of another schedule: the rate is the new one's
+        if state["epochs"] != training.epochs:  # the schedule, restored last, sets the new rate
             pairs.reverse()
         for part, each in pairs:
             part.load_state_dict(each["state"])
@@ -178,15 +177,16 @@ class TrainingState:
 
 
 class Checkpoints:
-    """Writes a training's state to `path` after `every` so many epochs, and after the last.
+    """Writer of a training's state to `path`, every `every` epochs and after the last one.
 
-    Where `resume` is true and there is a file, the training takes up what it holds. With no path
-    nothing is written. Raises ValueError for `resume` without a path, OSError, naming it, where a
-    file cannot be written, and what `TrainingState`'s methods do.
+    With `resume` the state is first restored from the file, if it exists. Without a path nothing
+    is written. Raises ValueError for `resume` without a path, OSError if the file cannot be
+    written, and the errors of `TrainingState.check_kept` and `TrainingState.restore`.
     """
 
-    def __init__(self, state: TrainingState, path: str | os.PathLike[str] | None, every: int,
-                 resume: bool):  # fmt: skip
+    def __init__(
+        self, state: TrainingState, path: str | os.PathLike[str] | None, every: int, resume: bool
+    ):
         self._state, self._path, self._every = state, path, every
         if path is None:
             if resume:
@@ -199,7 +199,7 @@ class Checkpoints:
             state.restore(path)
 
     def save_if_due(self) -> None:
-        """Write a checkpoint if this is an epoch after which there should be one."""
+        """Write a checkpoint if one is due after this epoch."""
         training = self._state.training
         last = training.stop or training.epoch == training.epochs
         if self._path is not None and (last or training.epoch % self._every == 0):
@@ -207,9 +207,9 @@ class Checkpoints:
 
 
 def parts_in(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Class names and states of the parts that a checkpoint holds, such as callbacks.
+    """Return class names and states of the schedule and the callbacks in a checkpoint.
 
-    Raises ModelFileError for a file that is no whole checkpoint, OSError where it cannot be read.
+    Raises ModelFileError if the file is not a complete checkpoint, OSError if it cannot be read.
     """
     description, tensors = _read(path)
     with container.named(path):
@@ -223,7 +223,7 @@ def parts_in(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Description and tensors of a file that is a whole checkpoint."""
+    """Return description and tensors of a checkpoint; raise ModelFileError if incomplete."""
     found = container.read(path)
     with container.named(path):
         if found.description is None or TRAINING not in found.description:
@@ -234,9 +234,9 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
 
 
 def _description(model: Sequential) -> dict[str, Any]:
-    """Description of a model, as a file gives it back; of layers of the user's own there is none.
+    """Return the description of a model as read back from JSON; None for custom layers.
 
-    Raises TypeError and ValueError as `save` does for other models that cannot be saved.
+    Raises the TypeError and ValueError of `save` for other models that cannot be saved.
     """
     try:
         return json.loads(json.dumps(description_of(model)))
@@ -245,7 +245,7 @@ def _description(model: Sequential) -> dict[str, Any]:
 
 
 def _layers(described: Any, place: str = "model") -> list[tuple[str, Any]]:
-    """Descriptions of all layers, chains apart, and their places."""
+    """Return places and descriptions of all layers, those of nested chains included."""
     if described is None:
         return []
     if described["class"] != "Sequential":
@@ -255,12 +255,13 @@ def _layers(described: Any, place: str = "model") -> list[tuple[str, Any]]:
 
 
 def _named(described: Any) -> str:
+    """Return a layer's description as a constructor call."""
     arguments = ", ".join(f"{name}={value}" for name, value in described["arguments"].items())
     return f"{described['class']}({arguments})"
 
 
 def _has_state(part: Any) -> bool:
-    """Whether a part has a state of its own, rather than the one of all callbacks."""
+    """Return whether an object defines `state_dict` itself, not only by `Callback`."""
     return getattr(type(part), "state_dict", Callback.state_dict) is not Callback.state_dict
 
 
@@ -277,7 +278,7 @@ def _names(parts: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _differing(one: Any, other: Any) -> str:
-    """What is said of one thing that differs from another: of dicts, the entries that do."""
+    """Return one value as text for a message; of a dict only entries that differ from `other`."""
     if not isinstance(one, dict):
         return str(one)
     return ", ".join(

@@ -1,7 +1,7 @@
-"""Batches stepped in Python, for chains with layers or losses that no program expresses.
+"""Training steps in Python, for models with custom layers or losses that cannot be compiled.
 
-The same order of samples and the same formulas as compiled training, and for layers
-that are compiled the same bits: subnormal numbers are taken for 0 here, too.
+Order of samples and formulas are those of compiled training. Built-in layers give the same bits:
+subnormal numbers are flushed to 0 here, too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _USE = threading.RLock()
 
 @contextmanager
 def in_use(model: Sequential) -> Iterator[None]:
-    """Have all layers behave as in use, then again each as it did before.
+    """Put all layers in evaluation mode, and restore the mode of each one afterwards.
 
-    One thread at a time: another one would see layers that this has set back too soon.
+    A lock admits one thread at a time, because the mode belongs to the layers.
     """
     with _USE:
         layers = [layer for layer in every_layer([model]) if hasattr(layer, "training")]
@@ -43,10 +43,17 @@ def in_use(model: Sequential) -> Iterator[None]:
 
 
 class EagerRunner:
-    """Does what a `Runner` does; without an optimizer it only evaluates."""
+    """Runner of steps in Python, with the interface of `Runner`; None as optimizer evaluates."""
 
-    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer | None, source: Source,
-                 batch: int, timetable: Timetable | None = None):  # fmt: skip
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer | None,
+        source: Source,
+        batch: int,
+        timetable: Timetable | None = None,
+    ):
         self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
         self.batch, self.ticks, self.kept = batch, 0, 0
         self.stopped, self.last_loss = False, math.nan
@@ -69,7 +76,7 @@ class EagerRunner:
         pass
 
     def slices(self, watched: bool = False):
-        """Run all batches, yielding the number of the next one after each."""
+        """Run all batches; yield after each batch how many are done."""
         if self._snapshot is not None:
             self.model.train()
             self._take()
@@ -81,7 +88,7 @@ class EagerRunner:
                     return
 
     def run(self, begin: int, end: int) -> int:
-        """Run batches `begin` to `end`; give how many were finished."""
+        """Run batches `begin` to `end`; return how many were finished."""
         for batch in range(begin, end):
             if self._timetable is not None and self.optimizer is not None:
                 places = list(self._timetable.places)
@@ -104,7 +111,7 @@ class EagerRunner:
             loss = self.loss(output, targets, weights)
         answers = as_loss(self.loss)
         mass = total_weight(answers.masses(targets, weights, output.dtype), len(rows))
-        if mass == 0.0:  # a mean of nothing
+        if mass == 0.0:  # the mean over weights that are all 0
             loss = 0.0
         if self.optimizer is not None:
             if not math.isfinite(loss):
@@ -126,16 +133,16 @@ class EagerRunner:
         self.kept = self.ticks
 
     def deliver(self) -> bool:
-        """Give whether the model, which holds what has been learned, is finite."""
+        """Return whether all numbers of the model are finite."""
         if self._snapshot is None or self._snapshot.finite():
             self.kept = self.ticks
         return self.kept == self.ticks
 
     def renew(self) -> None:
-        """Do nothing: every step begins with the model as it is."""
+        """Do nothing, because every step reads the model's current weights."""
 
     def rewind(self) -> None:
-        """Go back to the model of the last epoch's beginning, or of `redo`'s last batch."""
+        """Restore the model of the beginning of the epoch, or of the last batch of `redo`."""
         assert self._snapshot is not None
         assert self.optimizer is not None
         self._snapshot.restore()
@@ -145,7 +152,7 @@ class EagerRunner:
             layer.drawn = drawn + self.ticks
 
     def redo(self, begin: int, end: int) -> int:
-        """As that of a `Runner`."""
+        """Repeat batches one by one; return the first that makes the model non-finite, or `end`."""
         for batch in range(begin, end):
             self._take()
             self.run(batch, batch + 1)
@@ -156,7 +163,7 @@ class EagerRunner:
 
 
 class _Snapshot:
-    """Copies of all that a step changes, to go back to."""
+    """Copies of all arrays that a step changes."""
 
     def __init__(self, model: Sequential, optimizer: Optimizer):
         buffers = [buffer for _, buffer in model.named_buffers()]
@@ -170,7 +177,7 @@ class _Snapshot:
             np.copyto(copy, array)
 
     def finite(self) -> bool:
-        """Whether all numbers of the model, as they are now, are finite."""
+        """Return whether all current numbers of the model are finite."""
         return all(np.isfinite(array).all() for array in self._changing)
 
     def restore(self) -> None:
@@ -179,7 +186,7 @@ class _Snapshot:
 
 
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
-    """Outputs of a model, batch by batch."""
+    """Return the outputs of a model, computed batch by batch in Python."""
     with in_use(model), Flushed():
         return np.concatenate(
             [model.forward(_numbers(model, x[i : i + batch])) for i in range(0, len(x), batch)]
@@ -187,7 +194,7 @@ def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
 
 
 def _numbers(model: Sequential, x: np.ndarray) -> np.ndarray:
-    """Bytes as numbers of the model's dtype: a layer of the user's own would compute in bytes."""
+    """Return bytes as numbers of the model's dtype; a custom layer would compute in bytes."""
     if x.dtype != np.uint8:
         return x
     return x.astype(next((parameter.dtype for parameter in model.parameters()), np.float32))

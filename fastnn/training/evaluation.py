@@ -1,4 +1,4 @@
-"""evaluate and predict: a model on a whole data set."""
+"""`evaluate` and `predict`: a model applied to a whole data set."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from fastnn.training.sample_weights import read_weights, total_weight
 __all__ = ["Evaluation", "evaluate", "predict"]
 
 EVALUATION_BATCH = 256
-"""Rows of a batch whose activations stay in an L2 cache."""
+"""Rows of a batch; the activations of so many rows fit an L2 cache."""
 
 
 class Evaluation(NamedTuple):
-    """Result of `evaluate`.
+    """Loss and accuracy of a model on a data set, the result of `evaluate`.
 
     Parameters
     ----------
     loss : float
         Mean loss.
     accuracy : float or None
-        Share of rows whose class is right, 0 to 1; None for a regression.
+        Share of rows whose class is predicted correctly, 0 to 1; None for a regression.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Evaluation(NamedTuple):
 
 
 def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
-    """Return the threads to compute a model's outputs for samples, so many times."""
+    """Return how many threads pay for computing the outputs of all samples, repeated `times`."""
     steps = times * -(-samples // batch)
     return threads_for(step_work(model, batch, training=False), threads, steps)
 
@@ -73,7 +73,7 @@ def evaluate(
     sample_weight=None,
     threads: int | None = None,
 ) -> Evaluation:
-    """Return mean loss and accuracy of a model on a data set, dropout off.
+    """Return mean loss and accuracy of a model on a data set, without dropout.
 
     Parameters
     ----------
@@ -86,16 +86,16 @@ def evaluate(
     loss : Loss
         The loss to compute.
     batch_size : int, default 256
-        Rows computed at a time; the result does not depend on it, rounding apart.
+        Rows computed at a time; the result does not depend on it, except for rounding.
     sample_weight : array_like, optional
         Weights of the samples in the mean of the loss, (samples,).
     threads : int, optional
-        Threads to use; None takes as many as pay.
+        Threads to use; None chooses the number by the amount of work.
 
     Returns
     -------
     Evaluation
-        `loss` and `accuracy`, which is None where targets are not classes.
+        `loss` and `accuracy`; accuracy is None if targets are not classes.
 
     Raises
     ------
@@ -124,10 +124,10 @@ def evaluate(
 
 
 class Evaluator:
-    """Loss and accuracy of a model on a data set, as often as asked for; a context manager.
+    """Evaluator of a model on a data set, to be called repeatedly; a context manager.
 
-    The program is made once, and anew when the model has other layers or its parameters
-    lie elsewhere. How many `times` it will be asked decides whether threads are worth starting.
+    The program is compiled once, and again when the model's layers or the addresses of its
+    parameters change. The expected number of calls, `times`, decides whether threads pay.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Evaluator:
         self._runner.__exit__(*error)
 
     def compute(self) -> Evaluation:
-        """Return loss and accuracy of the model as it is now."""
+        """Return loss and accuracy of the model with its current weights."""
         if self._layout != layout(self._model):
             self.__exit__(None, None, None)
             self._lay_out()
@@ -189,9 +189,9 @@ def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float
 def predict(
     model: Sequential, x, *, batch_size: int = EVALUATION_BATCH, threads: int | None = None
 ) -> np.ndarray:
-    """Return the outputs of a model for samples, dropout off.
+    """Return the outputs of a model for samples, without dropout.
 
-    For classes these are logits: `predict(model, x).argmax(axis=1)` is the most probable.
+    For a classifier these are logits; `predict(model, x).argmax(axis=1)` are the class indices.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def predict(
     batch_size : int, default 256
         Rows computed at a time; the result does not depend on it.
     threads : int, optional
-        Threads to use; None takes as many as pay.
+        Threads to use; None chooses the number by the amount of work.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""fit: epochs of compiled steps, and what callbacks see of them."""
+"""`fit`: epochs of compiled steps, with validation, callbacks and checkpoints."""
 
 from __future__ import annotations
 
@@ -40,49 +40,115 @@ from fastnn.training.training import Training
 __all__ = ["fit"]
 
 
-def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: int,
-        batch_size: int, validation_data=None, shuffle: bool = True, seed: int | None = None,
-        sample_weight=None, class_weight=None, clip_norm: float | None = None,
-        clip_value: float | None = None, schedule: Schedule | None = None,
-        callbacks: Iterable[Callback | Callable[[Training], object]] = (), progress: bool = False,
-        threads: int | None = None, checkpoint: str | os.PathLike[str] | None = None,
-        every: int = 1, resume: bool = False) -> History:  # fmt: skip
-    """Train a model, each epoch one pass over the data in batches, and give its history.
+def fit(
+    model: Sequential,
+    x,
+    y,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int,
+    batch_size: int,
+    validation_data=None,
+    shuffle: bool = True,
+    seed: int | None = None,
+    sample_weight=None,
+    class_weight=None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    schedule: Schedule | None = None,
+    callbacks: Iterable[Callback | Callable[[Training], object]] = (),
+    progress: bool = False,
+    threads: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 1,
+    resume: bool = False,
+) -> History:
+    """Train a model and return the history of its epochs.
 
-    `x` is (samples, ...) of float32, float64, integers or bytes (uint8 is kept as it is:
-    let a `Normalize` layer scale it), of any contiguity, read-only or mapped from a file;
-    contiguous samples of the model's dtype or of bytes are not copied. Layers get them as rows;
-    a first layer of your own, in the shape they have. `y` is class
-    indices (samples,), one-hot or probabilities (samples, classes), or for `MSELoss`
-    numbers (samples,) or (samples, columns). `validation_data` is a pair like (x, y), or
-    (x, y, weights).
+    An epoch is one pass over the data in batches; the last batch may be smaller. One seed gives
+    one result, to the bit, for any number of threads. Ctrl-C ends training within some hundredths
+    of a second (KeyboardInterrupt); the model then holds the weights after a complete step.
 
-    `sample_weight` (samples,) and `class_weight` (a dict from class index to number, one
-    number a class, or "balanced": samples / (classes times samples of the class)) weigh the
-    mean of the losses of each batch; accuracy counts rows. `clip_norm` and `clip_value` bound
-    the gradient as the optimizer's settings of these names do, for this run; None leaves
-    those as they are.
+    Parameters
+    ----------
+    model : Sequential
+        The model to train, in place.
+    x : array_like
+        Samples, (samples, ...), of float32, float64, integers or bytes, finite, also read-only,
+        strided or mapped from a file. Contiguous samples of the model's dtype and bytes are not
+        copied. Bytes (uint8) stay bytes; a `Normalize` layer scales them. Each sample is
+        flattened to a row, except for a custom first layer, which gets the shape of `x`.
+    y : array_like
+        Targets: class indices (samples,), one-hot rows or probabilities (samples, classes), or for
+        a regression numbers (samples,) or (samples, columns).
+    loss : Loss
+        The loss to minimise, such as `CrossEntropyLoss()`.
+    optimizer : Optimizer
+        Optimizer of the model's parameters, such as `SGD(model.parameters(), lr=0.1)`.
+    epochs : int
+        Number of epochs, those of a resumed run included.
+    batch_size : int
+        Rows of a batch.
+    validation_data : tuple, optional
+        Samples and targets (x, y), or (x, y, weights), to evaluate after each epoch.
+    shuffle : bool, default True
+        Whether each epoch draws a new order of the samples.
+    seed : int, optional
+        Seed of the order of samples and of dropout; None draws a seed.
+    sample_weight : array_like, optional
+        Weights of the samples in the mean loss of a batch, (samples,); accuracy counts rows.
+    class_weight : dict, array_like or "balanced", optional
+        Weights of the classes, which multiply those of the samples: a dict from class index to
+        weight, one weight for each class, or "balanced": samples / (classes * class's samples).
+    clip_norm, clip_value : float, optional
+        Bounds of the gradient in this run, as `Optimizer.clip_norm` and `Optimizer.clip_value`;
+        None keeps the optimizer's settings.
+    schedule : Schedule, optional
+        Schedule of the optimizer's learning rate; it moves on after each epoch and its
+        validation, or with each batch.
+    callbacks : iterable, default ()
+        `Callback` objects, or functions of a `Training` to call after each epoch.
+    progress : bool, default False
+        Whether a progress bar is shown.
+    threads : int, optional
+        Threads to use; None chooses the number by the work of a step, up to `get_num_threads()`.
+    checkpoint : path-like, optional
+        Checkpoint file to write every `every` epochs and after the last; `load` reads its model.
+    every : int, default 1
+        Epochs from one checkpoint to the next.
+    resume : bool, default False
+        Whether to continue from the checkpoint, if the file exists. With the same arguments and
+        data the result has the bits of an uninterrupted run; a larger `epochs` trains longer.
 
-    `schedule`, one of `fastnn.schedules` made for the optimizer, decides the learning rate;
-    it moves on after each epoch and its validation, or with each batch.
+    Returns
+    -------
+    History
+        Losses, accuracies and seconds of each epoch.
 
-    `shuffle` draws a new order for each epoch. One `seed` gives one result, to the bit,
-    for any number of `threads`: it decides the order and what dropout drops; None draws
-    one. `threads` None takes as many as the work in a step pays for, up to
-    `get_num_threads()`. The last batch may be smaller. `callbacks` are `Callback` objects or
-    functions of a `Training`.
+    Raises
+    ------
+    TypeError or ValueError
+        For data or settings that do not fit the model; nothing has been changed then.
+    OSError
+        If the checkpoint cannot be written.
+    ModelFileError
+        If the checkpoint is damaged, or belongs to another training.
+    NonFiniteLossError
+        If a loss or a weight becomes infinite or NaN; the model holds its last finite weights.
 
-    `checkpoint` names a file that is written after `every` so many epochs, and after the
-    last. `resume` goes on from there, with the same call and the same data, to the bits of a
-    run that was never stopped, and begins where there is no file yet; more `epochs` than before
-    train on. What the model and the optimizer are before does not matter then. A checkpoint
-    is a model file, too, for `load`.
-
-    Raises TypeError or ValueError, before anything is changed, for data that do not fit
-    the model, OSError for a checkpoint that cannot be written, ModelFileError for one that is
-    damaged or of another training, and `NonFiniteLossError` when the loss of a batch is not
-    finite. After that, or Ctrl-C (KeyboardInterrupt, within some hundredths of a second), the
-    model holds whole steps only.
+    Examples
+    --------
+    >>> import fastnn
+    >>> data = fastnn.datasets.disk(n_train=200, n_test=50)
+    >>> model = fastnn.Sequential(fastnn.Linear(2, 8), fastnn.Tanh(), fastnn.Linear(8, 2))
+    >>> optimizer = fastnn.Adam(model.parameters(), lr=0.05)
+    >>> history = fastnn.fit(
+    ...     model, data.x_train, data.y_train, loss=fastnn.CrossEntropyLoss(),
+    ...     optimizer=optimizer, epochs=20, batch_size=32, seed=0,
+    ... )
+    >>> len(history), history.loss[-1] < history.loss[0]
+    (20, True)
     """
     check_kinds(model, loss, optimizer)
     check_positive(epochs=epochs, batch_size=batch_size, every=every)
@@ -114,9 +180,12 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
     training = Training(model, loss, optimizer, History(), schedule)
     training.epochs, training.validating = epochs, validator is not None
     conditions = {
-        "samples": len(samples), "batch_size": batch, "shuffle": shuffle, "seed": seed,
+        "samples": len(samples),
+        "batch_size": batch,
+        "shuffle": shuffle,
+        "seed": seed,
         "loss": type(loss).__name__,
-    }  # fmt: skip
+    }
     state = TrainingState(training, source.order, rng, [schedule, *told], conditions)
     with _clipping(optimizer, clip_norm, clip_value):
         checkpoints = Checkpoints(state, checkpoint, every, resume)
@@ -150,9 +219,12 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
                     if validator is not None:
                         val = validator.compute()
                     training.history.add(
-                        loss=mean, accuracy=accuracy, val_loss=val.loss,
-                        val_accuracy=val.accuracy, seconds=seconds,
-                    )  # fmt: skip
+                        loss=mean,
+                        accuracy=accuracy,
+                        val_loss=val.loss,
+                        val_accuracy=val.accuracy,
+                        seconds=seconds,
+                    )
                     if schedule is not None:
                         schedule.epoch_done(training.history)
                     notify(told, "on_epoch_end", training)
@@ -165,7 +237,7 @@ def fit(model: Sequential, x, y, *, loss: Loss, optimizer: Optimizer, epochs: in
 
 @contextmanager
 def _clipping(optimizer: Optimizer, norm: float | None, value: float | None) -> Iterator[None]:
-    """Have an optimizer clip by the bounds that are given, then again as it did before."""
+    """Set the optimizer's clipping bounds that are given, and restore them afterwards."""
     before = optimizer.clip_norm, optimizer.clip_value
     if norm is not None:
         optimizer.clip_norm = norm
@@ -181,7 +253,7 @@ def _clipping(optimizer: Optimizer, norm: float | None, value: float | None) -> 
 
 
 def _validation(data, samples, columns, loss, dtype) -> Source:
-    """Validation data as `fit` works on it; raises as `fit` does for data that do not fit."""
+    """Return the validation data as a source; raise as `fit` does for data that do not fit."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise TypeError("validation_data is not a pair (x, y), or (x, y, weights)")
     x = read_samples("validation x", data[0], dtype, samples.ndim == 2)
@@ -198,7 +270,7 @@ def _size(samples: np.ndarray) -> str:
 
 
 def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
-    """Raise TypeError for what is no schedule, ValueError for that of another optimizer."""
+    """Raise TypeError unless this is a schedule, ValueError if it has another optimizer."""
     if not isinstance(schedule, Schedule):
         raise TypeError(f"schedule is {schedule!r}; expected one of fastnn.schedules")
     if schedule.optimizer is not optimizer:
@@ -206,7 +278,7 @@ def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
 
 
 def _check_batches(model: Sequential, samples: int, batch: int) -> None:
-    """Raise ValueError where a layer would be trained with a batch of one row, if it needs more."""
+    """Raise ValueError if a batch of one row would reach a layer that needs more rows."""
     if samples % batch == 1 or batch == 1:
         for layer in flat_layers(model):
             if as_layer(layer).least_rows > 1:

@@ -1,4 +1,4 @@
-"""What happened in training, epoch by epoch."""
+"""The history of a training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["History"]
 
 @dataclass
 class History:
-    """What happened in training: lists of one number an epoch, None where there is none.
+    """Losses, accuracies and seconds of a training: lists with one entry for each epoch.
 
     Parameters
     ----------
     loss, accuracy : list
-        Means over the epoch's batches, taken before each update; accuracies are from 0 to 1, and
-        None for a regression.
+        Means over the batches of the epoch, each computed before its update; accuracies are from
+        0 to 1, and None for a regression.
     val_loss, val_accuracy : list
-        Those of the validation data, of the model at the end of the epoch.
+        Loss and accuracy on the validation data at the end of the epoch; None without such data.
     seconds : list
-        Seconds of the epoch's training, validation not counted.
+        Seconds that the epoch took, without validation.
 
     Examples
     --------
@@ -41,14 +41,14 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
     def add(self, **numbers: float | None) -> None:
-        """Add an epoch; lists that are not named get None."""
+        """Append an epoch; lists that are not named get None."""
         for name, values in vars(self).items():
             values.append(numbers.get(name))
 
     def last(self, monitor: str | None) -> float:
-        """Return the last number of a list; None takes `val_loss`, or `loss` where that has none.
+        """Return the last number of a list; None takes `val_loss`, or `loss` without validation.
 
-        Raises ValueError where the list has no number, such as the accuracy of a regression.
+        Raises ValueError if the list ends with None, such as the accuracy of a regression.
         """
         if monitor is None:
             monitor = "loss" if self.val_loss[-1] is None else "val_loss"
@@ -58,7 +58,7 @@ class History:
         return number
 
     def to_dict(self) -> dict[str, list]:
-        """Return the lists by name, without those that hold no number."""
+        """Return the lists by name, except those that hold only None."""
         return {
             name: list(values)
             for name, values in vars(self).items()

@@ -1,4 +1,4 @@
-"""Data and models at the edge: what `fit`, `evaluate` and `predict` accept, and the errors."""
+"""Checks and conversions of what `fit`, `evaluate` and `predict` are given."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastnn.training.eager import predict_eagerly
 
 
 def takes_rows(model: Sequential) -> bool:
-    """Return whether a model's first layer is one of fastnn's, or derived from one.
+    """Return whether a model's first layer is built in, or derived from a built-in one.
 
-    A layer of a user's own gets samples in the shape they have.
+    A custom layer gets samples in their original shape.
     """
     kinds = [kind for layer in flat_layers(model)[:1] for kind in type(layer).__mro__]
     ours = [kind for kind in kinds if kind.__module__.partition(".")[0] == "fastnn"]
@@ -24,12 +24,10 @@ def takes_rows(model: Sequential) -> bool:
 
 
 def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray:
-    """Return samples, contiguous, of the model's dtype, or of bytes as they are.
+    """Return samples as a contiguous array of the model's dtype; bytes stay bytes.
 
-    With `rows` each sample is a row, else it has the shape that it is given in.
-
-    Raises TypeError or ValueError for other dtypes, no samples, or numbers that are not
-    finite.
+    With `rows` each sample is flattened to a row. Raises TypeError or ValueError for other
+    dtypes, for an empty array, and for numbers that are not finite.
     """
     array = _read_array(name, x)
     if array.ndim < 2:
@@ -50,18 +48,19 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
 
 
 def _all_finite(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Return whether all numbers are finite in a dtype."""
+    """Return whether all numbers are finite after conversion to a dtype."""
     if array.dtype == dtype and array.flags.c_contiguous:
         flat = array.reshape(-1)
-        if np.isfinite(np.vdot(flat, flat)):  # nothing reads faster; it may overflow
+        if np.isfinite(np.vdot(flat, flat)):  # the fastest test; on overflow the next line decides
             return True
     return bool(np.isfinite(np.array([array.min(), array.max()]).astype(dtype)).all())
 
 
 def _read_array(name: str, value) -> np.ndarray:
-    """Return what was given as an array; raise TypeError or ValueError, naming it, if it is none.
+    """Return a value as an array; raise TypeError or ValueError, with its name, if it is none.
 
-    NumPy would drop the mask of a masked array, and make one object of a sparse one.
+    Masked and sparse arrays are refused, because NumPy would drop the mask of the first and make
+    one object of the second.
     """
     if np.ma.is_masked(value):
         raise ValueError(f"{name} has masked elements; expected numbers everywhere")
@@ -75,9 +74,9 @@ def _read_array(name: str, value) -> np.ndarray:
 
 
 def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
-    """Return the columns of a model's output for samples; raise ValueError if it cannot take them.
+    """Return the number of output columns of a model; raise ValueError if samples do not fit it.
 
-    Layers of a user's own cannot tell them, so a model that has one computes a sample.
+    For a model with a custom layer the number is found by computing one sample.
     """
     columns = samples.shape[1]
     for layer in flat_layers(model):
@@ -106,19 +105,19 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
 
 
 def classifies_by(loss: Loss, y, columns: int) -> bool:
-    """Return whether accuracy means something: targets are classes, or rows with one largest."""
+    """Return whether accuracy is defined: targets are classes, or rows with one largest number."""
     return as_loss(loss).classifies(np.asarray(y), columns)
 
 
 def check_positive(**numbers) -> None:
-    """Raise ValueError for a named number that is not a positive integer."""
+    """Raise ValueError, with the name, for a number that is not a positive integer."""
     for name, value in numbers.items():
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a positive integer")
 
 
 def check_bound(**numbers) -> None:
-    """Raise TypeError or ValueError for a named number that is not None, or below 0."""
+    """Raise TypeError or ValueError for a bound that is neither None nor a number of 0 or more."""
     for name, value in numbers.items():
         if value is None:
             continue
@@ -136,13 +135,13 @@ def check_seed(seed) -> None:
 
 
 def check_model(model) -> None:
-    """Raise TypeError for what is not a model."""
+    """Raise TypeError unless `model` is a Sequential."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model is {model!r}; expected a Sequential")
 
 
 def check_kinds(model, loss, optimizer=None) -> None:
-    """Raise TypeError for things that are not a model, a loss, or an optimizer."""
+    """Raise TypeError unless these are a model, a loss and an optimizer (or None)."""
     check_model(model)
     if isinstance(loss, type) or not callable(loss) or not hasattr(loss, "backward"):
         raise TypeError(f"loss is {loss!r}; expected one such as CrossEntropyLoss()")

@@ -8,9 +8,9 @@ from fastnn.training.history import History
 
 
 class ProgressBar:
-    """Shows epoch, speed, loss and accuracy while training runs; shows nothing unless `visible`.
+    """Progress bar with epoch, remaining time, loss and accuracy; empty unless `visible`.
 
-    `finished` epochs are done already.
+    `finished` is the number of epochs done before, in a resumed run.
     """
 
     def __init__(self, epochs: int, batches: int, visible: bool = True, finished: int = 0):
@@ -50,7 +50,7 @@ class ProgressBar:
             self._bar.update(self._task, completed=self._finished * self._batches + batches)
 
     def epoch_done(self, history: History) -> None:
-        """Show the results of an epoch."""
+        """Show loss and accuracy of an epoch."""
         self._finished += 1
         if self._bar is not None:
             note = f"loss {history.loss[-1]:.4f}"

@@ -1,4 +1,4 @@
-"""Weights of samples and of classes: what `fit` and `evaluate` accept, and the errors."""
+"""Checks and conversions of the weights of samples and classes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ import kernels
 from fastnn.nn.losses import Loss
 
 BALANCED = "balanced"
-"""Weights by which all classes count the same: samples / (classes times samples of a class)."""
+"""Class weights that give all classes the same sum: samples / (classes * class's samples)."""
 
 
-def read_weights(loss: Loss, targets: np.ndarray, sample_weight=None, class_weight=None, *,
-                 classes: int, dtype: np.dtype) -> np.ndarray | None:  # fmt: skip
-    """Weights of samples, times those of their classes; None where all weigh the same.
+def read_weights(
+    loss: Loss,
+    targets: np.ndarray,
+    sample_weight=None,
+    class_weight=None,
+    *,
+    classes: int,
+    dtype: np.dtype,
+) -> np.ndarray | None:
+    """Return the weights of samples times those of their classes; None if neither is given.
 
-    `sample_weight` is one number of 0 or more a sample; `class_weight` a dict from class
-    index to such a number (others weigh 1), one number a class, or "balanced". `targets`
-    are as `read_targets` gives them. Raises TypeError or ValueError for others, for class
-    weights where the targets are no classes, and for a loss that takes no weights.
+    `sample_weight` holds one number of 0 or more for each sample. `class_weight` is a dict from
+    class index to such a number (1 by default), one number for each class, or "balanced".
+    `targets` come from `read_targets`. Raises TypeError or ValueError for other weights, for
+    class weights if targets are not classes, and for a loss that takes no weights.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -40,7 +47,7 @@ def read_weights(loss: Loss, targets: np.ndarray, sample_weight=None, class_weig
 
 
 def total_weight(weights: np.ndarray | None, samples: int) -> float:
-    """Sum of the weights of so many samples, which are 1 each where there are none."""
+    """Return the sum of the weights, or the number of samples if weights are None."""
     return float(samples) if weights is None else float(weights.sum(dtype=np.float64))
 
 
@@ -57,7 +64,7 @@ def _numbers(name: str, values, size: int, of: str) -> np.ndarray:
 
 
 def _labels(targets: np.ndarray) -> np.ndarray:
-    """Class indices of targets that are classes; raise ValueError for those that are not."""
+    """Return the class indices of targets; raise ValueError if targets are not classes."""
     if targets.ndim == 1:
         return targets
     binary = np.isin(targets, (0, 1)).all()
@@ -69,7 +76,7 @@ def _labels(targets: np.ndarray) -> np.ndarray:
 
 
 def _of_classes(class_weight, labels: np.ndarray, classes: int) -> np.ndarray:
-    """One weight for each class."""
+    """Return one weight for each class."""
     if isinstance(class_weight, str):
         if class_weight != BALANCED:
             raise ValueError(
@@ -91,7 +98,7 @@ def _of_classes(class_weight, labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _check_takes_weights(loss: Loss) -> None:
-    """Raise TypeError for a loss that cannot be called with weights."""
+    """Raise TypeError if the loss cannot be called with weights."""
     try:
         inspect.signature(loss).bind("predictions", "targets", "weights")
     except TypeError:

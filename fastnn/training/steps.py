@@ -1,4 +1,4 @@
-"""The steps of a training run, an epoch at a time, and the way back to finite weights."""
+"""The steps of a training run, an epoch at a time, and the return to finite weights."""
 
 from __future__ import annotations
 
@@ -27,9 +27,28 @@ __all__ = ["NonFiniteLossError"]
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A training loss, or a weight, was infinite or NaN; the model holds its last finite weights.
+    """Error of `fit`: a loss or a weight became infinite or NaN.
 
-    `history` is that of the epochs before, `epoch` and `batch` (from 1) say where.
+    The model holds its last finite weights. The error has the attributes `epoch`, `batch` and
+    `history`.
+
+    Parameters
+    ----------
+    what : str
+        Number that is not finite, and its value.
+    epoch, batch : int
+        Epoch and batch in which it appeared, from 1.
+    batches : int
+        Number of batches of an epoch.
+    history : History
+        History of the epochs before.
+
+    Examples
+    --------
+    >>> from fastnn import History, NonFiniteLossError
+    >>> error = NonFiniteLossError("the loss became nan", 2, 3, 10, History())
+    >>> error.epoch, error.batch
+    (2, 3)
     """
 
     def __init__(self, what: str, epoch: int, batch: int, batches: int, history: History):
@@ -41,26 +60,27 @@ class NonFiniteLossError(FloatingPointError):
         self.epoch, self.batch, self.history = epoch, batch, history
 
     def __reduce__(self):
-        """Let it pass from a process to another, which an error of several arguments cannot."""
+        """Return all arguments for pickling, because an exception keeps only its message."""
         return type(self), self._arguments
 
 
 class Steps:
-    """The steps of a `fit`, an epoch at a time, and how to go back to finite weights.
+    """Steps of a `fit`, an epoch at a time, with the return to finite weights.
 
-    A program is made for the layers, how much each drops, the memory in which the parameters
-    lie, and for gradients that are or are not clipped by their norm. A callback may change
-    all of these, so programs are made anew when they have. It may change weights, too, after an
-    epoch, or whenever it hears of batches: what is `told` decides how long a program keeps its own.
+    A program is compiled for certain layers, dropout rates, addresses of parameters, and for
+    clipping by norm or not. A callback may change all of these; then a new program is compiled. A
+    callback of `told` may also change weights, after an epoch or in `on_batches_end`: the program
+    then reads the model's weights again instead of keeping its own copy.
     """
 
-    def __init__(self, training: Training, source: Source, batch: int, threads: int,
-                 told: list[Callback]):  # fmt: skip
+    def __init__(
+        self, training: Training, source: Source, batch: int, threads: int, told: list[Callback]
+    ):
         self._training, self._source = training, source
         self._batch, self._threads = batch, threads
         self._shown, self._watched = bool(told), hear_of_batches(told)
         self.runner: Runner | EagerRunner
-        self._schedule: Schedule | None = None  # one that moves on with each batch
+        self._schedule: Schedule | None = None  # set only if it counts batches
         self._timetable: Timetable | None = None
         if training.schedule is not None and training.schedule.every == "step":
             self._schedule = training.schedule
@@ -98,9 +118,9 @@ class Steps:
         return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
 
     def settle(self) -> bool:
-        """Bring the model, and all counts of steps, up to date with the runner.
+        """Write the runner's weights and counts of steps to the model, optimizer and schedule.
 
-        Where not all weights are finite they stay as they were before; gives whether they are.
+        Returns whether all weights are finite; if not, the model keeps its previous weights.
         """
         finite = self.runner.deliver()
         if not finite:
@@ -114,9 +134,9 @@ class Steps:
         return finite
 
     def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
-        """Train one epoch and give its totals; `tell` hears how many batches are done.
+        """Train one epoch and return its totals; call `tell` with the number of batches done.
 
-        Raises NonFiniteLossError for what is not finite.
+        Raises NonFiniteLossError if the loss or a weight becomes infinite or NaN.
         """
         training = self._training
         if self._basis != self._find_basis():
@@ -134,7 +154,7 @@ class Steps:
         for done in runner.slices(watched=self._watched):
             tell(done)
         stopped, bad = runner.stopped, done + 1
-        if not self.settle():  # the same numbers come out again
+        if not self.settle():  # repeat the steps, which are deterministic, one by one
             left = runner.redo(runner.kept - first_tick, done)
             self.settle()
             bad = bad if stopped else left + 1
@@ -147,7 +167,7 @@ class Steps:
 
 
 def _counts(model: Sequential) -> list[tuple[Layer, str, int]]:
-    """Return the layers that count batches, the attributes that do so, and the counts."""
+    """Return the layers that count batches, the names of their counters, and the counts."""
     layers = map(as_layer, flat_layers(model))
     counters = [(layer, counter) for layer in layers if (counter := layer.batch_counter())]
     return [(layer, counter, getattr(layer, counter)) for layer, counter in counters]

@@ -1,4 +1,4 @@
-"""A training: what callbacks see of a run of `fit`, and may change."""
+"""A training: the state of a run of `fit` that callbacks may read and change."""
 
 from __future__ import annotations
 
@@ -12,34 +12,51 @@ __all__ = ["Training"]
 
 
 class Training:
-    """A run of `fit`: what callbacks see, and what they may change.
+    """State of a run of `fit`, which is passed to callbacks.
 
-    Setting `stop` ends the run after the epoch; settings of the optimizer that a callback
+    A callback ends the run after the epoch by setting `stop`. Settings of the optimizer that it
     changes take effect with the next epoch.
 
     Parameters
     ----------
-    model, loss, optimizer
-        What `fit` trains, and by what.
+    model : Sequential
+        The model that is trained.
+    loss : Loss
+        The loss that is minimised.
+    optimizer : Optimizer
+        The optimizer of the model's parameters.
     history : History
-        The epochs done so far.
+        The history of the epochs done so far.
     schedule : Schedule, optional
-        What decides the learning rate; None for a constant one.
+        The schedule of the learning rate; None for a constant rate.
 
     Attributes
     ----------
     epoch, epochs : int
-        The epoch that is running or has just ended, from 1, and how many there will be.
+        Number of the current epoch, from 1 (0 before the first), and the number of all epochs.
     batch, batches : int
-        How many batches of the epoch are done, and how many it has.
+        Number of batches done in this epoch, and the number of batches of an epoch.
     validating : bool
         Whether there are validation data.
     stop : bool
         Whether training ends after this epoch; False at first.
+
+    Examples
+    --------
+    A function of a training is a callback, too:
+
+    >>> def stop_early(training):
+    ...     training.stop = training.history.loss[-1] < 0.1
     """
 
-    def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer, history: History,
-                 schedule: Schedule | None = None):  # fmt: skip
+    def __init__(
+        self,
+        model: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        history: History,
+        schedule: Schedule | None = None,
+    ):
         self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
         self.schedule = schedule
         self.epoch = self.epochs = self.batch = self.batches = 0

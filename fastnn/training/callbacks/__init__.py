@@ -1,1 +1,1 @@
-"""Callbacks: what may happen between epochs, one kind a file."""
+"""Callbacks: actions between epochs, one class in each file."""

@@ -1,4 +1,4 @@
-"""A callback, and how training tells callbacks what happens."""
+"""The base class of callbacks, and how training calls them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ BatchesEnd = Callable[[Any, Training], None]
 
 
 def only_shows(method: BatchesEnd) -> BatchesEnd:
-    """Mark an `on_batches_end` that does not look at the model, which need not be current then."""
+    """Mark an `on_batches_end` that does not read the model, whose weights may then be stale."""
     method.only_shows = True  # type: ignore[attr-defined]
     return method
 
 
 class Callback:
-    """What may happen between epochs: a base class whose methods do nothing.
+    """Base class of callbacks, which `fit` calls between epochs; its methods do nothing.
 
-    Override what you need. Each method is given the `Training`, whose `stop` ends the run after
-    the epoch. A plain function given to `fit` is called as `on_epoch_end`.
+    Subclasses override the methods they need. Each method is passed the `Training`, whose `stop`
+    ends the run after the epoch. `fit` calls a plain function as `on_epoch_end`.
 
     Examples
     --------
@@ -40,24 +40,24 @@ class Callback:
 
     @only_shows
     def on_batches_end(self, training: Training) -> None:
-        """Act every few hundredths of a second of an epoch, to show how far it is."""
+        """Act every few hundredths of a second within an epoch, for example to show progress."""
 
     def on_epoch_end(self, training: Training) -> None:
         """Act after an epoch, its validation, and the schedule's step."""
 
     def on_train_end(self, training: Training) -> None:
-        """Act after the last epoch, also after one that was interrupted."""
+        """Act after the last epoch, or after an interruption."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a run that goes on later needs to know: numbers and arrays by name."""
+        """Return the state that a checkpoint keeps: numbers and arrays by name."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state, before a run goes on after epoch `training.epoch`."""
+        """Restore a state from `state_dict`, before a run resumes."""
 
 
 class FunctionCallback(Callback):
-    """A function that is called after each epoch."""
+    """Callback that calls a function after each epoch."""
 
     def __init__(self, function: Callable[[Training], object]):
         self._function = function
@@ -68,7 +68,7 @@ class FunctionCallback(Callback):
 
 
 def listeners(callbacks: Iterable[Callback | Callable[[Training], object]]) -> list[Callback]:
-    """Return callbacks as objects; raise TypeError for what is neither object nor function."""
+    """Return `Callback` objects; raise TypeError for anything but callbacks and functions."""
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks is {callbacks!r}; expected a list of them")
     found = []
@@ -80,11 +80,11 @@ def listeners(callbacks: Iterable[Callback | Callable[[Training], object]]) -> l
 
 
 def notify(listeners: Iterable[Callback], event: str, training: Training) -> None:
-    """Tell all callbacks of an event, by the name of their method."""
+    """Call the method named `event` of all callbacks."""
     for listener in listeners:
         getattr(listener, event)(training)
 
 
 def hear_of_batches(listeners: Iterable[Callback]) -> bool:
-    """Return whether a callback may look at the model when it hears of batches."""
+    """Return whether any callback may read the model in `on_batches_end`."""
     return not all(getattr(type(each).on_batches_end, "only_shows", False) for each in listeners)

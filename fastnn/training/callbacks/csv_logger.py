@@ -1,4 +1,4 @@
-"""CSVLogger: the history as a file that grows by a line an epoch."""
+"""CSVLogger: the history as a CSV file with one line for each epoch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from fastnn.training.training import Training
 
 
 class CSVLogger(Callback):
-    """Write a line for each epoch: epoch, learning rate, losses, accuracies and seconds.
+    """Callback that writes a CSV file with one line for each epoch.
 
-    The learning rate is that of the epoch's start. What there is not, such as validation, is left
-    empty. A run that goes on later goes on in the file; otherwise the file is replaced.
+    A line holds the epoch, the learning rate at its start, losses, accuracies and seconds; missing
+    values, such as those of validation, are empty. A resumed run appends to the file, another run
+    replaces it.
 
     Parameters
     ----------
     path : path-like
-        The file to write; folders above it are made.
+        The file to write; missing parent folders are created.
 
     Examples
     --------
@@ -39,7 +40,7 @@ class CSVLogger(Callback):
         self._file: TextIO | None = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Open the file, with the lines of epochs that were done before."""
+        """Open the file and keep the lines of the epochs before a resumed run."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO(newline="")
         csv.writer(text).writerows([self.COLUMNS, *self._lines_until(training.epoch)])
@@ -48,7 +49,7 @@ class CSVLogger(Callback):
         self._file = self.path.open("a", newline="", encoding="utf-8")
 
     def _lines_until(self, epoch: int) -> list[list[str]]:
-        """Return the file's whole lines of epochs up to this one."""
+        """Return the file's complete lines of epochs up to this one."""
         if epoch == 0 or not self.path.exists():
             return []
         with self.path.open(newline="") as file:
@@ -57,7 +58,7 @@ class CSVLogger(Callback):
         return [line for line in whole if int(line[0]) <= epoch]
 
     def on_epoch_begin(self, training: Training) -> None:
-        """Note the learning rate."""
+        """Store the learning rate."""
         self._lr = training.optimizer.lr
 
     def on_epoch_end(self, training: Training) -> None:

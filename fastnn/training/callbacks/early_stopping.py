@@ -1,4 +1,4 @@
-"""EarlyStopping: an end to training that brings nothing any more."""
+"""EarlyStopping: the end of a training that no longer improves."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from fastnn.training.training import Training
 
 
 class EarlyStopping(Watch):
-    """End training when a number has not become better for some epochs.
+    """Callback that ends training when a number of the history has stopped improving.
 
     Parameters
     ----------
     monitor : str, optional
-        List of the history to watch; None takes `val_loss`, or `loss` where nothing is validated.
+        List of the history to watch; None takes `val_loss`, or `loss` without validation.
     patience : int, default 10
-        How many epochs without a better number are allowed.
+        Number of epochs without improvement after which training ends.
     min_delta : float, default 0.0
-        By how much a better number has to differ from the best one.
+        Least difference to the best number that counts as an improvement.
     mode : {"min", "max"}, optional
-        Which way is better; None takes "max" for accuracies.
+        Whether smaller or larger numbers are better; None takes "max" for accuracies, else "min".
     restore_best : bool, default True
-        Whether the model holds the weights of the best epoch afterwards, however training ended.
+        Whether the model gets the weights of the best epoch afterwards, however training ended.
 
     Attributes
     ----------
-    best, best_epoch
-        The best number and its epoch, from 1.
+    best : float or None
+        The best number so far.
+    best_epoch : int
+        Epoch of the best number, from 1; 0 before the first.
     stopped_epoch : int
-        The epoch after which training was ended; 0 where it was not.
+        Epoch after which the callback ended training; 0 if it did not.
 
     Raises
     ------
     ValueError
-        For a list that there is not, and for settings out of range.
+        For an unknown list, and for settings out of range.
 
     Examples
     --------
@@ -46,8 +48,14 @@ class EarlyStopping(Watch):
     ('min', 0)
     """
 
-    def __init__(self, monitor: str | None = None, patience: int = 10, min_delta: float = 0.0,
-                 mode: str | None = None, restore_best: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        monitor: str | None = None,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str | None = None,
+        restore_best: bool = True,
+    ):
         super().__init__(monitor, mode, min_delta)
         if not isinstance(patience, (int, np.integer)) or patience < 0:
             raise ValueError(
@@ -61,7 +69,7 @@ class EarlyStopping(Watch):
         self._weights: dict[str, np.ndarray] | None = None
 
     def on_epoch_end(self, training: Training) -> None:
-        """Keep the weights of the best epoch, or stop."""
+        """Store the weights of the best epoch, or end training."""
         if self._has_improved(training):
             if self.restore_best:
                 self._weights = training.model.state_dict()
@@ -69,17 +77,17 @@ class EarlyStopping(Watch):
             training.stop, self.stopped_epoch = True, training.epoch
 
     def on_train_end(self, training: Training) -> None:
-        """Go back to the best weights."""
+        """Restore the best weights."""
         if self._weights is not None:
             training.model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best number, its epoch and its weights, and the epoch that was the last."""
+        """Return the best number, its epoch and weights, and `stopped_epoch`."""
         weights = dict(self._weights or {})
         return super().state_dict() | {"weights": weights, "stopped_epoch": self.stopped_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
+        """Restore a state from `state_dict`."""
         super().load_state_dict(state)
         self._weights = dict(state["weights"]) or None
         self.stopped_epoch = state["stopped_epoch"]

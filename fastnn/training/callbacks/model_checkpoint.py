@@ -1,4 +1,4 @@
-"""ModelCheckpoint: the best model so far, in a file."""
+"""ModelCheckpoint: the best model so far in a file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from fastnn.training.training import Training
 
 
 class ModelCheckpoint(Watch):
-    """Save the model after each epoch that is the best so far.
+    """Callback that saves the model after each epoch that is the best so far.
+
+    When training begins, it raises the errors of `fastnn.save` for a model that cannot be saved.
 
     Parameters
     ----------
     path : path-like
-        The model file. It may hold `{epoch}`, and then each epoch gets a file of its own.
+        The model file; `{epoch}` in it is replaced by the number of the epoch.
     monitor : str, optional
-        List of the history to watch; None takes `val_loss`, or `loss` where nothing is validated.
+        List of the history to watch; None takes `val_loss`, or `loss` without validation.
     mode : {"min", "max"}, optional
-        Which way is better; None takes "max" for accuracies.
+        Whether smaller or larger numbers are better; None takes "max" for accuracies, else "min".
     min_delta : float, default 0.0
-        By how much a better number has to differ from the best one.
+        Least difference to the best number that counts as an improvement.
     save_best_only : bool, default True
-        Whether only the best epochs are saved; otherwise all are.
+        Whether only the best epochs are saved; False saves all.
 
     Raises
     ------
     ValueError
-        For a list that there is not, and for settings out of range. When training begins, what
-        `fastnn.save` raises for a model that cannot be saved.
+        For an unknown list, and for settings out of range.
 
     Examples
     --------
@@ -39,19 +40,24 @@ class ModelCheckpoint(Watch):
     'models/{epoch}.safetensors'
     """
 
-    def __init__(self, path: str | os.PathLike[str], monitor: str | None = None,
-                 mode: str | None = None, min_delta: float = 0.0,
-                 save_best_only: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str | None = None,
+        mode: str | None = None,
+        min_delta: float = 0.0,
+        save_best_only: bool = True,
+    ):
         super().__init__(monitor, mode, min_delta)
         self.path, self.save_best_only = os.fspath(path), save_best_only
 
     def on_train_begin(self, training: Training) -> None:
-        """Check that the model can be saved, and make the folder."""
+        """Check that the model can be saved, and create the folder."""
         super().on_train_begin(training)
         models.check(training.model)
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Save the model."""
+        """Save the model if this epoch is the best, or all are saved."""
         if self._has_improved(training) or not self.save_best_only:
             models.save(training.model, self.path.replace("{epoch}", str(training.epoch)))

@@ -1,4 +1,4 @@
-"""Progress: a bar over the batches of all epochs, as a callback."""
+"""Progress: a progress bar as a callback."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from fastnn.training.training import Training
 
 
 class Progress(Callback):
-    """Show a progress bar over the batches of all epochs, as `fit(progress=True)` does."""
+    """Callback that shows a progress bar over the batches of all epochs.
+
+    `fit(progress=True)` adds it. The bar is drawn by the package `rich`.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import Progress
+    >>> callbacks = [Progress()]
+    """
 
     def __init__(self) -> None:
         self._bar = ProgressBar(0, 0, visible=False)
 
     def on_train_begin(self, training: Training) -> None:
-        """Show the bar."""
+        """Start the bar."""
         self._bar = ProgressBar(training.epochs, training.batches, finished=training.epoch)
         self._bar.__enter__()
 
@@ -24,9 +32,9 @@ class Progress(Callback):
         self._bar.batches_done(training.batch)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Show the results of the epoch."""
+        """Show loss and accuracy of the epoch."""
         self._bar.epoch_done(training.history)
 
     def on_train_end(self, training: Training) -> None:
-        """Leave the bar as it is."""
+        """Stop the bar and leave it on the screen."""
         self._bar.__exit__()

@@ -1,4 +1,4 @@
-"""TensorBoard: the history as files of events that TensorBoard shows."""
+"""TensorBoard: the history as event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from fastnn.training.training import Training
 
 
 class TensorBoard(Callback):
-    """Write losses, accuracies and the learning rate for TensorBoard.
+    """Callback that writes losses, accuracies and the learning rate for TensorBoard.
 
-    torch's writer does it where there is torch, else the package `tensorboard`.
+    The event files are written by torch if it is installed, otherwise by the package
+    `tensorboard` (`pip install "fastnn[tensorboard]"`).
 
     Parameters
     ----------
     folder : path-like
-        Folder of the files of events.
+        Folder of the event files.
 
     Raises
     ------
     ImportError
-        Where both packages are missing: `pip install "fastnn[tensorboard]"`.
+        If both packages are missing.
+
+    Examples
+    --------
+    >>> from fastnn.callbacks import TensorBoard
+    >>> callbacks = [TensorBoard("runs/first")]  # doctest: +SKIP
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
@@ -34,7 +40,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Open a file of events in the folder."""
+        """Open an event file in the folder."""
         self._writer = self._make(self.folder)
 
     def on_epoch_begin(self, training: Training) -> None:
@@ -42,7 +48,7 @@ class TensorBoard(Callback):
         self._writer.add_scalar("lr", training.optimizer.lr, training.epoch)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Write the numbers that the epoch ended with."""
+        """Write losses and accuracies of the epoch."""
         for name in MONITORS:
             number = getattr(training.history, name)[-1]
             if number is not None:
@@ -57,7 +63,7 @@ class TensorBoard(Callback):
 
 
 def _tensorboard_writer() -> Callable[[str], Any]:
-    """Return what makes a writer for a folder: torch's `SummaryWriter`, or one like it."""
+    """Return the class of writers for a folder: torch's `SummaryWriter`, or a substitute."""
     try:
         from torch.utils.tensorboard import SummaryWriter
 

@@ -1,4 +1,4 @@
-"""A watch: a callback that knows when a number of the history has become better."""
+"""The base class of callbacks that watch a number of the history for improvement."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fastnn.training.training import Training
 
 
 class Watch(Callback):
-    """A callback that knows when a number of the history has become better.
+    """Callback that watches a number of the history for improvement.
 
     Parameters
     ----------
     monitor : str or None
-        List of the history; None takes `val_loss`, or `loss` where nothing is validated.
+        List of the history to watch; None takes `val_loss`, or `loss` without validation.
     mode : {"min", "max"} or None
-        Which way is better; None takes "max" for accuracies.
+        Whether smaller or larger numbers are better; None takes "max" for accuracies, else "min".
     min_delta : float
-        By how much a better number has to differ from the best one, 0 or more.
+        Least difference to the best number that counts as an improvement, 0 or more.
     """
 
     def __init__(self, monitor: str | None, mode: str | None, min_delta: float):
@@ -42,13 +42,13 @@ class Watch(Callback):
         self.best_epoch = 0
 
     def on_train_begin(self, training: Training) -> None:
-        """Check that there will be something to watch; forget the run before."""
+        """Check that the watched list will be filled; reset the best number in a new run."""
         check_monitor(self._name, self.monitor, training.validating)
         if training.epoch == 0:
             self._forget()
 
     def _has_improved(self, training: Training) -> bool:
-        """Return whether the last epoch is the best so far, and note it if so."""
+        """Return whether the last epoch is the best so far; store its number if so."""
         number = training.history.last(self.monitor)
         sign = 1 if self.mode == "max" else -1
         better = not math.isnan(number) and (
@@ -63,5 +63,5 @@ class Watch(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
+        """Restore a state from `state_dict`."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
