@@ -1,7 +1,7 @@
-"""Pictures of training runs, of what a network has learned, and of where it is wrong.
+"""Pictures of training runs, of models, and of their predictions.
 
-Each function returns a matplotlib figure, and writes it where a path is given. All are drawn on
-white, in inks that are told apart in print and by colour-blind eyes.
+Each function returns a matplotlib figure, and writes it to a file if a path is given. Figures have
+a white background and colours that differ in print and for colour-blind readers.
 """
 
 from fastnn.plots.calibration import calibration
@@ -14,6 +14,13 @@ from fastnn.plots.sweep import sweep
 from fastnn.plots.weights import weights
 
 __all__ = [
-    "calibration", "comparison", "confusion", "curves", "decision", "mistakes", "predictions",
-    "sweep", "weights",
-]  # fmt: skip
+    "calibration",
+    "comparison",
+    "confusion",
+    "curves",
+    "decision",
+    "mistakes",
+    "predictions",
+    "sweep",
+    "weights",
+]

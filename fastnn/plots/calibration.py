@@ -1,4 +1,4 @@
-"""Whether a classifier is as often right as it is sure."""
+"""Calibration of a classifier: accuracy against the predicted probability."""
 
 from __future__ import annotations
 
@@ -20,13 +20,48 @@ def calibration(
     path: str | os.PathLike[str] | None = None,
     bins: int = 10,
 ) -> Figure:
-    """Plot how often a model is right against how sure it is; return it, written to `path`.
+    """Plot a classifier's accuracy against the probability of the class that it predicts.
 
-    `probabilities` is (n, classes), `y_true` class indices (n,). On the dashed line a model is as
-    right as it is sure; below, it is too sure. Beneath, the number of rows in each bin. The title
-    gives the expected calibration error (`fastnn.metrics.calibration`).
+    Rows are binned by the probability p of the predicted class. A calibrated model is right for a
+    share p of the rows (dashed line); below the line it is overconfident. A lower panel shows the
+    number of rows in each bin. The title has the expected calibration error, the mean over rows of
+    abs(accuracy - p) of their bins.
 
-    Raises ValueError for other shapes or none, and OSError when `path` cannot be written.
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        Predicted probabilities, of shape (n, classes).
+    y_true : numpy.ndarray
+        True classes as integers from 0, of shape (n,).
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+    bins : int, default 10
+        Number of bins of equal width from 0 to 1.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other shapes, or without rows.
+    OSError
+        If `path` cannot be written.
+
+    References
+    ----------
+    .. [1] Guo, C., Pleiss, G., Sun, Y., & Weinberger, K. Q. (2017). "On Calibration of Modern
+       Neural Networks." ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import plots
+    >>> figure = plots.calibration(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]))
+    >>> figure.axes[0].get_title()
+    'calibration error 15.00% of 2 rows'
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -39,7 +74,7 @@ def calibration(
     result = measured(probabilities, y_true, bins)
     figure = new_figure(4.8, 5.2)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    least = 1 / probabilities.shape[1]  # nobody is less sure of the best of so many classes
+    least = 1 / probabilities.shape[1]  # the largest of k probabilities is at least 1 / k
     upper.plot([least, 1], [least, 1], "--", color="0.4", linewidth=1.2)
     upper.plot(result.confidence, result.accuracy, "-o", color=INKS[0], linewidth=1.8, markersize=6)
     upper.set(ylabel="accuracy", ylim=(-0.03, 1.03))

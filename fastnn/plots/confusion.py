@@ -1,4 +1,4 @@
-"""The confusions that a classifier is left with."""
+"""The confusion matrix of a classifier."""
 
 from __future__ import annotations
 
@@ -23,13 +23,37 @@ def confusion(
     classes: Sequence[str],
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the confusion matrix, a row for each true class; return it, written to `path` as PNG.
+    """Plot the confusion matrix, with a row for each true and a column for each predicted class.
 
-    `y_true` and `y_pred` are integers of shape (n,), indices into `classes`. Cells are shaded by
-    their share of the true class and, up to 20 classes, say their count.
+    Cells are shaded by their share of the row. With up to 20 classes, they also show their counts.
 
-    Raises ValueError for labels out of range, not integer, none at all or of differing shapes, and
-    OSError when `path` cannot be written; no partial file is left.
+    Parameters
+    ----------
+    y_true, y_pred : numpy.ndarray
+        True and predicted classes, integers that index `classes`, both of shape (n,).
+    classes : sequence of str
+        Names of the classes.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        For labels that are out of range or not integers, and for empty arrays or unequal shapes.
+    OSError
+        If `path` cannot be written; no partial file is left.
+
+    Examples
+    --------
+    >>> from fastnn import plots
+    >>> figure = plots.confusion([0, 1, 1, 1], [0, 1, 1, 0], ["cat", "dog"])
+    >>> figure.axes[0].get_title()
+    'accuracy 75.00%  (3 of 4)'
     """
     counts = _confusion_counts(np.asarray(y_true), np.asarray(y_pred), len(classes))
     side = float(np.clip(0.5 * len(classes), 3.0, 9.0))  # inches
@@ -46,7 +70,7 @@ def confusion(
 
 
 def _confusion_counts(y_true: np.ndarray, y_pred: np.ndarray, k: int) -> np.ndarray:
-    """Return the (k, k) counts of true class (row) against predicted class (column)."""
+    """Return counts of shape (k, k) by true class (row) and predicted class (column)."""
     if y_true.ndim != 1 or y_true.shape != y_pred.shape or y_true.size == 0:
         raise ValueError(
             f"y_true and y_pred must be of one shape (n,), n at least 1, "
@@ -66,8 +90,8 @@ def _confusion_counts(y_true: np.ndarray, y_pred: np.ndarray, k: int) -> np.ndar
 def _shade(axes: Axes, shares: np.ndarray) -> None:
     from matplotlib.colors import PowerNorm
 
-    # By the square root of the share, so that a confusion of one in a hundred can be seen.
-    # Squares: an image would first be made as large as the picture, in several copies.
+    # The shade is the square root of the share, so that a confusion of one in a hundred is visible.
+    # pcolormesh instead of imshow, which would make several copies as large as the picture.
     edges = np.arange(len(shares) + 1) - 0.5
     image = axes.pcolormesh(edges, edges, shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     axes.set(aspect="equal", ylim=edges[[-1, 0]])
@@ -79,7 +103,7 @@ def _shade(axes: Axes, shares: np.ndarray) -> None:
 
 def _label_classes(axes: Axes, classes: Sequence[str], side: float) -> None:
     ticks, cell = range(len(classes)), POINTS_PER_INCH * side / len(classes)
-    size = min(10.0, 0.6 * cell)  # a cell's height
+    size = min(10.0, 0.6 * cell)  # fits the height of a cell
     axes.set_xticks(ticks, classes, fontsize=size)
     axes.set_yticks(ticks, classes, fontsize=size)
     if LETTER_WIDTH * size * max(map(len, classes)) > 0.9 * cell:
@@ -92,8 +116,16 @@ def _label_classes(axes: Axes, classes: Sequence[str], side: float) -> None:
 
 def _write_counts(axes: Axes, counts: np.ndarray, shares: np.ndarray, side: float) -> None:
     cell, letters = POINTS_PER_INCH * side / len(counts), len(str(counts.max()))
-    size = min(11.0, 0.8 * cell / (LETTER_WIDTH * letters))  # a cell's width
+    size = min(11.0, 0.8 * cell / (LETTER_WIDTH * letters))  # fits the width of a cell
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if shares[row, column] > 0.5 else "black" if count else "0.6"
-        axes.text(column, row, str(count), color=color, fontsize=size, in_layout=False,
-                  horizontalalignment="center", verticalalignment="center")  # fmt: skip
+        axes.text(
+            column,
+            row,
+            str(count),
+            color=color,
+            fontsize=size,
+            in_layout=False,
+            horizontalalignment="center",
+            verticalalignment="center",
+        )

@@ -1,4 +1,4 @@
-"""Learning curves: those of one run, and those of several together."""
+"""Learning curves of one run, and of several runs together."""
 
 from __future__ import annotations
 
@@ -21,18 +21,40 @@ Series = tuple[np.ndarray, np.ndarray]
 
 
 def curves(
-    history: Mapping[str, Sequence[float | None] | None],
-    path: str | os.PathLike[str] | None = None,
+    history: Mapping[str, Sequence[float | None] | None], path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Plot loss and accuracy against the epoch; return the figure, written to `path` as PNG.
+    """Plot the losses and accuracies of a run against the epoch.
 
-    `history` holds `loss`, `accuracy`, `val_loss` and `val_accuracy`, one number an epoch,
-    accuracies as fractions. A key may be missing or None, and so may single entries; those, and
-    numbers that are not finite, are left out. Without accuracies there is one panel. The loss axis
-    is logarithmic where the losses span more than two decades.
+    The loss axis is logarithmic if the losses span more than two decades. Without accuracies there
+    is one panel.
 
-    Raises ValueError when there is nothing to plot, and OSError when `path` cannot be written; no
-    partial file is left.
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        The lists `loss`, `accuracy`, `val_loss` and `val_accuracy`, with a number for each epoch,
+        accuracies from 0 to 1, as from `History.to_dict`. Lists may be missing or None. Entries
+        that are None or not finite are left out.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no finite loss or accuracy.
+    OSError
+        If `path` cannot be written; no partial file is left.
+
+    Examples
+    --------
+    >>> from fastnn import plots
+    >>> figure = plots.curves({"loss": [0.9, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.6]})
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss']
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -51,13 +73,36 @@ def comparison(
     histories: Mapping[str, Mapping[str, Sequence[float | None] | None]],
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the learning curves of several runs together; return the figure, written to `path`.
+    """Plot the learning curves of several runs together.
 
-    `histories` holds one as in `curves` for each name of a run. A run's validation is drawn with
-    its own ink, dashes and marker, its training as a thin line of the same ink; where there is no
-    validation, training takes its place.
+    Each run has its own colour, dashes and marker. Its validation is drawn as a thick line, its
+    training as a thin one; without validation, training is drawn as the thick line.
 
-    Raises ValueError when there is nothing to plot, and OSError when `path` cannot be written.
+    Parameters
+    ----------
+    histories : mapping of str to mapping
+        Histories as in `curves`, by the names of the runs.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no finite loss or accuracy.
+    OSError
+        If `path` cannot be written.
+
+    Examples
+    --------
+    >>> from fastnn import plots
+    >>> figure = plots.comparison({"slow": {"loss": [0.9, 0.8]}, "fast": {"loss": [0.9, 0.5]}})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['training loss']
     """
     panels = {
         key: {name: each for name, one in histories.items() if (each := _series(one, key))}
@@ -81,27 +126,40 @@ def comparison(
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        list(handles.values()), list(handles), loc="outside lower center", ncols=2, frameon=False,
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
         handlelength=5,
-    )  # fmt: skip
+    )
     return save(figure, path)
 
 
 def _cycled(place: int):
-    """Ink, dashes and marker of a run: no two alike in the first seventy."""
+    """Return the colour, dashes and marker of a run; the first seventy runs differ."""
     return INKS[place % len(INKS)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)]
 
 
 def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, marker) -> None:
     epochs, values = series["validation" if "validation" in series else "training"]
-    axes.plot(epochs, values, color=ink, linestyle=dashes, linewidth=1.8, marker=marker,
-              markersize=5.5, markevery=max(1, len(values) // 6), label=name)  # fmt: skip
+    axes.plot(
+        epochs,
+        values,
+        color=ink,
+        linestyle=dashes,
+        linewidth=1.8,
+        marker=marker,
+        markersize=5.5,
+        markevery=max(1, len(values) // 6),
+        label=name,
+    )
     if len(series) == 2:
         axes.plot(*series["training"], color=ink, linestyle=dashes, linewidth=0.8)
 
 
 def _series(history: Mapping[str, Sequence[float | None] | None], key: str) -> dict[str, Series]:
-    """Return the epochs and values of `key`, for training and validation, where there are any."""
+    """Return the epochs and finite values of `key`, by "training" and "validation", if any."""
     found = {}
     for name, full_key in (("training", key), ("validation", f"val_{key}")):
         entries = history.get(full_key)
@@ -115,14 +173,23 @@ def _series(history: Mapping[str, Sequence[float | None] | None], key: str) -> d
 def _panel(axes: Axes, key: str, series: dict[str, Series]) -> None:
     for name, (epochs, values) in series.items():
         color, dashes = _STYLES[name]
-        axes.plot(epochs, values, dashes, color=color, linewidth=1.8, marker="o", markersize=5,
-                  markevery=[len(values) - 1], label=name)  # fmt: skip
+        axes.plot(
+            epochs,
+            values,
+            dashes,
+            color=color,
+            linewidth=1.8,
+            marker="o",
+            markersize=5,
+            markevery=[len(values) - 1],
+            label=name,
+        )
     _frame(axes, key, list(series.values()))
     _label_ends(axes, key, series)
 
 
 def _frame(axes: Axes, key: str, series: Sequence[Series]) -> None:
-    """Set the axes of loss or accuracy against the epoch."""
+    """Set limits, ticks, scale and labels of a panel of loss or accuracy."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     last = max(epochs[-1] for epochs, _ in series)
@@ -144,7 +211,7 @@ def _spans_decades(values: np.ndarray) -> bool:
 def _label_ends(axes: Axes, key: str, series: dict[str, Series]) -> None:
     """Write each curve's name and final value to the right of the panel, at its height."""
     number = "{:.2%}" if key == "accuracy" else "{:.4g}"
-    axes.autoscale_view()  # the heights are those of the final limits
+    axes.autoscale_view()  # heights depend on the final limits
     heights = {}
     for name, (epochs, values) in series.items():
         point = axes.transData.transform((epochs[-1], values[-1]))
@@ -163,7 +230,7 @@ def _label_ends(axes: Axes, key: str, series: dict[str, Series]) -> None:
 
 
 def _spread(heights: dict[str, float], gap: float) -> dict[str, float]:
-    """Move up to two heights apart to at least `gap` and half that from 0 and 1, in order."""
+    """Return up to two heights moved at least `gap` apart and `gap` / 2 away from 0 and 1."""
     names = sorted(heights, key=lambda name: heights[name])
     low, high = np.clip([heights[names[0]], heights[names[-1]]], gap / 2, 1 - gap / 2)
     half = max(high - low, gap * (len(names) - 1)) / 2

@@ -1,4 +1,4 @@
-"""What a network makes of the plane: its decision surface for data of two features."""
+"""The decision surface of a network with two inputs."""
 
 from __future__ import annotations
 
@@ -29,15 +29,47 @@ def decision(
     features: Sequence[str] = ("x0", "x1"),
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot what a model of two inputs predicts over the plane; return it, written to `path`.
+    """Plot a model's predictions over the plane of its two inputs.
 
-    With `classes`, areas are shaded by the most probable class, the lighter the less sure, with
-    lines between; points are the rows of `x` (n, 2), a marker for each class of `y_true` (n,).
-    Without, shades and lines are the numbers that a regression predicts. Of more than 600 rows
-    the first are drawn.
+    For a classifier, areas have the colour of the most probable class, lighter where its
+    probability is lower, with lines between classes. For a regression, shades and contour lines
+    show the predicted number. Points show the first 600 rows.
 
-    Raises ValueError for rows that are not of two features, and OSError when `path` cannot be
-    written.
+    Parameters
+    ----------
+    model : Sequential
+        A model of two inputs.
+    x : numpy.ndarray
+        Rows of shape (n, 2), which also set the limits of the axes.
+    y_true : numpy.ndarray
+        True classes (integers) or numbers of the rows, of shape (n,).
+    classes : sequence of str, default ()
+        Names of the classes; empty for a regression.
+    features : sequence of str, default ("x0", "x1")
+        Names of the two inputs.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If `x` or `y_true` has another shape or no rows.
+    OSError
+        If `path` cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Linear, Sequential, plots
+    >>> x = np.array([[0.0, 0.0], [1.0, 1.0]])
+    >>> figure = plots.decision(Sequential(Linear(2, 2)), x, np.array([0, 1]), ["out", "in"])
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('x0', 'x1')
     """
     from fastnn.training.evaluation import predict
 
@@ -57,10 +89,16 @@ def decision(
         for place, name in enumerate(classes):
             own = x[y_true == place]
             axes.plot(
-                own[:, 0], own[:, 1], MARKERS[place % len(MARKERS)], color=_ink(place, classes),
-                markersize=5, markeredgecolor=_edge(place, classes), markeredgewidth=0.7,
-                linestyle="none", label=name,
-            )  # fmt: skip
+                own[:, 0],
+                own[:, 1],
+                MARKERS[place % len(MARKERS)],
+                color=_ink(place, classes),
+                markersize=5,
+                markeredgecolor=_edge(place, classes),
+                markeredgewidth=0.7,
+                linestyle="none",
+                label=name,
+            )
         figure.legend(loc="outside right center", frameon=False)
     else:
         _shade_numbers(axes, sides, outputs[..., 0], x, y_true)
@@ -70,7 +108,7 @@ def decision(
 
 
 def _ink(place: int, classes: Sequence[str]):
-    """Colour of a class: the first dark, the last light, in shades of grey too."""
+    """Return the colour of a class: from dark to light, so that they also differ in grey."""
     from matplotlib import colormaps
 
     return colormaps[SEQUENTIAL](place / max(len(classes) - 1, 1))
@@ -106,7 +144,14 @@ def _shade_numbers(axes: Axes, sides, numbers: np.ndarray, x, y_true) -> None:
     areas = axes.contourf(*sides, numbers, levels=levels, cmap=SEQUENTIAL)
     axes.contour(*sides, numbers, levels=levels, colors="white", linewidths=0.6)
     axes.scatter(
-        x[:, 0], x[:, 1], c=y_true, cmap=SEQUENTIAL, vmin=low, vmax=high, s=22, edgecolors="black",
+        x[:, 0],
+        x[:, 1],
+        c=y_true,
+        cmap=SEQUENTIAL,
+        vmin=low,
+        vmax=high,
+        s=22,
+        edgecolors="black",
         linewidths=0.6,
-    )  # fmt: skip
+    )
     axes.figure.colorbar(areas, ax=axes, aspect=30, pad=0.02).set_label("prediction; points: true")

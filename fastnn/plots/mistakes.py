@@ -1,4 +1,4 @@
-"""The rows that a classifier is most wrong about."""
+"""The worst mistakes of a classifier."""
 
 from __future__ import annotations
 
@@ -24,14 +24,48 @@ def mistakes(
     path: str | os.PathLike[str] | None = None,
     most: int = 25,
 ) -> Figure:
-    """Plot the rows whose true class was given the least probability; return it, written to `path`.
+    """Plot the misclassified rows whose true class has the least predicted probability.
 
-    `x` is (n, features), `y_true` class indices (n,), `probabilities` (n, classes). With
-    `image_shape` each row is an image, titled true class → predicted class and its probability;
-    else a bar for each row shows both probabilities. At most `most` are shown, the worst first.
+    With `image_shape`, each row is an image, titled "true class → predicted class" and the
+    probability of the predicted class. Otherwise bars show the probabilities of both classes.
 
-    Raises ValueError for shapes that do not fit or where nothing is wrong, and OSError when `path`
-    cannot be written.
+    Parameters
+    ----------
+    x : numpy.ndarray
+        Rows of shape (n, features).
+    y_true : numpy.ndarray
+        True classes, integers that index `classes`, of shape (n,).
+    probabilities : numpy.ndarray
+        Predicted probabilities, of shape (n, classes).
+    classes : sequence of str
+        Names of the classes.
+    image_shape : tuple of int, optional
+        Height and width in pixels of the image in each row.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+    most : int, default 25
+        Largest number of rows to show, the worst first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, or if no row is misclassified.
+    OSError
+        If `path` cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import plots
+    >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> figure = plots.mistakes(np.zeros((2, 3)), np.array([1, 1]), probabilities, ["cat", "dog"])
+    >>> figure.get_suptitle()
+    'the worst 1 of 1 mistakes in 2 rows'
     """
     x, y_true, probabilities = map(np.asarray, (x, y_true, probabilities))
     if not (len(x) == len(y_true) == len(probabilities) and probabilities.ndim == 2):
@@ -74,8 +108,15 @@ def _bars(x, worst, y_true, guesses, probabilities, classes, image_shape) -> Fig
     axes = figure.subplots()
     places = np.arange(len(worst))
     given, taken = probabilities[worst, y_true[worst]], probabilities[worst, guesses[worst]]
-    axes.barh(places - 0.19, taken, 0.36, color=INKS[1], hatch="///", edgecolor="white",
-              label="predicted class")  # fmt: skip
+    axes.barh(
+        places - 0.19,
+        taken,
+        0.36,
+        color=INKS[1],
+        hatch="///",
+        edgecolor="white",
+        label="predicted class",
+    )
     axes.barh(places + 0.19, given, 0.36, color=INKS[0], label="true class")
     names = [f"row {r}: {classes[y_true[r]]} → {classes[guesses[r]]}" for r in worst]
     axes.set_yticks(places, names, fontsize=8)

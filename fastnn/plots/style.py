@@ -1,4 +1,4 @@
-"""What all pictures have in common: paper, inks that print and eyes tell apart, and files."""
+"""Style shared by all pictures: size, colours, markers, axes and files."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 DPI = 150
 POINTS_PER_INCH = 72
-LETTER_WIDTH = 0.65  # of the size of the font
+LETTER_WIDTH = 0.65  # times the font size
 FORMATS = ("png", "svg", "pdf")
 
-# Okabe and Ito's colours: told apart by every eye; the dashes and markers, by every printer.
+# Okabe and Ito's colours differ for colour-blind readers; dashes and markers differ in print.
 INKS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-# Light and dark: numbers that are shades of grey where there is no colour.
+# Colour maps that go from dark to light, so that they can be read in grey.
 SEQUENTIAL = "cividis"
 SIGNED = "gray"
 
 
 def new_figure(width: float, height: float, layout="constrained") -> Figure:
-    """Make an empty figure of so many inches, on white paper, so that ink is read anywhere."""
+    """Return an empty figure of a width and height in inches, with a white background."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
 
 
 def plain(axes: Axes) -> None:
-    """Leave an axis to the left and below, and a light grid behind."""
+    """Remove the top and right spines, and draw a light grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    """Write a figure to `path`, whole or not at all, and make the folders above it; give it back.
+    """Write a figure to `path` atomically, if it is not None, and return the figure.
 
-    The ending says how: PNG, SVG or PDF; others are PNG. None writes nothing.
+    Missing folders are made. The ending gives the format: .png, .svg or .pdf; others are PNG.
     """
     if path is None:
         return figure
@@ -63,6 +63,6 @@ def _save_png(figure: Figure, path: Path) -> None:
     from matplotlib.image import imsave
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # once, where `savefig` draws a second time, after the layout
+    canvas.draw()  # draws once; `savefig` would draw twice
     with replacing(path) as file:
         imsave(file, canvas.buffer_rgba(), format="png", dpi=figure.dpi)

@@ -1,4 +1,4 @@
-"""A sweep's scores against each setting that it chose."""
+"""Scores of a sweep's runs against each setting that varies."""
 
 from __future__ import annotations
 
@@ -25,15 +25,43 @@ def sweep(
     path: str | os.PathLike[str] | None = None,
     higher_is_better: bool = True,
 ) -> Figure:
-    """Plot the score of each run against each setting; return the figure, written to `path`.
+    """Plot the score of each run of a sweep against each setting.
 
-    `settings` holds a list for each setting, as long as `scores`; there is a panel for each. Runs
-    are dots, the line leads through the medians at each value, and the best run is ringed. Numbers
-    that span more than a decade lie on a logarithmic axis, those that are few, and names, side by
-    side. Runs with a score that is None or not finite are left out.
+    Each setting has a panel. Runs are dots, a line goes through the medians at each value, and the
+    best run has a ring. Names, and up to twelve different numbers, are evenly spaced; more numbers
+    lie on a linear axis, or on a logarithmic one if they span more than a decade.
 
-    Raises ValueError where there is no setting or no score, or lists are of differing lengths, and
-    OSError when `path` cannot be written.
+    Parameters
+    ----------
+    settings : mapping of str to sequence
+        For each setting, its values in all runs.
+    scores : sequence of float
+        The score of each run. Runs whose score is None or not finite are left out.
+    score : str, default "validation accuracy"
+        Name of the score; with "accuracy" in it, the axis is in percent.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+    higher_is_better : bool, default True
+        Whether the best run has the highest score.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no setting or no finite score, or lengths differ.
+    OSError
+        If `path` cannot be written.
+
+    Examples
+    --------
+    >>> from fastnn import plots
+    >>> figure = plots.sweep({"lr": [0.01, 0.1], "hidden": [(32,), (64,)]}, [0.91, 0.95])
+    >>> [axes.get_xlabel() for axes in figure.axes[:2]]
+    ['lr', 'hidden']
     """
     values = np.array(scores, np.float64)
     if not settings or any(len(column) != len(values) for column in settings.values()):
@@ -68,19 +96,24 @@ def _panel(axes: Axes, name: str, column: list, scores: np.ndarray, best: int) -
     places = _places(axes, values)
     x = np.array([places[value] for value in column])
     medians = [(place, np.median(scores[x == place])) for place in sorted(set(places.values()))]
-    if len(medians) <= _MOST_TICKS:  # of a random search, each value is there once
+    if len(medians) <= _MOST_TICKS:  # in a random search, values do not repeat
         axes.plot(*zip(*medians, strict=True), color="0.4", linewidth=1.4, zorder=1)
     axes.plot(x, scores, "o", color=INKS[0], markersize=5, alpha=0.6, markeredgewidth=0)
     axes.plot(
-        x[best], scores[best], "o", markersize=11, markerfacecolor="none",
-        markeredgecolor=INKS[1], markeredgewidth=1.8,
-    )  # fmt: skip
+        x[best],
+        scores[best],
+        "o",
+        markersize=11,
+        markerfacecolor="none",
+        markeredgecolor=INKS[1],
+        markeredgewidth=1.8,
+    )
     axes.set_xlabel(name)
     plain(axes)
 
 
 def _places(axes: Axes, values: list) -> dict[Any, float]:
-    """Where values lie on an axis: at their numbers where there are many, else side by side."""
+    """Return the places of values on an axis: evenly spaced if few or names, else the numbers."""
     numeric = all(isinstance(value, (int, float)) for value in values)
     if len(values) <= _MOST_TICKS or not numeric:
         axes.set_xticks(range(len(values)), [_text(value) for value in values])
@@ -94,7 +127,7 @@ def _places(axes: Axes, values: list) -> dict[Any, float]:
 
 
 def _order(value: Any) -> tuple:
-    """Numbers by size, widths by number of layers and size, the rest by name."""
+    """Return a sort key: numbers by size, widths by number of layers and size, others by name."""
     if isinstance(value, tuple):
         return len(value), value
     return (0, value) if isinstance(value, (int, float)) else (1, str(value))

@@ -1,4 +1,4 @@
-"""What the first layer of a network looks at."""
+"""The weights of a network's first layer."""
 
 from __future__ import annotations
 
@@ -26,15 +26,41 @@ def weights(
     features: Sequence[str] = (),
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Plot the weights of a model's first Linear layer; return the figure, written to `path`.
+    """Plot the weights of a model's first Linear layer.
 
-    With `image_shape` (height, width) each unit is an image of what it looks for; else there is a
-    row for each unit and a column for each input, named by `features`. Grey is 0, white is
-    positive, black negative. Of many, the units (64) and inputs (60) with the largest weights
-    (Euclidean norm) are shown, in order.
+    With `image_shape`, each unit's weights are shown as an image. Otherwise there is a row for each
+    unit and a column for each input. Grey is 0, white positive, black negative. At most 64 units
+    and 60 inputs are shown, those whose weights have the largest Euclidean norms.
 
-    Raises ValueError for a model without a Linear layer, or an image of another size, and OSError
-    when `path` cannot be written.
+    Parameters
+    ----------
+    model : Sequential
+        A model with a Linear layer.
+    image_shape : tuple of int, optional
+        Height and width in pixels, if the inputs are the pixels of an image.
+    features : sequence of str, default ()
+        Names of the inputs; by default their numbers are shown.
+    path : str or path-like, optional
+        File to write, as .png, .svg or .pdf. By default none is written.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    ValueError
+        If the model has no Linear layer, or `image_shape` does not fit it.
+    OSError
+        If `path` cannot be written.
+
+    Examples
+    --------
+    >>> from fastnn import Linear, Sequential, plots
+    >>> figure = plots.weights(Sequential(Linear(3, 2)), features=["age", "height", "weight"])
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    ['age', 'height', 'weight']
     """
     from fastnn.nn.linear import Linear
     from fastnn.nn.sequential import flat_layers
@@ -58,7 +84,7 @@ def weights(
 
 
 def _largest(w: np.ndarray, axis: int, most: int) -> np.ndarray:
-    """Indices of the rows, or columns, of the largest norm, in order."""
+    """Return the indices, in order, of the rows or columns with the largest norms."""
     return np.sort(np.argsort(-np.linalg.norm(w, axis=axis), kind="stable")[:most])
 
 
