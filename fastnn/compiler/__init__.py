@@ -1,1 +1,1 @@
-"""From a chain, a loss and an optimizer to the program that the interpreter runs."""
+"""Compile a model, a loss and an optimizer into a program for the kernels' interpreter."""

@@ -1,4 +1,4 @@
-"""The program as it is built: its instructions, and the memory that they work on."""
+"""The builder of programs, which collects instructions and allocates their memory."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from kernels.machine import interpreter
 from kernels.machine.instruction import Instruction
 from kernels.product import panels
 
-_SMALL, _ARENA = 2**15, 2**17  # bytes of what is laid out side by side, and of where that is
-_APART = 5  # cache lines between memories, which would otherwise share a set of a cache
+_SMALL, _ARENA = 2**15, 2**17  # bytes: smaller allocations share an arena of this size
+_APART = 5  # cache lines between memories, so that they do not compete for one cache set
 
 
 @dataclass(frozen=True)
 class Block:
-    """A batch of rows in the arena: where it begins, its columns, and how far rows are apart.
+    """A batch of rows in memory: its address, columns and leading dimension.
 
-    With a `panel` other than 0 the columns lie in panels, which begin so many elements apart
-    (`kernels.product.panels`). `activation` is the function that its producer applied last, whose
-    gradient is still to be taken by whoever computes the gradient of this block.
+    Where `panel` is not 0, the columns lie in panels that begin `panel` elements apart
+    (`kernels.product.panels`). `activation` is the function that the block's producer applied
+    last; the instruction that computes the block's gradient multiplies by its derivative.
     """
 
     pointer: int
@@ -45,7 +45,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Copy:
-    """Where a program has its copy of a matrix: panels `panel` elements apart, of `ld` columns."""
+    """A program's copy of a matrix, in panels of `ld` columns that begin `panel` elements apart."""
 
     pointer: int
     ld: int
@@ -55,7 +55,7 @@ class Copy:
 
 @dataclass
 class Builder:
-    """Collects instructions, and hands out the memory that they work on."""
+    """A program under construction: its instructions, and the memory that they work on."""
 
     batch: int
     dtype: np.dtype
@@ -64,16 +64,16 @@ class Builder:
     borrowed: list[list[int]] = field(default_factory=list)
     kept: list[np.ndarray] = field(default_factory=list)
     widest: int = 0
-    """Inputs or outputs at most of a linear layer, which needs scratch memory."""
+    """Largest number of inputs or outputs of a linear layer, which sets the size of the scratch."""
 
     def __post_init__(self) -> None:
         self.real = real_type(self.dtype)
-        self._next = self._left = 0  # address of the arena's next free byte, and how many are left
+        self._next = self._left = 0  # address of the arena's next free byte, and the bytes left
 
     # ---------------------------------------------------------------------- memory
 
     def take(self, elements: int, dtype=None) -> int:
-        """Return the address of fresh memory for so many elements."""
+        """Return the address of new, zeroed memory for `elements` numbers."""
         dtype = np.dtype(dtype or self.dtype)
         size = padded(elements, dtype) * dtype.itemsize
         if size > _SMALL:
@@ -85,34 +85,34 @@ class Builder:
         return place
 
     def block(self, columns: int, activation: int = IDENTITY) -> Block:
-        """Return fresh memory for a batch."""
+        """Return new memory for a batch."""
         ld = leading_dimension(columns, self.dtype)
         return Block(self.take(self.batch * ld), columns, ld, activation)
 
     def block_in_panels(self, columns: int, activation: int = IDENTITY) -> Block:
-        """Return fresh memory for a batch, in panels where threads split its columns."""
+        """Return new memory for a batch, in panels where the threads share out its columns."""
         count, ld, panel = panels.of_threads(self.batch, columns, self.dtype, self.threads)
         if count == 1:
             return self.block(columns, activation)
         return Block(self.take(count * panel), columns, ld, activation, panel)
 
     def keep(self, array: np.ndarray) -> int:
-        """Return the address of an array, which is to live as long as the program."""
+        """Keep an array alive as long as the program, and return its address."""
         self.kept.append(array)
         return address(array)
 
     # ---------------------------------------------------------------- instructions
 
     def emit(self, kind: Instruction, *, wait: bool = True, **operands: Any) -> None:
-        """Add an instruction; `wait` says that all threads finish it before the next.
+        """Add an instruction; with `wait`, all threads finish it before any begins the next.
 
-        An array among the operands is kept. Raises TypeError for a name that the instruction
-        does not declare, or that is missing.
+        Arrays among the operands are kept alive. Raises TypeError for an operand that the
+        instruction does not declare, and for a missing one.
         """
         self.rows.append(self._row(kind, operands, wait))
 
     def wait(self) -> None:
-        """Have all threads finish the last instruction before the next."""
+        """Make all threads finish the last instruction before any begins the next."""
         self.rows[-1][interpreter.WAIT] = 1
 
     def _row(self, kind: Instruction, operands: Mapping[str, Any], wait: bool) -> list[int]:
@@ -127,11 +127,11 @@ class Builder:
     def borrow(
         self, owner: int, rows: int, columns: int, ld: int, learned: bool, memories: list[int]
     ) -> tuple[Copy, Copy]:
-        """Have copies of a matrix, and of memories that lie as it does, while the program runs.
+        """Copy a matrix and the memories of the same layout into panels while the program runs.
 
-        They lie in panels, the memories evenly apart. What is `learned` is given back only if all
-        of it is finite. Returns where the matrix is, and the first of its memories, whose `size`
-        tells how far they are apart.
+        The memories lie evenly apart. Nothing is copied back unless all numbers of `learned`
+        matrices are finite. Returns the copy of the matrix and that of the first memory, whose
+        `size` is the distance between memories.
         """
         count, elements = panels.sizes(rows, columns, self.dtype)
         size = count * elements
@@ -145,7 +145,7 @@ class Builder:
         return Copy(first, span, elements, size), Copy(memory or first, span, elements, apart)
 
     def ends(self) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the instructions that open the program, and those that close it."""
+        """Return the instructions that copy borrowed matrices in, and those that copy them back."""
         operands = {
             "count": len(self.borrowed),
             "table": self.keep(np.array(self.borrowed, np.int64)),
@@ -158,7 +158,7 @@ class Builder:
         return [opening], closing
 
     def through_activation(self, gradient: Block, output: Block) -> Block:
-        """Return the gradient before a block's activation, from the one after it."""
+        """Multiply a gradient by the derivative of the activation of `output`, and return it."""
         if output.activation != IDENTITY:
             self.emit(
                 instructions.activation_gradient,

@@ -1,4 +1,4 @@
-"""The cost of a step, and the number of threads that it pays for."""
+"""The work of a training step, and the number of threads that is worth starting for it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kernels.machine.team import get_num_threads
 
 _UPDATE = 25  # floating-point operations that take as long as updating one weight
 _WORK_PER_THREAD = 1.25e6  # floating-point operations a step that are worth a thread
-_WORK_TO_START = 5e8  # operations that are worth starting threads: it takes up to a millisecond
+_WORK_TO_START = 5e8  # operations that are worth starting threads, which takes up to a millisecond
 
 
 def step_work(model: Sequential, rows: int, training: bool = True) -> float:
     """Return the work of a step in floating-point operations: three products in training, else one.
 
-    The update counts as what takes as long, and an operation of float64 as two.
+    The update counts as the operations that take as long, and a float64 operation as two.
     """
     products = sum(as_layer(layer).multiply_adds for layer in flat_layers(model))
     operations = 6 * rows + _UPDATE if training else 2 * rows
@@ -27,10 +27,10 @@ def step_work(model: Sequential, rows: int, training: bool = True) -> float:
 
 
 def threads_for(work: float, threads: int | None, steps: float = math.inf) -> int:
-    """Return the number of threads for steps of a work, or the number that is asked for.
+    """Return `threads` if it is a number, else the best number for steps of this much work.
 
-    It is 1 where all `steps` together are not worth starting another thread. Raises ValueError
-    unless `threads` is None or an integer from 1 to `MOST_THREADS`.
+    The best is 1 where all `steps` together are not worth starting a second thread. Raises
+    ValueError unless `threads` is None or an integer from 1 to `MOST_THREADS`.
     """
     if threads is None:
         if work * steps < _WORK_TO_START:

@@ -1,4 +1,4 @@
-"""Limits that the command line knows without importing the compiler: nothing is imported here."""
+"""Limits that the command line reads without importing the compiler; this file imports nothing."""
 
 MOST_THREADS = 256
-"""Largest number of threads: the threads of a step wait for each other by spinning."""
+"""Largest number of threads, bounded because they spin while they wait for each other."""

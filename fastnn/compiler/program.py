@@ -1,7 +1,7 @@
-"""Programs: a chain, a loss and an optimizer lowered to the table that the interpreter runs.
+"""Programs: a model, a loss and an optimizer lowered to the table that the interpreter runs.
 
 Layers become stages (`fastnn.compiler.lowering`), which emit the instructions of their forward
-and backward pass. Everything a step needs is laid out before the first step.
+and backward pass. All memory of a step is allocated before the first step.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ __all__ = [
 ]
 
 FAMILIES = activations, dropout, linear, norms, softmax
-"""The files that know how layers are lowered: importing them has registered the stages."""
+"""The modules that lower layers; importing them registers their stages."""
 
 
 def layout(model: Sequential) -> list:
-    """Return what programs of a model are made for.
+    """Return all that a program fixes of a model; for another layout, make a new program.
 
-    That is its layers, how much they drop, and the places of the parameters.
+    These are the layers, their dropout probabilities, and the addresses of the parameters.
     """
     layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
     return [*layers, *((id(p.block), p.start) for p in model.parameters())]
 
 
 class Program:
-    """Instructions, and the memory they work on: `table`, for each batch, `opening` and `closing`.
+    """Instructions and their memory: `opening` runs first, `table` for each batch, then `closing`.
 
-    So many `threads` are to run it, each with `scratch` elements of memory of its own. `totals`
+    The program is for `threads` threads, each with its own `scratch` elements of memory. `totals`
     holds the sum of the losses and the number of right rows since it was last set to zero.
-    Raises UnsupportedError for what cannot be compiled.
+    Raises UnsupportedError for a layer or loss that cannot be compiled.
     """
 
     def __init__(self, batch: int, dtype, threads: int):
@@ -63,7 +63,7 @@ class Program:
         self.totals = np.zeros(2)
         build = Builder(self.batch, self.dtype, self.threads)
         self._lower(build)
-        build.wait()  # all threads end a step together
+        build.wait()  # all threads finish a step together
         opening, closing = build.ends()
         self.opening, self.table, self.closing = map(table_of, (opening, build.rows, closing))
         self._kept = build.kept
@@ -81,7 +81,7 @@ class Program:
         loss: Loss | None = None,
         learning: Learning | None = None,
     ) -> tuple[list[Stage], Block, Truth | None]:
-        """Emit samples, what the loss compares them with, and all stages' forward pass."""
+        """Emit the gathering of samples and targets, and the forward pass of all stages."""
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers, list(LAYERS.values()))
@@ -98,9 +98,9 @@ class Program:
 class TrainingProgram(Program):
     """One step of training: forward, loss, backward, update.
 
-    Without `updates` the gradients are written to where Python sees them, and that is all. With
-    `penalising`, what weight decay adds to the loss of linear layers' weights is added up, too, in
-    `penalties`.
+    Without `updates` a step only writes the gradients to `Parameter.grad`. With `penalising`, it
+    also writes the penalty of weight decay on the weights of linear layers to `penalties`, as
+    terms of a sum.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class TrainingProgram(Program):
                 self._emit_clipped_update(build, learning)
 
     def _emit_settings(self, build: Builder, timetable: Timetable) -> None:
-        """Take the batch's settings from the timetable."""
+        """Emit the reading of the batch's settings from the timetable."""
         build.emit(
             updates.follow,
             batch=self.batch,
@@ -152,7 +152,7 @@ class TrainingProgram(Program):
         )
 
     def _emit_penalties(self, build: Builder, stages: list[Stage]) -> None:
-        """Add up what weight decay adds to the loss of linear layers' weights."""
+        """Emit the penalty that weight decay adds to the loss, for the weights of linear layers."""
         weights = [each.weights for each in stages if isinstance(each, linear.LinearStage)]
         starts = np.cumsum([0, *(chunks.py_func(each.span) for each in weights)])
         self.penalties = np.zeros(starts[-1])
@@ -181,7 +181,7 @@ class TrainingProgram(Program):
             gradient = stage.backward(build, gradient, learning)
 
     def _emit_clipped_update(self, build: Builder, learning: Learning) -> None:
-        """Clip the whole gradient by its norm, and update the parameters by it."""
+        """Emit the clipping of the whole gradient by its norm, and then the update."""
         settings = self.optimizer.settings
         gradients = [gradient for _, _, gradient, _ in self.optimizer.runs()]
         counts = [chunks.py_func(each.size) for each in gradients]
@@ -195,7 +195,7 @@ class TrainingProgram(Program):
 
 
 class EvaluationProgram(Program):
-    """Loss and right rows of batches."""
+    """The loss and the number of right rows of batches, without training."""
 
     def __init__(self, model, loss, source: Source, batch: int, dtype, threads: int = 1):
         self.model, self.loss, self.source = model, loss, source
@@ -208,7 +208,7 @@ class EvaluationProgram(Program):
 
 
 class PredictionProgram(Program):
-    """Outputs of batches, written to `results`, an array (samples, columns) of the dtype."""
+    """The outputs of batches, written to `results` (samples, columns) and in its dtype."""
 
     def __init__(self, model, source: Source, results: np.ndarray, batch: int, threads: int = 1):
         self.model, self.source, self.results = model, source, results

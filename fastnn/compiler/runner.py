@@ -1,8 +1,8 @@
-"""Runs a program's batches on threads, a slice of a few hundredths of a second at a time.
+"""The runner of a program: it runs batches on threads, 30 ms at a time.
 
-Between slices Python gets to move a progress bar and to act on Ctrl-C. Threads are
-Python's own; the interpreter's lock is free while they compute, and while they wait for
-the next slice, which must not be longer than a small network's epoch.
+Between these slices Python moves a progress bar and handles Ctrl-C. The threads are Python
+threads, which release the global interpreter lock while they compute and while they wait for
+the next slice. Waiting must stay shorter than an epoch of a small network.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from kernels.machine.team import get_num_threads, set_num_threads
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
-_SLICE = 0.03  # seconds between two looks at the keyboard
+_SLICE = 0.03  # seconds between two checks for Ctrl-C
 
 
 class Program(Protocol):
-    """A program as a runner sees it (`fastnn.compiler.program.Program`)."""
+    """The attributes of a `fastnn.compiler.program.Program` that a runner reads."""
 
     batch: int
     dtype: np.dtype
@@ -42,7 +42,7 @@ class Program(Protocol):
 
 
 class Runner:
-    """A program, its threads, and where it has got to; use as a context manager."""
+    """A program, its threads and its progress through the batches; use it as a context manager."""
 
     def __init__(self, program: Program, samples: int):
         self.program, self.samples = program, samples
@@ -55,11 +55,11 @@ class Runner:
         size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
         self._barrier = aligned_zeros(threads.BARRIER, np.int64)
         tables = program.opening, program.table, program.closing
+        rows = samples, program.batch
         self._arguments, *others = (
-            (*tables, state, aligned_zeros(size, program.dtype), self._barrier,
-             samples, program.batch)
+            (*tables, state, aligned_zeros(size, program.dtype), self._barrier, *rows)
             for state in self._states
-        )  # fmt: skip
+        )
         self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
         self._pace = 1  # batches a slice
 
@@ -77,17 +77,17 @@ class Runner:
 
     @property
     def ticks(self) -> int:
-        """Steps done so far."""
+        """Number of steps done so far."""
         return int(self._states[0][TICK])
 
     @property
     def kept(self) -> int:
-        """Steps done so far whose results the model holds."""
+        """Number of steps whose results have been copied back to the model."""
         return int(self._states[0][KEPT])
 
     @property
     def stopped(self) -> bool:
-        """Whether the loss of a batch was not finite."""
+        """True if the loss of a batch was not finite."""
         return bool(self._states[0][HALT])
 
     @property
@@ -101,11 +101,11 @@ class Runner:
         return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
 
     def slices(self, watched: bool = False):
-        """Run all batches, yielding the number of the next one after each slice.
+        """Run all batches slice by slice, yielding the number of the next batch after each slice.
 
-        Stops early at a batch whose loss is not finite. Unless it is `watched`, the model holds
-        what has been learned only after the last one, or `deliver`. What is watched may be changed
-        meanwhile, and stops early at weights that are not finite, too.
+        The run ends early at a batch whose loss is not finite. The model gets the learned weights
+        after the last batch or by `deliver`; if `watched`, after each slice, and the caller may
+        change the model in between. A watched run also ends early if weights are not finite.
         """
         begin = 0
         while begin < self.batches:
@@ -125,33 +125,33 @@ class Runner:
             self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
 
     def run(self, begin: int, end: int) -> int:
-        """Run batches `begin` to `end` and deliver; give how many were finished."""
+        """Run batches `begin` to `end`, update the model, and return the number of batches done."""
         return self._post(begin, end, True)
 
     def deliver(self) -> bool:
-        """Have the model hold what has been learned, unless not all weights are finite.
+        """Copy the learned weights back to the model, if all of them are finite.
 
-        Gives whether the model holds it.
+        Returns True if the model now holds the results of all steps.
         """
         if self.kept != self.ticks:
             self._post(0, 0, True)
         return self.kept == self.ticks
 
     def renew(self) -> None:
-        """Have the next run begin with the model as it is then: it may have been changed."""
+        """Make the next run read the model's weights again, since they may have been changed."""
         for state in self._states:
             state[OPEN] = 0
 
     def rewind(self) -> None:
-        """Go back to the steps whose results the model holds, and clear the sign to stop."""
+        """Go back to the last step whose results the model holds, and clear the stop flag."""
         self.renew()
         for state in self._states:
             state[TICK], state[HALT] = state[KEPT], 0
 
     def redo(self, begin: int, end: int) -> int:
-        """After `rewind`, run batches `begin` to `end` as long as all weights are finite.
+        """Run batches `begin` to `end` one by one, after `rewind`, until weights are not finite.
 
-        Gives the first batch of which that is not so; the model holds the weights before it.
+        Returns the batch that made them so, or `end`; the model holds the weights before it.
         """
         for batch in range(begin, end):
             self.run(batch, batch + 1)
@@ -161,7 +161,7 @@ class Runner:
         return end
 
     def _post(self, begin: int, end: int, close: bool) -> int:
-        """Run batches on all threads; give how many were finished."""
+        """Run batches on all threads; return the number of batches done."""
         if not self._followers:
             return self._run(begin, end, close)
         with self._followers.wanted:
@@ -169,6 +169,6 @@ class Runner:
             return self._run(begin, end, close)
 
     def _run(self, begin: int, end: int, close: bool) -> int:
-        """Run on this thread, with subnormal numbers taken for 0."""
+        """Run this thread's share, with subnormal numbers flushed to 0."""
         with subnormals.Flushed():
             return self._epoch(*self._arguments, begin, end, close)

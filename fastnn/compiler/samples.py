@@ -1,4 +1,4 @@
-"""Samples, targets and weights as programs read them, and how they come into a batch."""
+"""The instructions that gather samples, targets and weights into a batch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from kernels.instructions import samples as instructions
 class Truth:
     """Targets of a batch, and addresses of the weights and masses of its rows.
 
-    Targets are `labels`, the address of class indices, or the block `rows`. Weights and masses
-    are 1 where there are none; `divisor` is the masses, or 0 where they are all 1.
+    Targets are either `labels`, the address of class indices, or the block `rows`. Weights and
+    masses default to ones. `divisor` is the address of the masses, or 0 if all are 1.
     """
 
     labels: int | None
@@ -31,7 +31,7 @@ class Truth:
 
 
 def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wait: bool) -> Block:
-    """Gather a batch of samples, normalised on the way, and return it."""
+    """Emit the gathering of a batch of samples, normalised if asked for; return the batch."""
     columns = source.x.shape[1]
     mean: Any = 0
     factor: Any = 0
@@ -54,7 +54,7 @@ def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wa
 
 
 def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
-    """Gather targets, weights and masses of a batch."""
+    """Emit the gathering of a batch's targets, weights and masses; return them."""
     assert source.y is not None
     labels, rows = _emit_targets(build, source.y, source.order)
     ones = build.keep(np.ones(build.batch, build.dtype))
@@ -71,7 +71,7 @@ def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
 def _emit_targets(
     build: Builder, y: np.ndarray, order: np.ndarray
 ) -> tuple[int | None, Block | None]:
-    """Gather a batch of targets: class indices, or rows of numbers."""
+    """Emit the gathering of a batch's targets: class indices, or rows of numbers."""
     if y.ndim == 1:
         labels = build.take(build.batch, np.int64)
         build.emit(
@@ -93,7 +93,7 @@ def _emit_targets(
 
 
 def _emit_numbers(build: Builder, numbers: np.ndarray, source: Source) -> int:
-    """Gather a number for each row of a batch, and return the address."""
+    """Emit the gathering of one number for each row; return their address."""
     place = build.take(build.batch)
     build.emit(
         instructions.gather_numbers, source=numbers, order=address(source.order), numbers=place

@@ -1,4 +1,4 @@
-"""What programs read from outside: samples and targets, and the settings of each step."""
+"""The inputs of programs: samples and targets, and the optimizer's settings for each step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Source:
-    """Samples and targets as programs read them, and the order in which they are read.
+    """Samples and targets in the form that programs read, and the order of reading.
 
-    `x` is (samples, columns), contiguous, of the program's dtype or bytes. `y` is int64 class
-    indices, or rows of numbers of the program's dtype; None where only the output is wanted.
-    `order` is int64. `weights`, of the dtype, weigh the samples; None where all weigh the same.
+    `x` is (samples, columns), contiguous, of the program's dtype or uint8. `y` holds int64 class
+    indices, or rows of the program's dtype; it is None for prediction. `order` holds the int64
+    numbers of the rows. `weights` has a weight for each sample, or is None for equal weights.
     """
 
     x: np.ndarray
@@ -26,7 +26,7 @@ class Source:
 class Timetable:
     """Settings of an optimizer for each batch of an epoch.
 
-    `places` are places in the array of settings, `values` is (batches, places) of float64.
+    `places` are indices into the optimizer's settings; `values` is (batches, places), float64.
     """
 
     places: tuple[int, ...]

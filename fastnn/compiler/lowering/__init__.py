@@ -1,1 +1,1 @@
-"""What layers and losses emit into a program, a file for each family."""
+"""The instructions that layers and losses emit into a program, a file for each family."""

@@ -1,4 +1,4 @@
-"""Stages of functions of each element, and of layers that do nothing to a batch of rows."""
+"""Stages of elementwise functions; layers that leave a batch of rows unchanged have none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STAGES.update({Identity: None, Flatten: None})
 
 @lowers(Activation)
 class ActivationStage(Stage):
-    """y = f(x), where no linear layer comes before."""
+    """y = f(x), for an activation that no linear layer absorbs."""
 
     def forward(self, build, x, training):
         """Emit y = f(x)."""
@@ -24,7 +24,7 @@ class ActivationStage(Stage):
         return self.output
 
     def backward(self, build, gradient, learning):
-        """Emit g f'(.), in terms of y."""
+        """Emit g f'(x), computed from y."""
         build.emit(
             linear.activation_gradient,
             activation=self.code,
@@ -38,7 +38,7 @@ class ActivationStage(Stage):
 
 @lowers(Rectifier)
 class RectifierStage(Stage):
-    """y = f(x), whose gradient needs x."""
+    """y = f(x), for a function whose derivative is computed from x."""
 
     def forward(self, build, x, training):
         """Emit y = f(x)."""

@@ -16,7 +16,7 @@ class DropoutStage(Stage):
     """y = x / (1 - p) where kept, else 0."""
 
     def forward(self, build, x, training):
-        """Emit y from x, or nothing where nothing is dropped."""
+        """Emit y = x / (1 - p) where kept, else 0; return x where nothing drops."""
         layer, self.input = self.layer, x
         self.drops = training and layer.p > 0.0
         if not self.drops:

@@ -1,4 +1,4 @@
-"""The stage of a linear layer and the activation behind it."""
+"""The stage of a linear layer and the activation that follows it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class LinearStage(Stage):
         self.activation = IDENTITY
 
     def absorbs(self, layer):
-        """Take an activation whose gradient is one of the output."""
+        """Absorb an activation whose derivative is computed from its output."""
         if self.activation != IDENTITY or not isinstance(layer, Activation):
             return False
         self.activation = ACTIVATIONS[layer.name]
         return True
 
     def arrange(self, build, learning):
-        """Keep a wide weight in panels, unless its gradient is needed as a whole."""
+        """Lay a wide weight out in panels, unless all gradients are clipped by their norm first."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
         wide = count > 1 and layer.out_features > FEW
@@ -42,7 +42,7 @@ class LinearStage(Stage):
         self.bias = place_of(build, layer._bias, learning)
 
     def forward(self, build, x, training):
-        """Emit the product; the activation is a part of it."""
+        """Emit the product, with bias and activation in the same instruction."""
         layer = self.layer
         if x.columns != layer.in_features:
             raise ValueError(f"{layer!r} gets {x.columns} columns; expected {layer.in_features}")
@@ -60,23 +60,23 @@ class LinearStage(Stage):
             w=self.weights,
             bias=self.bias.pointer,
             y=y,
-            # Of two threads, each reads only the panel that it has written.
+            # With two threads, each reads only the panel that it wrote itself.
             wait=y.panel == 0 or build.threads > 2,
         )
         return y
 
     def _is_private(self, build: Builder) -> bool:
-        """Return whether each thread alone needs what it computes, until its own update."""
+        """Return True if each thread alone reads the outputs that it computes."""
         wide = self.layer.out_features > FEW
         return wide and isinstance(self.above, LinearStage) and self.above.takes_halves(build)
 
     def takes_halves(self, build: Builder) -> bool:
-        """Return whether threads can each sum what inputs of their own give."""
+        """Return True if each thread can sum the products of its own inputs."""
         sizes = self.layer.in_features, self.layer.out_features
         return few_outputs.shared_in_halves(*sizes, build.dtype, build.threads)
 
     def _forward_in_halves(self, build: Builder, x: Block) -> Block:
-        """Emit the forward pass from panels of each thread's inputs."""
+        """Emit the forward pass of inputs in panels, of which each thread has its own."""
         layer, y = self.layer, build.block(self.layer.out_features, self.activation)
         apart = padded(build.batch * FEW, build.dtype)
         sums = build.take(2 * apart)
@@ -97,17 +97,17 @@ class LinearStage(Stage):
             apart=apart,
             bias=self.bias.pointer,
             y=y,
-            wait=self.above is not None,  # the loss, or what else comes last, takes the same rows
+            wait=self.above is not None,  # the loss shares out rows in the same way
         )
         return y
 
     def backward(self, build, gradient, learning):
-        """Emit the gradient of the input, if anything needs it, and the update."""
+        """Emit the gradient of the input, if a stage below needs it, and the update."""
         layer, x = self.layer, self.input
         below = gradient
         if self.below is not None:
             below = self.below.gradient_block(build, layer.in_features)
-            # In panels, a thread reads and writes what is its own, and so do the updates.
+            # In panels, each thread reads and writes only its own columns, as in the update.
             own = x.panel != 0 and below.panel != 0
             build.emit(
                 instructions.linear_input_gradient,
@@ -124,19 +124,19 @@ class LinearStage(Stage):
         return below
 
     def gradient_block(self, build, columns):
-        """Return memory in panels where only the update needs it: a thread's columns together."""
+        """Return new memory for a gradient, in panels if only a wide weight's update reads it."""
         if self.below is None and self.weights.panel:
             return build.block_in_panels(columns)
         return build.block(columns)
 
     def _emit_update(self, build: Builder, gradient: Block, learning: Learning) -> None:
-        """Update the parameters at once, or only write gradients that have to be clipped first."""
+        """Emit the update of the parameters, or only their gradients if these are clipped first."""
         layer, fused = self.layer, learning.fused
         parameters = layer._weight, layer._bias
         learns = [learning.knows(each) for each in parameters]
         if not any(learns):
             return
-        # What does not learn has its gradient written to memory that nobody reads.
+        # The gradient of a parameter that does not learn goes to spare memory.
         spare = 0 if all(learns) else build.take(max(each.span for each in parameters))
         of_w, of_bias = (
             learning.update_of(build, each, fused and knows)

@@ -1,4 +1,4 @@
-"""How losses are computed in a program, and their gradient with respect to the output."""
+"""The instructions of losses and of their gradients with respect to the output."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from kernels.instructions import losses as instructions
 from kernels.machine.instruction import Instruction
 
 Lowering = Callable[[Builder, Any, int, Truth], tuple[Instruction, dict[str, Any]]]
-"""Returns a loss's instruction for so many columns, and the operands that it reads the truth by."""
+"""Returns the instruction of a loss for a number of columns, and its operands for the targets."""
 
 _LOWERINGS: dict[type, Lowering] = {}
 
 
 def _lowers(*losses: type) -> Callable[[Lowering], Lowering]:
-    """Return a decorator that makes a function the way in which these losses are lowered."""
+    """Return a decorator that registers a function as the lowering of these losses."""
 
     def register(lowering: Lowering) -> Lowering:
         _LOWERINGS.update(dict.fromkeys(losses, lowering))
@@ -43,7 +43,7 @@ def _lowers(*losses: type) -> Callable[[Lowering], Lowering]:
 def emit_loss(
     build: Builder, loss: Any, y: Block, truth: Truth, totals: np.ndarray, training: bool
 ) -> Block:
-    """Emit the loss and the tally; return the gradient before the output's activation.
+    """Emit the loss and the tally; return the gradient with respect to the output.
 
     Raises UnsupportedError for a loss that is not one of fastnn's.
     """
@@ -96,7 +96,7 @@ def _cross_entropy(build, loss, columns, truth):
     QuantileLoss,
 )
 def _error(build, loss, columns, truth):
-    """Lower a loss of rows of numbers, of which there may be another number than of outputs."""
+    """Lower a loss of rows of numbers; their columns may differ in number from the outputs'."""
     with np.errstate(over="ignore"):
         factors = np.ascontiguousarray(loss.factors(columns), build.dtype)
     read = {"t": truth.rows, "factors": factors, "weights": truth.weights}

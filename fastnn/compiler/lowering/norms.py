@@ -1,4 +1,4 @@
-"""Stages of layer and batch normalisation."""
+"""The stages of layer and batch normalisation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class NormStage(Stage):
         self.parameters = layer._weight, layer._bias
 
     def arrange(self, build, learning):
-        """Find w and b."""
+        """Set the addresses of w and b."""
         self.gain, self.shift = (place_of(build, p, learning).pointer for p in self.parameters)
 
     def _begin(self, build: Builder, x: Block) -> Block:
-        """Note the input; return memory for the output."""
+        """Check and keep the input; return memory for the output."""
         if x.columns != self.layer.columns:
             raise ValueError(
                 f"{self.layer!r} gets {x.columns} columns; expected {self.layer.columns}"
@@ -31,7 +31,7 @@ class NormStage(Stage):
         return build.block(x.columns)
 
     def _gradients(self, build: Builder, learning: Learning) -> dict[str, int]:
-        """Return where the gradients of w and b go: if they do not learn, to spare memory."""
+        """Return addresses for the gradients of w and b, in spare memory if these do not learn."""
         gain, shift = (
             each.gradient_address if learning.knows(each) else build.take(each.span)
             for each in self.parameters
@@ -39,7 +39,7 @@ class NormStage(Stage):
         return {"gain_gradient": gain, "shift_gradient": shift}
 
     def _emit_updates(self, build: Builder, learning: Learning) -> None:
-        """Update the parameters, unless all gradients have to be clipped first."""
+        """Emit the update of the parameters, unless all gradients are clipped first."""
         for each in self.parameters:
             if learning.fused and learning.knows(each):
                 learning.emit_update(build, each)
@@ -47,10 +47,10 @@ class NormStage(Stage):
 
 @lowers(LayerNorm)
 class LayerNormStage(NormStage):
-    """Mean and variance are those of a row."""
+    """Layer normalisation, by mean and variance of each row."""
 
     def forward(self, build, x, training):
-        """Emit y, and keep means and factors of rows."""
+        """Emit y, and keep the means and factors of rows for the backward pass."""
         y = self._begin(build, x)
         self.moments = {"means": build.take(build.batch), "factors": build.take(build.batch)}
         build.emit(
@@ -66,7 +66,7 @@ class LayerNormStage(NormStage):
         return y
 
     def backward(self, build, gradient, learning):
-        """Emit the gradients of x, if anything needs it, and of w and b."""
+        """Emit the gradients of x, if a stage below needs it, and of w and b."""
         x, below = self.input, gradient
         if self.below is not None:
             below = build.block(x.columns)
@@ -94,10 +94,10 @@ class LayerNormStage(NormStage):
 
 @lowers(BatchNorm1d)
 class BatchNormStage(NormStage):
-    """Mean and variance are those of a column: the batch's, or running ones."""
+    """Batch normalisation, by mean and variance of each column: the batch's, or running ones."""
 
     def arrange(self, build, learning):
-        """Find w and b, and borrow running moments."""
+        """Set the addresses of w and b, and borrow the running moments."""
         super().arrange(build, learning)
         layer = self.layer
         if learning is not None and layer.track_running_stats:
@@ -108,11 +108,11 @@ class BatchNormStage(NormStage):
             self.running = {"running_means": mean, "running_variances": variance}
 
     def forward(self, build, x, training):
-        """Emit y, by moments of the batch or running ones."""
+        """Emit y, by the moments of the batch or the running ones."""
         y, layer = self._begin(build, x), self.layer
         if training or not layer.track_running_stats:
             self.moments = {"means": build.take(x.columns), "variances": build.take(x.columns)}
-            # A thread's columns are the same ones in the next instruction.
+            # The next instruction gives each thread the same columns.
             build.emit(instructions.moments, columns=x.columns, x=x, **self.moments, wait=False)
         else:
             self.moments = {
@@ -132,7 +132,7 @@ class BatchNormStage(NormStage):
         return y
 
     def track(self, build):
-        """Emit what moves running moments."""
+        """Emit the update of the running moments."""
         layer = self.layer
         if layer.track_running_stats:
             build.emit(

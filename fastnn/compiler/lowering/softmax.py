@@ -1,4 +1,4 @@
-"""Stages of softmax and its logarithm."""
+"""The stages of softmax and its logarithm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SoftmaxStage(Stage):
         return self.output
 
     def backward(self, build, gradient, learning):
-        """Emit the gradient of x, in terms of y."""
+        """Emit the gradient of x, computed from y."""
         y = self.output
         build.emit(self.back, columns=y.columns, y=y, g=gradient, out=gradient)
         return build.through_activation(gradient, self.input)

@@ -1,4 +1,4 @@
-"""Stages: what a layer, or a few together, emit into a program, and where they learn."""
+"""Stages: they emit the instructions of one layer or of several layers together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kernels.instructions import updates as instructions
 
 
 class UnsupportedError(Exception):
-    """A chain or loss that no program can express; the message names what."""
+    """A layer or loss that no program can express; the message names it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a program has a parameter, and what an optimizer remembers of it.
+    """Addresses at which a program has a parameter and the optimizer's memories of it.
 
-    Rows of a matrix are `ld` elements apart, and panels `panel` (`kernels.product.panels`), which
-    is 0 for one matrix; `span` elements are all of them.
+    Rows of a matrix are `ld` elements apart, and panels `panel` elements (0 without panels, see
+    `kernels.product.panels`); the parameter takes `span` elements in all.
     """
 
     pointer: int
@@ -34,16 +34,16 @@ class Place:
 
     @classmethod
     def of(cls, parameter: Parameter) -> Place:
-        """Return where Python sees a parameter."""
+        """Return the place of a parameter's own memory, which Python reads."""
         pointer, ld = parameter.address, parameter.memory_shape[-1]
         return cls(pointer, parameter.span, ld, 0, Memory(pointer, 0))
 
 
 class Learning:
-    """How a program learns: by an optimizer, at once or after gradients have been written.
+    """An optimizer, and how a program updates parameters by it.
 
-    Where `fused`, parameters are updated by each block of their gradient as it is made; else
-    gradients are written to where Python sees them.
+    If `fused`, each block of a gradient updates its parameters as soon as it is computed; else
+    gradients are written to `Parameter.grad`.
     """
 
     def __init__(self, optimizer: Optimizer, fused: bool):
@@ -51,13 +51,14 @@ class Learning:
         self._places: dict[int, Place] = {}
 
     def knows(self, parameter: Parameter) -> bool:
-        """Return whether a parameter is one of those to update."""
+        """Return True if the optimizer updates this parameter."""
         return self.optimizer.knows(parameter)
 
     def place(self, build: Builder, parameter: Parameter, columns: int = 0) -> Place:
-        """Borrow a parameter and what is remembered of it, once, unless it is not to be updated.
+        """Borrow a parameter and the optimizer's memories of it; return their place.
 
-        With `columns`, those of its matrix, it is borrowed in panels.
+        Parameters that are not updated stay in their own memory. Where `columns`, the number of
+        columns of the parameter's matrix, is not 0, the copies are in panels.
         """
         if not self.knows(parameter):
             return Place.of(parameter)
@@ -76,13 +77,13 @@ class Learning:
         return Place(copy.pointer, copy.size, copy.ld, copy.panel, remembered)
 
     def update_of(self, build: Builder, parameter: Parameter, fused: bool = True) -> Update:
-        """Return how a parameter is updated, or where not `fused` its gradient written."""
+        """Return the update of a parameter; unless `fused` it only writes the gradient."""
         optimizer = self.optimizer
         rule = optimizer.rule.routine.address(build.real) if fused else 0
         return Update(rule, parameter.decays, optimizer.steps, address(optimizer.settings))
 
     def emit_update(self, build: Builder, parameter: Parameter) -> None:
-        """Update a parameter by its gradient, which lies where Python sees it."""
+        """Emit the update of a parameter by the gradient in `Parameter.grad`."""
         place = self.place(build, parameter)
         build.emit(
             instructions.update,
@@ -96,48 +97,48 @@ class Learning:
 
 
 class Stage:
-    """A layer, or a few together, in a program."""
+    """One layer, or several together, in a program."""
 
     input: Block
     learns = False
-    """Whether there are parameters, so that a gradient has to come this far."""
+    """True if there are parameters, which need the gradient of the output."""
     below: Stage | None = None
-    """The stage that needs the gradient with respect to the input; None where none does."""
+    """The stage that needs the gradient of the input; None if no stage does."""
     above: Stage | None = None
-    """The stage that takes the output; None where that is the model's."""
+    """The stage that takes the output; None for the last stage."""
 
     def __init__(self, layer: Any):
         self.layer = layer
 
     def absorbs(self, layer: Any) -> bool:
-        """Take the next layer into this stage, if it can be, and return whether it was."""
+        """Return True if this stage also does the work of `layer`, which follows it."""
         return False
 
     def arrange(self, build: Builder, learning: Learning | None) -> None:
-        """Find parameters, and borrow those that are updated, laid out as this stage likes."""
+        """Set the places of the parameters, in the layout that this stage reads."""
 
     def forward(self, build: Builder, x: Block, training: bool) -> Block:
-        """Emit the forward pass and return the output."""
+        """Emit the forward pass, and return the output."""
         raise NotImplementedError
 
     def gradient_block(self, build: Builder, columns: int) -> Block:
-        """Return fresh memory for a linear stage's gradient with respect to this one's output."""
+        """Return new memory for the gradient of the output, which a linear stage computes."""
         return build.block(columns)
 
     def backward(self, build: Builder, gradient: Block, learning: Learning) -> Block:
-        """Emit the backward pass; return the gradient before the activation of the input."""
+        """Emit the backward pass; return the gradient of the input, before its activation."""
         raise NotImplementedError
 
     def track(self, build: Builder) -> None:
-        """Emit what is to be noted of a batch whose loss is finite."""
+        """Emit the update of statistics by a batch, after its loss was found finite."""
 
 
 STAGES: dict[type, type[Stage] | None] = {}
-"""Stages by the classes of layers they are for, or that these derive from; None does nothing."""
+"""Stages by the classes (or base classes) of their layers; None for layers that do nothing."""
 
 
 def lowers(*layers: type) -> Callable[[type[Stage]], type[Stage]]:
-    """Return a decorator that makes a class the stage of these layers."""
+    """Return a decorator that registers a class as the stage of these layers."""
 
     def register(stage: type[Stage]) -> type[Stage]:
         STAGES.update(dict.fromkeys(layers, stage))
@@ -147,16 +148,16 @@ def lowers(*layers: type) -> Callable[[type[Stage]], type[Stage]]:
 
 
 def place_of(build: Builder, parameter: Parameter, learning: Learning | None, columns=0) -> Place:
-    """Return where a program has a parameter: its own copy where it is to be updated."""
+    """Return the place of a parameter: the program's own copy if the parameter is updated."""
     if learning is None:
         return Place.of(parameter)
     return learning.place(build, parameter, columns)
 
 
 def stages_of(layers: Sequence, known: Sequence[type]) -> list[Stage]:
-    """Return stages that do what layers do, whose classes must be among the `known` ones.
+    """Return the stages of layers, whose classes must be among the `known` ones.
 
-    Raises UnsupportedError for a layer there is none for.
+    Raises UnsupportedError for a layer without a stage.
     """
     stages: list[Stage] = []
     for layer in layers:
