@@ -15,7 +15,6 @@ from fastnn.interop.torch_steps import accuracy, train_epoch
 from fastnn.nn.losses import Loss
 from fastnn.nn.sequential import Sequential, columns_of
 from fastnn.optim.optimizers import Optimizer
-from fastnn.training.evaluation import Evaluation
 
 _EVALUATION_ROWS = 1024
 _CLIPPING = ("clip_value", "clip_norm")
@@ -84,12 +83,12 @@ class TorchTraining:
         with torch.no_grad():
             return torch.cat([self.module(some) for some in x.split(_EVALUATION_ROWS)])
 
-    def evaluate(self, x: Tensor, y: Tensor) -> Evaluation:
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float]:
         """Return the mean loss and, as though the targets were classes, the accuracy."""
         outputs = self.predict(x)
         wanted = y.double() if y.is_floating_point() else y
         loss = float(self._criterion(outputs.double(), wanted))
-        return Evaluation(loss, accuracy(outputs, y))
+        return loss, accuracy(outputs, y)
 
 
 def mean_loss(losses: list[Tensor], outputs: list[Tensor]) -> float:

@@ -13,7 +13,7 @@ from fastnn.nn.losses import Loss
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
-from fastnn.training.evaluation import evaluate
+from fastnn.training.evaluation import Evaluation, evaluate
 from fastnn.training.fit import fit
 from fastnn.training.history import History
 from fastnn.training.progress import ProgressBar
@@ -97,7 +97,9 @@ class Study:
             with ProgressBar(len(history), batches, self._progress) as bar:
                 theirs = twin.fit(*rows["train"], epochs=len(history), batch_size=batch_size,
                                   seed=seed, validation_data=rows["test"], bar=bar)  # fmt: skip
-            train, test = (twin.evaluate(*twin.tensors(*pair)) for pair in rows.values())
+            train, test = (
+                Evaluation(*twin.evaluate(*twin.tensors(*pair))) for pair in rows.values()
+            )
             comparison.sides[PYTORCH] = Side(theirs, train, test, twin.threads)
         self.comparisons.append(comparison)
         return comparison

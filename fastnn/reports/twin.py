@@ -73,12 +73,12 @@ class Twin(TorchTraining):
                 seconds = time.perf_counter() - started
                 steps, losses, outputs = self._epoch(samples, targets, batches, bar)
                 right = targets.index_select(0, torch.cat(batches))
-                validation = self.evaluate(*held_out)
+                val_loss, val_accuracy = self.evaluate(*held_out)
                 history.add(
                     loss=mean_loss(losses, outputs),
                     accuracy=accuracy(torch.cat(outputs), right),
-                    val_loss=validation.loss,
-                    val_accuracy=validation.accuracy,
+                    val_loss=val_loss,
+                    val_accuracy=val_accuracy,
                     seconds=seconds + steps,
                 )
                 if bar is not None:

@@ -27,12 +27,12 @@ def train(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     rate = _Rate(run, training.optimizer, -(-len(x) // settings.batch_size))
     for _ in range(settings.epochs):
         found = training.train(x, y, torch.randperm(len(x)).split(settings.batch_size))
-        validation = training.evaluate(*held_out)
-        rate.epoch_done(loss=mean_loss(*found), val_loss=validation.loss)
+        val_loss, val_accuracy = training.evaluate(*held_out)
+        rate.epoch_done(loss=mean_loss(*found), val_loss=val_loss)
     return {
         "loss": run.history.loss[-1],
         "val_loss": run.history.val_loss[-1],
-        "val_accuracy": validation.accuracy if run.classes else None,
+        "val_accuracy": val_accuracy if run.classes else None,
         "seconds": time.perf_counter() - started,
     }
 
