@@ -1,4 +1,4 @@
-"""What the kernels' tests share: memory that ends at a forbidden page, and errors in ulps."""
+"""What the kernels' tests share: forbidden pages, cache folders, threads, and errors in ulps."""
 
 import ctypes
 import mmap
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+import kernels
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `kit` is
 
@@ -45,6 +47,14 @@ def folder(tmp_path, monkeypatch):
     place = tmp_path / "cache"
     monkeypatch.setenv("FASTNN_CACHE_DIR", str(place))
     return place
+
+
+@pytest.fixture
+def set_threads():
+    """Function that sets the number of threads, which in the end is what it was."""
+    before = kernels.get_num_threads()
+    yield kernels.set_num_threads
+    kernels.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,15 @@ def lanes(dtype):
     return host.lanes(real_type(dtype))
 
 
+def assert_close(actual, expected, **tolerances):
+    """Raise AssertionError unless two are close, as torch has it for the dtype of `actual`."""
+    import torch  # which takes seconds, and not all who use the kit need it
+
+    actual = torch.from_numpy(np.ascontiguousarray(actual))
+    expected = torch.as_tensor(np.asarray(expected)).to(actual.dtype)
+    torch.testing.assert_close(actual, expected, equal_nan=True, **tolerances)
+
+
 def settings_of(**given):
     """Return an optimizer's settings, by their names in small letters; the rest do nothing."""
     values = np.zeros(updates.SETTINGS)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import FLOATS, normal
+from kit import FLOATS, assert_close, normal
 from numpy.testing import assert_array_equal
 
 from kernels import (
@@ -17,13 +17,6 @@ from kernels import (
 from kernels.functions.losses import compare
 
 sizes = st.one_of(st.integers(1, 40), st.sampled_from((63, 64, 65, 130)))
-
-
-def assert_close(actual, expected):
-    """Close by torch's tolerances for the dtype of `actual`; NaN and infinities alike."""
-    actual = torch.from_numpy(np.ascontiguousarray(actual))
-    expected = torch.as_tensor(np.asarray(expected)).to(actual.dtype)
-    torch.testing.assert_close(actual, expected, equal_nan=True)
 
 
 @settings(deadline=None, max_examples=60)

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 from kernels.functions import rowwise
 from kernels.functions.softmax import softmax_gradient_rows, softmax_rows
 from kernels.machine import team
-from kernels.machine.team import LARGE, get_num_threads, set_num_threads
+from kernels.machine.team import LARGE
 
 SHAPES = [(0, 3), (1, 1), (5, 7), (LARGE // 8, 8), (1, LARGE), (3, LARGE), (333, 131)]
 
@@ -15,11 +15,9 @@ of_two = rowwise.of_two("softmax_gradient_again", softmax_gradient_rows)
 
 
 @pytest.fixture
-def threads(monkeypatch):
+def threads(monkeypatch, set_threads):
     monkeypatch.setattr(team, "_LONG", 0)  # threads are waited for
-    before = get_num_threads()
-    yield set_num_threads
-    set_num_threads(before)
+    return set_threads
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import FLOATS, normal
+from kit import FLOATS, assert_close, normal
 from numpy.testing import assert_array_equal
 
 from kernels import log_softmax, softmax, softmax_cross_entropy, softmax_gradient
@@ -20,13 +20,6 @@ def exact_log_softmax(x):
     wide = np.asarray(x, np.longdouble)
     shifted = wide - wide.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-
-
-def assert_close(actual, expected, **tolerances):
-    """Close by torch's tolerances for the dtype of `actual`; NaN and infinities alike."""
-    actual = torch.from_numpy(np.ascontiguousarray(actual))
-    expected = torch.as_tensor(np.asarray(expected)).to(actual.dtype)
-    torch.testing.assert_close(actual, expected, equal_nan=True, **tolerances)
 
 
 # ------------------------------------------------------------------ softmax, log-softmax

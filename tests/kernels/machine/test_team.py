@@ -23,7 +23,7 @@ from kernels.product.matmul import _scratch_bytes
 
 
 @pytest.fixture
-def used(monkeypatch):
+def used(monkeypatch, set_threads):
     """Have work wait for teams, and list the addresses that compiled functions are called with."""
     addresses = []
 
@@ -40,9 +40,7 @@ def used(monkeypatch):
 
     monkeypatch.setattr(team, "Team", Patient)
     monkeypatch.setattr(team, "_LATE", np.inf)
-    before = get_num_threads()
-    yield addresses
-    set_num_threads(before)
+    return addresses
 
 
 def on(threads, function):

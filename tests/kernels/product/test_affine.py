@@ -48,18 +48,14 @@ def test_few_outputs_are_summed_in_two_halves(dtype, outputs):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_a_team_gives_the_same_bits(dtype):
+def test_a_team_gives_the_same_bits(set_threads, dtype):
     rows = 4 * LARGE_PRODUCT // (100 * 10)
     x, w, bias = layer(rows, 100, 10, dtype)
-    before = kernels.get_num_threads()
-    try:
-        kernels.set_num_threads(1)
-        alone = affine(x, w, bias)
-        for threads in (2, 3):
-            kernels.set_num_threads(threads)
-            for _ in range(5):
-                assert_array_equal(affine(x, w, bias), alone)
-    finally:
-        kernels.set_num_threads(before)
+    set_threads(1)
+    alone = affine(x, w, bias)
+    for threads in (2, 3):
+        set_threads(threads)
+        for _ in range(5):
+            assert_array_equal(affine(x, w, bias), alone)
     for i in range(0, rows, 97):
         assert_array_equal(affine(x[i : i + 1], w, bias), alone[i : i + 1])

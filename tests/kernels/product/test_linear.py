@@ -48,7 +48,7 @@ GRADIENTS = {
     "sigmoid": kernels.sigmoid_gradient,
     "exp": kernels.exp_gradient,
 }
-# Around vectors, tiles and what is packed at a time (see tests/kernels/test_matmul.py); the
+# Around vectors, tiles and what is packed at a time (see test_matmul.py); the
 # last has more rows than are packed.
 DEEP = host.PANEL_DEPTH + 10
 SHAPES = (
@@ -82,7 +82,7 @@ SHAPES = (
 
 
 def product_bound(a, b, start=0.0):
-    """Bound of the rounding errors of start + A B; see tests/kernels/test_matmul.py."""
+    """Bound of the rounding errors of start + A B; see test_matmul.py."""
     magnitude = np.abs(np.float64(a)) @ np.abs(np.float64(b)) + np.abs(np.float64(start))
     return (a.shape[1] + 1) * np.finfo(a.dtype).eps * magnitude
 
