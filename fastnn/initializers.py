@@ -1,4 +1,4 @@
-"""Initial weights: functions from a shape (out, in) and a generator to an array."""
+"""Initializers of weights: functions of a shape (fan_out, fan_in) and a random generator."""
 
 from fastnn.nn.initializers import (
     INITIALIZERS,

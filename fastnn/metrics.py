@@ -1,4 +1,4 @@
-"""Scores of predictions: how far off a regression is, and how well probabilities are meant."""
+"""Scores of predictions: errors of a regression, and calibration of probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Chain(Protocol):
-    """A chain of layers, as far as `link_of` looks at it."""
+    """Interface of a model that `link_of` needs."""
 
     schema: Any
 
@@ -17,10 +17,10 @@ class Chain(Protocol):
 
 
 def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    """R^2 = 1 - sum (y - p)^2 / sum (y - mean y)^2, and RMSE = sqrt(mean (y - p)^2).
+    """Return R^2 and the root mean squared error of predictions p, arrays (n,), in float64.
 
-    Of arrays (n,), in float64; R^2 is NaN where y does not vary. As scikit-learn's `r2_score` and
-    `root_mean_squared_error`.
+    R^2 = 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y; RMSE = sqrt(mean (y - p)^2),
+    as scikit-learn's `r2_score` and `root_mean_squared_error`.
     """
     y, p = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
     squares, spread = float(((y - p) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
@@ -29,22 +29,22 @@ def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float
 
 
 class Calibration(NamedTuple):
-    """Of rows in bins by how sure a model is: arrays (bins,), empty bins left out."""
+    """Calibration of a classifier: arrays (bins,) for rows binned by confidence, no bin empty."""
 
     confidence: np.ndarray
     """Mean probability of the predicted class."""
     accuracy: np.ndarray
-    """Share of rows whose predicted class is right."""
+    """Share of rows whose predicted class is correct."""
     rows: np.ndarray
     error: float
     """Expected calibration error: mean of |accuracy - confidence| over the rows."""
 
 
 def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 10) -> Calibration:
-    """How often a model is right where it is so sure, in bins of equal width.
+    """Return accuracy against confidence of a classifier, in bins of equal width.
 
-    `probabilities` is (n, classes), `y` class indices (n,). Source: Guo, Pleiss, Sun, Weinberger,
-    "On calibration of modern neural networks" (2017).
+    `probabilities` is (n, classes), `y` class indices (n,). Source: C. Guo, G. Pleiss, Y. Sun and
+    K. Q. Weinberger, "On calibration of modern neural networks", 2017.
     """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
     place = np.minimum((sure * bins).astype(np.int64), bins - 1)
@@ -58,9 +58,9 @@ def calibration(probabilities: np.ndarray, y: np.ndarray, bins: int = 10) -> Cal
 
 
 def link_of(model: Chain) -> str:
-    """How a classifier's outputs become probabilities: `link` of `probabilities`.
+    """Return the `link` for `probabilities` of a classifier's outputs.
 
-    "identity" for a chain that ends in Softmax, else what the model's schema says.
+    It is "identity" for a model that ends in Softmax, otherwise the link of the model's schema.
     """
     if len(model) and type(model[-1]).__name__ == "Softmax":
         return "identity"
@@ -68,10 +68,10 @@ def link_of(model: Chain) -> str:
 
 
 def probabilities(outputs: np.ndarray, link: str = "softmax") -> np.ndarray:
-    """Probabilities, float64 (n, classes), of a classifier's outputs.
+    """Return probabilities, float64 (n, classes), from a classifier's outputs.
 
-    By softmax, exp(z_i) / sum_j exp(z_j), where they are logits; with link "identity" they are the
-    outputs themselves, cut off below 0 and scaled to a sum of 1.
+    Link "softmax" takes logits z: exp(z_i) / sum_j exp(z_j). Link "identity" takes probabilities,
+    which are clipped at 0 and scaled to a sum of 1.
     """
     z = outputs.astype(np.float64)
     if link == "identity":

@@ -1,4 +1,4 @@
-"""Schedules: how the learning rate changes from epoch to epoch, or from batch to batch."""
+"""Schedules: changes of the learning rate from epoch to epoch, or from batch to batch."""
 
 from fastnn.optim.schedules import (
     CosineAnnealingLR,

@@ -1,4 +1,4 @@
-"""scikit-learn's multi-layer perceptrons, trained by fastnn.
+"""Estimators with the interface of scikit-learn's multi-layer perceptrons, trained by fastnn.
 
 from fastnn.estimators import MLPClassifier, MLPRegressor
 """

@@ -1,4 +1,4 @@
-"""What the two estimators share: parameters, validation, fitting, attributes."""
+"""The base class of the two estimators: parameters, validation, fitting and attributes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from fastnn.estimators.network import Network, outputs
 from fastnn.estimators.stochastic import Stochastic, Validation, check_finite, make_optimizer
 
 STOCHASTIC = ("sgd", "adam")
-"""Solvers that take batches."""
+"""Solvers that train on batches."""
 
 _ROWS = 4096  # samples predicted at a time
-_KEPT = 2**16  # numbers of samples up to which what trained on a part of the data is kept
+_KEPT = 2**16  # largest size of X whose program `partial_fit` keeps for the next call
 
 CONSTRAINTS: dict[str, list] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -57,11 +57,11 @@ CONSTRAINTS: dict[str, list] = {
     "threads": [Interval(Integral, 1, None, closed="left"), None],
     "restore_best_weights": ["boolean"],
 }
-"""What parameters may be; `type` and `np.dtype` are checked again when fitting."""
+"""Valid values of the parameters; `fit` checks again whether dtypes are floating."""
 
 
 class BaseMLP(BaseEstimator):
-    """Parameters, validation and fitting of the two estimators."""
+    """Base class of the two estimators, with validation, fitting and prediction."""
 
     _parameter_constraints: ClassVar[dict[str, list]] = CONSTRAINTS
 
@@ -84,15 +84,30 @@ class BaseMLP(BaseEstimator):
     threads: int | None
 
     _last: tuple[tuple, Epochs] | None = None
-    """What `partial_fit` trained with before, and what for."""
+    """Key and epochs of the previous `partial_fit`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
-        """Fit the network to samples, and give the estimator itself.
+        """Fit the network to samples, and return the estimator itself.
 
-        `X` is (samples, features), dense or sparse; `y` is (samples,) or (samples, outputs);
-        `sample_weight` (samples,) weighs the loss. Raises ValueError for data that
-        scikit-learn refuses, and when weights become infinite or NaN.
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            Samples, (samples, features).
+        y : array-like
+            Targets, (samples,) or (samples, outputs).
+        sample_weight : array-like, optional
+            Weights of the samples in the loss, (samples,).
+
+        Returns
+        -------
+        object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For data that scikit-learn refuses, and if weights become infinite or NaN.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
@@ -142,29 +157,37 @@ class BaseMLP(BaseEstimator):
             self._last = (network, X.shape, settings), epochs
 
     def _make_epochs(
-        self, network: Network, X, y, weights, settings: tuple[int, float, int | None],
-        incremental: bool, keep: bool,
-    ) -> Epochs:  # fmt: skip
-        """Epochs for samples: those of the last `partial_fit` if it was given as many.
+        self,
+        network: Network,
+        X,
+        y,
+        weights,
+        settings: tuple[int, float, int | None],
+        incremental: bool,
+        keep: bool,
+    ) -> Epochs:
+        """Return epochs for samples; reuse those of the last `partial_fit` if shapes are equal.
 
-        To lower a program takes longer than to run it on few samples.
+        Making a program takes longer than running it on few samples.
         """
         last, self._last = self._last, None
         if keep and last is not None and last[0] == (network, X.shape, settings):
             last[1].take(X, y)
             return last[1]
-        x = np.array(X) if keep else X  # others take their place in the next call
+        x = np.array(X) if keep else X  # the next call overwrites the copy
         most = 1 if incremental else self.max_iter
         return Epochs(network, x, y, weights, *settings, most)
 
     def _hold_back(self, network: Network, X, y, weights):
-        """Split samples as scikit-learn does, and make a validation of those held back."""
+        """Return training samples and the validation of held-out ones, split as in scikit-learn."""
         stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
         arrays = [X, y] if weights is None else [X, y, weights]
         parts = train_test_split(
-            *arrays, random_state=self._random_state, test_size=self.validation_fraction,
+            *arrays,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
             stratify=stratify,
-        )  # fmt: skip
+        )
         held = parts[1::2]
         if len(held[0]) < 2:
             raise ValueError(
@@ -172,10 +195,8 @@ class BaseMLP(BaseEstimator):
                 "your dataset."
             )
         x_held, y_held, weights_held = [*held, None][:3]
-        validation = Validation(
-            self, network, np.ascontiguousarray(x_held), y_held, self._decode(y_held),
-            weights_held, self.threads,
-        )  # fmt: skip
+        x_held, labels = np.ascontiguousarray(x_held), self._decode(y_held)
+        validation = Validation(self, network, x_held, y_held, labels, weights_held, self.threads)
         x_train, y_train, weights_train = [*parts[::2], None][:3]
         return np.ascontiguousarray(x_train), y_train, weights_train, validation
 
@@ -202,7 +223,7 @@ class BaseMLP(BaseEstimator):
         return dtype
 
     def _initialize(self, sizes: list[int], dtype) -> None:
-        """Draw weights as X. Glorot and Y. Bengio (2010) recommend, and set attributes."""
+        """Draw initial weights as X. Glorot and Y. Bengio (2010) propose, and set attributes."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._out_activation()
@@ -224,7 +245,7 @@ class BaseMLP(BaseEstimator):
             self.best_validation_score_ = -np.inf if early else None
 
     def _build(self, keep: bool) -> Network:
-        """A network of the weights; with `keep` that of the last call, and its optimizer."""
+        """Return a network with the weights; with `keep` reuse network and optimizer state."""
         network = getattr(self, "_network", None)
         if keep and network is not None and network.holds(self.coefs_, self.intercepts_):
             return network
@@ -243,7 +264,7 @@ class BaseMLP(BaseEstimator):
         return network
 
     def __getstate__(self):
-        # Programs and memory stay here; the optimizer's state goes with the weights.
+        # Programs cannot be pickled; the optimizer's state is pickled in place of the network.
         state = dict(super().__getstate__())
         network = state.pop("_network", None)
         state.pop("_last", None)
@@ -254,7 +275,7 @@ class BaseMLP(BaseEstimator):
     # ---------------------------------------------------------------------- prediction
 
     def _outputs(self, X) -> np.ndarray:
-        """The network's outputs for samples, before the output's activation."""
+        """Return the network's outputs for samples, before the output activation."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         X = X.tocsr() if scipy.sparse.issparse(X) else X
@@ -274,28 +295,28 @@ class BaseMLP(BaseEstimator):
     # ------------------------------------------------------- what the estimators define
 
     def _validate_input(self, X, y, incremental: bool, reset: bool):
-        """Samples, targets as numbers, and targets as given."""
+        """Return samples, targets as numbers, and targets as given."""
         raise NotImplementedError
 
     def _weigh_classes(self, weights, labels, incremental: bool):
-        """Weights of samples times those of their classes."""
+        """Return the weights of samples times those of their classes."""
         return weights
 
     def _out_activation(self) -> str:
-        """Name of the output's activation."""
+        """Return the name of the output activation."""
         raise NotImplementedError
 
     def _decode(self, y):
-        """Targets as `_score_outputs` wants them, from rows of numbers."""
+        """Return targets for `_score_outputs` from rows of numbers."""
         return y
 
     def _score_outputs(self, z, y, weights) -> float:
-        """Score of outputs before their activation; NaN where they are not finite."""
+        """Return the score of outputs before their activation; NaN if they are not finite."""
         raise NotImplementedError
 
 
 def takes_batches(estimator) -> bool:
-    """Return True for an estimator that has `partial_fit`; raise AttributeError for another."""
+    """Return True if an estimator has `partial_fit`; otherwise raise AttributeError."""
     if estimator.solver not in STOCHASTIC:
         raise AttributeError(
             "partial_fit is only available for stochastic optimizers. "
@@ -305,7 +326,7 @@ def takes_batches(estimator) -> bool:
 
 
 def dense(X, dtype) -> np.ndarray:
-    """Samples as contiguous rows of a dtype, from an array or a sparse matrix."""
+    """Return the samples of an array or a sparse matrix as a contiguous array of a dtype."""
     if scipy.sparse.issparse(X):
         X = X.toarray()
     return np.ascontiguousarray(X, dtype)

@@ -1,4 +1,4 @@
-"""Compiled epochs of a network with scikit-learn's weight decay, Adam and weights of samples."""
+"""Compiled epochs with scikit-learn's definitions of weight decay, Adam and sample weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kernels.functions import updates
 
 
 class _Epsilons:
-    """Adam's epsilons, step by step: epsilon / sqrt(1 - beta2^t)."""
+    """Values of Adam's epsilon at successive steps: epsilon / sqrt(1 - beta2^t)."""
 
     _AHEAD = 512  # computed at a time
 
@@ -23,7 +23,7 @@ class _Epsilons:
         self._table, self._used = np.empty(0), 0
 
     def next(self, count: int) -> np.ndarray:
-        """Those of the next so many steps."""
+        """Return the values of the next `count` steps."""
         if self._used + count > len(self._table):
             steps = self._step + 1 + np.arange(max(count, self._AHEAD))
             bias = 1.0 - self._optimizer.beta2**steps
@@ -33,21 +33,30 @@ class _Epsilons:
         return self._table[begin : self._used]
 
     def restore(self) -> None:
-        """Give the optimizer its epsilon back."""
+        """Set the optimizer's epsilon to its original value."""
         self._optimizer.eps = self._epsilon
 
 
 class Epochs:
-    """Epochs of training, one call each.
+    """Epochs of training, one call each, with scikit-learn's definitions.
 
-    The penalty of a batch is alpha / 2 * |W|^2 over its samples, or their weights: weight
-    decay changes with the batch, as do Adam's epsilon, which scikit-learn does not correct
-    for the bias of the first steps, and weights of samples, which it makes 1 on average in
-    each batch when it adds up the losses. There will be at most `most` epochs.
+    The penalty of a batch is alpha / 2 * |W|^2 divided by its number of samples, or by the sum of
+    their weights. Three settings therefore change from batch to batch: the weight decay, Adam's
+    epsilon, which scikit-learn adds before the bias correction, and the sample weights, which
+    scikit-learn scales to a mean of 1 in each batch. There will be at most `most` epochs.
     """
 
-    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
-                 batch: int, alpha: float, threads: int | None, most: int):  # fmt: skip
+    def __init__(
+        self,
+        network: Network,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        batch: int,
+        alpha: float,
+        threads: int | None,
+        most: int,
+    ):
         samples, optimizer = len(x), network.optimizer
         self._network, self._alpha, self._weights = network, alpha, weights
         self.order, self._places = np.arange(samples), np.arange(samples)
@@ -82,18 +91,18 @@ class Epochs:
         self._constants = self._find_constants(y)
 
     def _find_constants(self, y: np.ndarray) -> np.ndarray | None:
-        """What is added to the loss of each sample, if anything."""
+        """Return the constant to add to the loss of each sample, or None."""
         if self._network.out_activation != "exp":
             return None
         return poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
 
     @property
     def threads(self) -> int:
-        """Threads that run the epochs."""
+        """Number of threads that run the epochs."""
         return self._program.threads
 
     def take(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Have as many other samples in the place of those before, which had no weights."""
+        """Replace the samples, which have no weights, by as many others."""
         assert self._source.y is not None
         self._source.x[:], self._source.y[:] = x, self._network.targets(y)
         self.order[:], self._constants = self._places, self._find_constants(y)
@@ -101,23 +110,23 @@ class Epochs:
 
     @property
     def batches(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches of an epoch."""
         return len(self._starts)
 
     def shuffle(self, random_state) -> None:
-        """Shuffle the order with the draws of `sklearn.utils.shuffle`: the same batches."""
+        """Shuffle the order as `sklearn.utils.shuffle` does, which gives the same batches."""
         self._draw[:] = self._places
         random_state.shuffle(self._draw)
         self.order[:] = self.order[self._draw]
 
     def renew(self) -> None:
-        """Have the next epoch begin with the weights as they are then: they may be changed."""
+        """Make the next epoch read the model's weights again, because callbacks may change them."""
         self._runner.renew()
 
     def run(self) -> float | None:
-        """Train an epoch in the order of `order`; give its loss.
+        """Train an epoch in the order of `order`; return its loss.
 
-        None if that, or a weight, was not finite.
+        Returns None if the loss or a weight became infinite or NaN.
         """
         runner = self._runner
         runner.totals[:] = 0
@@ -146,16 +155,16 @@ class Epochs:
         return float(total) / len(self.order)
 
     def _weigh(self, weights: np.ndarray) -> None:
-        """Divide weights, in the order of samples, by their means in batches."""
+        """Divide weights, in the order of the epoch, by their means in batches."""
         sums = np.add.reduceat(weights, self._starts)
-        # A batch of weights 0 changes nothing.
+        # A batch whose weights are all 0 has no gradient and no penalty.
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         self._settings[:, 0] = self._alpha * inverse
         assert self._source.weights is not None
         self._source.weights[self.order] = weights * np.repeat(inverse * self._counts, self._counts)
 
     def close(self) -> None:
-        """End the threads, and give Adam its own epsilon back."""
+        """End the threads, and restore Adam's epsilon."""
         if self._epsilons is not None:
             self._epsilons.restore()
         self._runner.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""The solver `lbfgs`: scipy's L-BFGS-B over the flat memory of all parameters."""
+"""The solver `lbfgs`: scipy's L-BFGS-B over the flat buffer of all parameters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,17 @@ from fastnn.training.training import Training
 
 
 class Objective:
-    """scikit-learn's loss of all samples and its gradient, functions of the flat parameters."""
+    """Objective function: loss of all samples, and its gradient, for a flat parameter vector."""
 
-    def __init__(self, network: Network, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None,
-                 alpha: float, threads: int | None):  # fmt: skip
+    def __init__(
+        self,
+        network: Network,
+        x: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray | None,
+        alpha: float,
+        threads: int | None,
+    ):
         samples = len(x)
         shares, mass = None, float(samples)
         if weights is not None:
@@ -56,7 +63,7 @@ class Objective:
             self._constant = float(np.average(rows, weights=weights))
 
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
-        """Loss and gradient; an infinite loss where it cannot be computed."""
+        """Return loss and gradient; an infinite loss if it is not finite."""
         runner = self._runner
         with np.errstate(over="ignore"):
             self.block[:] = flat
@@ -77,12 +84,12 @@ class Objective:
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """The libraries that have threads, to look for which takes milliseconds."""
+    """Return the controller of BLAS threads, cached because the search takes milliseconds."""
     return ThreadpoolController()
 
 
 def minimize(estimator, network: Network, x, y, weights) -> None:
-    """Fit a network to all samples at once; the estimator gets `loss_` and `n_iter_`."""
+    """Fit a network to all samples at once; set `loss_` and `n_iter_` of the estimator."""
     objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
     told = listeners(estimator.callbacks or ())
     training = Training(network.model, network.loss, network.optimizer, History())
@@ -104,7 +111,7 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
 
     notify(told, "on_train_begin", training)
     try:
-        # BLAS's threads wait busily for its next call, on the cores that are to compute the loss.
+        # BLAS threads spin between calls, on the cores that compute the loss.
         with _libraries().limit(limits=1, user_api="blas"):
             result = scipy.optimize.minimize(
                 objective,
@@ -113,10 +120,11 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
                 jac=True,
                 callback=after if told or estimator.verbose else None,
                 options={
-                    "maxfun": estimator.max_fun, "maxiter": estimator.max_iter,
+                    "maxfun": estimator.max_fun,
+                    "maxiter": estimator.max_iter,
                     "gtol": estimator.tol,
                 },
-            )  # fmt: skip
+            )
         objective.block[:] = result.x
     finally:
         objective.close()

@@ -1,4 +1,4 @@
-"""The chain behind an estimator, and scikit-learn's losses in terms of fastnn's."""
+"""The network behind an estimator, and scikit-learn's losses in terms of fastnn's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LAYERS: dict[str, type[Layer] | None] = {
     "relu": ReLU,
 }
 _FUNCTIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""scikit-learn's activations: layers that train, and names of the kernels' functions."""
+"""scikit-learn's activations: the layers for training, and the kernels' names for prediction."""
 
 _LOSSES: dict[str, type[Loss]] = {
     "softmax": CrossEntropyLoss,
@@ -34,17 +34,23 @@ _LOSSES: dict[str, type[Loss]] = {
 
 
 class Network:
-    """A chain with given weights, and the loss that belongs to its output activation.
+    """Network with given weights, and the loss that belongs to its output activation.
 
-    scikit-learn adds up columns of `logistic` and `exp` outputs where fastnn takes their
-    mean, and halves squared errors: `gradient_scale` and `loss_scale` turn fastnn's gradient
-    and its sum of losses into those of scikit-learn. Biases do not decay.
+    scikit-learn sums the losses of `logistic` and `exp` columns, of which fastnn takes the mean,
+    and halves squared errors. `gradient_scale` and `loss_scale` convert fastnn's gradient and sum
+    of losses to those of scikit-learn. Biases do not decay.
     """
 
     optimizer: Optimizer
 
-    def __init__(self, coefs: Sequence, intercepts: Sequence, activation: str, out_activation: str,
-                 dropout: float):  # fmt: skip
+    def __init__(
+        self,
+        coefs: Sequence,
+        intercepts: Sequence,
+        activation: str,
+        out_activation: str,
+        dropout: float,
+    ):
         layers: list[Layer] = []
         self._linear: list[Linear] = []
         kind = _LAYERS[activation]
@@ -67,7 +73,7 @@ class Network:
         self.gradient_scale = of_mean.get(out_activation, float(self.columns))
         self.loss_scale = 0.5 / self.columns if out_activation == "identity" else 1.0
         self.dtype = coefs[0].dtype
-        # Made once: they are compared with the estimator's.
+        # Made once, because `holds` compares identities.
         self.coefs = [linear._weight.data.T for linear in self._linear]
         self.intercepts = [linear._bias.data for linear in self._linear]
 
@@ -82,19 +88,19 @@ class Network:
         return [linear._weight for linear in self._linear]
 
     def holds(self, coefs: Sequence, intercepts: Sequence) -> bool:
-        """Whether arrays are this network's own memory."""
+        """Return whether arrays are this network's own."""
         own, given = [*self.coefs, *self.intercepts], [*coefs, *intercepts]
         return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))
 
     def targets(self, y: np.ndarray) -> np.ndarray:
-        """Targets (rows, columns) as the loss takes them."""
+        """Return targets (rows, columns) in the form that the loss takes."""
         if self.out_activation == "softmax":
             return y.argmax(axis=1).astype(np.int64)
         return np.ascontiguousarray(y, self.dtype)
 
 
 def outputs(x: np.ndarray, coefs: Sequence, intercepts: Sequence, activation: str) -> np.ndarray:
-    """What weights make of samples, before the output's activation: (samples, columns)."""
+    """Return the outputs (samples, columns) of a network, before the output activation."""
     function = _FUNCTIONS[activation]
     for coef, intercept in zip(coefs[:-1], intercepts[:-1], strict=True):
         x = kernels.matmul(x, coef, bias=intercept, activation=function)
@@ -102,7 +108,7 @@ def outputs(x: np.ndarray, coefs: Sequence, intercepts: Sequence, activation: st
 
 
 def activate(z: np.ndarray, out_activation: str) -> np.ndarray:
-    """The output's activation of `z`: probabilities, rates or `z` itself."""
+    """Return the output activation of `z`: probabilities, rates, or `z` itself."""
     if out_activation == "identity":
         return z
     function = {"softmax": kernels.softmax, "logistic": kernels.sigmoid, "exp": kernels.exp}
@@ -110,9 +116,9 @@ def activate(z: np.ndarray, out_activation: str) -> np.ndarray:
 
 
 def row_losses(z: np.ndarray, y: np.ndarray, out_activation: str) -> np.ndarray:
-    """scikit-learn's loss of each row, in float64, for outputs `z` before their activation.
+    """Return scikit-learn's loss of each row, float64, for outputs `z` before their activation.
 
-    `y` are rows of 0 and 1, or of numbers.
+    `y` holds rows of 0 and 1, or of numbers.
     """
     z, y = z.astype(np.float64), np.asarray(y, np.float64)
     if out_activation == "softmax":
@@ -126,5 +132,5 @@ def row_losses(z: np.ndarray, y: np.ndarray, out_activation: str) -> np.ndarray:
 
 
 def poisson_constant(y: np.ndarray) -> np.ndarray:
-    """What half the Poisson deviance has and `PoissonNLLLoss` has not: y log y - y."""
+    """Return half the Poisson deviance minus `PoissonNLLLoss`: y log y - y."""
     return xlogy(y, y) - y

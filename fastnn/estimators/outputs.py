@@ -1,4 +1,4 @@
-"""Compiled outputs of a network for samples that stay the same while it learns."""
+"""Compiled outputs of a network for fixed samples, computed repeatedly during training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnn.training.evaluation import EVALUATION_BATCH
 
 
 class Outputs:
-    """Outputs of a network before its output activation, for fixed samples, up to `most` times."""
+    """Outputs of a network, before the output activation, for samples; computed `most` times."""
 
     def __init__(self, network: Network, x: np.ndarray, threads: int | None, most: int):
         self.values = np.empty((len(x), network.columns), network.dtype)
@@ -25,7 +25,7 @@ class Outputs:
         self._runner = Runner(program, len(x))
 
     def compute(self) -> np.ndarray:
-        """Return outputs (samples, columns) of the network as it is now, in its memory."""
+        """Return the current outputs (samples, columns), in a buffer that the next call reuses."""
         for _ in self._runner.slices():
             pass
         return self.values

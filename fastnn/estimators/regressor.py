@@ -1,4 +1,4 @@
-"""MLPRegressor."""
+"""MLPRegressor: the estimator for numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,90 @@ from fastnn.estimators.network import activate
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """A multi-layer perceptron for numbers, as scikit-learn's.
+    """Multi-layer perceptron for numbers, compatible with scikit-learn.
 
-    Parameters and attributes of `sklearn.neural_network.MLPRegressor` mean here what they
-    mean there; one `random_state` draws the same weights and batches. `loss` is
-    "squared_error" or "poisson", half the Poisson deviance of exp of the last layer.
+    Parameters and attributes of `sklearn.neural_network.MLPRegressor` have the same meaning, and a
+    `random_state` draws the same weights and batches. Sparse samples are made dense for training.
 
-    Further parameters and attributes are those of `fastnn.estimators.MLPClassifier`, but
-    for `class_weight`.
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default "squared_error"
+        Half the squared error, or half the Poisson deviance with exp as output activation.
+    hidden_layer_sizes : int or array-like of int, default (100,)
+        Widths of the hidden layers.
+    activation : {"relu", "tanh", "logistic", "identity"}, default "relu"
+        Activation of the hidden layers.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        Optimizer; "lbfgs" takes all samples at once, the others take batches.
+    alpha : float, default 0.0001
+        Strength of the L2 penalty, alpha / 2 |W|^2 divided by the samples of a batch.
+    batch_size : int or "auto", default "auto"
+        Samples of a batch; "auto" takes min(200, samples).
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        Schedule of the learning rate of "sgd": constant, divided by t^power_t after t samples, or
+        divided by 5 whenever training stops improving.
+    learning_rate_init : float, default 0.001
+        Initial learning rate of "sgd" and "adam".
+    power_t : float, default 0.5
+        Exponent of "invscaling".
+    max_iter : int, default 200
+        Largest number of epochs, or of iterations of "lbfgs".
+    shuffle : bool, default True
+        Whether each epoch draws a new order of the samples.
+    random_state : int, RandomState or None, default None
+        Random generator of initial weights, batches, dropout and the validation split.
+    tol : float, default 1e-4
+        Least improvement of the loss or the validation score; gradient tolerance of "lbfgs".
+    verbose : bool, default False
+        Whether the loss of each epoch is printed.
+    warm_start : bool, default False
+        Whether `fit` starts from the weights of the previous call.
+    momentum : float, default 0.9
+        Momentum of "sgd", 0 to 1.
+    nesterovs_momentum : bool, default True
+        Whether "sgd" uses Nesterov's momentum.
+    early_stopping : bool, default False
+        Whether samples are held out, whose score ends training when it stops improving.
+    validation_fraction : float, default 0.1
+        Share of the samples that early stopping holds out.
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay rates of the moments of "adam".
+    epsilon : float, default 1e-8
+        Constant added to the denominator of "adam".
+    n_iter_no_change : int, default 10
+        Epochs without improvement after which "sgd" and "adam" stop.
+    max_fun : int, default 15000
+        Largest number of loss evaluations of "lbfgs".
+    dropout : float, default 0.0
+        Probability of dropping a hidden unit in training.
+    callbacks : list, optional
+        Callbacks of training, as in `fastnn.fit`.
+    dtype : {"float32", "float64"}, optional
+        Dtype of the weights and of the computation; None takes that of `X`.
+    threads : int, optional
+        Threads to use; None chooses the number by the amount of work.
+    restore_best_weights : bool, default True
+        Whether early stopping restores the weights of the best score; False keeps the last ones.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of numpy.ndarray
+        Weights (inputs, outputs) and biases (outputs,) of the layers.
+    loss_ : float
+        Loss of the last epoch.
+    n_iter_ : int
+        Number of epochs, or of iterations of "lbfgs".
+    validation_loss_curve_ : list of float or None
+        Loss of the held-out samples after each epoch, without the penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.estimators import MLPRegressor
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> estimator = MLPRegressor(hidden_layer_sizes=(16,), solver="lbfgs", random_state=0)
+    >>> estimator.fit(X, X.ravel() ** 2).score(X, X.ravel() ** 2) > 0.9
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list]] = {
@@ -98,23 +174,48 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @available_if(takes_batches)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Train one epoch more, on a part of the data, and give the estimator itself.
+        """Train one more epoch on a part of the data, and return the estimator itself.
 
-        Arguments and errors are those of `fit`.
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            Samples, targets and weights, as in `fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X):
-        """Numbers for samples (samples, features): (samples,), or (samples, outputs)."""
+        """Return the predicted numbers for samples.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix
+            Samples, (samples, features).
+
+        Returns
+        -------
+        numpy.ndarray
+            Numbers, (samples,) or (samples, outputs).
+        """
         return _single(activate(self._outputs(X), self.out_activation_))
 
     # --------------------------------------------------------------------- for the base
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
-            dtype=(np.float64, np.float32), reset=reset,
-        )  # fmt: skip
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y, y
@@ -130,5 +231,5 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
 
 def _single(values: np.ndarray) -> np.ndarray:
-    """Rows of one number as the numbers themselves."""
+    """Return an array of one column as (samples,), any other array unchanged."""
     return values.ravel() if values.shape[1] == 1 else values

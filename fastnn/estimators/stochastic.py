@@ -1,4 +1,4 @@
-"""The solvers `sgd` and `adam`: epochs until neither loss nor validation score gets better."""
+"""The solvers `sgd` and `adam`: epochs until loss or validation score stops improving."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fastnn.training.callbacks.callback import listeners, notify
 from fastnn.training.history import History
 from fastnn.training.training import Training
 
-_SMALLEST_RATE = 1e-6  # an adaptive learning rate ends there
-_SLOWING = 5.0
+_SMALLEST_RATE = 1e-6  # training ends when an adaptive learning rate has fallen to this
+_SLOWING = 5.0  # divisor of an adaptive learning rate
 _NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
     "need to be preprocessed."
@@ -25,7 +25,7 @@ _NOT_FINITE = (
 
 
 def make_optimizer(estimator, network: Network) -> Optimizer:
-    """The optimizer that an estimator's parameters describe."""
+    """Return the optimizer that an estimator's parameters describe."""
     parameters, lr = network.model.parameters(), float(estimator.learning_rate_init)
     if estimator.solver == "adam":
         betas = float(estimator.beta_1), float(estimator.beta_2)
@@ -36,7 +36,7 @@ def make_optimizer(estimator, network: Network) -> Optimizer:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Change the learning rate, with the velocity of scikit-learn, which has the rate in it."""
+    """Set the learning rate and rescale the velocity, which contains it in scikit-learn."""
     for arrays in optimizer.memory.values():
         for array in arrays:
             array *= optimizer.lr / rate
@@ -44,7 +44,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 class Validation:
-    """Samples that are held back: the score and the loss of a network on them."""
+    """Validation of a network: its score and loss on held-out samples."""
 
     def __init__(self, estimator, network: Network, x, y, labels, weights, threads):
         self._estimator, self._y, self._labels, self._weights = estimator, y, labels, weights
@@ -52,9 +52,7 @@ class Validation:
         self._outputs = Outputs(network, x, threads, estimator.max_iter)
 
     def compute(self) -> tuple[float, float]:
-        """Score and loss of the network as it is now; the score is NaN for outputs that are not
-        finite.
-        """
+        """Return the current score and loss; the score is NaN if outputs are not finite."""
         z = self._outputs.compute()
         with np.errstate(over="ignore", invalid="ignore"):
             losses = row_losses(z, self._y, self._kind)
@@ -67,21 +65,19 @@ class Validation:
 
 
 class Stochastic:
-    """A run of `fit` or `partial_fit` by batches; what it finds goes to the estimator."""
+    """Run of `fit` or `partial_fit` on batches, which sets the estimator's attributes."""
 
     def __init__(self, estimator, network: Network, epochs: Epochs, validation: Validation | None):
         self._estimator, self._network = estimator, network
         self._epochs, self._validation = epochs, validation
         self._told = listeners(estimator.callbacks or ())
-        self._training = Training(
-            network.model, network.loss, network.optimizer, History(),
-        )  # fmt: skip
+        self._training = Training(network.model, network.loss, network.optimizer, History())
         self._training.epochs = estimator.max_iter
         self._training.validating = validation is not None
         self._training.batches = self._training.batch = epochs.batches
 
     def run(self, random_state, most: int, incremental: bool) -> None:
-        """Train up to `most` epochs; only one if `incremental`."""
+        """Train up to `most` epochs, or one if `incremental`."""
         estimator = self._estimator
         estimator.n_iter_ = 0
         notify(self._told, "on_train_begin", self._training)
@@ -106,7 +102,7 @@ class Stochastic:
                 _copy(estimator._best_intercepts, self._network.intercepts)
 
     def _epoch(self, random_state) -> bool:
-        """Train an epoch; give whether it is to be the last."""
+        """Train an epoch; return whether it was the last one."""
         estimator, epochs = self._estimator, self._epochs
         self._training.epoch = estimator.n_iter_ + 1
         if self._told:
@@ -145,9 +141,9 @@ class Stochastic:
         self._epochs.renew()
 
     def _watch(self) -> float | None:
-        """Count epochs without improvement; give the validation score if there is one.
+        """Count epochs without improvement; return the validation score, or None.
 
-        What is NaN counts as an improvement, as in scikit-learn.
+        NaN counts as an improvement, as in scikit-learn.
         """
         estimator, score = self._estimator, None
         if self._validation is None:
@@ -169,7 +165,7 @@ class Stochastic:
         return score
 
     def _stuck(self) -> bool:
-        """Slow an adaptive learning rate down, or give that training is over."""
+        """Reduce an adaptive learning rate; return whether training is over."""
         estimator, optimizer = self._estimator, self._network.optimizer
         what = "Training loss" if self._validation is None else "Validation score"
         said = (

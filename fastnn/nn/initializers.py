@@ -1,7 +1,4 @@
-"""Initial weights: functions from a shape (out, in) and a generator to an array.
-
-`fan_in` and `fan_out` are the columns and rows of the shape.
-"""
+"""Initializers of weights: functions of a shape (fan_out, fan_in) and a random generator."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Schedules of the learning rate, with torch's names and formulas.
 
-A schedule counts epochs, or with `every="step"` batches, and says what the learning rate
-is at each. `fit(schedule=...)` moves it on; by hand call `step()` after an epoch or batch:
+A schedule sets the learning rate for each epoch or, with `every="step"`, for each batch.
+`fit(schedule=...)` advances it; in a training loop of one's own `step()` does so:
 
     schedule = fastnn.schedules.StepLR(optimizer, step_size=10)
     fastnn.fit(..., optimizer=optimizer, schedule=schedule)
 
-The rate that the optimizer had before its first schedule is the one that they start from,
-until another is set by hand.
+In the formulas t is the number of epochs or batches done, and base the learning rate of the
+optimizer before its first schedule, or the last one that was set by hand.
 """
 
 from __future__ import annotations
@@ -23,18 +23,42 @@ from fastnn.optim.optimizers import Optimizer
 from kernels.functions import updates
 
 EVERY = ("epoch", "step")
-"""What a schedule may count."""
+"""Units that a schedule may count."""
 
 
 class Schedule:
-    """What schedules have in common; one of your own overrides `lr_at`.
+    """Base class of schedules; a subclass defines `lr_at`.
 
-    `every` says what is counted, "epoch" or "step". Raises TypeError for what is no
-    optimizer, ValueError for settings out of range.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import Schedule
+    >>> class Harmonic(Schedule):
+    ...     def lr_at(self, count):
+    ...         return self.base_lr / (1 + count)
+    >>> optimizer = SGD(Linear(3, 2).parameters(), lr=0.5)
+    >>> schedule = Harmonic(optimizer)
+    >>> schedule.step()
+    >>> optimizer.lr
+    0.25
     """
 
     places: tuple[int, ...] = (updates.LEARNING_RATE,)
-    """Places of the optimizer's settings that the schedule decides."""
+    """Indices of the optimizer's settings that the schedule sets."""
 
     def __init__(self, optimizer: Optimizer, every: str = "epoch"):
         self._attach(optimizer, every)
@@ -69,45 +93,45 @@ class Schedule:
         return float(value)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         raise NotImplementedError(f"{self._name} does not define lr_at")
 
     def values_at(self, count: int) -> tuple[float, ...]:
-        """The settings at `places` after so many epochs or steps."""
+        """Return the settings at `places` after `count` epochs or batches."""
         return (self.lr_at(count),)
 
     def move_to(self, count: int) -> None:
-        """Go to where so many epochs or steps are done, and set the optimizer accordingly."""
+        """Set the number of epochs or batches done, and the optimizer's settings."""
         self.last_epoch = count
         self.optimizer.settings[list(self.places)] = self.values_at(count)
 
     def step(self) -> None:
-        """Tell that another epoch, or batch, is done."""
+        """Advance by one epoch or batch."""
         self.move_to(self.last_epoch + 1)
 
     def begin(self, epochs: int, batches: int, validating: bool) -> None:
-        """Hear what `fit` is going to do; raises ValueError if the schedule does not fit that."""
+        """Prepare for a `fit`; raise ValueError if the schedule does not fit it."""
 
     def epoch_done(self, history: Watched) -> None:
-        """Hear that an epoch has been trained and validated; a schedule of steps has moved on."""
+        """Advance after an epoch and its validation, unless the schedule counts batches."""
         if self.every == "epoch":
             self.step()
 
     def fill(self, table: np.ndarray) -> None:
-        """Write down the settings at the next steps, one a row."""
+        """Write the settings of the next batches into the rows of a table."""
         for row in range(len(table)):
             table[row] = self.values_at(self.last_epoch + row)
 
     def get_last_lr(self) -> list[float]:
-        """The learning rate as it is now; a list of one, as in torch."""
+        """Return the current learning rate, in a list of one as in torch."""
         return [self.optimizer.lr]
 
     def state_dict(self) -> dict:
-        """What changes, as plain values; the optimizer keeps its own settings."""
+        """Return the state as plain values, without the optimizer's settings."""
         return {"last_epoch": self.last_epoch, "base_lr": self.base_lr}
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over a state; raises KeyError for one of another kind of schedule."""
+        """Restore a state; raise KeyError if it belongs to another class of schedules."""
         expected = self.state_dict().keys()
         if expected != state.keys():
             raise KeyError(
@@ -127,51 +151,172 @@ class Schedule:
 
 
 class StepLR(Schedule):
-    """lr = base gamma^(t // step_size): falls at once, every `step_size` epochs."""
+    """Step decay, lr = base * gamma^floor(t / step_size).
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *,
-                 every: str = "epoch"):  # fmt: skip
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    step_size : int
+        Epochs or batches from one step to the next.
+    gamma : float, default 0.1
+        Factor of a step.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import StepLR
+    >>> schedule = StepLR(SGD(Linear(3, 2).parameters(), lr=1.0), step_size=2, gamma=0.5)
+    >>> [schedule.lr_at(epoch) for epoch in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *, every: str = "epoch"
+    ):
         self.step_size = self._expect_count("step_size", step_size)
         self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         return self.base_lr * self.gamma ** (count // self.step_size)
 
 
 class MultiStepLR(Schedule):
-    """lr = base gamma^(number of milestones reached); a milestone may be there twice."""
+    """Step decay at milestones, lr = base * gamma^m after m milestones.
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, *,
-                 every: str = "epoch"):  # fmt: skip
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    milestones : iterable of int
+        Epochs or batches at which the rate is multiplied by gamma, once for each occurrence.
+    gamma : float, default 0.1
+        Factor of a step.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import MultiStepLR
+    >>> schedule = MultiStepLR(SGD(Linear(3, 2).parameters(), lr=1.0), [1, 3], gamma=0.5)
+    >>> [schedule.lr_at(epoch) for epoch in range(5)]
+    [1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        *,
+        every: str = "epoch",
+    ):
         self.milestones = sorted(self._expect_count("a milestone", m, 0) for m in milestones)
         self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         return self.base_lr * self.gamma ** bisect_right(self.milestones, count)
 
 
 class ExponentialLR(Schedule):
-    """lr = base gamma^t."""
+    """Exponential decay, lr = base * gamma^t.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    gamma : float
+        Factor of each epoch or batch.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import ExponentialLR
+    >>> schedule = ExponentialLR(SGD(Linear(3, 2).parameters(), lr=1.0), gamma=0.5)
+    >>> [schedule.lr_at(epoch) for epoch in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, *, every: str = "epoch"):
         self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         return self.base_lr * self.gamma**count
 
 
 class LinearLR(Schedule):
-    """lr = base times a factor that goes from `start_factor` to `end_factor` in `total_iters`."""
+    """Linear change, lr = base * (start + (end - start) * min(t / total_iters, 1)).
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3,
-                 end_factor: float = 1.0, total_iters: int = 5, *,
-                 every: str = "epoch"):  # fmt: skip
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    start_factor : float, default 1/3
+        Factor of the base rate at the start, above 0 and up to 1.
+    end_factor : float, default 1.0
+        Factor of the base rate at the end, 0 to 1.
+    total_iters : int, default 5
+        Epochs or batches of the change.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import LinearLR
+    >>> schedule = LinearLR(SGD(Linear(3, 2).parameters(), lr=1.0), 0.5, total_iters=2)
+    >>> [schedule.lr_at(epoch) for epoch in range(4)]
+    [0.5, 0.75, 1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        *,
+        every: str = "epoch",
+    ):
         self.start_factor = self._expect_number("start_factor", start_factor, 0.0, 1.0)
         self._expect("start_factor", start_factor, start_factor > 0, "a number above 0")
         self.end_factor = self._expect_number("end_factor", end_factor, 0.0, 1.0)
@@ -179,35 +324,90 @@ class LinearLR(Schedule):
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         done = min(count, self.total_iters) / self.total_iters
         return self.base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
 
 class CosineAnnealingLR(Schedule):
-    """lr = eta_min + (base - eta_min) (1 + cos(pi t / T_max)) / 2 (Loshchilov & Hutter, 2017)."""
+    """Cosine annealing, lr = eta_min + (base - eta_min) * (1 + cos(pi * t / T_max)) / 2.
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, *,
-                 every: str = "epoch"):  # fmt: skip
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    T_max : int
+        Epochs or batches until the rate is `eta_min`.
+    eta_min : float, default 0.0
+        Smallest learning rate.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import CosineAnnealingLR
+    >>> schedule = CosineAnnealingLR(SGD(Linear(3, 2).parameters(), lr=1.0), T_max=2)
+    >>> [schedule.lr_at(epoch) for epoch in range(3)]
+    [1.0, 0.5, 0.0]
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, *, every: str = "epoch"
+    ):
         self.T_max = self._expect_count("T_max", T_max)
         self.eta_min = self._expect_number("eta_min", eta_min, 0.0, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         height = (1 + math.cos(math.pi * count / self.T_max)) / 2
         return self.eta_min + (self.base_lr - self.eta_min) * height
 
 
 class SequentialLR(Schedule):
-    """Schedules one after another: each begins anew at its milestone, from the same base rate.
+    """Sequence of schedules, each of which starts at its milestone with t = 0.
 
-    There is one milestone fewer than there are schedules. Raises ValueError for schedules
-    of another optimizer, or that count something else, and for ReduceLROnPlateau.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer of all the schedules.
+    schedulers : sequence of Schedule
+        Schedules in order; all count the same unit and set the learning rate alone.
+    milestones : sequence of int
+        Epochs or batches at which the second schedule and those after it start.
+
+    Raises
+    ------
+    ValueError
+        For schedules of another optimizer or of different units, for `ReduceLROnPlateau`, and for
+        milestones of another number or order.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import ExponentialLR, LinearLR, SequentialLR
+    >>> optimizer = SGD(Linear(3, 2).parameters(), lr=1.0)
+    >>> warmup = LinearLR(optimizer, 0.5, total_iters=2)
+    >>> schedule = SequentialLR(optimizer, [warmup, ExponentialLR(optimizer, 0.5)], [2])
+    >>> [schedule.lr_at(epoch) for epoch in range(5)]
+    [0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, schedulers: Sequence[Schedule],
-                 milestones: Sequence[int]):  # fmt: skip
+    def __init__(
+        self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]
+    ):
         self.schedulers = list(schedulers)
         self.milestones = [self._expect_count("a milestone", m, 0) for m in milestones]
         if len(self.milestones) != len(self.schedulers) - 1 or sorted(milestones) != [*milestones]:
@@ -226,7 +426,7 @@ class SequentialLR(Schedule):
         super().__init__(optimizer, self.schedulers[0].every)
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many epochs or steps."""
+        """Return the learning rate after `count` epochs or batches."""
         place = bisect_right(self.milestones, count)
         begun = self.milestones[place - 1] if place else 0
         return self.schedulers[place].lr_at(count - begun)
@@ -238,10 +438,51 @@ class SequentialLR(Schedule):
         super()._restore()
 
 
-def cosine_with_warmup(optimizer: Optimizer, T_max: int, warmup: int,
-                       start_factor: float = 1.0 / 3, eta_min: float = 0.0, *,
-                       every: str = "epoch") -> SequentialLR:  # fmt: skip
-    """Rise along a line for `warmup` epochs, then fall as a cosine until epoch `T_max`."""
+def cosine_with_warmup(
+    optimizer: Optimizer,
+    T_max: int,
+    warmup: int,
+    start_factor: float = 1.0 / 3,
+    eta_min: float = 0.0,
+    *,
+    every: str = "epoch",
+) -> SequentialLR:
+    """Return a linear warmup followed by cosine annealing.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    T_max : int
+        Epochs or batches until the rate is `eta_min`, warmup included.
+    warmup : int
+        Epochs or batches of the warmup.
+    start_factor : float, default 1/3
+        Factor of the base rate at the start of the warmup.
+    eta_min : float, default 0.0
+        Smallest learning rate of the annealing.
+    every : {"epoch", "step"}, default "epoch"
+        Whether the schedule advances with each epoch or with each batch.
+
+    Returns
+    -------
+    SequentialLR
+        `LinearLR`, then `CosineAnnealingLR`.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import cosine_with_warmup
+    >>> optimizer = SGD(Linear(3, 2).parameters(), lr=1.0)
+    >>> schedule = cosine_with_warmup(optimizer, T_max=4, warmup=2, start_factor=0.5)
+    >>> [schedule.lr_at(epoch) for epoch in range(5)]
+    [0.5, 0.75, 1.0, 0.5, 0.0]
+    """
     return SequentialLR(
         optimizer,
         [
@@ -253,22 +494,80 @@ def cosine_with_warmup(optimizer: Optimizer, T_max: int, warmup: int,
 
 
 class OneCycleLR(Schedule):
-    """Up from max_lr / div_factor to `max_lr` in a share `pct_start` of all steps, then down to 0.
+    """One-cycle policy: the rate rises to `max_lr`, then falls far below the initial rate.
 
-    The end is at the first rate / `final_div_factor`; with `three_phase` the way down to the
-    first rate takes as long as the way up. With `cycle_momentum` the momentum, or Adam's
-    first beta, goes from `max_momentum` to `base_momentum` and back (L. N. Smith & N. Topin,
-    "Super-convergence", 2018). It counts batches. `total_steps` None, without `epochs` and
-    `steps_per_epoch`, stands for all that `fit` is going to do.
+    The rate rises from max_lr / div_factor to max_lr, then falls to
+    max_lr / (div_factor * final_div_factor). With `cycle_momentum`, the optimizer's momentum, or Adam's
+    first beta, falls from `max_momentum` to `base_momentum` and rises again. The steps are
+    `total_steps`, or `epochs` * `steps_per_epoch`, or by default all steps of the `fit`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets; one with momentum to cycle it.
+    max_lr : float
+        Largest learning rate.
+    total_steps : int, optional
+        Number of batches, or of epochs if the schedule counts these.
+    epochs, steps_per_epoch : int, optional
+        Number of epochs and of batches in an epoch, in place of `total_steps`.
+    pct_start : float, default 0.3
+        Share of the steps in which the rate rises.
+    anneal_strategy : {"cos", "linear"}, default "cos"
+        Shape of the rise and the fall.
+    cycle_momentum : bool, default True
+        Whether the momentum changes inversely to the rate.
+    base_momentum, max_momentum : float, default 0.85 and 0.95
+        Smallest and largest momentum.
+    div_factor : float, default 25.0
+        Ratio of the largest to the initial rate.
+    final_div_factor : float, default 1e4
+        Ratio of the initial to the final rate.
+    three_phase : bool, default False
+        Whether the rate first falls to the initial rate, as long as it rose, then to the final one.
+    every : {"step", "epoch"}, default "step"
+        Whether the schedule advances with each batch or with each epoch.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    References
+    ----------
+    L. N. Smith and N. Topin, "Super-convergence: very fast training of neural networks using large
+    learning rates", 2018.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import OneCycleLR
+    >>> optimizer = SGD(Linear(3, 2).parameters(), lr=0.1, momentum=0.9)
+    >>> schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> [round(schedule.lr_at(step), 3) for step in (0, 2, 9)]
+    [0.04, 1.0, 0.0]
     """
 
-    def __init__(self, optimizer: Optimizer, max_lr: float, total_steps: int | None = None,
-                 epochs: int | None = None, steps_per_epoch: int | None = None,
-                 pct_start: float = 0.3, anneal_strategy: str = "cos",
-                 cycle_momentum: bool = True, base_momentum: float = 0.85,
-                 max_momentum: float = 0.95, div_factor: float = 25.0,
-                 final_div_factor: float = 1e4, three_phase: bool = False, *,
-                 every: str = "step"):  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        *,
+        every: str = "step",
+    ):
         self._attach(optimizer, every)
         if total_steps is None and epochs is not None and steps_per_epoch is not None:
             total_steps = self._expect_count("epochs", epochs) * self._expect_count(
@@ -298,7 +597,7 @@ class OneCycleLR(Schedule):
         self.move_to(0)
 
     def begin(self, epochs: int, batches: int, validating: bool) -> None:
-        """Take what `fit` is going to do as the whole, if it is not known yet; check that it is."""
+        """Set the total from the steps of `fit` if it is None; raise ValueError if it is less."""
         count = epochs * (batches if self.every == "step" else 1)
         if self.total_steps is None:
             self.total_steps = self.last_epoch + count
@@ -309,7 +608,7 @@ class OneCycleLR(Schedule):
             )
 
     def _phases(self) -> list[tuple[float, float, float, float, float]]:
-        """Last step of each phase, the rates and the momenta that it goes from and to."""
+        """Return for each phase its last step, first and last rate, first and last momentum."""
         assert self.total_steps is not None
         low, high = self.base_momentum, self.max_momentum
         first, top, last = self.base_lr, self.max_lr, self.base_lr / self.final_div_factor
@@ -329,7 +628,7 @@ class OneCycleLR(Schedule):
         return (end - start) * share + start
 
     def values_at(self, count: int) -> tuple[float, ...]:
-        """The learning rate after so many steps, and the momentum if that changes too."""
+        """Return the learning rate after `count` steps, and the momentum if it is cycled."""
         values = self.base_lr, self.max_momentum
         if self.total_steps is not None:
             self._expect(
@@ -346,28 +645,75 @@ class OneCycleLR(Schedule):
         return values[: len(self.places)]
 
     def lr_at(self, count: int) -> float:
-        """The learning rate after so many steps."""
+        """Return the learning rate after `count` steps."""
         return self.values_at(count)[0]
 
     def state_dict(self) -> dict:
-        """What changes, as plain values."""
+        """Return the state as plain values, without the optimizer's settings."""
         return super().state_dict() | {"total_steps": self.total_steps}
 
 
 class ReduceLROnPlateau(Schedule):
-    """lr *= `factor` when a number has not become better for more than `patience` epochs.
+    """Reduction of the rate, lr = max(lr * factor, min_lr), when a number stops improving.
 
-    `mode` "min" or "max" says which way is better, and `threshold` by how much: relative
-    to the best (`threshold_mode` "rel") or "abs". After a reduction, bad epochs of a
-    `cooldown` are not counted; the rate does not fall below `min_lr`, nor by less than `eps`.
-    `monitor` names the list of the history that `fit` watches; None takes `val_loss`, or
-    `loss` where nothing is validated.
+    The schedule counts epochs. Without `fit`, `step(number)` is called after each epoch.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Optimizer whose learning rate the schedule sets.
+    mode : {"min", "max"}, default "min"
+        Whether smaller or larger numbers are better.
+    factor : float, default 0.1
+        Factor of a reduction, 0 to below 1.
+    patience : int, default 10
+        Number of epochs without improvement that are tolerated.
+    threshold : float, default 1e-4
+        Least difference to the best number that counts as an improvement.
+    threshold_mode : {"rel", "abs"}, default "rel"
+        Whether the threshold is relative to the best number or absolute.
+    cooldown : int, default 0
+        Number of epochs after a reduction that do not count as without improvement.
+    min_lr : float, default 0.0
+        Smallest learning rate.
+    eps : float, default 1e-8
+        Smallest reduction that is made.
+    monitor : str, optional
+        List of the history that `fit` watches; None takes `val_loss`, or `loss` without validation.
+
+    Raises
+    ------
+    TypeError
+        If `optimizer` is not an optimizer.
+    ValueError
+        For settings out of range.
+
+    Examples
+    --------
+    >>> from fastnn import SGD, Linear
+    >>> from fastnn.schedules import ReduceLROnPlateau
+    >>> optimizer = SGD(Linear(3, 2).parameters(), lr=1.0)
+    >>> schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (0.3, 0.3, 0.3):
+    ...     schedule.step(loss)
+    >>> optimizer.lr
+    0.5
     """
 
-    def __init__(self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1,
-                 patience: int = 10, threshold: float = 1e-4, threshold_mode: str = "rel",
-                 cooldown: int = 0, min_lr: float = 0.0, eps: float = 1e-8, *,
-                 monitor: str | None = None):  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+        *,
+        monitor: str | None = None,
+    ):
         self._expect("mode", mode, mode in ("min", "max"), "'min' or 'max'")
         known = threshold_mode in ("rel", "abs")
         self._expect("threshold_mode", threshold_mode, known, "'rel' or 'abs'")
@@ -384,15 +730,15 @@ class ReduceLROnPlateau(Schedule):
         self._attach(optimizer, "epoch")
 
     def begin(self, epochs: int, batches: int, validating: bool) -> None:
-        """See that there will be something to watch."""
+        """Raise ValueError if the watched list will be empty."""
         check_monitor(self._name, self.monitor, validating)
 
     def epoch_done(self, history: Watched) -> None:
-        """Look at the last epoch of a history."""
+        """Advance by the watched number of the last epoch."""
         self.step(history.last(self.monitor))
 
     def step(self, metric: float) -> None:  # type: ignore[override]
-        """Tell the number that an epoch ended with."""
+        """Advance by one epoch, which ended with the number `metric`."""
         metric = float(metric)
         self.last_epoch += 1
         if self._is_better(metric):
@@ -422,9 +768,9 @@ class ReduceLROnPlateau(Schedule):
         return sign * metric > sign * bound
 
     def state_dict(self) -> dict:
-        """What changes, as plain values; the optimizer keeps the learning rate."""
+        """Return the state as plain values, without the optimizer's settings."""
         names = "last_epoch", "best", "num_bad_epochs", "cooldown_counter"
         return {name: getattr(self, name) for name in names}
 
     def _restore(self) -> None:
-        """The learning rate is the optimizer's own."""
+        """Do nothing, because the optimizer's state holds the learning rate."""

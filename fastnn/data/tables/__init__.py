@@ -1,1 +1,1 @@
-"""Tables in files: read, understood, and made into rows of numbers."""
+"""Tables in files: reading, columns, targets, splits and encoding to rows of numbers."""

@@ -1,4 +1,4 @@
-"""Columns of a table as a model knows them: its inputs, and the target that it predicts."""
+"""Descriptions of a table's columns in a model: its inputs, and the target that it predicts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TASKS = ("classification", "regression")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: a number, or one of `categories`, which become a column of 0 or 1 each.
+    """Feature column of a table: numbers, or texts of `categories` that are one-hot encoded.
 
-    `fill` stands for a missing value; without it one is an error.
+    `fill` replaces missing values; without it a missing value is an error.
     """
 
     name: str
@@ -29,16 +29,16 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Return the number of inputs of the network."""
+        """Return the number of network inputs of this column."""
         return 1 if self.categories is None else len(self.categories)
 
     def unseen(self, values: np.ndarray) -> Counter[str]:
-        """Count the texts that are none of the categories."""
+        """Return the texts that are not among the categories, with their counts."""
         found = Counter(each for each in values if each is not None)
         return Counter({k: n for k, n in found.items() if k not in (self.categories or ())})
 
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
-        """Write numbers or texts (rows,) into x (rows, width)."""
+        """Encode numbers or texts (rows,) into x (rows, width)."""
         if self.fill is not None and (missing := missing_values(values)).any():
             values = np.where(missing, np.array(self.fill, values.dtype), values)
         if self.categories is None:
@@ -51,7 +51,7 @@ class Column:
         x[known, codes[known]] = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, without those that are None."""
+        """Return plain values, except those that are None."""
         plain: dict[str, Any] = {"name": self.name}
         if self.categories is not None:
             plain["categories"] = list(self.categories)
@@ -61,7 +61,7 @@ class Column:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Column:
-        """Make a column from plain values; raises ValueError for others."""
+        """Return a column from the values of `to_dict`; raise ValueError for other values."""
         if not isinstance(plain, dict) or not isinstance(plain.get("name"), str):
             raise ValueError(f"found {plain!r} as a column; expected one with a name")
         categories, fill = plain.get("categories"), plain.get("fill")
@@ -75,7 +75,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Target:
-    """The column that is predicted; `mean` and `std` are those of a regression's training rows."""
+    """Column to predict; `mean` and `std` are those of the training rows in a regression."""
 
     name: str
     task: str
@@ -83,9 +83,9 @@ class Target:
     std: float = 1.0
 
     def encode(self, values: np.ndarray, classes: Sequence[str], table: str) -> np.ndarray:
-        """Return class indices, int64, or numbers, float64 (rows,), of a column of a table.
+        """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).
 
-        Raises TableError where values are missing, no numbers, or none of the classes.
+        Raises TableError for missing values, for texts in a regression and for unknown classes.
         """
         what = f"{table}: target {self.name!r}"
         if missing := int(missing_values(values).sum()):
@@ -98,7 +98,7 @@ class Target:
         place = {name: i for i, name in enumerate(classes)}
         texts = as_texts(values)
         if not place.keys() >= set(texts) and (numbers := as_numbers(values)) is not None:
-            texts = as_texts(numbers)  # 1.0 for 1
+            texts = as_texts(numbers)  # so that "1.0" is class "1"
         if unknown := sorted({each for each in texts if each not in place}):
             raise TableError(f"{what} holds {few(unknown)}; expected one of {few(classes, 20)}")
         return np.array([place[each] for each in texts], np.int64)
@@ -109,7 +109,7 @@ class Target:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Target:
-        """Make a target from plain values; raises ValueError for others."""
+        """Return a target from the values of `to_dict`; raise ValueError for other values."""
         if not isinstance(plain, dict) or plain.keys() != {"name", "task", "mean", "std"}:
             raise ValueError(f"found {plain!r} as the target; expected name, task, mean and std")
         numbers = plain["mean"], plain["std"]

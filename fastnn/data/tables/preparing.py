@@ -1,4 +1,4 @@
-"""Own data: a table in a file, made into training and test rows."""
+"""Preparation of a table in a file: training and test rows for a network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load_table(
     test_subset: int | None = None,
     dtype=np.float32,
 ) -> Dataset:
-    """Load a table as `fastnn.datasets.load` does, whose arguments and errors these are."""
+    """Return the table in a file as a data set; arguments and errors are those of `load`."""
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected {' or '.join(TASKS)}")
     table = read_table(path)
@@ -81,16 +81,16 @@ def load_table(
         *_notes(summaries, schema, mean, std, x.dtype),
         *schema.unseen([v[held_out] if v.dtype == object else v for v in columns]),
     ]
-    return Dataset(
-        Path(path).name, x[: len(train)], y[train], x[len(train) :], y[held_out], classes,
-        mean, std, None, schema, (*summaries, target_summary(label, y, classes)), tuple(notes),
-    )  # fmt: skip
+    arrays = x[: len(train)], y[train], x[len(train) :], y[held_out]
+    summary = *summaries, target_summary(label, y, classes)
+    name = Path(path).name
+    return Dataset(name, *arrays, classes, mean, std, None, schema, summary, tuple(notes))
 
 
 def _features(
     table: Table, target: np.ndarray, drop: Sequence[str], categorical: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the columns to learn from: numbers, and texts where they are none or told to be."""
+    """Return the feature columns by name: texts for categories, numbers otherwise."""
     for what, names in (("column to drop", drop), ("categorical column", categorical)):
         for name in names:
             if name not in table.columns:
@@ -108,7 +108,7 @@ def _features(
 
 
 def _check(table: Table, summaries: Sequence[ColumnSummary], impute: bool) -> None:
-    """Raise TableError for columns that cannot be learned from."""
+    """Raise TableError for columns that are empty, incomplete, infinite or too diverse."""
     rows = len(table)
     if empty := [each.name for each in summaries if each.count == 0]:
         raise TableError(_no_values(table.name, empty))
@@ -134,7 +134,7 @@ def _no_values(table: str, names: Sequence[str]) -> str:
 
 
 def _fills(columns: Sequence[np.ndarray], rows: np.ndarray) -> list[float | str | None]:
-    """Return what stands for a missing value: the median, or the most frequent text, of rows."""
+    """Return the replacements of missing values: median, or most frequent text, of `rows`."""
     fills: list[float | str | None] = []
     for values in columns:
         known = values[rows]
@@ -148,7 +148,7 @@ def _fills(columns: Sequence[np.ndarray], rows: np.ndarray) -> list[float | str 
 
 
 def _column(name: str, values: np.ndarray, rows: np.ndarray, fill: float | str | None) -> Column:
-    """Return a column with the categories of some rows."""
+    """Return the description of a column; its categories are the texts of `rows`."""
     if values.dtype != object:
         return Column(name, None, fill)
     return Column(name, tuple(sorted({each for each in values[rows] if each is not None})), fill)
@@ -169,7 +169,7 @@ def _notes(
     std: float | np.ndarray,
     dtype: np.dtype,
 ) -> list[str]:
-    """Return what is odd about columns of numbers: constant ones, and those rounding blurs."""
+    """Return remarks on columns that are constant, or that lose precision in `dtype`."""
     constant = [each.name for each in summaries if not each.counts and each.low == each.high]
     notes = [f"the same in all rows: {few(constant)}"] if constant else []
     if dtype.kind == "f":

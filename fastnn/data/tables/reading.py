@@ -1,4 +1,4 @@
-"""Reading tables from files: CSV, .npy, .npz or Parquet."""
+"""Reading of tables from CSV, .npy, .npz and Parquet files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from fastnn.data.tables.table import Table, TableError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet")
-"""Endings of the names of files that hold tables; the contents say which kind it is."""
+"""File name endings of tables; the format is found from the contents."""
 
 MISSING = frozenset(
     ("", "?", "#N/A", "<NA>", "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan", "null")
 )
-"""Texts that stand for a value that is not there."""
+"""Texts that mark a missing value."""
 
 _NPY, _ZIP, _PARQUET = b"\x93NUMPY", b"PK", b"PAR1"
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
@@ -26,11 +26,11 @@ _DELIMITERS = ",;\t|"
 
 
 def read_table(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Table:
-    """Read a table from a file, or from the bytes of one; the contents tell its kind.
+    """Return the table in a file, or in the bytes of a file; the contents decide the format.
 
-    A .npy file is mapped, not loaded; pickled objects are never read. `name` is what errors call
-    it, by default the path. Raises `TableError` for what is no table, OSError where a file cannot
-    be read, and ImportError where reading Parquet needs a package that is not there.
+    A .npy file is mapped to memory, not loaded; pickled objects are refused. `name` is used in
+    error messages, by default the path. Raises `TableError` if the contents are not a table,
+    OSError if a file cannot be read, and ImportError if the package to read Parquet is missing.
     """
     name = name or ("the data" if isinstance(source, bytes) else os.fspath(source))
     try:
@@ -43,7 +43,7 @@ def read_table(source: str | os.PathLike[str] | bytes, name: str | None = None) 
 
 
 def is_picture(head: bytes) -> bool:
-    """Return whether a file that begins so is a picture."""
+    """Return whether the first bytes of a file are those of a picture."""
     return head.startswith(_PICTURES)
 
 
@@ -67,7 +67,7 @@ def _head(path: Path) -> bytes:
 
 
 def _load(source: str | os.PathLike[str] | bytes):
-    """Return what np.load reads, arrays mapped where they can be."""
+    """Return the result of np.load, memory-mapped if the source is a .npy file."""
     try:
         if isinstance(source, bytes):
             return np.load(io.BytesIO(source), allow_pickle=False)
@@ -86,13 +86,13 @@ def _read_npy(source: str | os.PathLike[str] | bytes, name: str) -> Table:
 
 
 def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
-    """Read arrays of one length: each of one dimension is a column, another is many columns."""
+    """Return a table of arrays of one length; 1-d arrays are columns, others hold many columns."""
     try:
         with _load(source) as file:
             arrays = {key: file[key] for key in file.files}
     except TableError:
         raise
-    except Exception as error:  # zipfile, zlib and NumPy's have nothing in common
+    except Exception as error:  # errors of zipfile, zlib and NumPy have no common base
         raise TableError(f"found a file that NumPy cannot read: {error}") from error
     shapes = ", ".join(f"{key} {array.shape}" for key, array in arrays.items())
     if len({array.shape[:1] for array in arrays.values()} - {()}) != 1 or any(
@@ -110,7 +110,7 @@ def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
 
 
 def _matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return the columns of an array (rows, ...), views of it where it is contiguous."""
+    """Return the columns of an array (rows, ...), as views if it is contiguous."""
     if array.dtype.kind not in "biuf":
         raise TableError(f"found an array of {array.dtype}; expected numbers")
     if array.size == 0:
@@ -120,7 +120,7 @@ def _matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray
 
 
 def _column(name: str, values: np.ndarray) -> np.ndarray:
-    """Return an array as a column: numbers, or texts with None where one is missing."""
+    """Return an array as a column: numbers, or texts with None for missing values."""
     if values.ndim != 1:
         raise TableError(f"column {name!r} has shape {values.shape}; expected one dimension")
     if values.dtype.kind in "biuf":
@@ -157,7 +157,7 @@ def _read_parquet(source: str | os.PathLike[str] | bytes, name: str) -> Table:
     else:
         try:
             table = parquet.read_table(file)
-        except Exception as error:  # pyarrow's errors are of many kinds
+        except Exception as error:  # pyarrow's errors have no common base
             raise TableError(f"found a Parquet file that cannot be read: {error}") from error
         _check_unique(table.column_names)
         columns = {
@@ -209,7 +209,7 @@ def _read_csv(content: bytes, name: str) -> Table:
 
 
 def _split_rows(text: str) -> tuple[list[list[str]], list[int]]:
-    """Return rows of cells, and the lines they end in, without empty lines."""
+    """Return the non-empty rows of cells, and the number of the line in which each one ends."""
     first = text.lstrip("\r\n").split("\n", 1)[0]
     outside = "".join(first.split('"')[::2])
     delimiter = max(_DELIMITERS, key=outside.count)

@@ -1,4 +1,4 @@
-"""Rows of a table as a network takes them, in memory or in a mapped file, and their moments."""
+"""Encoded rows of a table, in memory or in a mapped file, and their moments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.summary import blocks
 
 IN_MEMORY = 128 << 20
-"""Bytes of rows that are kept in memory; more are kept in a file that is mapped."""
+"""Largest size of rows, in bytes, that is kept in memory; larger ones go to a mapped file."""
 
 _MANY_COLUMNS = 64
 
@@ -21,16 +21,17 @@ _MANY_COLUMNS = 64
 def encoded_rows(
     schema: Schema, columns: Sequence[np.ndarray], used: np.ndarray, dtype=np.float32
 ) -> np.ndarray:
-    """Return rows `used` of columns that `schema.read` returned, in that order, for a network.
+    """Return the rows `used`, in this order, of columns from `schema.read` as network inputs.
 
-    They are (rows, width) of `dtype`, or bytes where all columns are; many are mapped, not loaded.
+    The result is (rows, width) of `dtype`, or of bytes if all columns are bytes. A large one is
+    mapped to a file.
     """
     if all(values.dtype == np.uint8 for values in columns):
         dtype = np.dtype(np.uint8)
     x = _memory((len(used), schema.width), np.dtype(dtype))
     place = np.full(len(columns[0]), -1)
     place[used] = np.arange(len(used))
-    for rows in blocks(columns):  # in the order of the file, which is read once
+    for rows in blocks(columns):  # in the order of the file, so that it is read once
         places = place[rows]
         wanted = np.flatnonzero(places >= 0)
         block = np.empty((len(wanted), schema.width), dtype)
@@ -40,29 +41,29 @@ def encoded_rows(
 
 
 def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """Return memory for rows; where that is much, a mapped file that is gone with the array.
+    """Return an empty array; a large one is mapped to a file, which is deleted with the array.
 
-    Raises OSError where the disk has no room for it.
+    Raises OSError if the disk has too little space.
     """
     if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype)
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("fastnn"))  # not /tmp, which may be memory
+    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, a crash in a mapped page
+        if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
             os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
-    """Return mean and standard deviation of inputs that are numbers; 0 and 1 of categories.
+    """Return the mean and standard deviation of each input; 0 and 1 for categories.
 
-    Blocks of rows are joined by the formula of Chan, Golub and LeVeque (1979). The standard
-    deviation of a column that does not vary is 1. Many columns of one scale, as pixels are, keep
-    it: then the mean is 0 and the deviation the greatest value, for all of them. Otherwise a pixel
-    that is ink in one row of thousands would become hundreds there.
+    Blocks of rows are combined by the formula of Chan, Golub and LeVeque (1979). The deviation of
+    a constant column is 1. Many columns of one scale, such as pixels, get one common scale: mean 0
+    and the greatest value as deviation. With its own deviation, a pixel that is inked in one row
+    of thousands would be scaled to hundreds in this row.
     """
     count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
     low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
@@ -82,13 +83,13 @@ def moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | 
     )
     if is_number.all() and _one_scale(low, high):
         return 0.0, float(high.max())
-    # What rounding leaves of a constant is no spread.
+    # A deviation of the size of rounding errors belongs to a constant column.
     varies = is_number & (std > np.finfo(np.float64).eps * np.abs(mean) * 8)
     return np.where(is_number, mean, 0.0), np.where(varies, std, 1.0)
 
 
 def _one_scale(low: np.ndarray, high: np.ndarray) -> bool:
-    """Return whether columns are many, begin at 0, and a tenth end at the same greatest value."""
+    """Return whether there are many columns, from 0, and a tenth reach the common maximum."""
     top = high.max()
     return bool(
         len(high) >= _MANY_COLUMNS and top > 0 and low.min() == 0 and (high == top).mean() >= 0.1

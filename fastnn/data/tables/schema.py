@@ -1,6 +1,7 @@
-"""What a model must know of its data: columns, categories, the target, how pictures are read.
+"""Schemas: descriptions of a model's data, kept in the model file.
 
-A schema turns tables into the rows of numbers that a network takes; it is kept in the model file.
+A schema holds columns, categories, target and the conversion of pictures, and encodes tables as
+rows of numbers for the network.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ LINKS = ("softmax", "identity")
 
 
 class UnseenCategoryWarning(UserWarning):
-    """Rows hold categories that were not there in training; all their columns are 0."""
+    """Warning that rows hold categories unseen in training; their one-hot columns are all 0."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns of a table, or how a picture is converted, and what the model predicts of them.
+    """Description of a model's inputs, columns of a table or a picture, and of its target.
 
-    `named` says whether columns are known by name; else they are by place. `split` says which rows
-    were held out in training. `link` says how a classifier's outputs become probabilities: by
-    softmax, or, with "identity", as they are.
+    `named` is True if columns are found by name, False if by index. `split` describes the rows held
+    out in training. `link` is the function from a classifier's outputs to probabilities: "softmax",
+    or "identity" if the outputs are probabilities.
     """
 
     columns: tuple[Column, ...] = ()
@@ -43,17 +44,17 @@ class Schema:
 
     @classmethod
     def of_numbers(cls, count: int) -> Schema:
-        """Return the schema of so many columns of numbers, by place."""
+        """Return the schema of `count` columns of numbers without names."""
         return cls(tuple(Column(str(place)) for place in range(count)), named=False)
 
     @property
     def width(self) -> int:
-        """Return the number of inputs of the network."""
+        """Return the number of network inputs."""
         return sum(column.width for column in self.columns)
 
     @property
     def features(self) -> list[str]:
-        """Return a name for each input: that of the column, for categories `column=category`."""
+        """Return a name for each input: the name of the column, or `column=category`."""
         return [
             column.name if category is None else f"{column.name}={category}"
             for column in self.columns
@@ -61,11 +62,11 @@ class Schema:
         ]
 
     def encode(self, table: Table, dtype=np.float32) -> np.ndarray:
-        """Return rows of a table as a network takes them, (rows, width).
+        """Return the rows of a table as network inputs, (rows, width).
 
-        Warns (`UnseenCategoryWarning`) of categories that were not there in training, whose
-        columns are all 0. Raises TableError for a table that lacks columns, holds texts for
-        numbers, or lacks values that nothing stands for.
+        Warns (`UnseenCategoryWarning`) of categories unseen in training, whose one-hot columns are
+        all 0. Raises TableError if the table lacks columns, has texts in place of numbers, or lacks
+        values for which the schema has no replacement.
         """
         columns = self.read(table)
         for message in self.unseen(columns):
@@ -76,7 +77,7 @@ class Schema:
         return x
 
     def read(self, table: Table) -> list[np.ndarray]:
-        """Return its columns of a table, checked, as numbers and texts; raise as `encode` does."""
+        """Return the schema's columns of a table as numbers and texts; raise as `encode` does."""
         columns = [
             as_texts(values)
             if column.categories is not None
@@ -98,14 +99,14 @@ class Schema:
         return columns
 
     def write(self, columns: Sequence[np.ndarray], rows, x: np.ndarray) -> None:
-        """Write `rows`, a slice or indices, of columns that `read` returned into x (n, width)."""
+        """Encode `rows`, a slice or indices, of columns from `read` into x (n, width)."""
         place = 0
         for column, values in zip(self.columns, columns, strict=True):
             column.write(values[rows], x[:, place : place + column.width])
             place += column.width
 
     def unseen(self, columns: Sequence[np.ndarray]) -> list[str]:
-        """Return messages on categories in columns that `read` returned and training had not."""
+        """Return messages on categories, in columns from `read`, that training did not see."""
         messages = []
         for column, values in zip(self.columns, columns, strict=True):
             if column.categories is None or not (unseen := column.unseen(values)):
@@ -118,7 +119,7 @@ class Schema:
         return messages
 
     def _pick(self, table: Table) -> list[np.ndarray]:
-        """Return columns by name; by place, where either side has no names and as many columns."""
+        """Return columns by name, or by index if the schema or the table has no names."""
         missing = [each.name for each in self.columns if each.name not in table.columns]
         if not missing:
             return [table.columns[each.name] for each in self.columns]
@@ -136,7 +137,7 @@ class Schema:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON, without those that are None."""
+        """Return plain values for JSON, except those that are None."""
         parts = {"target": self.target, "image": self.image, "split": self.split}
         plain: dict[str, Any] = {k: part.to_dict() for k, part in parts.items() if part is not None}
         if self.columns:
@@ -147,7 +148,7 @@ class Schema:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Schema:
-        """Make a schema from plain values; raises ValueError, or TypeError, for others."""
+        """Return a schema from the values of `to_dict`; raise ValueError, TypeError for others."""
         if not isinstance(plain, dict):
             raise ValueError(f"found {plain!r} as a schema; expected its parts")
         columns, named = plain.get("columns", []), plain.get("named", True)

@@ -1,4 +1,4 @@
-"""Splits: which rows of a table are held out for testing."""
+"""Splits of a table's rows into training rows and held-out test rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Split:
-    """A share of the rows held out, drawn by `seed`, in a table that `rows` and `checksum` know.
+    """Split of a table: the share of rows held out, and the seed that draws them.
 
-    The checksum (CRC-32) is of the targets. Raises ValueError for a share outside 0 to 1, and
-    numbers that are no counts.
+    The number of rows and a checksum (CRC-32) of the targets identify the table. Raises ValueError
+    for a share outside 0 to 1, and for other numbers that are not integers of 0 or more.
     """
 
     share: float
@@ -31,39 +31,39 @@ class Split:
 
     @classmethod
     def of(cls, y: np.ndarray, share: float, seed: int) -> Split:
-        """Hold out `share` of the rows with targets `y` (rows,)."""
+        """Return the split that holds out `share` of the rows with targets `y` (rows,)."""
         return cls(share, seed, len(y), _checksum(y))
 
     def made_of(self, y: np.ndarray) -> bool:
-        """Whether these are the targets that were split."""
+        """Return whether `y` are the targets of the table that was split."""
         return len(y) == self.rows and _checksum(y) == self.checksum
 
     def parts(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on and rows held out, in the order in which they are used."""
+        """Return the indices of the training rows and of the held-out rows, in order of use."""
         order = mixed_order(y, self.seed)
         held_out = round(self.share * len(y))
         return order[: len(y) - held_out], order[len(y) - held_out :]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return vars(self).copy()
 
 
 def mixed_order(y: np.ndarray, seed: int) -> np.ndarray:
-    """An order of rows drawn by `seed`; class indices are spread evenly along it.
+    """Return a random order of rows by `seed`, stratified by class if targets are integers.
 
-    `y` is (rows,). Of integers, every stretch of the order holds each class nearly in proportion
-    (stratification), and a class's only row comes first; numbers are permuted.
+    `y` is (rows,). Every stretch of a stratified order holds each class nearly in proportion, and
+    the row of a class with only one row comes first. Other targets give a plain permutation.
     """
     rng = np.random.default_rng(seed)
     if y.dtype.kind not in "iu":
         return rng.permutation(len(y))
     shuffled = rng.permutation(len(y))
-    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]  # in random order in each class
+    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]  # random order within each class
     counts = np.bincount(y)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     count = np.repeat(counts, counts)
-    # The r-th of n rows goes anywhere in the r-th n-th of the order.
+    # Row r of a class with n rows gets a random place from r / n to (r + 1) / n.
     place = (np.arange(len(y)) - starts + rng.random(len(y))) / count
     place[count == 1] = 0
     return by_class[np.argsort(place, kind="stable")]

@@ -1,4 +1,4 @@
-"""Summaries of a table, column by column: ranges, categories, and what is missing."""
+"""Summaries of a table's columns: ranges, categories and missing values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLOCK_BYTES = 1 << 22
 
 @dataclass
 class ColumnSummary:
-    """Least, mean and greatest of a column of numbers, or counts of the texts in one of texts."""
+    """Summary of a column: minimum, mean and maximum of numbers, or counts of texts."""
 
     name: str
     missing: int = 0
@@ -32,7 +32,7 @@ class ColumnSummary:
         return self.total / max(self.count, 1)
 
     def add(self, values: np.ndarray) -> None:
-        """Take some rows into account."""
+        """Add the values of some rows."""
         missing = missing_values(values) if values.dtype.kind in "fO" else None
         missed = 0 if missing is None else int(missing.sum())
         self.missing += missed
@@ -47,7 +47,7 @@ class ColumnSummary:
 
 
 def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[ColumnSummary]:
-    """Return summaries of columns of one length, read a block of rows at a time."""
+    """Return summaries of columns of one length, computed block by block."""
     summaries = [ColumnSummary(name) for name in names]
     for rows in blocks(columns):
         for summary, values in zip(summaries, columns, strict=True):
@@ -56,20 +56,20 @@ def summarise(names: Sequence[str], columns: Sequence[np.ndarray]) -> list[Colum
 
 
 def blocks(columns: Sequence[np.ndarray]) -> Iterator[slice]:
-    """Return stretches of rows, of some megabytes each."""
+    """Return slices of rows, each of some megabytes."""
     rows = len(columns[0]) if columns else 0
     step = max(1, _BLOCK_BYTES // (8 * max(len(columns), 1)))
     return (slice(begin, min(begin + step, rows)) for begin in range(0, rows, step))
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """Return names in words: the first few, and how many more."""
+    """Return the first names as text, followed by the number of the others."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def missing_text(summaries: Sequence[ColumnSummary]) -> str:
-    """Return in words which columns lack values, and how many each."""
+    """Return the columns with missing values, and their number in each, as text."""
     lacking = [f"{each.name} ({each.missing:,})" for each in summaries if each.missing]
     return few(lacking, 10)
 

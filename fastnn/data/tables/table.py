@@ -1,4 +1,4 @@
-"""A table: columns of numbers and texts by name, and how one becomes the other."""
+"""Tables: columns of numbers and texts by name, and conversions of columns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 
 class TableError(ValueError):
-    """A file is no table, or one that cannot be used; the message names it and what was found."""
+    """Error for a file that is not a usable table; the message has the file and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of one length, by name, in order.
+    """Table: columns of one length by name, in order.
 
-    A column is (rows,): numbers, NaN where one is missing, or objects that are str, None where
-    one is missing; a column of a CSV file is texts until `as_numbers` reads it. `named` says
-    whether the names came with the data, or are only the places: "0", "1", ...
+    A column is (rows,): numbers with NaN for missing values, or objects that are str with None for
+    missing values. A column of a CSV file holds texts until `as_numbers` converts them. `named` is
+    False if names are only indices: "0", "1", ...
     """
 
     name: str
@@ -30,7 +30,7 @@ class Table:
 
 
 def as_numbers(column: np.ndarray) -> np.ndarray | None:
-    """Return a column as numbers, NaN where one is missing; None where a text is no number."""
+    """Return a column as numbers with NaN for missing values; None if a text is not a number."""
     if column.dtype != object:
         return column
     try:
@@ -40,7 +40,7 @@ def as_numbers(column: np.ndarray) -> np.ndarray | None:
 
 
 def numbers_of(values: np.ndarray, what: str) -> np.ndarray:
-    """Return a column as numbers; raise TableError, which says what it is of, for a text."""
+    """Return a column as numbers; raise TableError, whose message begins with `what`, for texts."""
     numbers = as_numbers(values)
     if numbers is not None:
         return numbers
@@ -51,7 +51,7 @@ def numbers_of(values: np.ndarray, what: str) -> np.ndarray:
 
 
 def as_texts(column: np.ndarray) -> np.ndarray:
-    """Return a column as texts, None where one is missing; whole numbers without a point."""
+    """Return a column as texts with None for missing values; whole numbers get no point."""
     if column.dtype == object:
         return column
     return np.array([number_text(each) for each in column.tolist()], object)
@@ -65,7 +65,7 @@ def number_text(value: float) -> str | None:
 
 
 def missing_values(column: np.ndarray) -> np.ndarray:
-    """Return where values are missing in a column of numbers or texts, as booleans (rows,)."""
+    """Return a mask (rows,) of the missing values of a column."""
     if column.dtype == object:
         return np.equal(column, None).astype(bool)  # type: ignore[call-overload]
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)

@@ -1,4 +1,4 @@
-"""The target of a table: which column is predicted, and whether it is classes or numbers."""
+"""The target of a table: its column, and whether it holds classes or numbers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fastnn.data.tables.summary import ColumnSummary, few, summarise
 from fastnn.data.tables.table import Table, TableError, as_numbers, number_text
 
 MOST_CATEGORIES = 1000
-"""Classes of a target, or categories of a column, at most."""
+"""Largest number of classes of a target and of categories of a column."""
 
 _MOST_CLASSES_OF_NUMBERS = 20
 
 
 class TargetError(TableError):
-    """There is no such column to predict."""
+    """Error for a target that is not a column of the table."""
 
 
 def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
-    """Return name and values of the column to predict: a name, a place, or a .npy file.
+    """Return name and values of the target, which is given by name, by index or as a .npy file.
 
-    Raises TargetError where there is none, TableError for a file that does not hold one number or
-    text for each row, and OSError for one that cannot be read.
+    Raises TargetError if the column does not exist, TableError if a file does not hold one number
+    or text for each row, and OSError if the file cannot be read.
     """
     names = list(table.columns)
     if target is None:
@@ -60,9 +60,9 @@ def _target_file(path: Path, rows: int) -> np.ndarray:
 def read_target(
     table: str, label: str, values: np.ndarray, task: str | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return class indices and the names of the classes, or numbers and no names."""
+    """Return class indices and the names of the classes, or numbers and an empty tuple."""
     numbers = as_numbers(values)
-    if (task or _told_task(numbers)) == "regression":
+    if (task or _guessed_task(numbers)) == "regression":
         return Target(label, "regression").encode(values, (), table), ()
     classes = _classes(values if numbers is None else numbers)
     if not 2 <= len(classes) <= MOST_CATEGORIES:
@@ -73,8 +73,8 @@ def read_target(
     return Target(label, "classification").encode(values, classes, table), classes
 
 
-def _told_task(numbers: np.ndarray | None) -> str:
-    """Return "classification" for texts, truth values, and whole numbers of which there are few."""
+def _guessed_task(numbers: np.ndarray | None) -> str:
+    """Return "classification" for texts (None), booleans and few distinct whole numbers."""
     if numbers is None or numbers.dtype.kind == "b":
         return "classification"
     known = numbers[~np.isnan(numbers)] if numbers.dtype.kind == "f" else numbers
@@ -87,7 +87,7 @@ def _told_task(numbers: np.ndarray | None) -> str:
 
 
 def _classes(values: np.ndarray) -> tuple[str, ...]:
-    """Return the names of the classes: numbers by size, texts by the alphabet."""
+    """Return the names of the classes: numbers in order of size, texts in alphabetical order."""
     if values.dtype == object:
         return tuple(sorted({each for each in values if each is not None}))
     names = [number_text(each) for each in np.unique(values).tolist()]
@@ -95,7 +95,7 @@ def _classes(values: np.ndarray) -> tuple[str, ...]:
 
 
 def learned_target(table: str, label: str, y: np.ndarray, classes: tuple[str, ...]) -> Target:
-    """Return the target, with mean and standard deviation of a regression's training rows."""
+    """Return the target; for a regression with mean and standard deviation of `y`."""
     if classes:
         return Target(label, "classification")
     mean, std = float(y.mean()), float(y.std())
@@ -105,7 +105,7 @@ def learned_target(table: str, label: str, y: np.ndarray, classes: tuple[str, ..
 
 
 def target_summary(label: str, y: np.ndarray, classes: tuple[str, ...]) -> ColumnSummary:
-    """Return what the target holds in all rows."""
+    """Return the summary of the target over all rows."""
     if not classes:
         return summarise([label], [y])[0]
     counts = np.bincount(y, minlength=len(classes)).tolist()
@@ -115,7 +115,7 @@ def target_summary(label: str, y: np.ndarray, classes: tuple[str, ...]) -> Colum
 
 
 def no_column(table: Table, what: str, name: str) -> str:
-    """Return the message that a table has no column of a name."""
+    """Return the error message for a column that the table does not have."""
     names = list(table.columns)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
