@@ -33,7 +33,7 @@ _MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for all but the weigh
 def to_onnx(
     model: Sequential, path: str | os.PathLike[str], *, input_dtype: DTypeLike | None = None
 ) -> None:
-    """See `fastnn.to_onnx`."""
+    """Write a chain to an ONNX file; see `fastnn.to_onnx`."""
     content = _proto(model, input_dtype).SerializeToString(deterministic=True)
     with replacing(path) as file:
         file.write(content)

@@ -58,7 +58,7 @@ _DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np
 
 
 def from_torch(module: nn.Sequential) -> Sequential:
-    """See `fastnn.from_torch`."""
+    """Return a chain of the same layers as a module; see `fastnn.from_torch`."""
     if not _is_chain(module, nn.Sequential):
         raise TypeError(
             f"from_torch: got a {type(module).__name__}; expected a torch.nn.Sequential"
@@ -182,7 +182,7 @@ def _is_chain(part: Any, kind: Any) -> bool:
 
 
 def to_torch(model: Sequential) -> nn.Sequential:
-    """See `fastnn.interop.to_torch`."""
+    """Return a module of the same layers as a chain; see `fastnn.interop.to_torch`."""
     if not _is_chain(model, Sequential):
         raise TypeError(f"to_torch: got a {type(model).__name__}; expected a fastnn.Sequential")
     if unknown := list(_unknown(model, "")):
