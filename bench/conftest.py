@@ -1,4 +1,4 @@
-"""Options of the suite, and what its tests share: workers, pace, and the report."""
+"""Options of the suite, and fixtures of its tests: workers, pace, and the report."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick", action="store_true", help="few sizes and rounds, to try the suite itself"
     )
     group.addoption(
-        "--peers", type=_peers, default=[name for name in PEERS if name != "fastnn"],
+        "--peers",
+        type=_peers,
+        default=[name for name in PEERS if name != "fastnn"],
         help=f"libraries to compare with, by commas (default: all of {', '.join(PEERS)})",
-    )  # fmt: skip
+    )
     group.addoption(
         "--fresh", action="store_true", help="forget earlier results, rather than add to them"
     )
     group.addoption(
-        "--results", type=Path, default=Path(__file__).parent / "results",
+        "--results",
+        type=Path,
+        default=Path(__file__).parent / "results",
         help="folder for the JSON and the table (default: bench/results)",
-    )  # fmt: skip
+    )
 
 
 def _peers(text: str) -> list[str]:
-    """Names of peers, as given with commas."""
+    """Return the names of peers in a comma-separated text."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in PEERS]
     if unknown:
@@ -59,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _path(config: pytest.Config) -> Path:
-    """Where the results are kept."""
+    """Return the path of the results."""
     return config.getoption("--results") / (
         "quick.json" if config.getoption("--quick") else "latest.json"
     )
@@ -74,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item):
-    """Keep what a test has found, and whether it failed, as soon as it is done."""
+    """Write the figures of a test, and whether it failed, as soon as it is done."""
     outcome = yield
     result = outcome.get_result()
     report = item.config.stash[_REPORT]
@@ -87,7 +91,7 @@ def pytest_runtest_makereport(item: pytest.Item):
 
 
 def _last_line(result: pytest.TestReport) -> str:
-    """What an error says, in a line."""
+    """Return the first line of an error's message."""
     crash = getattr(result.longrepr, "reprcrash", None)
     text = crash.message if crash else str(result.longrepr)
     lines = [line for line in text.strip().splitlines() if line.strip()]
@@ -98,7 +102,7 @@ def _last_line(result: pytest.TestReport) -> str:
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if not config.stash[_REPORT].measured:
         return
-    from bench.pages import write_pages  # matplotlib is not imported while anything is measured
+    from bench.pages import write_pages  # imports matplotlib only after all measurements
 
     path = _path(config)
     pages = write_pages(path)
@@ -109,27 +113,27 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
 
 @pytest.fixture
 def quick(request: pytest.FixtureRequest) -> bool:
-    """Whether to be quick."""
+    """Return whether `--quick` was given."""
     return request.config.getoption("--quick")
 
 
 @pytest.fixture
 def pace(quick: bool) -> Pace:
-    """Rounds, and seconds a turn."""
+    """Return the number of rounds, and the seconds of a turn."""
     return QUICK if quick else FULL
 
 
 @pytest.fixture
 def peers(request: pytest.FixtureRequest) -> list[str]:
-    """Libraries to compare with."""
+    """Return the names of the libraries to compare with."""
     return request.config.getoption("--peers")
 
 
 @pytest.fixture(scope="session")
 def workers(request: pytest.FixtureRequest) -> Iterator[Callable[..., Worker]]:
-    """Function that gives the one worker of a library, started when there is none.
+    """Yield a function that returns the worker of a library, and starts it if needed.
 
-    A library whose threads are decided at its start has a worker for each number.
+    A library that reads its number of threads only at the start has a worker for each number.
     """
     started: dict[tuple[str, int | None], Worker] = {}
 
@@ -149,7 +153,7 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture
 def prepare(workers: Callable[..., Worker], pace: Pace) -> Iterator[Callable[..., Side]]:
-    """Function that prepares an operation of a library, on so many threads or the best number."""
+    """Yield a function that prepares a library's operation for a number of threads, or the best."""
     prepared: list[Side] = []
 
     def side_on(library: str, operation: str, count: int | None, arguments: dict) -> Side:
@@ -158,7 +162,7 @@ def prepare(workers: Callable[..., Worker], pace: Pace) -> Iterator[Callable[...
         return side
 
     def best_of_workers(library: str, operation: str, arguments: dict) -> Side:
-        """The one of several workers, each with its threads, that takes least."""
+        """Return the fastest side of several workers with different numbers of threads."""
         sides = {count: side_on(library, operation, count, arguments) for count in thread_counts()}
         best = fastest_count(lambda count: sides[count].time(pace.seconds))
         for count in sides.keys() - {best}:
@@ -188,9 +192,9 @@ def prepare(workers: Callable[..., Worker], pace: Pace) -> Iterator[Callable[...
 def prepare_peers(
     request: pytest.FixtureRequest, prepare: Callable[..., Side], peers: list[str], report: Report
 ) -> Callable[..., dict[str, Side]]:
-    """Function that prepares an operation of all peers that have it.
+    """Return a function that prepares an operation of all peers that have it.
 
-    A peer that is missing, or fails, is left out; the report says why.
+    A peer that is missing or fails is left out, and the report says why.
     """
 
     def make(operation: str, among=(), *, threads: int | Threads, **arguments) -> dict[str, Side]:
@@ -223,13 +227,13 @@ def _best(side: Side, pace: Pace) -> int:
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Report:
-    """All figures so far, also of earlier runs."""
+    """Return the report with all figures so far, including those of earlier runs."""
     return request.config.stash[_REPORT]
 
 
 @pytest.fixture
 def record(report: Report, benchmark) -> Callable[..., Figure]:
-    """Function that adds a figure to the report, and to pytest-benchmark's extra information."""
+    """Return a function that adds a figure to the report, and to pytest-benchmark's extra info."""
 
     def add(section: str, subject: str, quantity: str, value, target=None, at=None) -> Figure:
         made = figure(section, subject, quantity, value, target, at)

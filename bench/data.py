@@ -1,4 +1,4 @@
-"""What all libraries are given: inputs made from fixed seeds, and the errors of results."""
+"""Inputs for all libraries, made from fixed seeds, and errors of their results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.workloads import Workload
 
-_SEPARATION = 4.5  # between the means of two classes, in standard deviations: some overlap
+_SEPARATION = 4.5  # standard deviations between the means of two classes, so that they overlap
 _CHECKED_ROWS = 64
 
 
@@ -17,9 +17,9 @@ _CHECKED_ROWS = 64
 
 
 def matrices(rows: int, depth: int, columns: int, form: str) -> tuple[np.ndarray, ...]:
-    """A, B and an empty C of a float32 product; `form` names the operands that lie transposed.
+    """Return A, B and an empty C of a float32 product.
 
-    That is "", "A", "B" or "AB".
+    `form` ("", "A", "B" or "AB") names the operands whose memory is transposed.
     """
     rng = np.random.default_rng(0)
     a = _laid_out(rng.standard_normal((rows, depth), np.float32), "A" in form)
@@ -32,49 +32,49 @@ def _laid_out(matrix: np.ndarray, transposed: bool) -> np.ndarray:
 
 
 def product_error(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
-    """Worst error of a product, of some of its rows, relative to |A| |B|."""
+    """Return the largest error of a product relative to |A| |B|, over some of its rows."""
     rows = np.linspace(0, len(a) - 1, min(len(a), _CHECKED_ROWS)).astype(int)
     left, right = a[rows].astype(np.float64), b.astype(np.float64)
     return float((abs(c[rows] - left @ right) / (abs(left) @ abs(right))).max())
 
 
 def in_ulps(found: np.ndarray, exact: np.ndarray, scale: np.ndarray | None = None) -> float:
-    """Worst error in float32 units in the last place, of the exact value or of a scale."""
+    """Return the largest error in float32 units in the last place of the exact value or a scale."""
     unit = np.spacing(np.abs(exact if scale is None else scale).astype(np.float32))
     return float((np.abs(found.astype(np.float64) - exact) / unit).max())
 
 
 def product_ulps(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
-    """As `product_error`, in units in the last place of |A| |B|."""
+    """Return `product_error` in units in the last place of |A| |B|."""
     return product_error(a, b, c) / float(np.finfo(np.float32).eps)
 
 
 class Elementwise(NamedTuple):
-    """A function of arrays: what it is given, what it must give, and what it moves.
+    """Inputs and exact outputs of an elementwise function, and the bytes that it moves.
 
-    `exact` is in float64, a tuple like what the function gives; `scales`, where not
-    None, is what an error is measured against in place of the exact value.
+    `exact` has a float64 array for each output. Errors are relative to `scales` if these are
+    not None, else to the exact values.
     """
 
     inputs: tuple[np.ndarray, ...]
     exact: tuple[np.ndarray, ...]
     scales: tuple[np.ndarray | None, ...]
     bytes_an_element: int
-    """Read and written at least, if nothing is in a cache."""
+    """Bytes read and written for each element if nothing is cached."""
 
     def error(self, found: Sequence[np.ndarray]) -> float:
-        """Worst error in ulp of what a function gave."""
+        """Return the largest error of outputs in units in the last place."""
         triples = zip(found, self.exact, self.scales, strict=True)
         return max(in_ulps(np.asarray(one), exact, scale) for one, exact, scale in triples)
 
 
 _CLASSES = 10
 LR, MOMENTUM, BETAS, EPS = 0.01, 0.9, (0.9, 0.999), 1e-8
-"""Settings of the updates."""
+"""Settings of the optimizers' updates."""
 
 
 def elementwise(function: str, size: int) -> Elementwise:
-    """Inputs of about so many float32 elements, made from a fixed seed."""
+    """Return inputs of about `size` float32 elements, with the exact outputs of a function."""
     rng = np.random.default_rng(0)
     if function in ("softmax", "softmax-cross-entropy"):
         rows = size // _CLASSES
@@ -90,7 +90,7 @@ def elementwise(function: str, size: int) -> Elementwise:
         v = rng.standard_normal(size, np.float32) ** 2
         exact = _updated(function, *(each.astype(np.float64) for each in (p, g, m, v)))
         inputs = (p, g, m) if function == "SGD" else (p, g, m, v)
-        # A parameter near zero is a difference of larger numbers, and so may its step be.
+        # A result near zero is a difference of larger numbers, which determine its error.
         step = LR * (MOMENTUM * abs(m) + abs(g)) if function == "SGD" else LR
         scale = np.maximum(np.maximum(abs(exact), abs(p)), step)
         return Elementwise(inputs, (exact,), (scale,), 20 if function == "SGD" else 28)
@@ -104,7 +104,7 @@ EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "exp": np.exp,
 }
-"""Activations, exact enough to tell the error of float32 when given float64."""
+"""Activations; in float64 they are exact enough to measure errors of float32."""
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 
 def _updated(rule: str, p, g, m, v) -> np.ndarray:
-    """Parameters after the second step of a rule, given what it remembers of the first."""
+    """Return parameters after the second step of a rule, given its state after the first."""
     if rule == "SGD":
         return p - LR * (MOMENTUM * m + g)
     (b1, b2), steps = BETAS, 2
@@ -125,7 +125,7 @@ DROPOUT = 0.25
 
 
 def layer(rows: int, columns: int, outputs: int) -> tuple[np.ndarray, ...]:
-    """A batch, a gradient of the output, and a weight (out, in) and bias."""
+    """Return a batch, a gradient of the output, a weight (out, in) and a bias."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((rows, columns), np.float32)
     gradient = rng.standard_normal((rows, outputs), np.float32)
@@ -134,7 +134,7 @@ def layer(rows: int, columns: int, outputs: int) -> tuple[np.ndarray, ...]:
 
 
 def checksum(array: np.ndarray) -> float:
-    """Mean size of the elements: the same for all who compute the same."""
+    """Return the mean absolute value, which is about equal for equal computations."""
     return float(np.abs(np.asarray(array, np.float64)).mean())
 
 
@@ -142,7 +142,7 @@ def checksum(array: np.ndarray) -> float:
 
 
 class Samples(NamedTuple):
-    """Rows to train on, and rows to evaluate: float32 or uint8, and int64 class indices."""
+    """Rows to train on, and rows to test on: float32 or uint8, with int64 class indices."""
 
     x: np.ndarray
     y: np.ndarray
@@ -151,7 +151,7 @@ class Samples(NamedTuple):
 
 
 def clouds(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Normal clouds, one a class, that overlap so that no network gets all of them right."""
+    """Return normal clouds, one for each class, which overlap so that errors are unavoidable."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, classes, size)
     distance = np.float32(_SEPARATION / np.sqrt(2 * features))
@@ -161,7 +161,7 @@ def clouds(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarr
 
 
 def disk(size: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points uniform in a square of side 2 about 0; class 1 lies in the disk of half its area."""
+    """Return uniform points of the square [-1, 1]^2; class 1 is a disk of half its area."""
     x = np.random.default_rng(0).uniform(-1, 1, (size, features)).astype(np.float32)
     return x, ((x**2).sum(axis=1) < 2 / np.pi).astype(np.int64)
 
@@ -170,19 +170,21 @@ _TASKS = {"clouds": clouds, "disk": disk}
 
 
 def _loaded(workload: Workload) -> Samples:
-    """Rows of a data set that fastnn knows by the name of the task."""
+    """Return rows of the data set of fastnn that has the name of the task."""
     from fastnn import datasets
 
     found = datasets.load(workload.task)
     n = workload.samples
     return Samples(
-        _stored(workload, found.x_train[:n]), found.y_train[:n],
-        _stored(workload, found.x_test), found.y_test,
-    )  # fmt: skip
+        _stored(workload, found.x_train[:n]),
+        found.y_train[:n],
+        _stored(workload, found.x_test),
+        found.y_test,
+    )
 
 
 def _stored(workload: Workload, x: np.ndarray) -> np.ndarray:
-    """Bytes as they are, or their numbers."""
+    """Return pixels unchanged as bytes, or standardised as float32."""
     if workload.storage == "uint8":
         return x
     numbers = x.astype(np.float32)
@@ -192,7 +194,7 @@ def _stored(workload: Workload, x: np.ndarray) -> np.ndarray:
 
 
 def samples(workload: Workload) -> Samples:
-    """Rows of a workload's task, in its storage."""
+    """Return the rows of a workload's task, with the dtype of its storage."""
     if workload.task not in _TASKS:
         return _loaded(workload)
     size = workload.samples + workload.test_samples
@@ -204,7 +206,7 @@ def samples(workload: Workload) -> Samples:
 
 
 def parameters(workload: Workload) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weight (out, in) and bias of each linear layer, uniform as torch draws them."""
+    """Yield weight (out, in) and bias of each linear layer, from torch's uniform distribution."""
     rng = np.random.default_rng(1)
     for columns, outputs in zip(workload.sizes, workload.sizes[1:], strict=False):
         bound = 1 / np.sqrt(columns)
@@ -213,7 +215,7 @@ def parameters(workload: Workload) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def orders(count: int, epochs: int, seed: int) -> Iterator[np.ndarray]:
-    """The order of the samples in each epoch, as `fastnn.fit` draws it from a seed."""
+    """Yield the order of the samples in each epoch, as `fastnn.fit` draws it from a seed."""
     rng = np.random.default_rng(seed)
     order = np.arange(count)
     for _ in range(epochs):

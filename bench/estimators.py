@@ -1,4 +1,4 @@
-"""Data sets for estimators of scikit-learn's kind, and the cases that any library's makes."""
+"""Data sets for scikit-learn estimators, and cases for any library's estimators."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ CLASSES: dict[str, Callable] = {
 }
 REGRESSION = "a regression"
 NAMES = (*CLASSES, REGRESSION)
-"""Data sets; the last is 1,000 samples of 20 columns, a linear function with noise."""
+"""Names of data sets; the last is a linear function with noise, 1,000 samples of 20 columns."""
 
 PARTS = 20
-"""Calls of `partial_fit` in one timed call."""
+"""Number of calls of `partial_fit` in one timed call."""
 
-SEEDS = 5  # trainings whose mean score is compared
+SEEDS = 5  # number of trainings whose mean score is compared
 
 
 def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised samples and targets of a data set."""
+    """Return standardised samples, and the targets, of a data set."""
     if name == REGRESSION:
         x, y = datasets.make_regression(1000, 20, noise=10.0, random_state=0)
         y = y / y.std()
@@ -41,13 +41,13 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fitting(classifier: Callable[..., Any], regressor: Callable[..., Any], name: str) -> Case:
-    """A fit with default parameters; the check gives the mean score, in points."""
+    """Return a case that fits with default parameters; its check returns the mean score in %."""
     x, y = samples(name)
     make = regressor if name == REGRESSION else classifier
 
     def fitted(seed: int, x: np.ndarray, y: np.ndarray):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # 200 epochs do not always do
+            warnings.simplefilter("ignore", ConvergenceWarning)  # 200 epochs may be too few
             return make(random_state=seed).fit(x, y)
 
     def check() -> dict[str, float]:
@@ -61,9 +61,10 @@ def fitting(classifier: Callable[..., Any], regressor: Callable[..., Any], name:
 
 
 def in_parts(classifier: Callable[..., Any], rows: int) -> Case:
-    """Calls of `partial_fit` on digits, each with so many rows; the check gives a score, in points.
+    """Return a case that calls `partial_fit` on digits, `PARTS` times with `rows` rows each.
 
-    That is the score on the last third after `PARTS` passes over the others in parts of 64 rows.
+    Its check returns the score in % on the last third of the data, after `PARTS` passes over the
+    others in parts of 64 rows.
     """
     x, y = samples("digits")
     model = classifier(random_state=0).partial_fit(x[:rows], y[:rows], classes=np.unique(y))

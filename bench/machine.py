@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine that measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.measure import cores
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory and system, by name."""
+    """Return processor, architecture, cores, memory and system, by name."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),

@@ -1,4 +1,4 @@
-"""How sides are compared on a machine that is not quiet: in turns, and by ratios."""
+"""Comparison of sides on a noisy machine: sides take turns, and ratios are taken within rounds."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from typing import Protocol
 
 from bench.peers import PEERS
 
-# Seconds between turns, in which the threads of the last one come to rest: as long as it lasted,
-# within these bounds, and as long as they are known to stay awake.
+# Bounds in seconds of the pause after a turn, in which its threads stop spinning. A pause is as
+# long as the turn within these bounds, and at least the peer's `lingers`.
 _REST = 0.002, 0.04
 _TRIALS = 7
-_ALL_COUNTS = 8  # thread counts tried one by one; beyond, only powers of two
+_ALL_COUNTS = 8  # up to this number of cores, all thread counts are tried; else powers of two
 
 
 class Timeable(Protocol):
-    """Something that takes its turn: a `bench.worker.Side`, usually."""
+    """Something that can be timed, usually a `bench.worker.Side`."""
 
     def time(self, seconds: float) -> float:
-        """Mean seconds of a call, from enough calls to last about `seconds`."""
+        """Return the mean seconds of a call, from enough calls to last about `seconds`."""
 
 
 class Clock:
-    """A timer that pytest-benchmark reads, and that moves by what fastnn took."""
+    """Timer for pytest-benchmark, advanced by the seconds that fastnn took."""
 
     def __init__(self) -> None:
         self._now = 0.0
 
     def __call__(self) -> float:
-        """Seconds so far."""
+        """Return the seconds so far."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Add seconds."""
         self._now += seconds
 
 
@@ -48,7 +48,7 @@ CLOCK = Clock()
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and quartiles over so many rounds."""
+    """Median and quartiles over a number of rounds."""
 
     median: float
     low: float
@@ -57,7 +57,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Spread of some numbers, one at least."""
+        """Return the spread of one or more numbers."""
         found = list(values)
         if len(found) == 1:
             return cls(found[0], found[0], found[0], 1)
@@ -65,15 +65,15 @@ class Spread:
         return cls(median, low, high, len(found))
 
     def __mul__(self, factor: float) -> Spread:
-        """Give the same in another unit."""
+        """Return the spread in another unit."""
         return Spread(self.median * factor, self.low * factor, self.high * factor, self.rounds)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How many rounds a comparison takes, and seconds a turn.
+    """Number of rounds of a comparison, and seconds of a turn.
 
-    There are fewer rounds, but `fewest`, when all would take longer than the budget.
+    If all rounds would take longer than `budget` seconds, there are fewer, but at least `fewest`.
     """
 
     rounds: int
@@ -82,12 +82,12 @@ class Pace:
     fewest: int = 1
 
     def sooner(self) -> Pace:
-        """Give a third of the rounds, for what is measured at many places."""
+        """Return a pace with a third of the rounds, for comparisons at many points."""
         rounds = max(1, self.rounds // 3)
         return Pace(rounds, self.seconds, self.budget / 3, min(self.fewest, 5))
 
     def rounds_of(self, seconds: float) -> int:
-        """Rounds to take when one lasts so many seconds."""
+        """Return the number of rounds to take if one takes `seconds`."""
         within = self.rounds if seconds <= 0 else self.budget / seconds
         return int(max(min(self.fewest, self.rounds), min(self.rounds, within)))
 
@@ -103,30 +103,29 @@ class Rounds:
         self.seconds = seconds
 
     def of(self, side: str) -> Spread:
-        """Seconds of one side."""
+        """Return the spread of a side's seconds."""
         return Spread.of(self.seconds[side])
 
     def rate(self, side: str, work: float) -> Spread:
-        """Work a second, for so much of it in a call."""
+        """Return the spread of a side's work per second, given the work of a call."""
         return Spread.of(work / each for each in self.seconds[side])
 
     def ratio(self, slow: str, fast: str) -> Spread:
-        """How many times as long a call of `slow` takes as one of `fast`."""
+        """Return the spread of the ratio of seconds, `slow` / `fast`, within rounds."""
         return self.ratio_to_best([slow], fast)
 
     def ratio_to_best(self, slow: Iterable[str], fast: str) -> Spread:
-        """As `ratio`, to the one of several that is best over all rounds."""
+        """Return `ratio` for the side in `slow` with the least median."""
         best = min(slow, key=lambda side: statistics.median(self.seconds[side]))
         pairs = zip(self.seconds[best], self.seconds[fast], strict=True)
         return Spread.of(one / other for one, other in pairs)
 
 
 def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
-    """Let each side take a turn in each round, every round beginning with another side.
+    """Time each side once in each round, where every round begins with another side.
 
-    A first round, which only warms up, tells how many the pace has time for. The
-    first side is what `benchmark` (pytest-benchmark's fixture, with `CLOCK` as its timer)
-    records.
+    A warm-up round determines how many rounds the pace has time for. `benchmark`
+    (pytest-benchmark's fixture, with `CLOCK` as its timer) records the first side.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     ours, order = next(iter(sides)), deque(sides)
@@ -155,21 +154,21 @@ def in_turns(benchmark, sides: Mapping[str, Timeable], pace: Pace) -> Rounds:
 
 
 class Threads(Enum):
-    """A number of threads that is still to be found."""
+    """A number of threads that is not yet known."""
 
     BEST = "the one that takes least"
     OWN_CHOICE = "the library's"
 
 
 def cores() -> int:
-    """Processors this process may run on."""
+    """Return the number of processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def thread_counts() -> list[int]:
-    """Thread counts worth trying, 1 to the number of cores."""
+    """Return the thread counts to try, from 1 to the number of cores."""
     most = cores()
     if most <= _ALL_COUNTS:
         return list(range(1, most + 1))
@@ -180,7 +179,7 @@ def thread_counts() -> list[int]:
 def fastest_count(
     time_with: Callable[[int], float], counts: Iterable[int] | None = None, trials: int = _TRIALS
 ) -> int:
-    """Give the thread count that takes least, by the median of a few trials each, in turns."""
+    """Return the thread count with the least median of a few trials, which are interleaved."""
     tried = list(thread_counts() if counts is None else counts)
     if len(tried) == 1:
         return tried[0]

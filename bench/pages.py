@@ -1,4 +1,4 @@
-"""The page of a report: its tables and pictures, beside the JSON that they are made from."""
+"""The page of a report: tables and pictures, written beside the JSON file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine can do at most on one core: multiply-adds in registers, copies of memory."""
+"""Peak rates of the machine on one core: multiply-adds in registers, and copies of memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kernels.base.jit import entry, real_type
 from kernels.base.kinds import INTEGER, writes
 from kernels.base.simd import data, fma, load, store, width
 
-_CHAINS = 12  # enough to fill the pipelines, few enough for 16 registers
+_CHAINS = 12  # independent sums: enough to hide the latency, few enough for 16 registers
 _REPEATS = 50_000
 
 
 def _with_own_digest(function):
-    """Give a kernel a name that changes with this file: the cache knows only `kernels`."""
+    """Add a digest of this file to a kernel's name, since the cache only checks `kernels`."""
     function.__qualname__ += "-" + hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
     return function
 
@@ -27,7 +27,7 @@ def _with_own_digest(function):
 @entry(INTEGER, writes(1))
 @_with_own_digest
 def _multiply_adds(repeats, memory):
-    """Put acc + repeats x y into independent vectors, with x and y the first two of memory."""
+    """Add x y `repeats` times to each of 12 vectors in memory, which follow the vectors x and y."""
     p, w = data(memory), width(data(memory))
     x, y = load(p, 0), load(p, w)
     a, b, c, d = load(p, 2 * w), load(p, 3 * w), load(p, 4 * w), load(p, 5 * w)
@@ -42,12 +42,12 @@ def _multiply_adds(repeats, memory):
 
 
 def flops(dtype: str) -> int:
-    """Floating-point operations in one call of `multiply_adds`."""
+    """Return the floating-point operations in one call of `multiply_adds`."""
     return 2 * _REPEATS * _CHAINS * host.lanes(real_type(dtype))
 
 
 def multiply_adds(dtype: str) -> Case:
-    """Fused multiply-adds that depend on nothing but themselves: the floating-point peak."""
+    """Return the case of independent chains of fused multiply-adds: the floating-point peak."""
     memory = np.zeros((2 + _CHAINS) * host.lanes(real_type(dtype)), dtype)
     call = partial(_multiply_adds[np.dtype(dtype)], _REPEATS, memory)
 
@@ -61,7 +61,7 @@ def multiply_adds(dtype: str) -> Case:
 
 
 def copy(size: int) -> Case:
-    """A copy of so many bytes."""
+    """Return the case of a copy of `size` bytes."""
     source = np.ones(size, np.uint8)
     target = np.empty_like(source)
     call = partial(np.copyto, target, source)

@@ -1,4 +1,4 @@
-"""The pictures of a report: PNG files made from nothing but its figures."""
+"""Pictures of a report: PNG files made from its figures."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from bench.report import Figure, Report, number
 from bench.tables import in_order
 
 DPI = 150
-# Okabe and Ito: told apart by every eye; markers and hatches, by every printer.
+# Okabe and Ito's colours differ for colour-blind readers; markers differ in print.
 COLOURS = {
-    "fastnn": "#D55E00", "PyTorch": "#0072B2", "torch.compile": "#56B4E9", "JAX": "#009E73",
-    "scikit-learn": "#CC79A7", "NumPy": "#8C8C8C",
-}  # fmt: skip
+    "fastnn": "#D55E00",
+    "PyTorch": "#0072B2",
+    "torch.compile": "#56B4E9",
+    "JAX": "#009E73",
+    "scikit-learn": "#CC79A7",
+    "NumPy": "#8C8C8C",
+}
 MARKERS = dict(zip(COLOURS, "osDv^X", strict=True))
 TITLES = [peer.title for peer in PEERS.values()]
 
 
 def draw(report: Report, folder: Path, stem: str) -> list[Path]:
-    """Draw every picture that there are figures for; give the paths of the files."""
+    """Draw all pictures for which there are figures; return the paths of the files."""
     written = []
     for name, picture in PICTURES.items():
         canvas = picture(list(report.figures.values()))
@@ -40,11 +44,12 @@ def draw(report: Report, folder: Path, stem: str) -> list[Path]:
 
 
 def _of(figures: Iterable[Figure], section: str, *quantities: str) -> list[Figure]:
-    """Figures of a section, and of those quantities if any are named."""
+    """Return the figures of a section, and only of some quantities if these are named."""
     return [
-        each for each in figures
+        each
+        for each in figures
         if each.section == section and (not quantities or each.quantity in quantities)
-    ]  # fmt: skip
+    ]
 
 
 def _value(figures: Iterable[Figure], section: str, subject: str, quantity: str) -> float | None:
@@ -53,7 +58,7 @@ def _value(figures: Iterable[Figure], section: str, subject: str, quantity: str)
 
 
 def _plain_log(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers."""
+    """Label the ticks of a logarithmic axis with plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1.0,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -67,7 +72,7 @@ def _canvas(width: float, height: float) -> Canvas:
 
 
 def roofline(figures: list[Figure]) -> Canvas | None:
-    """GFLOP/s of products over their FLOPs a byte, below what the machine can do."""
+    """Plot GFLOP/s of products over their FLOPs a byte, with the machine's roofline."""
     names = [sections.SQUARES, sections.PRODUCTS]
     panels = [here for section in names if (here := _of(figures, section))]
     if not panels:
@@ -84,10 +89,17 @@ def roofline(figures: list[Figure]) -> Canvas | None:
             points.sort(key=lambda each: each.at or 0.0)
             lines = "-" if here[0].section == sections.SQUARES else ""
             axes.plot(
-                [each.at for each in points], [each.value for each in points],
-                marker=MARKERS[title], color=COLOURS[title], ls=lines, lw=1, ms=5, mew=0,
-                alpha=0.9, zorder=3 if title == "fastnn" else 2,
-            )  # fmt: skip
+                [each.at for each in points],
+                [each.value for each in points],
+                marker=MARKERS[title],
+                color=COLOURS[title],
+                ls=lines,
+                lw=1,
+                ms=5,
+                mew=0,
+                alpha=0.9,
+                zorder=3 if title == "fastnn" else 2,
+            )
         axes.set(xscale="log", yscale="log", xlabel="FLOPs a byte of operands and result")
         axes.set_title(here[0].section.removesuffix(", float32, one core"), fontsize=10)
         _plain_log(axes.xaxis)
@@ -100,21 +112,27 @@ def roofline(figures: list[Figure]) -> Canvas | None:
 
 
 def _roof(axes, places: list[float], peak: float | None, copied: float | None) -> None:
-    """The lines that no product passes: multiply-adds, and bytes to and from memory."""
+    """Plot the machine's limits: peak of multiply-adds, and bandwidth of memory."""
     ends = np.array([min(places) / 1.6, max(places) * 1.6])
     if peak is not None:
         axes.axhline(peak, color="black", lw=1)
         axes.annotate(
-            f"FMA peak {peak:.0f} GFLOP/s", (ends[0], peak), xytext=(4, 4), fontsize=8,
+            f"FMA peak {peak:.0f} GFLOP/s",
+            (ends[0], peak),
+            xytext=(4, 4),
+            fontsize=8,
             textcoords="offset points",
-        )  # fmt: skip
+        )
     if copied is not None:
         slope = copied * ends
         axes.plot(ends, slope if peak is None else np.minimum(slope, peak), "k--", lw=1)
         axes.annotate(
-            f"memory, {copied:.0f} GB/s", (ends[0], slope[0]), xytext=(3, 16), fontsize=8,
+            f"memory, {copied:.0f} GB/s",
+            (ends[0], slope[0]),
+            xytext=(3, 16),
+            fontsize=8,
             textcoords="offset points",
-        )  # fmt: skip
+        )
     axes.set_xlim(*ends)
 
 
@@ -132,7 +150,7 @@ def _legend(canvas: Canvas, titles: Sequence[str]) -> None:
 
 
 def _bars(axes, rows: Sequence[str], values: dict[str, dict[str, float]]) -> None:
-    """Groups of horizontal bars: a group a row, a bar each for those that have a value."""
+    """Plot horizontal bars: a group for each row, and a bar for each library with a value."""
     shown = [title for title in TITLES if any(title in values[row] for row in rows)]
     thickness = 0.82 / max(1, len(shown))
     for place, row in enumerate(rows):
@@ -143,9 +161,13 @@ def _bars(axes, rows: Sequence[str], values: dict[str, dict[str, float]]) -> Non
             value = values[row][title]
             axes.barh(y, value, thickness * 0.92, color=COLOURS[title], lw=0)
             axes.annotate(
-                number(value), (value, y), xytext=(3, 0), textcoords="offset points",
-                va="center", fontsize=7,
-            )  # fmt: skip
+                number(value),
+                (value, y),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+            )
     axes.set_yticks(range(len(rows)), rows, fontsize=8.5)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.grid(axis="x", alpha=0.25)
@@ -153,7 +175,7 @@ def _bars(axes, rows: Sequence[str], values: dict[str, dict[str, float]]) -> Non
 
 
 def _log_bars(axes, values: Iterable[float], start: float | None = None) -> None:
-    """Put bars on a logarithmic axis that begins a little below the least."""
+    """Set a logarithmic axis for bars, which begins below the least value."""
     found = list(values)
     axes.set_xscale("log")
     axes.set_xlim(start or min(found) / 2, max(found) * 3)
@@ -161,14 +183,17 @@ def _log_bars(axes, values: Iterable[float], start: float | None = None) -> None
 
 
 def training(figures: list[Figure]) -> Canvas | None:
-    """How many times as long each peer takes for a step, with the targets."""
+    """Plot the ratios of each peer's seconds of a training step to fastnn's, with targets."""
     here = _of(figures, sections.STEP_RATIOS)
     rows = in_order(each.subject for each in here)
     values = {
-        row: {each.quantity: each.value for each in here
-              if each.subject == row and each.quantity in COLOURS}
+        row: {
+            each.quantity: each.value
+            for each in here
+            if each.subject == row and each.quantity in COLOURS
+        }
         for row in rows
-    }  # fmt: skip
+    }
     rows = [row for row in rows if values[row]]
     if not rows:
         return None
@@ -178,9 +203,15 @@ def training(figures: list[Figure]) -> Canvas | None:
     for each in here:
         if each.target is not None and each.subject in rows and each.quantity in COLOURS:
             axes.plot(
-                each.target.bound, rows.index(each.subject) + 0.47, marker="^", ms=6, mew=0,
-                color=COLOURS[each.quantity], clip_on=False, zorder=4,
-            )  # fmt: skip
+                each.target.bound,
+                rows.index(each.subject) + 0.47,
+                marker="^",
+                ms=6,
+                mew=0,
+                color=COLOURS[each.quantity],
+                clip_on=False,
+                zorder=4,
+            )
     numbers = [value for row in rows for value in values[row].values()]
     _log_bars(axes, [*numbers, 1.0], min(0.5, *numbers) / 1.2)
     axes.axvline(1, color=COLOURS["fastnn"], lw=1.5)
@@ -197,7 +228,7 @@ def _legend_of_bars(canvas: Canvas, titles: Sequence[str]) -> None:
 
 
 def elementwise(figures: list[Figure]) -> Canvas | None:
-    """Nanoseconds an element, beside what moving the bytes takes."""
+    """Plot nanoseconds an element, with the time of a copy of as many bytes."""
     names = [sections.elementwise(size) for size in sections.ELEMENTWISE_SIZES]
     panels = [here for section in names if (here := _of(figures, section))]
     if not panels:
@@ -208,9 +239,8 @@ def elementwise(figures: list[Figure]) -> Canvas | None:
     for place, (axes, here) in enumerate(zip(all_axes, panels, strict=True)):
         rows = in_order(each.subject for each in here)
         values = {
-            row: {each.quantity: each.value for each in here if each.subject == row}
-            for row in rows
-        }  # fmt: skip
+            row: {each.quantity: each.value for each in here if each.subject == row} for row in rows
+        }
         bars = {row: {t: v for t, v in values[row].items() if t in COLOURS} for row in rows}
         _bars(axes, rows, bars)
         moved = [values[row].get("moving the bytes", np.nan) for row in rows]
@@ -226,7 +256,7 @@ def elementwise(figures: list[Figure]) -> Canvas | None:
 
 
 def _seconds(section: str, quantity: str, label: str) -> Callable[[list[Figure]], Canvas | None]:
-    """Picture of a section whose subjects are what is shown, a bar each."""
+    """Return a function that plots a bar for each subject of a section."""
 
     def picture(figures: list[Figure]) -> Canvas | None:
         here = _of(figures, section, quantity)
@@ -248,23 +278,27 @@ def _seconds(section: str, quantity: str, label: str) -> Callable[[list[Figure]]
 
 
 def _bar(axes, place: float, each: Figure, colour: str) -> None:
-    """A bar with its value, and its quartiles as a line."""
+    """Plot a bar with its value, and with a line between its quartiles."""
     axes.barh(place, each.value, 0.72, color=colour, lw=0)
     if each.low is not None and each.high is not None:
         axes.plot([each.low, each.high], [place, place], color="black", lw=1)
     axes.annotate(
-        number(each.value), (max(each.value, each.high or 0.0), place), xytext=(4, 0),
-        textcoords="offset points", va="center", fontsize=8,
-    )  # fmt: skip
+        number(each.value),
+        (max(each.value, each.high or 0.0), place),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
 
 
 def _colour(subject: str) -> str:
-    """Colour of the library that a subject begins with, else grey."""
+    """Return the colour of the library with which a subject begins, or grey."""
     return next((c for title, c in COLOURS.items() if subject.startswith(title)), "#BBBBBB")
 
 
 def runs(figures: list[Figure]) -> Canvas | None:
-    """Seconds to each accuracy on MNIST, by library."""
+    """Plot the seconds to each accuracy on MNIST, by library."""
     here = [
         each for each in _of(figures, sections.TO_ACCURACY) if each.subject.startswith("seconds")
     ]
@@ -272,7 +306,7 @@ def runs(figures: list[Figure]) -> Canvas | None:
 
 
 def memory(figures: list[Figure]) -> Canvas | None:
-    """Megabytes at the peak of each whole run, by library."""
+    """Plot the peak memory of each whole run in MB, by library."""
     return _grouped(_of(figures, sections.RUN_MEMORY, *TITLES), "MB at the peak", log=False)
 
 
@@ -297,7 +331,7 @@ def _grouped(here: list[Figure], label: str, log: bool = True) -> Canvas | None:
 
 
 def growth(figures: list[Figure]) -> Canvas | None:
-    """Microseconds of a step over width, batch, depth, rows and threads, on log axes."""
+    """Plot microseconds of a step over width, batch, depth, rows and threads, on log axes."""
     panels = {
         axis: here
         for axis in sections.GROWTH
@@ -314,16 +348,20 @@ def growth(figures: list[Figure]) -> Canvas | None:
             points = sorted((e for e in here if e.quantity == title), key=lambda e: e.at or 0.0)
             places = [each.at for each in points]
             axes.plot(
-                places, [each.value for each in points], marker=MARKERS[title], ms=4, lw=1.4,
+                places,
+                [each.value for each in points],
+                marker=MARKERS[title],
+                ms=4,
+                lw=1.4,
                 color=COLOURS[title],
-            )  # fmt: skip
+            )
             lows, highs = zip(*((e.low or e.value, e.high or e.value) for e in points), strict=True)
             axes.fill_between(places, lows, highs, color=COLOURS[title], alpha=0.15, lw=0)
         axes.set(xscale="log", yscale="log", xlabel=axis)
         axes.set_title(sections.GROWTH[axis], fontsize=9)
         _plain_log(axes.yaxis)
         low, high = axes.get_ylim()
-        if high < 20 * low:  # where powers of ten are not enough to read it by
+        if high < 20 * low:  # powers of ten alone would be too few ticks
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         ticks = in_order(str(int(each.at or 0)) for each in here)
         axes.set_xticks([float(t) for t in ticks], [f"{int(t):,}" for t in ticks], fontsize=8)
@@ -352,4 +390,4 @@ PICTURES: dict[str, Callable[[list[Figure]], Canvas | None]] = {
     "memory": memory,
     "growth": growth,
 }
-"""What is drawn, by the name of the file."""
+"""Functions that draw a picture or return None, by the name in the file."""

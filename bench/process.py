@@ -1,7 +1,7 @@
-"""What a command costs from its start to its end: seconds, and memory at its peak.
+"""Cost of a command from start to end: seconds, and peak memory.
 
-Run as a script, it starts the command from a process that is small itself: what Linux
-gives as a child's peak is at least the size of its parent at the start.
+The command is started by this file as a script, a small process, because on Linux the peak
+of a child is at least the size of its parent at the start.
 """
 
 from __future__ import annotations
@@ -18,23 +18,29 @@ _PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_ma
 
 
 class Cost(NamedTuple):
-    """Of a command that ended well."""
+    """Seconds and peak memory of a command that succeeded."""
 
     seconds: float
     peak_bytes: int
 
 
 class CommandError(RuntimeError):
-    """A command ended badly."""
+    """Error for a command that failed."""
 
 
 def cost(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command with additions to the environment; raise CommandError if it fails."""
+    """Run a command, with additions to the environment; return its cost.
+
+    Raises CommandError if the command fails.
+    """
     found = subprocess.run(
         [sys.executable, "-I", "-S", __file__, *command],
         env=os.environ | dict(environment or {}),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if found.returncode:
         raise CommandError(f"{' '.join(command)} failed\n{found.stderr}")
     return Cost(*json.loads(found.stdout))

@@ -2,7 +2,7 @@
 
     python -m bench.readme
 
-puts it between the markers in README.md; a test fails when the two disagree.
+writes it between the markers in README.md; a test fails if table and results disagree.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NONE = "–"
 
 
 def block(report: Report) -> str:
-    """Text between the markers: what was measured where, a row a network, and whole runs."""
+    """Return the text between the markers: machines, a row for each network, and whole runs."""
     figures = [each for each in report.figures.values() if each.section == sections.STEP_RATIOS]
     runs = sorted({each.run for each in figures})
     lines = [f"Measured {sentence(report.runs[run])}" for run in runs] or ["Nothing measured yet."]
@@ -32,7 +32,7 @@ def block(report: Report) -> str:
 
 
 def _steps(report: Report) -> list[list[str]]:
-    """A training step of each network: microseconds, and times as long by each peer."""
+    """Return rows of training steps: microseconds by fastnn, and the ratio of each peer."""
     peers = [peer.title for name, peer in PEERS.items() if name != "fastnn"]
     head = ["a training step, shuffling included", "fastnn, µs", *(f"{p}, times" for p in peers)]
     rows = [head]
@@ -43,7 +43,7 @@ def _steps(report: Report) -> list[list[str]]:
 
 
 def _whole_runs(report: Report) -> list[str]:
-    """Rows of whole runs that both fastnn and PyTorch have, if there are any."""
+    """Return lines of a table of whole runs that fastnn and PyTorch have both done."""
     to_98, trained = "seconds to 98%", sections.TRAINED
     pairs = {
         "98% test accuracy on MNIST, 784-128-10: seconds of training": [
@@ -66,7 +66,7 @@ def _whole_runs(report: Report) -> list[str]:
 
 
 def replaced(text: str, made: str) -> str:
-    """README with what was made between the markers; raises ValueError if they are not there."""
+    """Return README with `made` between the markers; raise ValueError if these are missing."""
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -75,7 +75,7 @@ def replaced(text: str, made: str) -> str:
 
 
 def write() -> None:
-    """Bring README.md up to date."""
+    """Update README.md."""
     text = README.read_text(encoding="utf-8")
     README.write_text(replaced(text, block(Report.read(RESULTS))), encoding="utf-8")
 

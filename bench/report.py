@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON: every figure, with the machine, versions and date of its run."""
+"""The report, kept as JSON: every figure, with the machine, versions and date of its run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from bench.measure import Spread
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that a figure has to reach."""
+    """A lower or upper bound that a figure has to reach."""
 
     bound: float
     at_least: bool = True
 
     def met(self, value: float) -> bool:
-        """Whether a value reaches it."""
+        """Return whether a value reaches the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -45,28 +45,28 @@ class Figure:
     rounds: int | None = None
     target: Target | None = None
     at: float | None = None
-    """Place on the axis of a picture."""
+    """Coordinate on the axis of a picture."""
     run: int = 0
-    """Which of the report's runs measured it."""
+    """Index of the report's run that measured the figure."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is of: a figure measured again takes the place of the old one."""
+        """Identity of the figure: a new figure replaces an old one with the same key."""
         return self.section, self.subject, self.quantity
 
     @property
     def met(self) -> bool | None:
-        """Whether it reaches its target, None without one."""
+        """True if the figure reaches its target; None without a target."""
         return None if self.target is None else self.target.met(self.value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, those that are None left out."""
+        """Return the figure as plain values, without those that are None."""
         values = dataclasses.asdict(self) | {"met": self.met}
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Figure:
-        """Figure from what `to_dict` gave."""
+        """Return the figure from the values of `to_dict`."""
         given = {name: value for name, value in values.items() if name != "met"}
         if "target" in given:
             given["target"] = Target(**given["target"])
@@ -82,10 +82,14 @@ class Figure:
 
 
 def figure(
-    section: str, subject: str, quantity: str, value: float | Spread,
-    target: Target | None = None, at: float | None = None,
-) -> Figure:  # fmt: skip
-    """A figure from a number, or from a spread over rounds."""
+    section: str,
+    subject: str,
+    quantity: str,
+    value: float | Spread,
+    target: Target | None = None,
+    at: float | None = None,
+) -> Figure:
+    """Return a figure from a number, or from a spread over rounds."""
     if isinstance(value, Spread):
         spread = value.low, value.high, value.rounds
         return Figure(section, subject, quantity, value.median, *spread, target, at)
@@ -93,12 +97,12 @@ def figure(
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """The mean that ratios have: of the inverses it is the inverse."""
+    """Return the geometric mean, whose inverse is the mean of the inverse ratios."""
     return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
 
 
 def number(value: float) -> str:
-    """Text with three digits, or all of a whole number."""
+    """Return a number as text with three significant digits, or more if it is 1,000 or above."""
     if isinstance(value, int) or abs(value) >= 100:
         return f"{value:.0f}"
     if abs(value) < 0.1:
@@ -110,21 +114,21 @@ def number(value: float) -> str:
 class Report:
     """All figures of one or several runs.
 
-    Figures read from a file stay until they are measured again; each knows its run, a
-    dictionary of date, machine and versions.
+    Figures read from a file stay until they are measured again. A run is a dictionary of
+    date, machine and versions.
     """
 
     quick: bool = False
     figures: dict[tuple[str, str, str], Figure] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
-    """What could not be measured or was wrong, by the name of a test, and why."""
+    """Reasons why something was not measured or was wrong, by the name of a test."""
     measured: bool = False
-    """Whether this run has added anything."""
+    """Flag that this run has added figures or problems."""
 
     @classmethod
     def read(cls, path: Path) -> Report:
-        """Report that `write` wrote; raises ValueError for a file that holds none."""
+        """Return the report in a file of `write`; raise ValueError if the file has none."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             figures = [Figure.from_dict(each) for each in values["figures"]]
@@ -134,7 +138,7 @@ class Report:
             raise ValueError(f"{path} holds no results of this suite ({error!r})") from None
 
     def start(self) -> None:
-        """Begin a run: what is added from now on is of it."""
+        """Begin a run, to which all figures added from now on belong."""
         self.runs.append(
             {
                 "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -144,16 +148,16 @@ class Report:
         )
 
     def note_versions(self, versions: dict[str, str]) -> None:
-        """Add versions of libraries to the run's."""
+        """Add versions of libraries to the current run."""
         self.runs[-1]["versions"].update(versions)
 
     def add(self, made: Figure) -> None:
-        """Add a figure of this run."""
+        """Add a figure of the current run."""
         self.figures[made.key] = dataclasses.replace(made, run=len(self.runs) - 1)
         self.measured = True
 
     def note(self, test: str, problem: str | None) -> None:
-        """Say what was wrong in a test, or with None that all was well."""
+        """Note a problem of a test, or remove it if `problem` is None."""
         if problem is None:
             self.problems.pop(test, None)
         else:
@@ -161,12 +165,12 @@ class Report:
             self.measured = True
 
     def value(self, section: str, subject: str, quantity: str) -> float | None:
-        """Value of a figure, None where there is none."""
+        """Return the value of a figure, or None if there is no such figure."""
         found = self.figures.get((section, subject, quantity))
         return None if found is None else found.value
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as kept in JSON, with only the runs that figures are of."""
+        """Return the report as plain values for JSON, with only the runs that have figures."""
         used = sorted({each.run for each in self.figures.values()})
         figures = [
             dataclasses.replace(each, run=used.index(each.run)).to_dict()
@@ -180,7 +184,7 @@ class Report:
         }
 
     def write(self, path: Path) -> None:
-        """Write the JSON, all of it or nothing."""
+        """Write the JSON file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".part")
         partial.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the tables of the report are called: tests write them, pictures and README read them."""
+"""Names of the tables of the report, shared by tests, pictures and README."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP_SETTINGS = "Threads that take least, and seconds of compiling"
 STEP_LEARNED = "What those trainings learn: test loss and accuracy"
 STEP_PEAK = "Training steps of more than 20 MFLOP on one core, shuffling included"
 ALL_STEPS = "geometric mean of the ten"
-"""A row of `STEP_RATIOS`."""
+"""Name of a row of `STEP_RATIOS`."""
 
 TO_ACCURACY = (
     "Whole runs: seconds of training 784-128-10 until the test accuracy on MNIST is reached"
@@ -36,19 +36,19 @@ GROWTH = {
     "rows of data": "64-128-10, batch 64, n rows",
     "threads": PICTURES_LARGE.name.replace(", dropout 0.2", ""),
 }
-"""What grows, and the network it is measured on."""
+"""Quantities that grow, with the networks that are measured."""
 
 
 def elementwise(size: int) -> str:
-    """Functions of arrays of a size."""
+    """Return the name of the table of elementwise functions of arrays of a size."""
     return f"Elementwise, {size:,} float32, {ELEMENTWISE_SIZES[size]}: ns an element"
 
 
 def layers(backward: bool) -> str:
-    """Layers one by one."""
+    """Return the name of the table of single layers."""
     return f"Layers, eager, forward{' and backward' if backward else ''}: microseconds"
 
 
 def growth(axis: str) -> str:
-    """A training step over what grows."""
+    """Return the name of the table of training steps over a growing quantity."""
     return f"Growth with {axis}: microseconds a step, {GROWTH[axis]}"

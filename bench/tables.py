@@ -1,4 +1,4 @@
-"""The tables of a report, as markdown."""
+"""Tables of a report in Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPREAD = "Medians over rounds in which all take turns, with quartiles in bracke
 
 
 def page(report: Report, pictures: Sequence[str] = ()) -> str:
-    """All tables of a report, below its pictures."""
+    """Return the page of a report: its pictures, and all tables."""
     figures = list(report.figures.values())
     note = " (quick: not to be quoted)" if report.quick else ""
     lines = [f"# fastnn beside its peers{note}", ""]
@@ -32,7 +32,7 @@ def page(report: Report, pictures: Sequence[str] = ()) -> str:
 
 
 def _title(name: str) -> str:
-    """What a picture's file is called, in words."""
+    """Return the title of a picture from the name of its file."""
     return name.removesuffix(".png").split("-", 1)[-1].replace("-", " ")
 
 
@@ -42,7 +42,7 @@ def _used_runs(report: Report) -> list[dict[str, Any]]:
 
 
 def sentence(run: dict[str, Any]) -> str:
-    """Date, machine and versions of a run."""
+    """Return a sentence with date, machine and versions of a run."""
     facts = run["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
@@ -57,12 +57,12 @@ def _targets(figures: list[Figure]) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Different names, in the order in which they come first."""
+    """Return names without duplicates, in the order of their first occurrence."""
     return list(dict.fromkeys(names))
 
 
 def table(figures: Sequence[Figure]) -> list[str]:
-    """Rows are subjects, columns quantities."""
+    """Return the lines of a table whose rows are subjects and whose columns are quantities."""
     columns = in_order(each.quantity for each in figures)
     cells = {(each.subject, each.quantity): str(each) for each in figures}
     rows = [["", *columns]]
@@ -72,7 +72,7 @@ def table(figures: Sequence[Figure]) -> list[str]:
 
 
 def grid(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in markdown, the first row its head, columns as wide as need be."""
+    """Return the lines of a Markdown table with aligned columns; the first row is the head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     ruled = [rows[0], ["-" * width for width in widths], *rows[1:]]
     return [

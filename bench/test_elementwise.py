@@ -1,4 +1,4 @@
-"""Functions of arrays, in a cache and in memory: beside each peer, and a copy of the same bytes."""
+"""Elementwise functions, in cache and in memory, compared with peers and a copy of equal bytes."""
 
 import pytest
 
@@ -9,13 +9,19 @@ from bench.sections import ELEMENTWISE_SIZES, elementwise
 
 LIBRARIES = ("torch", "jax", "numpy")
 WORST_ULPS = {
-    "relu": 0, "tanh": 2, "sigmoid": 2, "exp": 2, "softmax": 20, "softmax-cross-entropy": 5,
-    "SGD": 2, "Adam": 5,
-}  # fmt: skip
-"""fastnn's; in a softmax the error of x - max is e^x times as large."""
+    "relu": 0,
+    "tanh": 2,
+    "sigmoid": 2,
+    "exp": 2,
+    "softmax": 20,
+    "softmax-cross-entropy": 5,
+    "SGD": 2,
+    "Adam": 5,
+}
+"""Bounds on fastnn's errors; the exponential in a softmax amplifies the error of x - max."""
 BYTES = {"SGD": 20, "Adam": 28}
 COPIED = 8
-"""Bytes that an element moves, 4 in and 4 out but for the updates."""
+"""Bytes read and written for an element by a copy, and by all functions but updates (`BYTES`)."""
 
 pytestmark = pytest.mark.benchmark(group="elementwise", timer=CLOCK)
 

@@ -1,4 +1,4 @@
-"""fastnn's estimators beside scikit-learn's: `fit` and `partial_fit`, and the scores."""
+"""fastnn's estimators compared with scikit-learn's: `fit`, `partial_fit` and scores."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from bench.report import Target
 SECTION = "fit of an MLP estimator, default parameters, float64"
 IN_PARTS = "partial_fit of an MLPClassifier, default parameters, float64, n rows of digits"
 FASTER = Target(5.0)
-WORST_POINTS = 0.5  # between the mean scores
+WORST_POINTS = 0.5  # allowed difference of mean scores in %
 
 pytestmark = pytest.mark.benchmark(group="estimators", timer=CLOCK)
 
@@ -38,7 +38,7 @@ def test_partial_fit(rows, benchmark, prepare, pace, peers, record):
 
 
 def both(prepare, peers, operation, **arguments):
-    """fastnn's case and scikit-learn's."""
+    """Return the prepared sides of fastnn and scikit-learn."""
     if "sklearn" not in peers:
         pytest.skip("needs scikit-learn among the peers")
     return {
@@ -48,7 +48,7 @@ def both(prepare, peers, operation, **arguments):
 
 
 def record_scores(record, section, name, sides):
-    """Note the two scores, which have to be about the same."""
+    """Record both scores, and check that they agree."""
     ours, theirs = (sides[side].facts["score"] for side in ("fastnn", "sklearn"))
     record(section, name, "score, points", ours)
     record(section, name, "scikit-learn's", theirs)

@@ -1,4 +1,4 @@
-"""How the time of a training step grows: with width, batch, depth, rows of data and threads."""
+"""Growth of the time of a training step with width, batch, depth, rows of data and threads."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from bench.sections import growth
 from bench.workloads import PICTURES_LARGE, Workload
 
 LIBRARIES = ("torch", "jax")
-WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
+WORST_POINTS = 0.3  # allowed difference of accuracy in % from PyTorch
 SPEEDUP = Target(1.7)  # of two threads over one
 STEPS_FLOPS, MOST_STEPS, FEWEST_STEPS = 1e9, 100, 4
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.benchmark(group="growth", timer=CLOCK)
 
 
 def of_steps(**changes) -> Workload:
-    """The base with some changes, and samples for as many steps as make a turn."""
+    """Return the base workload with changes, and with samples for the steps of a turn."""
     made = dataclasses.replace(BASE, **changes)
     steps = int(max(FEWEST_STEPS, min(MOST_STEPS, STEPS_FLOPS / made.flops)))
     return dataclasses.replace(made, samples=steps * made.batch)
@@ -54,7 +54,7 @@ def test_growth(axis, n, benchmark, prepare, prepare_peers, pace, record):
 
 
 def _measure(axis, n, workload, threads, benchmark, prepare, prepare_peers, pace, record):
-    """Time and record a point of a growth; give the seconds of fastnn's step."""
+    """Time and record all libraries at one point of a growth."""
     settings = dataclasses.asdict(workload)
     ours = prepare("fastnn", "training", threads=threads, **settings)
     theirs = prepare_peers("training", LIBRARIES, threads=threads, **settings)
@@ -82,7 +82,7 @@ def _measure(axis, n, workload, threads, benchmark, prepare, prepare_peers, pace
 @pytest.mark.full
 @pytest.mark.parametrize("count", thread_counts())
 def test_threads(count, benchmark, prepare, prepare_peers, pace, record, report):
-    """Threads that are given rather than chosen."""
+    """Measure with given numbers of threads."""
     workload = dataclasses.replace(PICTURES_LARGE, dropout=0.0, seeds=1, epochs_to_learn=1)
     _measure("threads", count, workload, count, benchmark, prepare, prepare_peers, pace, record)
     one = report.value(growth("threads"), "1", "fastnn")

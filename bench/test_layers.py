@@ -1,4 +1,4 @@
-"""Layers one by one, eager: forward, and forward with backward."""
+"""Single layers, eager: forward, and forward with backward."""
 
 import pytest
 
@@ -28,8 +28,12 @@ pytestmark = pytest.mark.benchmark(group="layers", timer=CLOCK)
 def test_layer(name, backward, benchmark, prepare, prepare_peers, pace, record):
     kind, rows, columns, outputs = CASES[name]
     given = {
-        "kind": kind, "rows": rows, "columns": columns, "outputs": outputs, "backward": backward
-    }  # fmt: skip
+        "kind": kind,
+        "rows": rows,
+        "columns": columns,
+        "outputs": outputs,
+        "backward": backward,
+    }
     ours = prepare("fastnn", "layer", threads=Threads.OWN_CHOICE, **given)
     theirs = prepare_peers("layer", LIBRARIES, threads=Threads.BEST, **given)
     sides = {"fastnn": ours} | theirs
@@ -41,6 +45,6 @@ def test_layer(name, backward, benchmark, prepare, prepare_peers, pace, record):
         ratio = rounds.ratio(library, "fastnn")
         record(layers(backward), name, f"{PEERS[library].title} / fastnn", ratio)
     for library, side in theirs.items():
-        close = 0.05 if kind == "Dropout" else 1e-3  # each drops what it likes
+        close = 0.05 if kind == "Dropout" else 1e-3  # random masks differ between libraries
         found, expected = ours.facts["sum"], side.facts["sum"]
         assert found == pytest.approx(expected, rel=close), library

@@ -1,4 +1,4 @@
-"""Products of float32 matrices on one core: beside the machine's peak, and each peer."""
+"""Products of float32 matrices on one core, compared with the machine's peak and each peer."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from bench.report import Target
 from bench.workloads import TABLE
 
 LIBRARIES = ("torch", "jax", "numpy")
-WORST_ULPS = 100  # of |A| |B|; a product in float32 has some 2
+WORST_ULPS = 100  # of |A| |B|; products in float32 usually have about 2
 
 pytestmark = pytest.mark.benchmark(group="matmul", timer=CLOCK)
 
@@ -21,10 +21,10 @@ FORMS = {"": "A B", "A": "A^T B", "B": "A B^T", "AB": "A^T B^T"}
 
 
 def products():
-    """Shapes and forms of the products of a step of each workload, those met twice once.
+    """Return the shapes and forms of the products in a step of all workloads, without duplicates.
 
-    Forward x W; the gradient of the weights x^T g; and for all but the first layer that
-    of the input, g W^T.
+    These are the forward product x W, the gradient of the weights x^T g and, for all but the
+    first layer, the gradient of the input g W^T.
     """
     found = {}
     for workload in TABLE.values():

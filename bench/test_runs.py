@@ -1,4 +1,4 @@
-"""Whole runs: seconds to a test accuracy on MNIST, a fit on digits, and the memory they take."""
+"""Whole runs: seconds to a test accuracy on MNIST, a fit on digits, and their peak memory."""
 
 import dataclasses
 import json
@@ -20,9 +20,9 @@ from bench.workloads import DIGITS_FIT
 GOALS, QUICK_GOALS = (97.0, 98.0), (80.0, 85.0)
 QUARTER, HALF = Target(4.0), Target(2.0)
 ROUNDS, EPOCHS = 3, 25
-SEVERAL_TIMES = ("fastnn", "torch", "jax")  # the others take long, and run once
+SEVERAL_TIMES = ("fastnn", "torch", "jax")  # the others take long, so they run once
 QUICK_ROWS, QUICK_PEERS = 6_000, ("torch", "jax")
-WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
+WORST_POINTS = 0.3  # allowed difference of accuracy in % from PyTorch
 
 needs_costs = pytest.mark.skipif(
     not hasattr(os, "wait4"), reason="needs the costs of a child process"
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.benchmark(group="runs", timer=CLOCK)
 
 
 class Run:
-    """A whole run by one library that takes its turn, with another seed each time."""
+    """Whole runs by one library; each call of `time` makes one, with another seed."""
 
     def __init__(self, library: str, task: str, folder: Path, **options):
         self.library, self.task, self.out = library, task, folder / f"{library}.json"
@@ -40,18 +40,18 @@ class Run:
         self.results: list[dict] = []
 
     def once(self, **changes) -> dict:
-        """Run and give what the run has written."""
+        """Run once; return the results that the run wrote."""
         options = {"threads": self.threads} | self.options | changes
         self.costs.append(cost(command(self.library, self.task, self.out, **options)))
         return json.loads(self.out.read_text(encoding="utf-8"))
 
     def time(self, seconds: float) -> float:
-        """Seconds of training until all goals are reached."""
+        """Return the seconds of training until all goals are reached."""
         self.results.append(self.once(seed=len(self.results)))
         return self.results[-1]["seconds"]
 
     def find_threads(self) -> None:
-        """Take the number of threads with which an epoch takes least."""
+        """Set `threads` to the number with which an epoch is fastest."""
 
         def epoch(count: int) -> float:
             return self.once(threads=count, goals=(), epochs=1)["seconds"]
@@ -61,20 +61,20 @@ class Run:
 
     @property
     def megabytes(self) -> Spread:
-        """Peak memory of the runs so far."""
+        """Peak memory of the runs so far in MB."""
         return Spread.of(each.peak_bytes / 1e6 for each in self.costs)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """An empty folder that is gone afterwards."""
+    """Yield an empty folder, and remove it afterwards."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 @pytest.fixture
 def runs(folder, peers, report, request):
-    """Function that makes a run by each library that can; the report says why one cannot."""
+    """Return a function that makes a run by each library; the report says why one cannot run."""
 
     def make(task, among=PEERS, **options) -> dict[str, Run]:
         made = {}
@@ -83,7 +83,7 @@ def runs(folder, peers, report, request):
             reason, run = PEERS[library].missing(), Run(library, task, folder, **options)
             try:
                 if reason is None:
-                    if library != "compile":  # would compile once more for each number
+                    if library != "compile":  # it would compile again for each number of threads
                         run.find_threads()
                     made[library] = run
             except CommandError as error:
@@ -100,7 +100,7 @@ def runs(folder, peers, report, request):
 
 @needs_costs
 def test_mnist(runs, benchmark, quick, record):
-    """Seconds until accuracies are reached, and memory, samples as float32."""
+    """Measure the seconds until accuracies are reached, and memory, with float32 samples."""
     goals = QUICK_GOALS if quick else GOALS
     rows = QUICK_ROWS if quick else None
     among = QUICK_PEERS if quick else PEERS
@@ -143,7 +143,7 @@ def _record_goal(goal, name, sides, record):
     for library in seconds:
         if library != "fastnn" and "fastnn" in seconds:
             target = QUARTER if (library, goal) == ("torch", "98") else None
-            rounds = len(seconds[library])  # one seed a round
+            rounds = len(seconds[library])  # each round has its own seed
             same = {each: seconds[each][:rounds] for each in (library, "fastnn")}
             ratio = Rounds(same).ratio(library, "fastnn")
             record(
@@ -165,7 +165,7 @@ def _record_memory(subject, sides, record, target):
 
 @needs_costs
 def test_memory_of_bytes(runs, benchmark, quick, record):
-    """Memory of an epoch of MNIST kept as the bytes it is made of."""
+    """Measure the memory of an epoch of MNIST, with samples as bytes."""
     rows = QUICK_ROWS if quick else None
     sides = runs("mnist-bytes", ("torch", "jax", "numpy"), epochs=1, rows=rows)
     in_turns(benchmark, sides, Pace(1, 0))
@@ -174,14 +174,14 @@ def test_memory_of_bytes(runs, benchmark, quick, record):
 
 @needs_costs
 def test_memory_of_digits(runs, benchmark, record):
-    """Memory of a run on digits, until the test accuracy is 97%."""
+    """Measure the memory of a run on digits until the test accuracy is 97%."""
     sides = runs("digits", ("torch", "jax", "numpy", "sklearn"), goals=(97.0,))
     in_turns(benchmark, sides, Pace(1, 0))
     _record_memory("digits to 97%", sides, record, None)
 
 
 def test_fit(benchmark, prepare, prepare_peers, pace, record):
-    """A fit as scikit-learn has it, from arrays to a trained network."""
+    """Measure a fit as in scikit-learn, from arrays to a trained network."""
     settings = dataclasses.asdict(DIGITS_FIT)
     ours = prepare("fastnn", "training", threads=Threads.BEST, **settings)
     theirs = prepare_peers(

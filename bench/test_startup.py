@@ -1,4 +1,4 @@
-"""Starting: from process start to a trained digits model, and to the files of `fastnn train`."""
+"""Startup: from process start to a trained digits model, and to the files of `fastnn train`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ GOALS = (97.0,)
 
 COLD, WARM, TRAINING = Target(15, False), Target(2.5, False), Target(0.3, False)
 PYTORCH_SCRIPT = Path(__file__).parent / "peers" / "mnist_torch.py"
-DATA_SET = 70_000 * (784 + 8)  # bytes of pictures, and labels as int64
+DATA_SET = 70_000 * (784 + 8)  # bytes of pictures and of int64 labels
 PEAK = Target(DATA_SET / 1e6 + 150, False)
 COLD_ROUNDS, COLD_TRAINED_ROUNDS, ROUNDS, PEER_ROUNDS, MEMORY_ROUNDS = 3, 2, 11, 7, 3
 QUICK_ROUNDS = 1
@@ -35,56 +35,56 @@ pytestmark = [
 
 
 def fastnn(*arguments: str) -> list[str]:
-    """The command line as installed beside this Python, or else found on its path."""
+    """Return the command line of fastnn as installed beside this Python, else of its module."""
     script = shutil.which("fastnn", path=str(Path(sys.executable).parent))
     start = [script] if script else [sys.executable, "-P", "-m", "fastnn"]
     return [*start, *arguments]
 
 
 def python(code: str) -> list[str]:
-    """A Python process that does no more than this."""
+    """Return the command line of a Python process that runs only this code."""
     return [sys.executable, "-P", "-c", code]
 
 
 class Command(NamedTuple):
-    """A command that takes its turn: each is one call, whatever seconds are asked for."""
+    """A command that can be timed: `time` runs it once, whatever seconds are given."""
 
     command: list[str]
     environment: Mapping[str, str]
     costs: list[Cost]
 
     def time(self, seconds: float) -> float:
-        """Seconds from start to end."""
+        """Return the seconds from start to end."""
         self.costs.append(cost(self.command, self.environment))
         return self.costs[-1].seconds
 
     @property
     def megabytes(self) -> Spread:
-        """Peak memory of the runs so far."""
+        """Peak memory of the runs so far in MB."""
         return Spread.of(each.peak_bytes / 1e6 for each in self.costs)
 
 
 def caches(folder: Path) -> dict[str, str]:
-    """Environment in which everything kept between runs is kept in a folder."""
+    """Return an environment in which all caches between runs are in a folder."""
     return {"FASTNN_CACHE_DIR": str(folder / "kernels"), "MPLCONFIGDIR": str(folder / "fonts")}
 
 
 def training_seconds(out: Path) -> float:
-    """Seconds of all epochs, as `fastnn train` wrote them."""
+    """Return the seconds of all epochs in the history that `fastnn train` wrote."""
     history = json.loads((out / "history.json").read_text(encoding="utf-8"))
     return sum(history.get("history", history)["seconds"])
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """An empty folder that is gone afterwards."""
+    """Yield an empty folder, and remove it afterwards."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 @pytest.fixture(scope="module")
 def compiled(request) -> Iterator[dict[str, str]]:
-    """Environment in which everything is compiled: with --quick, the user's own."""
+    """Yield an environment in which all kernels are compiled; with --quick, the user's own."""
     if request.config.getoption("--quick"):
         yield {}
         return
@@ -96,7 +96,7 @@ def compiled(request) -> Iterator[dict[str, str]]:
 
 @pytest.mark.full
 def test_cold(folder, benchmark, record):
-    """Nothing compiled yet, not even matplotlib's list of fonts."""
+    """Measure the first run ever: no kernels compiled, no list of fonts by matplotlib."""
 
     class Cold:
         rounds = 0
@@ -111,7 +111,7 @@ def test_cold(folder, benchmark, record):
 
 
 def test_warm(folder, compiled, benchmark, quick, record):
-    """Everything compiled; and what of it is training."""
+    """Measure with compiled kernels, and the share of training."""
     out = folder / "out"
     train = Command(fastnn("train", "--out", str(out)), compiled, [])
     training: list[float] = []
@@ -136,7 +136,7 @@ def test_warm(folder, compiled, benchmark, quick, record):
 
 @pytest.mark.full
 def test_trained_cold(folder, benchmark, record):
-    """Trained digits, with nothing compiled yet."""
+    """Measure training on digits, with nothing compiled yet."""
 
     class Cold:
         rounds = 0
@@ -151,7 +151,7 @@ def test_trained_cold(folder, benchmark, record):
 
 
 def test_trained(folder, compiled, benchmark, quick, peers, record, report):
-    """Trained digits, fastnn's kernels compiled beforehand, beside its peers."""
+    """Compare training on digits with peers; fastnn's kernels are compiled beforehand."""
 
     def run(library):
         return command(library, "digits", folder / f"{library}.json", goals=GOALS, threads=1)
@@ -184,7 +184,7 @@ def test_trained(folder, compiled, benchmark, quick, peers, record, report):
 
 @pytest.mark.full
 def test_trained_compiled_by_torch(folder, benchmark, peers, record, report):
-    """The same by torch.compile, once: it compiles for long."""
+    """Measure training on digits by torch.compile, once, because it compiles for long."""
     reason = PEERS["compile"].missing() if "compile" in peers else "not asked for"
     report.note("test_trained: torch.compile", None if "compile" not in peers else reason)
     if reason:
@@ -195,11 +195,19 @@ def test_trained_compiled_by_torch(folder, benchmark, peers, record, report):
 
 
 def test_memory(folder, compiled, benchmark, quick, record):
-    """784-128-10, batch 64, with the kernels compiled beforehand."""
+    """Measure the memory of 784-128-10, batch 64, with kernels compiled beforehand."""
     train = fastnn(
-        "train", "mnist", "--hidden", "128", "--batch-size", "64", "--epochs", str(EPOCHS),
-        "--out", str(folder / "out"),
-    )  # fmt: skip
+        "train",
+        "mnist",
+        "--hidden",
+        "128",
+        "--batch-size",
+        "64",
+        "--epochs",
+        str(EPOCHS),
+        "--out",
+        str(folder / "out"),
+    )
     few = ["--subset", str(QUICK_ROWS)]
     try:
         cost([*train, *few], compiled)

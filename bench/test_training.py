@@ -2,7 +2,7 @@
 
     pytest bench/test_training.py --peers torch,jax
 
-is the short way to the table that the project's claim is about.
+is the quick way to the table behind the project's claim of speed.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ from bench.workloads import (
     TABLE,
 )
 
-WORST_POINTS = 0.3  # of accuracy, in percent, between PyTorch and any other
-WORST_LOSS = 0.05  # relative, between PyTorch and fastnn
+WORST_POINTS = 0.3  # allowed difference of accuracy in % from PyTorch
+WORST_LOSS = 0.05  # allowed relative difference of fastnn's loss from PyTorch's
 LARGE_FLOPS, PEAK_SHARE = 20e6, Target(80)
 QUICK_SAMPLES = 3_200
 QUICK_PEERS, SHORT_TO_COMPILE = ("torch", "jax", "sklearn", "numpy"), "64-100-10"
@@ -64,12 +64,12 @@ def test_training(short, benchmark, prepare, prepare_peers, pace, quick, record)
             add(STEP_SETTINGS, f"{title} compiles, s", side.facts["compile_seconds"])
         add(STEP_LEARNED, f"{title}: loss", side.facts["loss"])
         add(STEP_LEARNED, f"{title}: %", side.facts["accuracy"])
-    if "torch" in sides and not (quick and workload.dropout):  # else chance hides what is wrong
+    if "torch" in sides and not (quick and workload.dropout):  # few samples, too much chance
         _check_agreement({library: side.facts for library, side in sides.items()})
 
 
 def _check_agreement(facts):
-    """See that all have learned what PyTorch has."""
+    """Check that all libraries have learned as well as PyTorch."""
     expected = facts["torch"]
     for library, found in facts.items():
         points = abs(found["accuracy"] - expected["accuracy"])
@@ -79,7 +79,7 @@ def _check_agreement(facts):
 
 @pytest.mark.parametrize(("library", "target"), [("torch", ALL_OVER_TORCH), ("jax", ALL_OVER_JAX)])
 def test_all(library, target, benchmark, record, report):
-    """The geometric mean over the table."""
+    """Record the geometric mean over the table."""
     title = PEERS[library].title
     found = [report.value(STEP_RATIOS, workload.name, title) for workload in TABLE.values()]
     ratios = [ratio for ratio in found if ratio is not None]
@@ -94,7 +94,7 @@ def test_all(library, target, benchmark, record, report):
     "short", [short for short, workload in TABLE.items() if workload.flops > LARGE_FLOPS]
 )
 def test_share_of_the_peak(short, benchmark, prepare, pace, record):
-    """Products alone are counted; dropout, losses and updates take their part of the time."""
+    """Measure the share of the peak; only operations of products count, but all work is timed."""
     workload = TABLE[short]
     side = prepare("fastnn", "training", threads=1, **dataclasses.asdict(workload))
     peak = prepare("fastnn", "multiply-adds", threads=1, dtype="float32")

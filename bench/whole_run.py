@@ -1,10 +1,10 @@
-"""A whole training run by one library, in a process of its own: a script that is measured.
+"""A whole training run by one library, as a script whose process is measured.
 
     python bench/whole_run.py torch mnist --goal 97 --goal 98 --out result.json
 
-trains until the test accuracy has reached the goals, or for so many epochs, and writes
-seconds of training (not of evaluating), epochs, loss and accuracy as JSON. With `--warm`
-what a library compiles is compiled before the clock starts, and takes a line of its own.
+trains until the test accuracy has reached all goals, at most for `--epochs`, and writes
+seconds of training (without evaluation), epochs, loss and accuracy as JSON. With `--warm`
+the library compiles before the clock starts, and these seconds are written separately.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def run(library: str, task: str, *, goals: list[float], epochs: int, seed: int = 0,
-        threads: int | None = None, rows: int | None = None, warm: bool = False,
-        ) -> dict[str, Any]:  # fmt: skip
-    """Train, and give what the file's docstring says."""
+def run(
+    library: str,
+    task: str,
+    *,
+    goals: list[float],
+    epochs: int,
+    seed: int = 0,
+    threads: int | None = None,
+    rows: int | None = None,
+    warm: bool = False,
+) -> dict[str, Any]:
+    """Train; return seconds, epochs, loss, accuracy, and the seconds to each goal."""
     from bench import data
     from bench.workloads import WHOLE_RUNS
 
@@ -57,7 +65,7 @@ def run(library: str, task: str, *, goals: list[float], epochs: int, seed: int =
 
 
 class _Clock:
-    """Seconds between its starts and its stops."""
+    """Stopwatch for the sum of the seconds between starts and stops."""
 
     seconds = 0.0
 
@@ -69,7 +77,7 @@ class _Clock:
 
 
 def command(library: str, task: str, out: Path, *, goals=(), **options) -> list[str]:
-    """Command line for a run: `options` as `run` takes them."""
+    """Return the command line of a run with options of `run`."""
     words = [sys.executable, "-P", __file__, library, task, "--out", str(out)]
     for goal in goals:
         words += ["--goal", f"{goal:g}"]
@@ -93,12 +101,18 @@ def _main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     if given.threads is not None:
-        os.environ["NPROC"] = str(given.threads)  # which JAX reads
+        os.environ["NPROC"] = str(given.threads)  # read by JAX
     sys.path.append(str(ROOT))
     result = run(
-        given.library, given.task, goals=given.goal, epochs=given.epochs, seed=given.seed,
-        threads=given.threads, rows=given.rows, warm=given.warm,
-    )  # fmt: skip
+        given.library,
+        given.task,
+        goals=given.goal,
+        epochs=given.epochs,
+        seed=given.seed,
+        threads=given.threads,
+        rows=given.rows,
+        warm=given.warm,
+    )
     given.out.write_text(json.dumps(result), encoding="utf-8")
 
 

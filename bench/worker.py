@@ -1,7 +1,7 @@
-"""A process that holds one library and times it, and the handle others have on it.
+"""A worker process that times the operations of one library, and the handle to it.
 
-Requests and answers are lines of JSON over the process's input and output. The process
-runs `bench/worker.py`, finds fastnn as it is installed, and `bench` beside itself.
+Requests and answers are lines of JSON on the process's standard input and output. The
+process runs this file as a script, with the installed fastnn and the `bench` of this file.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-_WARM_SHARE = 8  # calls timed for each that only warms the caches again
+_WARM_SHARE = 8  # timed calls for each untimed one, which warms the caches again
 
 
 class WorkerError(RuntimeError):
-    """A worker failed at what it was asked."""
+    """Error for a request that a worker could not answer."""
 
 
 # -------------------------------------------------------------------- in the process
 
 
 class _Timed:
-    """A case, and how many of its calls take as long as was last asked."""
+    """A case, and the number of calls that last as long as the last requested time."""
 
     def __init__(self, case):
         self._case, self._calls = case, 1
@@ -39,7 +39,7 @@ class _Timed:
         return self._case.check()
 
     def time(self, seconds: float) -> float:
-        """Mean seconds of a call, from enough calls to last about `seconds`."""
+        """Return the mean seconds of a call, from enough calls to last about `seconds`."""
         while True:
             asked = self._calls
             if asked > 1:
@@ -61,7 +61,7 @@ class _Timed:
 
 
 class _Server:
-    """Answers requests about one library's operations."""
+    """Server in the worker process; its methods are the requests."""
 
     def __init__(self, module):
         self._module = module
@@ -98,7 +98,7 @@ class _Server:
 
 
 def serve(module_name: str, requests: IO[str], answers: IO[str]) -> None:
-    """Answer requests about a module of operations, until there are no more."""
+    """Answer requests to the operations of a module until the input ends."""
     server = _Server(importlib.import_module(module_name))
     for line in requests:
         answers.write(json.dumps(server.answer(line)) + "\n")
@@ -106,7 +106,7 @@ def serve(module_name: str, requests: IO[str], answers: IO[str]) -> None:
 
 
 def _main() -> None:
-    # Whatever a library prints must not end up among the answers.
+    # Output that a library prints goes to stderr, so that it does not mix with the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.path.append(str(Path(__file__).parents[1]))
@@ -117,21 +117,23 @@ def _main() -> None:
 
 
 class Worker:
-    """A process for the operations of one module, started at once.
+    """Handle of a process for the operations of one module, which is started at once.
 
-    The environment is added to this process's.
+    `environment` is added to this process's environment.
     """
 
     def __init__(self, module_name: str, environment: Mapping[str, str] | None = None):
         self.module_name = module_name
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__, module_name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             env=os.environ | dict(environment or {}),
-        )  # fmt: skip
+        )
 
     def ask(self, request: str, **arguments) -> Any:
-        """Result of a method of the server; raise WorkerError if it raised or the process ended."""
+        """Return the result of a server method; raise WorkerError if it or the process fails."""
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
@@ -149,12 +151,12 @@ class Worker:
         return answer["result"]
 
     def prepare(self, operation: str, **arguments) -> Side:
-        """An operation with its inputs, done once and checked."""
+        """Return an operation with its inputs, which has run once and was checked."""
         return Side(self, self.ask("prepare", operation=operation, arguments=arguments))
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """True while the process runs."""
         return self._process.poll() is None
 
     def close(self) -> None:
@@ -163,18 +165,18 @@ class Worker:
 
 
 class Side:
-    """An operation that waits in a worker to be timed: one side of a comparison."""
+    """One side of a comparison: an operation in a worker, ready to be timed."""
 
     def __init__(self, worker: Worker, case: int, threads: int | None = None):
         self.worker, self.case, self.threads = worker, case, threads
         self.facts: dict[str, float] = worker.ask("check", case=case)
 
     def time(self, seconds: float) -> float:
-        """Mean seconds of a call, from enough calls to last about `seconds`."""
+        """Return the mean seconds of a call, from enough calls to last about `seconds`."""
         return self.worker.ask("time", case=self.case, seconds=seconds)
 
     def use_threads(self, count: int | None) -> None:
-        """Have the worker compute on so many threads; None lets the library choose."""
+        """Set the worker's number of threads; None lets the library choose."""
         self.worker.ask("threads", count=count)
         self.threads = count
 

@@ -1,8 +1,8 @@
 """The same operations by each library, one file each.
 
-A file `with_X.py` has `OPERATIONS`, functions that make a `Case` from arguments that JSON
-can hold; `set_threads`; and `VERSIONS`. All take their inputs from `bench.data`, so that
-all compute the same. What a library cannot do is missing from `OPERATIONS`, or raises
+A file `with_X.py` has `OPERATIONS`, functions that make a `Case` from arguments of JSON;
+`set_threads`; and `VERSIONS`. Inputs come from `bench.data`, so that all libraries compute
+the same. Operations that a library lacks are missing from `OPERATIONS`, or raise
 `NotImplementedError`.
 """
 
@@ -21,13 +21,13 @@ class Case(NamedTuple):
     """An operation with its inputs, ready to be timed."""
 
     call: Callable[[], object]
-    """Does it once."""
+    """Function that runs the operation once."""
     check: Callable[[], dict[str, float]]
-    """Does it once and gives what tells whether the result is right, such as its error."""
+    """Function that runs the operation once, and returns figures such as the result's error."""
 
 
 def compile_seconds(call: Callable[[], object]) -> float:
-    """How much longer a first call takes than a second."""
+    """Return the seconds that a first call takes longer than a second one."""
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
@@ -38,17 +38,17 @@ def compile_seconds(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Peer:
-    """A library: how it is called, what it needs, and how it is told of threads."""
+    """A library: its title, its package, and properties of its threads."""
 
     title: str
     package: str
     threads_variable: str | None = None
-    """Variable of the environment read at the start, for a library that never looks again."""
+    """Environment variable with the number of threads, if it is read only at the start."""
     lingers: float = 0.0
-    """Seconds for which its threads keep their cores busy after the work is done."""
+    """Seconds for which threads spin after their work is done."""
 
     def missing(self) -> str | None:
-        """Say what it needs and this machine has not; None when nothing is missing."""
+        """Return a message about a missing requirement, or None if nothing is missing."""
         if find_spec(self.package) is None:
             return f'{self.package} is not installed (pip install ".[bench]")'
         if self.title == "torch.compile" and not _cpp_compiler():
@@ -57,11 +57,11 @@ class Peer:
 
 
 def _cpp_compiler() -> str | None:
-    """The compiler that torch's inductor would take."""
+    """Return the path of the compiler that torch's inductor would use, or None."""
     return next(filter(None, map(shutil.which, (os.environ.get("CXX") or "g++", "clang++"))), None)
 
 
-_OPENBLAS = 0.12  # its threads wait awake for 2^28 ticks of the clock
+_OPENBLAS = 0.12  # OpenBLAS threads spin for 2^28 clock ticks
 
 PEERS = {
     "fastnn": Peer("fastnn", "fastnn"),
@@ -71,4 +71,4 @@ PEERS = {
     "sklearn": Peer("scikit-learn", "sklearn", lingers=_OPENBLAS),
     "numpy": Peer("NumPy", "numpy", lingers=_OPENBLAS),
 }
-"""All libraries, by the names that files, tests and `--peers` use."""
+"""All libraries, by the names in files, tests and `--peers`."""

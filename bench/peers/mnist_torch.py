@@ -1,4 +1,4 @@
-"""What `fastnn train mnist --hidden 128` does, by PyTorch: a script whose memory is measured.
+"""The work of `fastnn train mnist --hidden 128` by PyTorch: a script whose memory is measured.
 
     python mnist_torch.py EPOCHS ROWS FILE
 
@@ -23,7 +23,7 @@ def _floats(x: Tensor) -> Tensor:
 
 
 def main(epochs: int, rows: int, file: str) -> None:
-    """Train, evaluate and save."""
+    """Train on the first rows, print the test accuracy, and save the weights."""
     digits = datasets.load("mnist")
     x, y = torch.from_numpy(digits.x_train)[:rows], torch.from_numpy(digits.y_train)[:rows]
     x_test, y_test = torch.from_numpy(digits.x_test), torch.from_numpy(digits.y_test)

@@ -1,4 +1,4 @@
-"""Training a workload, by any library's `Learner`."""
+"""Cases of training a workload by a library's `Learner`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bench.workloads import Workload
 def trainer(
     make: Callable[..., Learner], threads: Callable[[], int | None] = lambda: None
 ) -> Callable[..., Case]:
-    """Operation that trains epochs of a workload, shuffling included.
+    """Return an operation that trains epochs of a workload, shuffling included.
 
-    `threads` tells a learner that takes a number of threads what it is now.
+    If `threads` returns a number, it is set as the learner's number of threads before each call.
     """
 
     def training(**settings) -> Case:

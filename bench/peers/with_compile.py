@@ -1,8 +1,8 @@
-"""`torch.compile`: training only."""
+"""Operations of `torch.compile`: training only."""
 
 from __future__ import annotations
 
-from bench.learners.with_compile import Learner  # first: it sets where torch keeps its code
+from bench.learners.with_compile import Learner  # first, since it sets torch's cache folder
 from bench.peers.training import trainer
 from bench.peers.with_torch import VERSIONS, set_threads
 

@@ -1,4 +1,4 @@
-"""fastnn, and what the machine itself can do, measured in the same process."""
+"""Operations of fastnn, and peak rates of the machine, measured in the same process."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _threads: int | None = None
 
 
 def set_threads(count: int | None) -> None:
-    """Compute on so many threads; None lets `fit` choose, and all cores be used."""
+    """Set the number of threads; with None `fit` chooses, and kernels use all cores."""
     global _threads
     _threads = count
     fastnn.set_num_threads(count or kernels.base.host.threads())
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
-    """A product of float32 matrices."""
+    """Return the case of a product of float32 matrices."""
     a, b, c = data.matrices(rows, depth, columns, form)
     call = partial(kernels.matmul, a, b, c)
     return Case(call, lambda: {"ulps": data.product_ulps(a, b, call())})
 
 
 def elementwise(function: str, size: int) -> Case:
-    """A function of float32 arrays, into arrays that are there."""
+    """Return the case of a function of float32 arrays, with preallocated outputs."""
     made = data.elementwise(function, size)
     if function in ("SGD", "Adam"):
         return _update(function, made)
@@ -74,18 +74,21 @@ def _update(rule: str, made: data.Elementwise) -> Case:
 
 
 def copy(size: int) -> Case:
-    """A copy of so many float32 elements, here as NumPy does it."""
+    """Return the case of a copy of `size` float32 elements by NumPy."""
     return peak.copy(4 * size)
 
 
 _LAYERS = {
-    "ReLU": fastnn.ReLU, "Tanh": fastnn.Tanh, "Sigmoid": fastnn.Sigmoid,
-    "Softmax": fastnn.Softmax, "Dropout": partial(fastnn.Dropout, data.DROPOUT),
-}  # fmt: skip
+    "ReLU": fastnn.ReLU,
+    "Tanh": fastnn.Tanh,
+    "Sigmoid": fastnn.Sigmoid,
+    "Softmax": fastnn.Softmax,
+    "Dropout": partial(fastnn.Dropout, data.DROPOUT),
+}
 
 
 def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
-    """A layer's forward pass, or both passes, eager."""
+    """Return the case of a layer's forward pass, or of both passes, eager."""
     x, gradient, weight, bias = data.layer(rows, columns, outputs)
     if kind == "Linear":
         made = fastnn.Linear(columns, outputs)
@@ -104,13 +107,13 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
 
 
 def estimator(name: str) -> Case:
-    """`fit` of an estimator on a data set."""
+    """Return the case of an estimator's `fit` on a data set."""
     makers = (MLPClassifier, MLPRegressor)
     return estimators.fitting(*(partial(make, threads=_threads) for make in makers), name)
 
 
 def partial_fit(rows: int) -> Case:
-    """`partial_fit` of a classifier on parts of so many rows."""
+    """Return the case of a classifier's `partial_fit` on parts of `rows` rows."""
     return estimators.in_parts(partial(MLPClassifier, threads=_threads), rows)
 
 

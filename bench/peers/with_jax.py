@@ -1,4 +1,4 @@
-"""JAX: jitted functions, and whole epochs. The number of threads is that of the process."""
+"""Operations of JAX: jitted functions, and whole epochs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ VERSIONS = {"jax": jax.__version__}
 
 
 def set_threads(count: int | None) -> None:
-    """Do nothing: threads are decided when the process starts."""
+    """Do nothing, because JAX reads the number of threads when the process starts."""
 
 
 def _jitted(function: Callable, *arguments) -> Callable:
-    """Call that waits for the result."""
+    """Return a jitted call that waits for the result."""
     compiled = jax.jit(function)
     return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
-    """A product of float32 matrices; transposed ones are transposed in what is compiled."""
+    """Return the case of a product of float32 matrices, transposed in compiled code."""
     a, b, _ = data.matrices(rows, depth, columns, form)
     left, right = (x.T if t in form else x for x, t in ((a, "A"), (b, "B")))
 
@@ -39,7 +39,7 @@ def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
 
 
 def _cross_entropy(x, y):
-    """Gradient of the mean loss."""
+    """Return the gradient of the mean loss."""
 
     def loss(x):
         return -jnp.take_along_axis(jax.nn.log_softmax(x), y[:, None], axis=1).mean()
@@ -58,7 +58,7 @@ _FUNCTIONS: dict[str, Callable] = {
 
 
 def elementwise(function: str, size: int) -> Case:
-    """A function of float32 arrays; updates take the place of what they are given."""
+    """Return the case of a function of float32 arrays; updates reuse their inputs' memory."""
     made = data.elementwise(function, size)
     inputs = [jnp.array(each) for each in made.inputs]
     if function in ("SGD", "Adam"):
@@ -109,7 +109,7 @@ _LAYERS: dict[str, Callable] = {
 
 
 def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
-    """A layer's forward pass, or both passes, jitted."""
+    """Return the case of a layer's forward pass, or of both passes, jitted."""
     x, gradient, weight, bias = map(jnp.asarray, data.layer(rows, columns, outputs))
     key = jax.random.key(0)
 

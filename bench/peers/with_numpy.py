@@ -1,4 +1,4 @@
-"""NumPy's way: ufuncs and matmul into arrays that are there."""
+"""Operations of NumPy: ufuncs and matmul with preallocated outputs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ VERSIONS = {"numpy": np.__version__}
 
 
 def set_threads(count: int | None) -> None:
-    """Let BLAS use so many threads; the rest of NumPy has one."""
+    """Set the number of threads of BLAS; the rest of NumPy has one thread."""
     threadpool_limits(count)
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
-    """A product of float32 matrices."""
+    """Return the case of a product of float32 matrices."""
     a, b, c = data.matrices(rows, depth, columns, form)
     return Case(
-        partial(np.matmul, a, b, c),
-        lambda: {"ulps": data.product_ulps(a, b, np.matmul(a, b, c))},
+        partial(np.matmul, a, b, c), lambda: {"ulps": data.product_ulps(a, b, np.matmul(a, b, c))}
     )
 
 
@@ -47,7 +46,7 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 
 
 def _cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Gradient of the mean loss; the loss is computed too."""
+    """Return the gradient of the mean loss; compute the loss too, as the other libraries do."""
     p, rows = _softmax(x), np.arange(len(x))
     -np.log(p[rows, y]).mean()
     p[rows, y] -= 1
@@ -55,17 +54,12 @@ def _cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return p
 
 
-_INTO: dict[str, Callable] = {
-    "relu": _relu,
-    "tanh": np.tanh,
-    "sigmoid": _sigmoid,
-    "exp": np.exp,
-}
+_INTO: dict[str, Callable] = {"relu": _relu, "tanh": np.tanh, "sigmoid": _sigmoid, "exp": np.exp}
 _NEW: dict[str, Callable] = {"softmax": _softmax, "softmax-cross-entropy": _cross_entropy}
 
 
 def elementwise(function: str, size: int) -> Case:
-    """A function of float32 arrays, into arrays that are there where a ufunc does it."""
+    """Return the case of a function of float32 arrays; ufuncs have preallocated outputs."""
     made = data.elementwise(function, size)
     if function in ("SGD", "Adam"):
         p, g, *memory = made.inputs
@@ -98,7 +92,7 @@ _UPDATES: dict[str, Callable] = {"SGD": _sgd, "Adam": _adam}
 
 
 def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
-    """A layer's forward pass, or both passes, every array new."""
+    """Return the case of a layer's forward pass, or of both passes, with new arrays."""
     x, gradient, weight, bias = data.layer(rows, columns, outputs)
     rng = np.random.default_rng(0)
 
@@ -128,9 +122,13 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
         return gradient * kept if backward else y
 
     kinds = {
-        "Linear": linear, "ReLU": relu, "Tanh": tanh, "Sigmoid": sigmoid, "Softmax": softmax,
+        "Linear": linear,
+        "ReLU": relu,
+        "Tanh": tanh,
+        "Sigmoid": sigmoid,
+        "Softmax": softmax,
         "Dropout": dropout,
-    }  # fmt: skip
+    }
     call = kinds[kind]
     return Case(call, lambda: {"sum": data.checksum(call())})
 

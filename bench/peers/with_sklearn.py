@@ -1,4 +1,4 @@
-"""scikit-learn: training only."""
+"""Operations of scikit-learn: training and estimators."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ VERSIONS = {"scikit-learn": sklearn.__version__}
 
 
 def set_threads(count: int | None) -> None:
-    """Let BLAS use so many threads."""
+    """Set the number of threads of BLAS."""
     threadpool_limits(count)
 
 
 def estimator(name: str) -> Case:
-    """`fit` of an estimator on a data set."""
+    """Return the case of an estimator's `fit` on a data set."""
     return estimators.fitting(MLPClassifier, MLPRegressor, name)
 
 
 def partial_fit(rows: int) -> Case:
-    """`partial_fit` of a classifier on parts of so many rows."""
+    """Return the case of a classifier's `partial_fit` on parts of `rows` rows."""
     return estimators.in_parts(MLPClassifier, rows)
 
 

@@ -86,7 +86,7 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
         return datasets.load(name, subset=subset)
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
-    except ValueError as error:  # a damaged file
+    except ValueError as error:  # the file is damaged
         fail(str(error))
 
 

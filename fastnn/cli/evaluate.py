@@ -49,7 +49,7 @@ def evaluate(
         loss = loss or DEFAULT_LOSSES[task]
         try:
             result = fastnn.evaluate(chain, x, y, loss=choices("loss")[loss]())
-        except (TypeError, ValueError) as error:  # layers that do not fit each other, or the task
+        except (TypeError, ValueError) as error:  # layers do not fit each other, or the task
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
         if task == "classification":
             scores = f"accuracy {result.accuracy:.2%}"

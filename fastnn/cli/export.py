@@ -1,4 +1,4 @@
-"""`fastnn export`: a model as an ONNX file."""
+"""`fastnn export`: write a model to an ONNX file."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ def plot(
 ) -> None:
     """Compare runs, and show what each has learned.
 
-    Writes the learning curves of all runs together, and for each run its first layer's weights, its
-    worst mistakes and its calibration on the test rows, and for two features the decision surface.
+    Writes the learning curves of all runs together. For each run, writes the weights of the first
+    layer, the worst mistakes and the calibration on the test rows, and the decision surface if
+    there are two features.
     """
     with reported_errors():
         one_of("format", picture_format, _FORMATS)
@@ -118,7 +119,7 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
 
 
 def _data(settings: dict[str, Any]) -> Dataset:
-    """Load the data of a run again."""
+    """Return the data set of a run, loaded with the run's settings."""
     from fastnn.data import datasets
 
     name = settings["dataset"]

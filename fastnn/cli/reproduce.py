@@ -1,4 +1,4 @@
-"""`fastnn reproduce`: the experiments of five reports, by fastnn and by PyTorch."""
+"""`fastnn reproduce`: run the experiments of five reports by fastnn and by PyTorch."""
 
 from __future__ import annotations
 

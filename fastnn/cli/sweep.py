@@ -1,4 +1,4 @@
-"""`fastnn sweep`: many networks on one data set, over processes."""
+"""`fastnn sweep`: train many networks on one data set in parallel processes."""
 
 from __future__ import annotations
 

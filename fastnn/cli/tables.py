@@ -1,4 +1,4 @@
-"""Tables on the terminal."""
+"""Output of tables on the terminal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""fastnn among its neighbours: chains from and to PyTorch, and to ONNX.
+"""Conversion of chains from and to PyTorch, and to ONNX.
 
-PyTorch and onnx are extras: they are imported when a function here is called.
+PyTorch and onnx are optional: they are imported when a function here is called.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ __all__ = ["from_torch", "to_onnx"]
 
 
 def from_torch(module: torch.nn.Sequential) -> Sequential:
-    """Return the chain that a `torch.nn.Sequential` is, nested ones too, its weights copied.
+    """Return a chain of the same layers as a `torch.nn.Sequential`, with copies of its weights.
 
-    Weights, running statistics, dtypes (float32, float64) and whether each layer is in training
-    are taken over; names of children become their numbers.
+    Nested `torch.nn.Sequential` become nested chains. Weights, running statistics, dtypes (float32
+    or float64) and the training mode of each module are kept; children are named by their numbers.
 
     Parameters
     ----------
     module : torch.nn.Sequential
-        The modules.
+        The modules to convert.
 
     Returns
     -------
     Sequential
-        The chain.
+        The chain, which computes the same.
 
     Raises
     ------
     TypeError
-        For modules for which fastnn has no layer; it names all of them.
+        If fastnn has no layer for some modules; the message names all of them.
     ValueError
-        For settings that a module's layer does not have; it names all of them.
+        If modules have settings that fastnn's layers lack; the message names all of them.
     ImportError
-        Where PyTorch is not installed.
+        If PyTorch is not installed.
 
     Examples
     --------
@@ -58,27 +58,28 @@ def from_torch(module: torch.nn.Sequential) -> Sequential:
 
 
 def to_torch(model: Sequential) -> torch.nn.Sequential:
-    """Return a `torch.nn.Sequential` of a chain, nested ones too, with copies of its weights.
+    """Return a `torch.nn.Sequential` of the same layers as a chain, with copies of its weights.
 
-    Its state dict has the names of the chain's, so that `fastnn.save`'s files load into it.
-    `Normalize` becomes `fastnn.interop.torch.Normalize`, which is not part of the state dict.
+    Nested chains become nested modules. Names in the state dict are those of the chain, so files
+    of `fastnn.save` can be loaded into the result. `Normalize` becomes
+    `fastnn.interop.torch.Normalize`, whose mean and std are not part of the state dict.
 
     Parameters
     ----------
     model : Sequential
-        The chain.
+        The chain to convert.
 
     Returns
     -------
     torch.nn.Sequential
-        The modules.
+        The modules, which compute the same.
 
     Raises
     ------
     TypeError
-        For layers of a user's own; it names all of them.
+        If the chain has layers that torch lacks; the message names all of them.
     ImportError
-        Where PyTorch is not installed.
+        If PyTorch is not installed.
 
     Examples
     --------
@@ -95,18 +96,18 @@ def to_torch(model: Sequential) -> torch.nn.Sequential:
 def to_onnx(
     model: Sequential, path: str | os.PathLike[str], *, input_dtype: DTypeLike | None = None
 ) -> None:
-    """Write a chain to an ONNX file, whole or not at all, as it is in use (dropout off).
+    """Write a chain in evaluation mode (without dropout) to an ONNX file.
 
-    The file's one input is `x`, (batch, columns) for any batch; its one output is `y`, (batch,
-    columns), of the model's dtype, as from `fastnn.predict`. `Normalize` layers are part of the
-    file, and so are, as JSON in its metadata, the names of the `classes` and the `schema`, which
-    tells how rows of a table become columns of `x`. The opset and the format's version are
-    `fastnn.interop.onnx.OPSET` and `IR_VERSION`.
+    The input is `x`, of shape (batch, columns) for any batch; the output is `y`, of shape (batch,
+    outputs) and the model's dtype, as from `fastnn.predict`. `Normalize` layers are part of the
+    graph. The metadata hold, as JSON, the names of the `classes` and the `schema`, which says how
+    rows of a table become columns of `x`. The versions of operators and format are
+    `fastnn.interop.onnx.OPSET` and `IR_VERSION`. The file is written completely or not at all.
 
     Parameters
     ----------
     model : Sequential
-        The chain.
+        The chain to write.
     path : str or path-like
         Name of the file.
     input_dtype : {"uint8", "float32", "float64"}, optional
@@ -115,14 +116,19 @@ def to_onnx(
     Raises
     ------
     TypeError
-        For layers of a user's own; it names all of them.
+        If the chain has layers without ONNX operators; the message names all of them.
     ValueError
-        For layers that do not fit each other, an unknown `input_dtype`, or weights of 2 GB and
+        If layers do not fit each other, `input_dtype` is unknown, or the weights take 2 GB or
         more, which the format cannot hold.
     OSError
-        Where `path` cannot be written.
+        If `path` cannot be written.
     ImportError
-        Where onnx is not installed.
+        If onnx is not installed.
+
+    References
+    ----------
+    .. [1] ONNX, "Open Neural Network Exchange Intermediate Representation Specification",
+       https://onnx.ai/onnx/repo-docs/IR.html
 
     Examples
     --------
@@ -137,7 +143,7 @@ def to_onnx(
 
 
 def _part(function: str, package: str) -> ModuleType:
-    """Import the part of fastnn that needs an optional package."""
+    """Return the module of fastnn.interop that needs an optional package; import it."""
     try:
         return importlib.import_module(f"fastnn.interop.{package}")
     except ModuleNotFoundError as error:

@@ -1,7 +1,6 @@
-"""Chains to ONNX files: the graph that layers add their operators to, and its file.
+"""Export of chains to ONNX: a graph to which layers add their operators, and its file.
 
-Only operators of the standard set are written, in forms that runtimes compute in float32 and
-float64 alike.
+Only standard operators are written, in forms that runtimes support in both float32 and float64.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ from fastnn.nn.sequential import Sequential, columns_of, model_dtype
 from fastnn.training.eager import predict_eagerly
 
 OPSET = 17
-"""Version of the operators that are written; onnxruntime knows it since 1.12."""
+"""Version of the operators; onnxruntime supports it since 1.12."""
 IR_VERSION = 8
-"""Version of the file's format."""
+"""Version of the file format."""
 
 _INPUT_DTYPES = ("uint8", "float32", "float64")
-_MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less what is not weights
+_MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for all but the weights
 
 
 def to_onnx(
     model: Sequential, path: str | os.PathLike[str], *, input_dtype: DTypeLike | None = None
 ) -> None:
-    """See `fastnn.to_onnx`."""
+    """Write a chain to an ONNX file; see `fastnn.to_onnx`."""
     content = _proto(model, input_dtype).SerializeToString(deterministic=True)
     with replacing(path) as file:
         file.write(content)
 
 
 def _proto(model: Sequential, input_dtype: DTypeLike | None) -> onnx.ModelProto:
-    """Return ONNX's form of a model, checked."""
+    """Return a model as a checked ONNX message."""
     if type(model) is not Sequential:
         raise TypeError(f"to_onnx: got a {type(model).__name__}; expected a fastnn.Sequential")
     chain = list(_named_layers(model, ""))
@@ -72,7 +71,7 @@ def _read_dtype(name: DTypeLike) -> np.dtype:
 
 
 def _named_layers(chain: Sequential, name: str):
-    """Return layers of a chain and of the chains in it, with their places as in the state dict."""
+    """Yield (place, layer) for layers of a chain and its nested chains, as in the state dict."""
     for number, layer in enumerate(chain):
         place = f"{name}{number}"
         if type(layer) is Sequential:
@@ -82,7 +81,7 @@ def _named_layers(chain: Sequential, name: str):
 
 
 def _check_layers(chain: list[tuple[str, Layer]]) -> None:
-    """Raise TypeError, naming all of them, for layers that have no operators."""
+    """Raise TypeError if layers have no ONNX operators; the message names all of them."""
     known = {name: kind for name, kind in LAYERS.items() if kind.to_onnx is not Layer.to_onnx}
     unknown = [
         f"{place} ({type(layer).__name__})"
@@ -104,7 +103,10 @@ def _check_size(model: Sequential) -> None:
 
 
 def _widths(model: Sequential, dtype: np.dtype) -> tuple[int | str, int | str]:
-    """Return columns of input and output, or a name where any will do; raise as the layers do."""
+    """Return the numbers of input and output columns, or a name if any number is possible.
+
+    Raises the errors of layers that do not fit each other.
+    """
     columns, _ = columns_of(model)
     if columns is None:
         return "columns", "columns"
@@ -115,7 +117,7 @@ def _widths(model: Sequential, dtype: np.dtype) -> tuple[int | str, int | str]:
 
 
 class _Graph:
-    """A graph as it grows: values are known by name, and each operator gives a new one."""
+    """A graph under construction; values have names, and each operator makes a new one."""
 
     def __init__(self, dtype: np.dtype) -> None:
         self.dtype = dtype
@@ -130,12 +132,12 @@ class _Graph:
         return name
 
     def output(self, name: str, value: str, dtype, columns: int | str) -> None:
-        """Declare the output: a value, under another name."""
+        """Declare a value as the output, under another name."""
         self._nodes.append(helper.make_node("Identity", [value], [name], name))
         self._outputs.append(_rows(name, dtype, columns))
 
     def constant(self, name: str, values: ArrayLike) -> str:
-        """Keep an array, or a number, in the file, of the graph's dtype; return its name."""
+        """Add a constant array or number of the graph's dtype; return its name."""
         array = np.array(values, self.dtype, order="C")
         self._constants.append(numpy_helper.from_array(array, name))
         return name
@@ -151,7 +153,7 @@ class _Graph:
         return self.add("Cast", value, to=_element_type(dtype))
 
     def proto(self, model: Sequential) -> onnx.ModelProto:
-        """Return the whole file's content, checked by onnx."""
+        """Return the content of the file, checked by onnx."""
         graph = helper.make_graph(
             self._nodes, "fastnn", self._inputs, self._outputs, self._constants
         )
@@ -168,7 +170,7 @@ class _Graph:
 
 
 def _metadata(model: Sequential) -> dict[str, str]:
-    """Return what a model says of its inputs and outputs, as JSON."""
+    """Return a model's classes and schema as JSON, by name."""
     found: dict[str, Any] = {}
     if model.classes:
         found["classes"] = [str(each) for each in model.classes]

@@ -1,6 +1,7 @@
-"""Chains from and to `torch.nn.Sequential`, whose modules the layers tell as their twins.
+"""Conversion of chains from and to `torch.nn.Sequential`.
 
-The weights pass through the state dicts, whose names are the same on both sides.
+Each layer class says in `torch_twin` which module it corresponds to. Weights are copied by state
+dicts, whose names are the same on both sides.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from fastnn.nn.twins import TorchTwin
 
 
 class Normalize(nn.Module):
-    """y = (x - mean) / std, column by column: `fastnn.Normalize` for torch.
+    """Module for y = (x - mean) / std, column by column, as `fastnn.Normalize`.
 
-    Takes bytes as well. Its numbers are no part of the state dict: they are preprocessing.
+    The input may be bytes. Mean and std are preprocessing, so they are not in the state dict.
     """
 
     def __init__(self, mean, std, dtype: torch.dtype = torch.float32):
@@ -31,16 +32,16 @@ class Normalize(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=dtype), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (x - mean) / std, of the module's dtype."""
+        """Return (x - mean) / std in the module's dtype."""
         return (x.to(self.shift.dtype) - self.shift) * self.factor
 
     def extra_repr(self) -> str:
-        """Return mean and std, as torch's modules show their settings."""
+        """Return mean and std for the repr."""
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
 
 
 _OWN: dict[str, type[nn.Module]] = {"Normalize": Normalize}
-"""Modules that torch does not have, by name."""
+"""Modules that torch lacks, by name."""
 
 
 def _module_of(twin: TorchTwin) -> type[nn.Module]:
@@ -48,7 +49,7 @@ def _module_of(twin: TorchTwin) -> type[nn.Module]:
 
 
 _MODULES = {kind: _module_of(twin) for kind in LAYERS.values() if (twin := kind.torch_twin)}
-"""Modules of the layers that have a twin."""
+"""Modules by layer classes, for those with a module in torch."""
 _LAYERS = {module: kind for kind, module in _MODULES.items()}
 _DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -57,7 +58,7 @@ _DTYPES: dict[torch.dtype, type] = {torch.float32: np.float32, torch.float64: np
 
 
 def from_torch(module: nn.Sequential) -> Sequential:
-    """See `fastnn.from_torch`."""
+    """Return a chain of the same layers as a module; see `fastnn.from_torch`."""
     if not _is_chain(module, nn.Sequential):
         raise TypeError(
             f"from_torch: got a {type(module).__name__}; expected a torch.nn.Sequential"
@@ -72,7 +73,7 @@ def from_torch(module: nn.Sequential) -> Sequential:
 
 
 class _Reading:
-    """Reads modules into layers, and notes all that cannot be read."""
+    """Conversion of modules into layers; collects everything that cannot be converted."""
 
     def __init__(self, dtype: type) -> None:
         self._dtype = dtype
@@ -82,9 +83,9 @@ class _Reading:
         self._names: dict[int, str] = {}
 
     def parts(self, chain: nn.Sequential, place: tuple[int, ...], name: str) -> list[Layer]:
-        """Return the layers of a chain's modules; `place` and torch's `name` are the chain's."""
+        """Return the layers of a chain's modules, given the chain's place and torch's name."""
         self._check_hooks(chain, name or "the chain")
-        # named_children() would leave out a module that is there again.
+        # named_children() would leave out repeated modules.
         return [
             self._part(module, (*place, number), f"{name}.{key}" if name else key)
             for number, (key, module) in enumerate(chain._modules.items())
@@ -126,7 +127,7 @@ class _Reading:
             self._unfit.append(f"{name} ({type(module).__name__}): it has hooks on forward")
 
     def refuse(self) -> None:
-        """Raise an error with everything that cannot be read, if there is anything."""
+        """Raise an error if anything cannot be converted; the message names everything."""
         problems = list(self._unfit)
         if self._unknown:
             known = ", ".join(["Sequential", *(module.__name__ for module in _LAYERS)])
@@ -139,7 +140,7 @@ class _Reading:
 
 
 def _arguments(module: nn.Module, twin: TorchTwin) -> tuple[dict[str, Any], list[str]]:
-    """Return what makes a module's layer, and what it is that no layer can be."""
+    """Return the arguments of a module's layer, and a list of settings that layers lack."""
     problems = [
         f"{name} is {getattr(module, name)!r}; expected {allowed[0]!r}"
         for name, allowed in twin.fixed.items()
@@ -166,14 +167,14 @@ def _floating(module: nn.Module) -> list[torch.Tensor]:
 
 
 def _dtype(chain: nn.Module) -> type:
-    """Return the dtype of a chain's numbers, for those of its layers that have none."""
+    """Return the dtype of a chain's first tensor, for layers that have no tensors."""
     return next(
         (_DTYPES[each.dtype] for each in _floating(chain) if each.dtype in _DTYPES), np.float32
     )
 
 
 def _is_chain(part: Any, kind: Any) -> bool:
-    """Return whether a module or layer is a chain, or of a derived class that does the same."""
+    """Return whether a module or layer is a chain; derived classes must not override forward."""
     return isinstance(part, kind) and type(part).forward is kind.forward
 
 
@@ -181,7 +182,7 @@ def _is_chain(part: Any, kind: Any) -> bool:
 
 
 def to_torch(model: Sequential) -> nn.Sequential:
-    """See `fastnn.interop.to_torch`."""
+    """Return a module of the same layers as a chain; see `fastnn.interop.to_torch`."""
     if not _is_chain(model, Sequential):
         raise TypeError(f"to_torch: got a {type(model).__name__}; expected a fastnn.Sequential")
     if unknown := list(_unknown(model, "")):
@@ -189,14 +190,14 @@ def to_torch(model: Sequential) -> nn.Sequential:
             f"to_torch: no module of torch for {', '.join(unknown)}; there are some for "
             f"{', '.join(['Sequential', *(kind.__name__ for kind in _MODULES)])}"
         )
-    with torch.random.fork_rng(devices=[]):  # what torch draws for new modules is written over
+    with torch.random.fork_rng(devices=[]):  # random initial weights, which are overwritten
         chain = _module(model)
     chain.load_state_dict({n: torch.from_numpy(array) for n, array in model.state_dict().items()})
     return chain
 
 
 def _unknown(chain: Any, name: str) -> Iterator[str]:
-    """Return places and kinds of the layers that torch does not have."""
+    """Yield the places and classes of layers that torch lacks."""
     for number, layer in enumerate(chain):
         place = f"{name}.{number}" if name else str(number)
         if _is_chain(layer, Sequential):
@@ -206,7 +207,7 @@ def _unknown(chain: Any, name: str) -> Iterator[str]:
 
 
 def _module(layer: Any) -> Any:
-    """Make a layer's module, its weights not yet set."""
+    """Return a layer's module, with random weights."""
     if isinstance(layer, Sequential):
         module = nn.Sequential(*map(_module, layer))
     else:

@@ -1,6 +1,6 @@
-"""The five reports that fastnn grew from, each run again by fastnn and by PyTorch from one start.
+"""Experiments of five reports, repeated by fastnn and by PyTorch from the same initial weights.
 
-Every experiment is a file here with a `run(study)`; what they share lies beside them.
+Every experiment is a module with a function `run(study)`; the other modules are shared.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ EXPERIMENTS = {
     "disk": "disk",
     "mnist-linear": "mnist_linear",
 }
-"""Modules by the names of their experiments, in the order in which `all` runs them."""
+"""Modules by the names of their experiments, in the order in which `fastnn reproduce all` runs."""
 
 
 def load(name: str) -> ModuleType:
-    """Give the module of an experiment; raises KeyError for a name that is not in `EXPERIMENTS`."""
+    """Return the module of an experiment; raise KeyError for a name not in `EXPERIMENTS`."""
     return importlib.import_module(f"fastnn.reports.{EXPERIMENTS[name]}")

@@ -1,4 +1,4 @@
-"""One training by fastnn, and by PyTorch from the same start: what is said of the two."""
+"""Comparison of a training by fastnn with the same training by PyTorch."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fastnn.training.history import History
 
 FASTNN, PYTORCH = "fastnn", "PyTorch"
 EARLY = 50
-"""Epochs over which the two are held to each other, relative to the loss."""
+"""Number of first epochs over which `agreement` compares losses separately."""
 
 
 @dataclass
 class Side:
-    """What one library made of it: curves, and the trained model on all rows, dropout off."""
+    """One library's result: the history, and the trained model's scores, without dropout."""
 
     history: History
     train: Evaluation
@@ -26,11 +26,11 @@ class Side:
 
     @property
     def seconds(self) -> float:
-        """Seconds of the training steps, validation not counted."""
+        """Seconds of the training steps, without validation."""
         return float(sum(self.history.seconds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the side as plain values."""
         return {
             "train": self.train._asdict(),
             "test": self.test._asdict(),
@@ -42,7 +42,7 @@ class Side:
 
 @dataclass
 class Comparison:
-    """A run by name, its settings, what the report found, and a `Side` for each library."""
+    """A named run: its settings, the report's figures, and a `Side` for each library."""
 
     name: str
     settings: dict[str, Any]
@@ -51,15 +51,15 @@ class Comparison:
 
     @property
     def history(self) -> History:
-        """What fastnn's training was like."""
+        """The history of fastnn's training."""
         return self.sides[FASTNN].history
 
     def differences(self) -> np.ndarray:
-        """For each epoch, the larger difference between the two in training and test loss."""
+        """Return for each epoch the difference in training or test loss, whichever is larger."""
         return self._gaps().max(axis=0)
 
     def relative_differences(self) -> np.ndarray:
-        """The same, as a share of PyTorch's loss."""
+        """Return the same as `differences`, relative to PyTorch's losses."""
         theirs = self.sides[PYTORCH].history
         scale = np.array([theirs.loss, theirs.val_loss], np.float64)
         return (self._gaps() / scale).max(axis=0)
@@ -70,7 +70,7 @@ class Comparison:
         return np.abs(both[0] - both[1])
 
     def agreement(self) -> dict[str, float] | None:
-        """How far the two are apart; None where only one has run."""
+        """Return differences in loss, accuracy and time, or None if only fastnn has run."""
         if PYTORCH not in self.sides:
             return None
         gaps, relative = self.differences(), self.relative_differences()
@@ -88,7 +88,7 @@ class Comparison:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the comparison as plain values."""
         return {
             "name": self.name,
             "settings": self.settings,

@@ -22,12 +22,14 @@ from fastnn.reports.comparison import FASTNN
 from fastnn.reports.study import Study
 
 LIMIT = 100.0
-REPORTED = {"full batch": "training takes 8 minutes (NumPy)",
-            "batches of 20": "training takes 3 minutes (PyTorch)"}  # fmt: skip
+REPORTED = {
+    "full batch": "training takes 8 minutes (NumPy)",
+    "batches of 20": "training takes 3 minutes (PyTorch)",
+}
 
 
 def network(hidden: int, start: str) -> fastnn.Sequential:
-    """64-hidden-10 from weights and biases N(0, 1) ("normal"), or from PyTorch's default."""
+    """Return 64-hidden-10 with weights and biases from N(0, 1) ("normal") or PyTorch's default."""
     rng = np.random.default_rng(0)
     first = fastnn.Linear(64, hidden, init=start, seed=rng)
     last = fastnn.Linear(hidden, 10, init=start, seed=rng)
@@ -37,43 +39,58 @@ def network(hidden: int, start: str) -> fastnn.Sequential:
 
 
 class StopAtLogit(fastnn.Callback):
-    """Stops once a logit of a training row passes a limit; keeps the largest of each epoch."""
+    """Callback that stops when a logit of a training row passes a limit.
+
+    `largest` holds the largest logit after each epoch.
+    """
 
     def __init__(self, x, limit: float = LIMIT):
         self.x, self.limit = x, limit
         self.largest: list[float] = []
 
     def on_epoch_end(self, training):
-        """Look at all logits."""
+        """Note the largest logit, and stop if it passes the limit."""
         self.largest.append(float(fastnn.predict(training.model, self.x).max()))
         training.stop = self.largest[-1] > self.limit
 
 
 def run(study: Study) -> None:
-    """Train each width both ways, then see what the rule about logits does."""
+    """Train each width in both ways, then with and without the rule about logits."""
     data = study.load("digits")
     ways: dict[str, dict] = {"full batch": {}, "batches of 20": {}}
     for hidden in (100, 500, 1000):
         model = network(hidden, "normal")
         ways["full batch"][f"{hidden} hidden"] = study.compare(
-            f"64-{hidden}-10, full batch", model, data, loss=fastnn.CrossEntropyLoss(),
+            f"64-{hidden}-10, full batch",
+            model,
+            data,
+            loss=fastnn.CrossEntropyLoss(),
             optimizer=fastnn.SGD(model.parameters(), lr=0.01, momentum=0.9, clip_value=1.0),
-            epochs=300, batch_size=len(data.x_train),
-            callbacks=[StopAtLogit(data.x_train)], reported=REPORTED["full batch"],
-        )  # fmt: skip
+            epochs=300,
+            batch_size=len(data.x_train),
+            callbacks=[StopAtLogit(data.x_train)],
+            reported=REPORTED["full batch"],
+        )
     for hidden in (100, 500, 1000):
         model = network(hidden, "default")
         ways["batches of 20"][f"{hidden} hidden"] = study.compare(
-            f"64-{hidden}-10, batches of 20", model, data, loss=fastnn.CrossEntropyLoss(),
+            f"64-{hidden}-10, batches of 20",
+            model,
+            data,
+            loss=fastnn.CrossEntropyLoss(),
             optimizer=fastnn.SGD(model.parameters(), lr=0.01, momentum=0.9),
-            epochs=100, batch_size=20, reported=REPORTED["batches of 20"],
-        )  # fmt: skip
+            epochs=100,
+            batch_size=20,
+            reported=REPORTED["batches of 20"],
+        )
     for way, runs in ways.items():
         for key, what in (("loss", "Loss"), ("val_accuracy", "Test accuracy")):
             study.picture(
-                f"{key}_{way.replace(' ', '_')}", figures.several(runs, key), f"{what}, {way}",
+                f"{key}_{way.replace(' ', '_')}",
+                figures.several(runs, key),
+                f"{what}, {way}",
                 f"By fastnn (colours) and by PyTorch (dots on them), {way}.",
-            )  # fmt: skip
+            )
     standard.draw_differences(study)
     _stop_early(study, data)
     _compare_ways(study, ways)
@@ -85,15 +102,22 @@ def _stop_early(study, data) -> None:
     for name, limit in (("with the rule", LIMIT), ("without it", np.inf)):
         model, watch = network(500, "normal"), StopAtLogit(data.x_train, limit)
         runs[name] = study.fit(
-            f"64-500-10, learning rate 0.1, {name}", model, data, loss=fastnn.CrossEntropyLoss(),
+            f"64-500-10, learning rate 0.1, {name}",
+            model,
+            data,
+            loss=fastnn.CrossEntropyLoss(),
             optimizer=fastnn.SGD(model.parameters(), lr=0.1, momentum=0.9, clip_value=1.0),
-            epochs=300, batch_size=len(data.x_train), callbacks=[watch],
-        )  # fmt: skip
+            epochs=300,
+            batch_size=len(data.x_train),
+            callbacks=[watch],
+        )
         largest[name] = max(watch.largest)
     study.picture(
-        "stop_rule", figures.several(runs, "val_accuracy"), "What stopping at a logit of 100 costs",
+        "stop_rule",
+        figures.several(runs, "val_accuracy"),
+        "What stopping at a logit of 100 costs",
         "64-500-10, full batch, learning rate 0.1: test accuracy with and without the rule.",
-    )  # fmt: skip
+    )
     stopped, free = runs.values()
     slow = [run for run in study.comparisons if "full batch" in run.name]
     early = sum(len(run.history) < run.settings["epochs"] for run in slow)
@@ -109,7 +133,7 @@ def _stop_early(study, data) -> None:
 
 
 def _compare_ways(study, ways) -> None:
-    """Say what full batches from N(0, 1) and small ones from the default start come to."""
+    """Report accuracy and seconds of full batches from N(0, 1), and of small ones from default."""
     ends = {
         way: ", ".join(
             f"{run.sides[FASTNN].test.accuracy:.1%} of the test rows after "

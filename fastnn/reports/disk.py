@@ -6,8 +6,8 @@ Data: 1,000 training and 1,000 test points uniform in the unit square, label 1 i
 radius 1/sqrt(2 pi) about its middle, which has half its area.
 
 Settings: SGD, learning rate 0.1 (not given in the report), batches of 100, shuffled, 500 epochs.
-Weights by Xavier, biases zero. In float64, and once more in float32, where rounding alone leads
-the same training elsewhere.
+Weights by Xavier, biases zero. In float64, and once more in float32, where rounding alone changes
+the course of the training.
 
 Source: a report on a framework written from scratch: errors only along the circle; figures of
 the data, losses, accuracies and predictions.
@@ -27,7 +27,7 @@ MOMENTS = (5, 20, 50, 100, 200, 500)
 
 
 def network(dtype) -> fastnn.Sequential:
-    """2-25-25-25-2 from Xavier's start."""
+    """Return 2-25-25-25-2 with Xavier's initial weights."""
     rng = np.random.default_rng(0)
     layers: list[fastnn.Layer] = []
     for width in (2, 25, 25):
@@ -38,7 +38,7 @@ def network(dtype) -> fastnn.Sequential:
 
 
 def run(study: Study) -> None:
-    """Train, watching what the network says of each place in the square."""
+    """Train in two precisions; record the predictions over the square at some epochs."""
     data = study.load("disk")
     middles = (np.arange(SIDE) + 0.5) / SIDE
     grid = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
@@ -52,37 +52,48 @@ def run(study: Study) -> None:
 
     def compare(name, model, reported="", callbacks=()):
         return study.compare(
-            name, model, data, loss=fastnn.MSELoss(),
-            optimizer=fastnn.SGD(model.parameters(), lr=0.1), epochs=500, batch_size=100,
-            callbacks=callbacks, reported=reported,
-        )  # fmt: skip
+            name,
+            model,
+            data,
+            loss=fastnn.MSELoss(),
+            optimizer=fastnn.SGD(model.parameters(), lr=0.1),
+            epochs=500,
+            batch_size=100,
+            callbacks=callbacks,
+            reported=reported,
+        )
 
     model = network(np.float64)
     run = compare("2-25-25-25-2, float64", model, REPORTED, [look])
     short = compare("2-25-25-25-2, float32", network(np.float32))
     study.picture(
-        "data", pictures.points(data.x_train, data.y_train, data.classes), "The training points",
+        "data",
+        pictures.points(data.x_train, data.y_train, data.classes),
+        "The training points",
         "1,000 points; the dashes are the circle, which the network is not told.",
-    )  # fmt: skip
+    )
     guesses = fastnn.predict(model, data.x_test).argmax(axis=1)
     wrong = guesses != data.y_test
     study.picture(
-        "predictions", pictures.points(data.x_test, guesses, data.classes, wrong),
+        "predictions",
+        pictures.points(data.x_test, guesses, data.classes, wrong),
         "What it says of the test points",
         "1,000 points in the colours of the class that the network gives them.",
-    )  # fmt: skip
+    )
     study.picture(
-        "surface", pictures.surfaces(seen), "The decision as it is learned",
+        "surface",
+        pictures.surfaces(seen),
+        "The decision as it is learned",
         "Blue is inside, orange outside, white undecided; the line is where the network changes "
         "its mind, the dashes the true circle.",
-    )  # fmt: skip
+    )
     standard.draw_curves(study, run)
     _tell_errors(study, data.x_test, wrong)
     _tell_rounding(study, run, short)
 
 
 def _tell_errors(study, x, wrong) -> None:
-    """Say how far from the circle the errors are."""
+    """Report the distances of errors from the circle."""
     away = np.abs(np.hypot(*(x - 0.5).T) - DISK_RADIUS)
     if not wrong.any():
         study.finding("Are all errors along the circle?", "There are no errors on the test points.")
@@ -97,7 +108,7 @@ def _tell_errors(study, x, wrong) -> None:
 
 
 def _tell_rounding(study, double, single) -> None:
-    """Say how far apart rounding drives the same training: one library, two precisions."""
+    """Report how much rounding changes the training: one library in two precisions."""
     ours = [np.array(run.history.val_loss, np.float64) for run in (double, single)]
     away = np.abs(ours[1] - ours[0]) / ours[0]
     answer = (

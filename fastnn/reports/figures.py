@@ -1,6 +1,6 @@
-"""Figures over epochs: two libraries' curves, how far they are apart, several starts.
+"""Figures over epochs: two libraries' curves, their differences, and several initial weights.
 
-All are one panel of one width, so that a page can set them side by side or below each other.
+All figures have one panel of the same width, so that a page can arrange them freely.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 4.5, 3.3  # inches
-# Okabe and Ito's colours, told apart by every eye; yellow, which is faint on white, is left out.
+# Okabe and Ito's colours, for colour-blind readers; without yellow, which is faint on white.
 BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, BLACK = COLORS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
-)  # fmt: skip
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
 _PARTS = {"training": ("", BLUE), "test": ("val_", VERMILION)}
 _LOG_RATIO = 30
 LEGEND = {"frameon": False, "fontsize": 9.5, "handlelength": 1.6}
 
 
 def panel(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """A figure of the common width with one panel."""
+    """Return a figure of the common width, and its only panel."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -40,9 +46,9 @@ def panel(height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 
 def curves(comparison: Comparison, key: str) -> Figure:
-    """Training and test `key` (loss or accuracy) of both libraries against the epoch.
+    """Plot training and test `key` (loss or accuracy) of both libraries against the epoch.
 
-    fastnn is the broad pale line, PyTorch the thin one on it: where they agree, it lies inside.
+    PyTorch is a thin line on fastnn's broad pale one: it lies inside where the two agree.
     """
     figure, axes = panel()
     for part, (prefix, color) in _PARTS.items():
@@ -56,7 +62,7 @@ def curves(comparison: Comparison, key: str) -> Figure:
 
 
 def several(named: Mapping[str, Comparison | History], key: str) -> Figure:
-    """One quantity, such as val_accuracy, of several runs against the epoch."""
+    """Plot one quantity, such as val_accuracy, of several runs against the epoch."""
     figure, axes = panel()
     for (name, run), color in zip(named.items(), COLORS, strict=False):
         values = getattr(run.history if isinstance(run, Comparison) else run, key)
@@ -70,15 +76,22 @@ def several(named: Mapping[str, Comparison | History], key: str) -> Figure:
 
 
 def differences(comparisons: Sequence[Comparison]) -> Figure:
-    """How far the losses of fastnn and PyTorch are apart at each epoch, relative, log scale."""
+    """Plot relative differences between the losses of fastnn and PyTorch on a log scale."""
     figure, axes = panel()
     for comparison, color in zip(comparisons, COLORS, strict=False):
         gaps = np.maximum(comparison.relative_differences(), np.finfo(np.float64).tiny)
         axes.plot(_epochs(gaps), gaps, color=color, linewidth=1.4, label=comparison.name)
     axes.axhline(1e-3, color="0.5", linewidth=0.9, linestyle="--")
-    axes.annotate("0.1%", (1, 1e-3), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", ha="right", color="0.4",
-                  fontsize="small")  # fmt: skip
+    axes.annotate(
+        "0.1%",
+        (1, 1e-3),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        color="0.4",
+        fontsize="small",
+    )
     low, high = np.array([_extent(each) for each in comparisons]).T
     axes.set(yscale="log", ylim=(min(1e-9, low.min() / 2), max(2e-2, 2 * high.max())))
     axes.set(xlabel="epoch", ylabel="difference in loss / loss")
@@ -87,7 +100,7 @@ def differences(comparisons: Sequence[Comparison]) -> Figure:
 
 
 def starts(runs: Mapping[str, Sequence[History]], key: str) -> Figure:
-    """The median over several seeds of each start, and the span of all seeds, over the epochs."""
+    """Plot the median and the range over seeds for each kind of initial weights."""
     figure, axes = panel()
     for (name, histories), color in zip(runs.items(), COLORS, strict=False):
         values = np.array([getattr(history, key) for history in histories], np.float64)
@@ -100,7 +113,7 @@ def starts(runs: Mapping[str, Sequence[History]], key: str) -> Figure:
 
 
 def steps(counts: Mapping[str, Sequence[int]], what: str) -> Figure:
-    """Whole numbers after each of the first steps of some trainings."""
+    """Plot counts after each of the first steps of some trainings."""
     from matplotlib.ticker import MaxNLocator
 
     figure, axes = panel()
@@ -113,7 +126,7 @@ def steps(counts: Mapping[str, Sequence[int]], what: str) -> Figure:
 
 
 def _extent(comparison: Comparison) -> tuple[float, float]:
-    """The least difference that is one, and the largest; the rounding of float64 for neither."""
+    """Return the least nonzero and the largest difference, or float64's rounding if all are 0."""
     gaps = comparison.relative_differences()
     gaps = gaps[gaps > 0]
     return (float(gaps.min()), float(gaps.max())) if gaps.size else (1e-16, 1e-16)
@@ -130,7 +143,7 @@ def _epochs(values: Sequence) -> np.ndarray:
 
 
 def _name_axes(axes: Axes, key: str) -> None:
-    """Labels, a percent scale for accuracies, and a log scale for losses that span much."""
+    """Set labels, a percent scale for accuracies, and a log scale for a wide range of losses."""
     from matplotlib.ticker import MaxNLocator
 
     part, name = ("test ", key[4:]) if key.startswith("val_") else ("", key)

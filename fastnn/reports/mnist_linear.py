@@ -1,7 +1,7 @@
 """A linear classifier of MNIST with a ReLU in front of the softmax.
 
-Network: 784-10. Linear, ReLU, softmax cross-entropy; with dropout, on the pixels. Where the
-report drops is not said: on the pixels its accuracies come out, on the ten logits they do not.
+Network: 784-10. Linear, ReLU, softmax cross-entropy; with dropout, on the pixels. The report does
+not say where it drops: dropout of pixels reproduces its accuracies, dropout of logits does not.
 
 Data: 30,000 training and 5,000 test images of MNIST drawn without replacement, scaled to 0 to 1.
 
@@ -28,7 +28,7 @@ STEPS = 100
 
 
 def network(*, dropout: float = 0.0, relu: bool = True, seed: int = 0) -> fastnn.Sequential:
-    """784-10 from Gaussian weights divided by their 2-norm."""
+    """Return 784-10 with Gaussian weights divided by their 2-norm."""
     weight = np.random.default_rng(seed).standard_normal((10, 784))
     linear = fastnn.Linear(784, 10, init="zeros")
     linear.weight = weight / np.linalg.norm(weight)
@@ -41,30 +41,37 @@ def network(*, dropout: float = 0.0, relu: bool = True, seed: int = 0) -> fastnn
 
 
 class Watch(fastnn.Callback):
-    """For each epoch and logit, the share of some training images for which it is above 0."""
+    """Callback that records for each epoch and logit the share of images where it is above 0."""
 
     def __init__(self, x):
         self.x, self.shares = x[:WATCHED], []
 
     def on_epoch_end(self, training):
-        """Look at the logits."""
+        """Record the shares of positive logits."""
         self.shares.append((fastnn.predict(training.model, self.x) > 0).mean(axis=0))
 
     @property
     def dead(self) -> np.ndarray:
-        """Which logits are above 0 for none of the images after the last epoch."""
+        """Mask of the logits that are above 0 for no image after the last epoch."""
         return self.shares[-1] == 0
 
 
 def run(study: Study) -> None:
-    """Train the three of the report, then Adam again without the ReLU."""
+    """Train the report's three runs, then Adam again without the ReLU."""
     data = study.load("mnist", subset=30_000, test_subset=5_000)
 
     def compare(name, model, optimizer, epochs, callbacks=()):
         return study.compare(
-            name, model, data, loss=fastnn.CrossEntropyLoss(), optimizer=optimizer, epochs=epochs,
-            batch_size=32, callbacks=callbacks, reported=REPORTED.get(name, ""),
-        )  # fmt: skip
+            name,
+            model,
+            data,
+            loss=fastnn.CrossEntropyLoss(),
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=32,
+            callbacks=callbacks,
+            reported=REPORTED.get(name, ""),
+        )
 
     plain = network()
     sgd = compare("SGD", plain, fastnn.SGD(plain.parameters(), lr=0.01), 240)
@@ -78,9 +85,11 @@ def run(study: Study) -> None:
     for key, what in (("loss", "Training loss"), ("val_accuracy", "Test accuracy")):
         runs = {"SGD": sgd, "SGD, dropout 0.25": dropped}
         study.picture(
-            f"sgd_{key}", figures.several(runs, key), f"{what} with SGD",
+            f"sgd_{key}",
+            figures.several(runs, key),
+            f"{what} with SGD",
             "By fastnn (colours) and by PyTorch (dots on them), with the same dropout masks.",
-        )  # fmt: skip
+        )
     standard.draw_differences(study)
     _draw_learned(study, plain, data)
     _explain_stall(study, data, stuck, free, dying)
@@ -88,48 +97,58 @@ def run(study: Study) -> None:
 
 
 def _draw_learned(study, model, data) -> None:
-    """The weights of each digit, and the worst mistakes."""
+    """Draw the weights of each digit, and the worst mistakes."""
     linear = next(layer for layer in model if isinstance(layer, fastnn.Linear))
     weights = np.array(linear.weight.data).reshape(10, 28, 28)
     study.picture(
-        "weights", pictures.images(weights, data.classes, signed=True), "The learned weights",
+        "weights",
+        pictures.images(weights, data.classes, signed=True),
+        "The learned weights",
         "SGD: a pixel that speaks for the digit is blue, one that speaks against it red.",
-    )  # fmt: skip
+    )
     logits = fastnn.predict(model, data.x_test).astype(np.float64)
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     worst = np.argsort(chances[np.arange(len(data.y_test)), data.y_test], kind="stable")[:10]
     titles = [f"{data.y_test[i]}, not {logits[i].argmax()}" for i in worst]
     study.picture(
-        "mistakes", pictures.images(data.x_test[worst].reshape(-1, 28, 28), titles),
+        "mistakes",
+        pictures.images(data.x_test[worst].reshape(-1, 28, 28), titles),
         "The worst mistakes",
         "SGD: the test images whose digit it holds least likely: what they are, not what it says.",
-    )  # fmt: skip
+    )
 
 
 def _explain_stall(study, data, stuck, free, dying) -> None:
-    """Adam with and without ReLU, dropout and luck: what keeps it at 75%?"""
+    """Train with Adam, with and without ReLU and dropout, to find what keeps it at 75%."""
     study.picture(
         "adam_accuracy",
         figures.several({"with ReLU": stuck, "without ReLU": free}, "val_accuracy"),
         "Adam with dropout 0.5, with and without the ReLU",
         "The same start, batches and dropout masks; test accuracy by fastnn (colours) and by "
         "PyTorch (dots on them).",
-    )  # fmt: skip
+    )
     study.picture(
-        "dead_logits", pictures.awake(np.array(dying.shares), data.classes),
+        "dead_logits",
+        pictures.awake(np.array(dying.shares), data.classes),
         "Dead logits with Adam and dropout 0.5",
         f"Red: the ReLU gives 0 for each of {WATCHED:,} training images, so that no gradient "
         "passes. Only dropout, which doubles the pixels that it keeps, can lift such a logit "
         "above 0 again.",
-    )  # fmt: skip
+    )
     tries = []
     for dropout, seed in ((0.0, 0), (0.5, 1), (0.5, 2)):
         model, watch = network(dropout=dropout, seed=seed), Watch(data.x_train)
         history = study.fit(
-            f"Adam, dropout {dropout}, seed {seed}", model, data, loss=fastnn.CrossEntropyLoss(),
-            optimizer=fastnn.Adam(model.parameters()), epochs=10, batch_size=32, callbacks=[watch],
-        )  # fmt: skip
+            f"Adam, dropout {dropout}, seed {seed}",
+            model,
+            data,
+            loss=fastnn.CrossEntropyLoss(),
+            optimizer=fastnn.Adam(model.parameters()),
+            epochs=10,
+            batch_size=32,
+            callbacks=[watch],
+        )
         tries.append(
             f"dropout {dropout:g}, start {seed}: {watch.dead.sum()} dead, "
             f"{history.val_accuracy[-1]:.1%}"
@@ -167,10 +186,12 @@ def _watch_first_steps(study, data) -> None:
             counts.append(int((fastnn.predict(model, data.x_train[:1000]) <= 0).all(axis=0).sum()))
         dead[name] = counts
     study.picture(
-        "first_steps", figures.steps(dead, "dead logits"), "Dead logits in the first steps",
+        "first_steps",
+        figures.steps(dead, "dead logits"),
+        "Dead logits in the first steps",
         "No dropout; the logits that are above 0 for none of 1,000 images, after each of the "
         f"first {STEPS} steps of the first epoch.",
-    )  # fmt: skip
+    )
     adam, sgd = dead.values()
     study.finding(
         "When do the logits die?",

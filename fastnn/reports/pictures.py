@@ -1,4 +1,4 @@
-"""Pictures of data and of what a network has learned: points, surfaces, images, shades."""
+"""Pictures of data and of trained networks: points, surfaces, images and shades."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _POINT_COLORS = (ORANGE, BLUE)
 _EDGE = "#222222"
 
 
-def points(x: np.ndarray, classes: np.ndarray, names: Sequence[str],
-           wrong: np.ndarray | None = None) -> Figure:  # fmt: skip
-    """Points (n, 2) of the unit square in the colours of their classes; circles where wrong."""
+def points(
+    x: np.ndarray, classes: np.ndarray, names: Sequence[str], wrong: np.ndarray | None = None
+) -> Figure:
+    """Plot points (n, 2) of the unit square, coloured by class, with circles around wrong ones."""
     figure, axes = panel(height=WIDTH)
     _unit_square(axes)
     for label, (name, color) in enumerate(zip(names, _POINT_COLORS, strict=True)):
@@ -30,8 +31,15 @@ def points(x: np.ndarray, classes: np.ndarray, names: Sequence[str],
         )
     if wrong is not None:
         count = f"wrong ({int(wrong.sum())} of {len(x):,})"
-        axes.scatter(x[wrong, 0], x[wrong, 1], s=60, facecolors="none", edgecolors=_EDGE,
-                     linewidths=1.2, label=count)  # fmt: skip
+        axes.scatter(
+            x[wrong, 0],
+            x[wrong, 1],
+            s=60,
+            facecolors="none",
+            edgecolors=_EDGE,
+            linewidths=1.2,
+            label=count,
+        )
     figure.legend(
         frameon=False, loc="outside lower center", ncols=3, fontsize=9.5, handletextpad=0.2
     )
@@ -39,9 +47,9 @@ def points(x: np.ndarray, classes: np.ndarray, names: Sequence[str],
 
 
 def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
-    """What a network says of each place in the unit square (side, side), a panel an epoch.
+    """Plot a network's outputs (side, side) over the unit square, with a panel for each epoch.
 
-    Blue is inside, orange outside; the line is where it cannot tell, the dashes the true circle.
+    Blue is inside, orange outside; the line is the decision boundary, the dashes the true circle.
     """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
@@ -52,8 +60,15 @@ def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (epoch, values) in zip(panels, moments.items(), strict=False):
         _unit_square(axes)
-        axes.imshow(values, origin="lower", extent=(0, 1, 0, 1), cmap=colors, vmin=-1, vmax=1,
-                    interpolation="bilinear")  # fmt: skip
+        axes.imshow(
+            values,
+            origin="lower",
+            extent=(0, 1, 0, 1),
+            cmap=colors,
+            vmin=-1,
+            vmax=1,
+            interpolation="bilinear",
+        )
         if values.min() < 0 < values.max():
             middles = (np.arange(len(values)) + 0.5) / len(values)
             axes.contour(middles, middles, values, levels=[0], colors=_EDGE, linewidths=1.4)
@@ -65,7 +80,7 @@ def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
 
 
 def images(pixels: np.ndarray, titles: Sequence[str], *, signed: bool = False) -> Figure:
-    """Images (n, height, width), five in a row; `signed` ones are blue above 0 and red below."""
+    """Plot images (n, height, width), five in a row; `signed` is blue above 0 and red below."""
     from matplotlib.figure import Figure
 
     rows = -(-len(pixels) // 5)
@@ -84,10 +99,7 @@ def images(pixels: np.ndarray, titles: Sequence[str], *, signed: bool = False) -
 
 
 def awake(shares: np.ndarray, names: Sequence[str]) -> Figure:
-    """For each epoch (row) and class, the share of images whose logit is above 0; dead is red.
-
-    `shares` is (epochs, classes).
-    """
+    """Plot the shares (epochs, classes) of images whose logit is above 0; red where it is 0."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -97,8 +109,9 @@ def awake(shares: np.ndarray, names: Sequence[str]) -> Figure:
     colors = LinearSegmentedColormap.from_list("awake", ["#d6ecdf", GREEN, "#00412f"])
     shades = colors.with_extremes(bad=VERMILION)
     extent = (0.5, len(shares) + 0.5, len(names) - 0.5, -0.5)
-    image = axes.imshow(shown, aspect="auto", cmap=shades, vmin=0, vmax=1, extent=extent,
-                        interpolation="nearest")  # fmt: skip
+    image = axes.imshow(
+        shown, aspect="auto", cmap=shades, vmin=0, vmax=1, extent=extent, interpolation="nearest"
+    )
     axes.hlines(np.arange(1, len(names)) - 0.5, *extent[:2], color="white", linewidth=1.5)
     axes.set_yticks(range(len(names)), names)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -112,7 +125,16 @@ def awake(shares: np.ndarray, names: Sequence[str]) -> Figure:
 def _unit_square(axes: Axes) -> None:
     from matplotlib.patches import Circle
 
-    axes.add_patch(Circle((0.5, 0.5), DISK_RADIUS, fill=False, color=_EDGE, linewidth=1,
-                          linestyle=(0, (4, 3)), zorder=3))  # fmt: skip
+    axes.add_patch(
+        Circle(
+            (0.5, 0.5),
+            DISK_RADIUS,
+            fill=False,
+            color=_EDGE,
+            linewidth=1,
+            linestyle=(0, (4, 3)),
+            zorder=3,
+        )
+    )
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.grid(False)

@@ -1,8 +1,8 @@
-"""Running experiments into a folder: what is finished is kept, and resumed past.
+"""Runs of experiments into a folder, where finished ones are kept.
 
-Each experiment has a folder of its own with its pictures and, written last, its
-`results.json`; so a folder with results is one that is finished. All of them together make
-`results.json` and `report.html`, which are written again whenever one more is finished.
+Each experiment has a folder with its pictures and its `results.json`, which is written last: an
+experiment with results is finished. `results.json` and `report.html` of all experiments are
+written again whenever one is finished.
 """
 
 from __future__ import annotations
@@ -34,58 +34,73 @@ _SECTIONS = ("Network", "Data", "Settings", "Source")
 
 @dataclass(frozen=True)
 class Options:
-    """What changes results: whether PyTorch runs, and whether only a tenth of the epochs does."""
+    """Options that change results: run PyTorch too; run only a tenth of the epochs (`quick`)."""
 
     torch: bool = True
     quick: bool = False
 
 
 class Reproduction:
-    """Experiments into the folder `out`; `say` is told what is being done."""
+    """Runs of experiments into the folder `out`; `say` is called with messages of progress."""
 
-    def __init__(self, out: Path, options: Options, *, progress: bool = False,
-                 say: Callable[[str], object] = lambda line: None):  # fmt: skip
+    def __init__(
+        self,
+        out: Path,
+        options: Options,
+        *,
+        progress: bool = False,
+        say: Callable[[str], object] = lambda line: None,
+    ):
         self.out, self.options = out, options
         self._progress, self._say = progress, say
         self.digest = _digest(options)
         self.missing: dict[str, str] = {}
 
     def run(self, name: str, again: bool = False) -> dict[str, Any] | None:
-        """Run an experiment, or take over the results there are of it, and give those.
+        """Return the results of an experiment: earlier ones unless `again`, else new ones.
 
-        Gives None where its data are missing. Raises OSError where files cannot be written;
-        what was finished before stays as it is.
+        Returns None if its data are missing. Raises OSError if files cannot be written; finished
+        experiments are kept.
         """
         if not again and (finished := self.finished(name)) is not None:
             self._say(f"{name}: finished before, kept")
             return finished
         folder = self.out / name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RESULTS).unlink(missing_ok=True)  # until these are finished there are none
-        study = Study(folder, torch=self.options.torch, share=_QUICK if self.options.quick else 1.0,
-                      progress=self._progress,
-                      say=lambda line: self._say(f"{name}: {line}"))  # fmt: skip
+        (folder / RESULTS).unlink(missing_ok=True)  # marks the experiment as unfinished
+        study = Study(
+            folder,
+            torch=self.options.torch,
+            share=_QUICK if self.options.quick else 1.0,
+            progress=self._progress,
+            say=lambda line: self._say(f"{name}: {line}"),
+        )
         module = experiments.load(name)
         started = time.perf_counter()
         try:
             module.run(study)
         except MissingDataError as error:
             self.missing[name] = str(error)
-            with suppress(OSError):  # it may hold other things
+            with suppress(OSError):  # the folder may hold other files
                 folder.rmdir()
             self.write()
             return None
         results = {
-            "name": name, "digest": self.digest, **_about(module),
-            "options": vars(self.options), "seconds": time.perf_counter() - started,
-            **study.to_dict(), "versions": versions(), "machine": machine(),
-        }  # fmt: skip
+            "name": name,
+            "digest": self.digest,
+            **_about(module),
+            "options": vars(self.options),
+            "seconds": time.perf_counter() - started,
+            **study.to_dict(),
+            "versions": versions(),
+            "machine": machine(),
+        }
         _write(folder / RESULTS, _json(results))
         self.write()
         return results
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """Results of an experiment that was run with these options by this code, or None."""
+        """Return results that were made with these options by this code, or None."""
         try:
             results = json.loads((self.out / name / RESULTS).read_bytes())
             complete = results["digest"] == self.digest and all(
@@ -96,14 +111,14 @@ class Reproduction:
         return results if complete else None
 
     def write(self) -> None:
-        """Write the page and the results of all that is finished."""
+        """Write the page and the results of all finished experiments."""
         every = [found for name in experiments.EXPERIMENTS if (found := self.finished(name))]
         _write(self.out / RESULTS, _json({"experiments": every, "missing": self.missing}))
         _write(self.out / REPORT, page.render(every, self.missing, self.out).encode())
 
 
 def versions() -> dict[str, str]:
-    """Versions of all that has a part in the figures."""
+    """Return the versions of Python and the libraries."""
     names = ("numpy", "numba", "llvmlite", "scikit-learn", "matplotlib")
     found = {name: importlib.metadata.version(name) for name in names}
     if "torch" in sys.modules:
@@ -112,7 +127,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the seconds were measured on."""
+    """Return system, processor and number of cores."""
     return {"system": platform.system(), "processor": _processor(), "cores": host.cores()}
 
 
@@ -126,7 +141,7 @@ def _processor() -> str:
 
 
 def _about(module) -> dict[str, Any]:
-    """An experiment's title, description and code, from its file."""
+    """Return an experiment's title, description and code, from its module."""
     title, *paragraphs = (inspect.getdoc(module) or "").split("\n\n")
     about = {}
     for paragraph in paragraphs:
@@ -138,7 +153,7 @@ def _about(module) -> dict[str, Any]:
 
 
 def _digest(options: Options) -> str:
-    """SHA-256 of the options and of all code that has a part in the results."""
+    """Return the SHA-256 of the options and of all code of fastnn and its kernels."""
     digest = hashlib.sha256(repr(options).encode())
     for package in ("fastnn", "kernels"):
         root = Path(sys.modules[package].__file__ or "").parent

@@ -25,7 +25,7 @@ EPOCHS, BATCH = 200, 64
 
 
 def network(init="default", seed: int = 0) -> fastnn.Sequential:
-    """10-100-2."""
+    """Return the network 10-100-2."""
     return fastnn.Sequential(
         fastnn.Linear(10, 100, init=init, seed=seed),
         fastnn.ReLU(),
@@ -34,14 +34,19 @@ def network(init="default", seed: int = 0) -> fastnn.Sequential:
 
 
 def run(study: Study) -> None:
-    """Train from PyTorch's default start, then from others."""
+    """Train from PyTorch's default initial weights, then from others."""
     data = study.load("two-class", seed=1)
     model = network()
     run = study.compare(
-        "10-100-2", model, data, loss=fastnn.CrossEntropyLoss(),
-        optimizer=fastnn.SGD(model.parameters(), lr=0.01), epochs=EPOCHS,
-        batch_size=BATCH, reported=REPORTED,
-    )  # fmt: skip
+        "10-100-2",
+        model,
+        data,
+        loss=fastnn.CrossEntropyLoss(),
+        optimizer=fastnn.SGD(model.parameters(), lr=0.01),
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        reported=REPORTED,
+    )
     standard.draw_curves(study, run)
     compare_starts(study, run, network, data, reach=0.94, epochs=EPOCHS, batch_size=BATCH)
     standard.tell_overfit(study, run, "a slight overfit after 60 to 140 epochs")

@@ -1,4 +1,4 @@
-"""Pictures and findings that several experiments have."""
+"""Pictures and findings that several experiments share."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from fastnn.reports.study import Study
 
 
 def draw_curves(study: Study, run: Comparison) -> None:
-    """Draw loss and accuracy, and how far the libraries are apart."""
+    """Draw loss, accuracy, and the differences between the libraries."""
     lines = "Broad and pale: fastnn; thin: PyTorch." if PYTORCH in run.sides else "By fastnn."
     for key in ("loss", "accuracy"):
         study.picture(
-            key, figures.curves(run, key), f"{key.capitalize()} against epochs",
+            key,
+            figures.curves(run, key),
+            f"{key.capitalize()} against epochs",
             f"{lines} The training curve is the mean over an epoch's batches, the test curve that "
             "of the model at its end.",
-        )  # fmt: skip
+        )
     draw_differences(study)
 
 
 def draw_differences(study: Study) -> None:
-    """Draw how far the two libraries are apart in every run so far, if PyTorch has run."""
+    """Draw the differences between the libraries in all runs so far, if PyTorch has run."""
     compared = [run for run in study.comparisons if PYTORCH in run.sides]
     if compared:
         study.picture(
-            "differences", figures.differences(compared), "fastnn and PyTorch apart",
+            "differences",
+            figures.differences(compared),
+            "fastnn and PyTorch apart",
             "The larger of the differences in training and test loss at each epoch, as a share of "
             "PyTorch's loss. Below the dashes the two are within 0.1%.",
-        )  # fmt: skip
+        )
 
 
 def tell_overfit(study: Study, run: Comparison, reported: str) -> None:
-    """Say whether the test loss rises again, as a report found."""
+    """Report whether the test loss rises towards the end, as a report found."""
     test = np.array(run.history.val_loss, np.float64)
     least = int(test.argmin())
     rise = test[-1] / test[least] - 1

@@ -1,4 +1,4 @@
-"""Does the start alone explain it? The same training from other initial weights."""
+"""The same training from other initial weights, to see whether these explain a difference."""
 
 from __future__ import annotations
 
@@ -26,29 +26,44 @@ _SEEDS = range(3)
 _AGREE = 1e-3
 
 
-def compare_starts(study: Study, run: Comparison, network: Callable[..., Sequential],
-                   data: Dataset, *, reach: float, epochs: int,
-                   batch_size: int) -> None:  # fmt: skip
-    """Train `network(init, seed)` from each start and seed; say whether that explains the gap.
+def compare_starts(
+    study: Study,
+    run: Comparison,
+    network: Callable[..., Sequential],
+    data: Dataset,
+    *,
+    reach: float,
+    epochs: int,
+    batch_size: int,
+) -> None:
+    """Train `network(init, seed)` for each kind of initial weights and seed; report the effect.
 
-    `reach` is the test accuracy whose first epoch is compared.
+    The first epochs in which test accuracy reaches `reach` are compared.
     """
     runs: dict[str, list[History]] = {name: [] for name in STARTS}
     for name, init in STARTS.items():
         for seed in _SEEDS:
             model = network(init, seed)
             history = study.fit(
-                f"start {name}, seed {seed}", model, data, loss=fastnn.CrossEntropyLoss(),
-                optimizer=fastnn.SGD(model.parameters(), lr=0.01), epochs=epochs,
-                batch_size=batch_size, seed=seed, threads=1,
-            )  # fmt: skip
+                f"start {name}, seed {seed}",
+                model,
+                data,
+                loss=fastnn.CrossEntropyLoss(),
+                optimizer=fastnn.SGD(model.parameters(), lr=0.01),
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                threads=1,
+            )
             runs[name].append(history)
     for key, what in (("loss", "Training loss"), ("val_accuracy", "Test accuracy")):
         study.picture(
-            f"starts_{key}", figures.starts(runs, key), f"{what} from other starts",
+            f"starts_{key}",
+            figures.starts(runs, key),
+            f"{what} from other starts",
             f"The same network, data and settings by fastnn; only the initial weights differ. "
             f"Lines are medians over {len(_SEEDS)} seeds, bands their span.",
-        )  # fmt: skip
+        )
     study.finding(
         "Did the scratch version learn more slowly than PyTorch for any reason but its start "
         "and settings?",
@@ -57,7 +72,7 @@ def compare_starts(study: Study, run: Comparison, network: Callable[..., Sequent
 
 
 def _same_start(run: Comparison) -> str:
-    """What one start for both libraries says."""
+    """Return a sentence on the difference between libraries from the same initial weights."""
     if PYTORCH not in run.sides:
         return "PyTorch was not run, so only the starts can be compared."
     gap = float(run.relative_differences().max())
@@ -71,7 +86,7 @@ def _same_start(run: Comparison) -> str:
 
 
 def _other_starts(runs: dict[str, list[History]], reach: float) -> str:
-    """What the same library makes of other starts."""
+    """Return a sentence on the difference between initial weights in the same library."""
     finals = {name: float(np.median([h.loss[-1] for h in hs])) for name, hs in runs.items()}
     low, high = min(finals, key=finals.__getitem__), max(finals, key=finals.__getitem__)
     firsts = "; ".join(f"{name}: {_first(hs, reach)}" for name, hs in runs.items())
@@ -87,7 +102,7 @@ def _other_starts(runs: dict[str, list[History]], reach: float) -> str:
 
 
 def _first(histories: list[History], reach: float) -> str:
-    """The median of the first epochs in which so much of the test rows is right."""
+    """Return as text the median over seeds of the first epoch with test accuracy `reach`."""
     firsts = []
     for history in histories:
         right = np.array(history.val_accuracy, np.float64) >= reach

@@ -1,4 +1,4 @@
-"""A study: the runs of an experiment, its pictures, and what it found."""
+"""A study: the runs, pictures and findings of an experiment."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ DPI = 200
 
 
 class MissingDataError(OSError):
-    """A data set is not at hand, or its files are damaged."""
+    """Error for a data set that is missing or damaged."""
 
 
 class Study:
-    """What an experiment is given to train, compare and draw with; keeps what comes of it.
+    """Methods for an experiment to train, compare and draw with, and all their results.
 
-    `folder` is where pictures go, `torch` says whether PyTorch is to run too, `share` how much
-    of the epochs is run, and `progress` whether bars are shown.
+    Pictures are written to `folder`. With `torch`, PyTorch runs too. `share` is the fraction of
+    epochs to run. With `progress`, progress bars are shown. `say` is called with messages.
     """
 
-    def __init__(self, folder: Path, *, torch: bool = True, share: float = 1.0,
-                 progress: bool = False,
-                 say: Callable[[str], object] = lambda line: None):  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        torch: bool = True,
+        share: float = 1.0,
+        progress: bool = False,
+        say: Callable[[str], object] = lambda line: None,
+    ):
         self.folder, self.torch, self.share = folder, torch, share
         self._progress, self._say = progress, say
         self.comparisons: list[Comparison] = []
@@ -45,7 +51,7 @@ class Study:
         self.findings: list[dict[str, str]] = []
 
     def load(self, name: str, **options) -> Dataset:
-        """Load a data set; raise MissingDataError, which says how to get it, where it is not."""
+        """Return a data set; raise MissingDataError, which says how to get it, if it is missing."""
         try:
             return datasets.load(name, **options)
         except (OSError, ValueError) as error:
@@ -55,39 +61,68 @@ class Study:
             ) from error
 
     def epochs(self, full: int) -> int:
-        """How many epochs to run of so many."""
+        """Return the number of epochs to run: `share` of `full`, at least 1."""
         return max(1, round(self.share * full))
 
     def fit(
         self, name: str, model: Sequential, data: Dataset, *, epochs: int, **options
     ) -> History:
-        """Train by `fastnn.fit` on the training rows, validate on the test rows."""
+        """Train by `fastnn.fit` on the training rows, and validate on the test rows."""
         self._say(f"{name}: {FASTNN}")
         options = {"seed": 0, **options}
         return fit(
-            model, data.x_train, data.y_train, epochs=self.epochs(epochs),
-            validation_data=(data.x_test, data.y_test), progress=self._progress, **options,
-        )  # fmt: skip
+            model,
+            data.x_train,
+            data.y_train,
+            epochs=self.epochs(epochs),
+            validation_data=(data.x_test, data.y_test),
+            progress=self._progress,
+            **options,
+        )
 
-    def compare(self, name: str, model: Sequential, data: Dataset, *, loss: Loss,
-                optimizer: Optimizer, epochs: int, batch_size: int, seed: int = 0,
-                callbacks: Iterable = (), reported: str = "") -> Comparison:  # fmt: skip
-        """Train as `fastnn.fit` does, and if asked for, a twin in PyTorch from the same start.
+    def compare(
+        self,
+        name: str,
+        model: Sequential,
+        data: Dataset,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        epochs: int,
+        batch_size: int,
+        seed: int = 0,
+        callbacks: Iterable = (),
+        reported: str = "",
+    ) -> Comparison:
+        """Train by fastnn and, if wanted, by PyTorch from the same initial weights.
 
-        The twin runs for as many epochs as fastnn has, however that was ended. `reported` is
-        what the report found.
+        PyTorch runs for as many epochs as fastnn did, also if a callback stopped it. `reported` is
+        a text of the report's figures.
         """
         settings = {
             "network": [repr(layer) for layer in flat_layers(model)],
             "parameters": sum(parameter.size for parameter in model.parameters()),
-            "loss": repr(loss), "optimizer": _described(optimizer), "epochs": self.epochs(epochs),
-            "batch_size": batch_size, "seed": seed, "dtype": _dtype(model),
+            "loss": repr(loss),
+            "optimizer": _described(optimizer),
+            "epochs": self.epochs(epochs),
+            "batch_size": batch_size,
+            "seed": seed,
+            "dtype": _dtype(model),
             "rows": {"training": len(data.x_train), "test": len(data.x_test)},
-        }  # fmt: skip
+        }
         comparison = Comparison(name, settings, reported)
         twin = self._twin(model, loss, optimizer)  # before training changes the weights
-        history = self.fit(name, model, data, loss=loss, optimizer=optimizer, epochs=epochs,
-                           batch_size=batch_size, seed=seed, callbacks=callbacks)  # fmt: skip
+        history = self.fit(
+            name,
+            model,
+            data,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            callbacks=callbacks,
+        )
         rows = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}
         train, test = (evaluate(model, *pair, loss=loss) for pair in rows.values())
         comparison.sides[FASTNN] = Side(history, train, test)
@@ -95,8 +130,14 @@ class Study:
             self._say(f"{name}: {PYTORCH}")
             batches = -(-len(data.x_train) // batch_size)
             with ProgressBar(len(history), batches, self._progress) as bar:
-                theirs = twin.fit(*rows["train"], epochs=len(history), batch_size=batch_size,
-                                  seed=seed, validation_data=rows["test"], bar=bar)  # fmt: skip
+                theirs = twin.fit(
+                    *rows["train"],
+                    epochs=len(history),
+                    batch_size=batch_size,
+                    seed=seed,
+                    validation_data=rows["test"],
+                    bar=bar,
+                )
             train, test = (
                 Evaluation(*twin.evaluate(*twin.tensors(*pair))) for pair in rows.values()
             )
@@ -105,17 +146,17 @@ class Study:
         return comparison
 
     def picture(self, name: str, figure: Figure, title: str, caption: str) -> None:
-        """Write a figure as `name`.png, with a title and what there is to see in it."""
+        """Write a figure as `name`.png, and keep its title and caption for the page."""
         with replacing(self.folder / f"{name}.png") as file:
             figure.savefig(file, format="png", dpi=DPI)
         self.pictures.append({"file": f"{name}.png", "title": title, "caption": caption})
 
     def finding(self, question: str, answer: str) -> None:
-        """Answer a question with figures of this run."""
+        """Keep a question and its answer for the page."""
         self.findings.append({"question": question, "answer": answer})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: what `results.json` holds of a study."""
+        """Return the study as plain values for `results.json`."""
         return {
             "runs": [comparison.to_dict() for comparison in self.comparisons],
             "findings": self.findings,
@@ -131,7 +172,7 @@ class Study:
 
 
 def _described(optimizer: Optimizer) -> str:
-    """An optimizer and its clipping, as it is written."""
+    """Return the repr of an optimizer, with its clipping."""
     bounds = {"clip_value": optimizer.clip_value, "clip_norm": optimizer.clip_norm}
     shown = "".join(f", {name}={bound:g}" for name, bound in bounds.items() if bound is not None)
     return f"{repr(optimizer)[:-1]}{shown})"
