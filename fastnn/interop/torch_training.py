@@ -47,9 +47,7 @@ class TorchTraining:
 
     def samples(self, x) -> Tensor:
         """Return the normalised samples as a tensor for `predict`."""
-        given = torch.from_numpy(
-            np.array(x, order="C")
-        )  # copy, for torch warns of read-only arrays
+        given = torch.from_numpy(np.array(x, order="C"))  # copied: torch warns of read-only arrays
         return self._normalize(given).to(getattr(torch, self._dtype.name))
 
     def _targets(self, y) -> Tensor:
