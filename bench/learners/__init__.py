@@ -1,8 +1,8 @@
 """Networks and their training by each library, one file each: `with_X.Learner`.
 
-All begin with the same weights and see the same batches in the same order. The files
-import no more than the library, so that what they take from a process's start to a
-trained network is the library's.
+All begin with the same weights and see the same batches in the same order. Each file
+imports only its library, so that a process's time from its start to the trained network
+is the library's.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Protocol
 
 
 class Learner(Protocol):
-    """A workload's network and what it is trained on.
+    """The network of a workload in one library, with its samples and optimizer.
 
-    Made with a `Workload`, its `Samples` (`bench.data`), and the number of threads or
-    None; raises NotImplementedError if the library has no such network.
+    The constructor takes a `Workload`, its `Samples` (`bench.data`), and the number of threads or
+    None; it raises NotImplementedError if the library has no such network.
     """
 
     compiles: bool
-    """Whether the first epoch takes longer because it is compiled."""
+    """True if the first epoch takes longer because it is compiled."""
 
     def reset(self, seed: int) -> None:
-        """Begin anew, with the weights that all begin with; dropout draws from the seed."""
+        """Start over with the initial weights, which all libraries share; `seed` seeds dropout."""
 
     def train(
         self, epochs: int, seed: int | None = None, after_epoch: Callable[[], bool] | None = None
     ) -> None:
-        """Train, in the order that `bench.data.orders` draws from the seed.
+        """Train, with the rows in the order that `bench.data.orders` draws from the seed.
 
-        `after_epoch` is called after each epoch and says whether that is enough.
+        `after_epoch` is called after each epoch; training stops when it returns True.
         """
 
     def score(self) -> tuple[float, float]:
-        """Mean loss, and accuracy in percent, over the test samples."""
+        """Return the mean loss, and the accuracy in percent, over the test samples."""

@@ -1,4 +1,4 @@
-"""The network and the optimizer of a workload, by a library that has torch's names for them."""
+"""The network and the optimizer of a workload, by a library with torch's names of classes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 def network(
     workload: Workload, library: ModuleType, loaded: Callable[[np.ndarray], Any], *before
 ) -> Any:
-    """Return the network of a workload behind other layers, with the weights that all begin with.
+    """Return the network of a workload, after the layers `before`, with the initial weights.
 
-    `library` has the layers, and `loaded` makes of an array what they load.
+    `library` has the classes of layers, and `loaded` converts an array to the library's type.
     """
     layers = [getattr(library, kind)(*settings) for kind, *settings in _layers(workload)]
     model = library.Sequential(*before, *layers)
@@ -30,7 +30,7 @@ def network(
 
 
 def _layers(workload: Workload) -> list[tuple]:
-    """Return the name of each layer, and what it is made with."""
+    """Return the name of each layer's class, and its arguments."""
     *hidden, last = zip(workload.sizes, workload.sizes[1:], strict=False)
     dropout: list[tuple] = [("Dropout", workload.dropout)] if workload.dropout else []
     layers = [] if hidden else [*dropout]
@@ -43,7 +43,7 @@ def _layers(workload: Workload) -> list[tuple]:
 
 
 def optimizer(workload: Workload, library: ModuleType, model, **settings) -> Any:
-    """Return the optimizer of a workload for a model; `settings` are what the library adds."""
+    """Return the optimizer of a workload for a model; `settings` go to the library."""
     if workload.optimizer == "SGD":
         settings["momentum"] = workload.momentum
     return getattr(library, workload.optimizer)(model.parameters(), lr=workload.lr, **settings)

@@ -1,4 +1,4 @@
-"""PyTorch with a batch's loss and gradient by `torch.compile`, anew in every process."""
+"""PyTorch with the loss compiled by `torch.compile`, anew in every process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.data import Samples  # noqa: E402
 from bench.learners import with_torch  # noqa: E402
 from bench.workloads import Workload  # noqa: E402
 
-inductor.cpp.dynamic_threads = True  # what is compiled once runs on any number
+inductor.cpp.dynamic_threads = True  # one compiled function runs on any number
 
 
 class Learner(with_torch.Learner):

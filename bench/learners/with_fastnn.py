@@ -23,7 +23,7 @@ class Learner:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Begin anew; `train` seeds dropout."""
+        """Start over with the initial weights; `train` seeds dropout."""
         workload = self.workload
         as_bytes = workload.storage == "uint8"
         before = [fastnn.Normalize(workload.mean, workload.std)] if as_bytes else []
@@ -52,7 +52,7 @@ class Learner:
         )
 
     def score(self) -> tuple[float, float]:
-        """Mean loss, and accuracy in percent, over the test samples."""
+        """Return the mean loss, and the accuracy in percent, over the test samples."""
         found = fastnn.evaluate(
             self.model, self.samples.x_test, self.samples.y_test, loss=self.loss
         )

@@ -1,6 +1,6 @@
 """JAX as a good user writes it: the whole epoch is one jitted `lax.scan`.
 
-The number of threads is that of NPROC at the start of the process.
+The environment variable NPROC sets the number of threads when the process starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ACTIVATIONS: dict[str, Callable] = {
 
 
 def _sgd(workload: Workload):
-    """Give first state, and update, of SGD; with momentum as in torch."""
+    """Return the functions for SGD's first state and its update; momentum is torch's."""
     lr, momentum = workload.lr, workload.momentum
 
     def update(params, grads, velocity):
@@ -43,7 +43,7 @@ def _sgd(workload: Workload):
 
 
 def _adam(workload: Workload):
-    """Give first state, and update, of Adam, with torch's settings."""
+    """Return the functions for Adam's first state and its update, with torch's settings."""
     lr, beta1, beta2, eps = workload.lr, 0.9, 0.999, 1e-8
 
     def first(params):
@@ -66,7 +66,7 @@ def _adam(workload: Workload):
 
 
 def optimizer_of(workload: Workload) -> tuple[Callable, Callable]:
-    """First state of the optimizer of a workload, and its update, as functions."""
+    """Return the functions for the first state of a workload's optimizer and its update."""
     return (_adam if workload.optimizer == "Adam" else _sgd)(workload)
 
 
@@ -78,7 +78,7 @@ def _dropout(x, p: float, key):
 
 
 def _forward(workload: Workload, params, x, key=None):
-    """Outputs of the network; a key is given in training, and only where something drops."""
+    """Return the outputs of the network; `key` is None unless dropout is on."""
     if x.dtype == jnp.uint8:
         x = (x.astype(jnp.float32) - workload.mean) * (1 / workload.std)
     last = len(params) - 1
@@ -100,7 +100,7 @@ def _loss(workload: Workload, outputs, y):
 
 
 def _epoch(workload: Workload) -> Callable:
-    """An epoch over rows in a given order, as one compiled function."""
+    """Return one compiled function for an epoch over rows in a given order."""
     _, update = optimizer_of(workload)
 
     @jax.jit
@@ -137,14 +137,14 @@ class Learner:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Begin anew; weights are (in, out)."""
+        """Start over with the initial weights, here (in, out)."""
         params = [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in data.parameters(self.workload)]
         self._state = params, optimizer_of(self.workload)[0](params), jax.random.key(seed)
 
     def train(
         self, epochs: int, seed: int | None = None, after_epoch: Callable[[], bool] | None = None
     ) -> None:
-        """Train, a call an epoch."""
+        """Train, with one call an epoch."""
         count = len(self.x)
         drawn = (self._rng.permutation(count) for _ in range(epochs))
         for order in drawn if seed is None else data.orders(count, epochs, seed):
@@ -160,6 +160,6 @@ class Learner:
         return _loss(self.workload, outputs, y), (outputs.argmax(1) == y).mean()
 
     def score(self) -> tuple[float, float]:
-        """Mean loss, and accuracy in percent, over the test samples."""
+        """Return the mean loss, and the accuracy in percent, over the test samples."""
         loss, accuracy = self._score(self._state[0], self.x_test, self.y_test)
         return float(loss), 100 * float(accuracy)

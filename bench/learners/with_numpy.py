@@ -1,4 +1,4 @@
-"""Written from scratch with NumPy, as the project's reports did: float64, every array new."""
+"""Training from scratch with NumPy, as in the project's reports: float64, every array new."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Linear:
 
 
 class _Parameterless:
-    """A layer that learns nothing."""
+    """A layer without parameters."""
 
     def __init__(self):
         self.params: dict[str, np.ndarray] = {}
@@ -124,7 +124,7 @@ def _outputs(layers: list, x: np.ndarray, training: bool) -> np.ndarray:
 
 
 def _loss(workload: Workload, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-    """Loss, and its gradient with respect to the outputs."""
+    """Return the loss, and its gradient with respect to the outputs."""
     if workload.loss == "mse":
         return np.mean((outputs - targets) ** 2), 2 * (outputs - targets) / outputs.size
     exps = np.exp(outputs - outputs.max(axis=1, keepdims=True))
@@ -149,14 +149,14 @@ class Learner:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Begin anew."""
+        """Start over with the initial weights."""
         workload = self.workload
         adam = workload.optimizer == "Adam"
         self.optimizer = _Adam(workload.lr) if adam else _SGD(workload.lr, workload.momentum)
         self.layers = _network(workload, np.random.default_rng(seed))
 
     def _floats(self, x: np.ndarray) -> np.ndarray:
-        """Rows as the network takes them; bytes are converted."""
+        """Return rows as floats, normalised if they are bytes."""
         return (x - self.workload.mean) / self.workload.std if x.dtype == np.uint8 else x
 
     def train(
@@ -184,7 +184,7 @@ class Learner:
         self.optimizer.step(learning)
 
     def score(self) -> tuple[float, float]:
-        """Mean loss, and accuracy in percent, over the test samples."""
+        """Return the mean loss, and the accuracy in percent, over the test samples."""
         outputs = _outputs(self.layers, self._floats(self.samples.x_test), False)
         y = self.samples.y_test
         loss, _ = _loss(self.workload, outputs, self.targets[y])

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier, given the weights and the order of rows that all have."""
+"""scikit-learn's MLPClassifier, with the initial weights and the order of rows of all libraries."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from bench import data
 from bench.data import Samples
 from bench.workloads import Workload
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is given
+warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
 
 
 class _Shuffles(np.random.RandomState):
-    """Random state that puts row numbers in the orders of `bench.data`, one a call.
+    """Random state that shuffles row numbers into the orders of `bench.data`, one a call.
 
-    `fit` shuffles what it shuffled before, `partial_fit` begins anew each time.
+    `fit` shuffles the previous order again. `partial_fit` starts from 0, 1, ... each
+    time, so that with `anew` the previous order is kept here.
     """
 
     def __init__(self, seed: int | None, anew: bool):
@@ -39,7 +40,7 @@ class _Shuffles(np.random.RandomState):
 
 
 class _Classifier(MLPClassifier):
-    """MLPClassifier that begins with the weights of a workload."""
+    """MLPClassifier with the initial weights of a workload."""
 
     def _initialize(self, *arguments) -> None:
         super()._initialize(*arguments)
@@ -49,7 +50,7 @@ class _Classifier(MLPClassifier):
 
 
 def _check(workload: Workload) -> None:
-    """Raise NotImplementedError if scikit-learn has no such network."""
+    """Raise NotImplementedError if scikit-learn lacks the network of a workload."""
     lacks = {
         "one output for two classes": workload.sizes[-1] == 2,
         "no dropout": bool(workload.dropout),
@@ -64,7 +65,7 @@ def _check(workload: Workload) -> None:
 
 
 class Learner:
-    """scikit-learn's `bench.learners.Learner`; a call of `train` without a seed begins anew."""
+    """scikit-learn's `bench.learners.Learner`; each call of `train` starts over."""
 
     compiles = False
 
@@ -75,24 +76,31 @@ class Learner:
             threadpool_limits(threads)
 
     def reset(self, seed: int) -> None:
-        """Do nothing: `fit` begins anew."""
+        """Do nothing, because `train` makes a new classifier."""
 
     def _classifier(self, epochs: int, seed: int | None, anew: bool) -> MLPClassifier:
         workload = self.workload
         made = _Classifier(
-            hidden_layer_sizes=workload.sizes[1:-1], activation=workload.activation, alpha=0.0,
-            solver=workload.optimizer.lower(), learning_rate_init=workload.lr,
-            momentum=workload.momentum, nesterovs_momentum=False, batch_size=workload.batch,
-            max_iter=epochs, n_iter_no_change=epochs + 1, tol=0.0,
+            hidden_layer_sizes=workload.sizes[1:-1],
+            activation=workload.activation,
+            alpha=0.0,
+            solver=workload.optimizer.lower(),
+            learning_rate_init=workload.lr,
+            momentum=workload.momentum,
+            nesterovs_momentum=False,
+            batch_size=workload.batch,
+            max_iter=epochs,
+            n_iter_no_change=epochs + 1,
+            tol=0.0,
             random_state=_Shuffles(seed, anew),
-        )  # fmt: skip
+        )
         made.first_parameters = list(data.parameters(workload))
         return made
 
     def train(
         self, epochs: int, seed: int | None = None, after_epoch: Callable[[], bool] | None = None
     ) -> None:
-        """Train by one `fit`, or where it may be stopped by an epoch's `partial_fit` at a time."""
+        """Train by one `fit`, or with `after_epoch` by one `partial_fit` an epoch."""
         x, y = self.samples.x, self.samples.y
         self.model = self._classifier(epochs, seed, after_epoch is not None)
         if after_epoch is None:
@@ -104,7 +112,7 @@ class Learner:
                 break
 
     def score(self) -> tuple[float, float]:
-        """Mean loss, and accuracy in percent, over the test samples."""
+        """Return the mean loss, and the accuracy in percent, over the test samples."""
         found = self.model.predict_proba(self.samples.x_test)
         y = self.samples.y_test
         right = np.maximum(found[np.arange(len(y)), y], np.finfo(found.dtype).tiny)

@@ -1,4 +1,4 @@
-"""PyTorch eager, as a good user writes it; `loss_of` may be compiled."""
+"""PyTorch in eager mode, as a good user writes it; `loss_of` may be compiled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench import data
 from bench.data import Samples
 from bench.learners.networks import network, optimizer
 from bench.workloads import Workload
-from fastnn.interop.torch_steps import accuracy, train_epoch  # which imports torch alone
+from fastnn.interop.torch_steps import accuracy, train_epoch  # imports only torch
 
 
 class Learner:
@@ -35,7 +35,7 @@ class Learner:
         self.reset(0)
 
     def _floats(self, x: Tensor) -> Tensor:
-        """Return rows as the network takes them; bytes are converted."""
+        """Return rows as floats, normalised if they are bytes."""
         if x.dtype != torch.uint8:
             return x
         return x.float().sub_(self.workload.mean).mul_(1 / self.workload.std)
@@ -44,7 +44,7 @@ class Learner:
         return self.loss_function(self.model(self._floats(x)), y)
 
     def reset(self, seed: int) -> None:
-        """Begin anew."""
+        """Start over with the initial weights."""
         torch.manual_seed(seed)
         self.model.load_state_dict(self._first)
         self.optimizer = optimizer(self.workload, torch.optim, self.model, fused=True)

@@ -1,4 +1,4 @@
-"""PyTorch eager, as a good user writes it."""
+"""PyTorch in eager mode, as a good user writes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSIONS = {"torch": torch.__version__}
 
 
 def set_threads(count: int | None) -> None:
-    """Compute on so many threads; None is what torch takes by itself."""
+    """Set the number of threads; None restores torch's own choice."""
     torch.set_num_threads(count or _OWN_CHOICE)
 
 
@@ -25,7 +25,7 @@ _OWN_CHOICE = torch.get_num_threads()
 
 
 def matmul(rows: int, depth: int, columns: int, form: str) -> Case:
-    """A product of float32 matrices."""
+    """Return the case of a product of float32 matrices."""
     a, b, c = data.matrices(rows, depth, columns, form)
     call = partial(torch.mm, torch.from_numpy(a), torch.from_numpy(b), out=torch.from_numpy(c))
     return Case(call, lambda: {"ulps": data.product_ulps(a, b, call().numpy())})
@@ -41,7 +41,7 @@ _INTO: dict[str, Callable] = {
 
 
 def elementwise(function: str, size: int) -> Case:
-    """A function of float32 arrays, into arrays that are there."""
+    """Return the case of a function of float32 arrays that writes to existing arrays."""
     made = data.elementwise(function, size)
     inputs = [torch.from_numpy(each) for each in made.inputs]
     if function in ("SGD", "Adam"):
@@ -54,7 +54,7 @@ def elementwise(function: str, size: int) -> Case:
 
 
 def _cross_entropy(x: Tensor, y: Tensor) -> Tensor:
-    """Gradient of the mean loss."""
+    """Return the gradient of the mean loss."""
     return torch.autograd.grad(nn.functional.cross_entropy(x, y), x)[0]
 
 
@@ -78,13 +78,16 @@ def _update(rule: str, made: data.Elementwise, inputs: list[Tensor]) -> Case:
 
 
 _LAYERS: dict[str, Callable[[], nn.Module]] = {
-    "ReLU": nn.ReLU, "Tanh": nn.Tanh, "Sigmoid": nn.Sigmoid,
-    "Softmax": partial(nn.Softmax, dim=1), "Dropout": partial(nn.Dropout, data.DROPOUT),
-}  # fmt: skip
+    "ReLU": nn.ReLU,
+    "Tanh": nn.Tanh,
+    "Sigmoid": nn.Sigmoid,
+    "Softmax": partial(nn.Softmax, dim=1),
+    "Dropout": partial(nn.Dropout, data.DROPOUT),
+}
 
 
 def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> Case:
-    """A layer's forward pass, or both passes, eager."""
+    """Return the case of a layer's forward pass, or of both passes, in eager mode."""
     x, gradient, weight, bias = map(torch.from_numpy, data.layer(rows, columns, outputs))
     made = nn.Linear(columns, outputs) if kind == "Linear" else _LAYERS[kind]()
     if kind == "Linear":

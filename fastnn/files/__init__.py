@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and those of models."""
+"""Atomic writing of files, and the files of models."""

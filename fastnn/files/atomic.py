@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and lists that grow by whole lines."""
+"""Atomic writing: files are replaced as a whole or not at all, and logs grow by whole lines."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import BinaryIO
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` once all of it is on the disk.
+    """Open a new file for writing, and let it replace `path` once it is on the disk.
 
-    When anything fails, what was at `path` stays as it was, and nothing is left beside it; only
-    a process that is killed leaves the part it wrote, for `remove_partials`. The file has the mode
-    of the one it replaces. A link goes on leading to the same place. Raises OSError, naming
-    `path`, where it cannot be written.
+    If writing fails, the file at `path` stays as it was, and the partial file is removed; a killed
+    process leaves the partial file to `remove_partials`. The new file has the mode of the old one,
+    and a symbolic link at `path` is kept. Raises OSError, naming `path`, where it cannot be
+    written.
     """
     target = Path(os.path.realpath(path))
-    # Not tempfile's: that one is readable by its owner alone, whatever the umask.
+    # Not by tempfile, whose files only their owner can read, whatever the umask.
     partial = target.with_name(f"{_partial_prefix(target)}{secrets.token_hex(8)}")
     try:
         with partial.open("xb") as file:
@@ -36,14 +36,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(partial, target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise _naming(path, error) from error  # rather than the partial file
+        raise _naming(path, error) from error  # the error named the partial file
     finally:
-        with suppress(OSError):  # it may never have been there
+        with suppress(OSError):  # after the replacement, or if it was never made, it is not there
             partial.unlink()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise OSError, naming `path`, unless a file can be written there."""
+    """Raise OSError, naming `path`, if no file can be written there."""
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
@@ -55,7 +55,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def remove_partials(path: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed have left of their writing of `path`."""
+    """Remove the partial files that killed processes left when they wrote `path`."""
     target = Path(os.path.realpath(path))
     for partial in target.parent.glob(f"{_partial_prefix(target)}*"):
         with suppress(OSError):
@@ -63,17 +63,17 @@ def remove_partials(path: str | os.PathLike[str]) -> None:
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
-    """Add a line to a file, on the disk before this returns.
+    """Append a line to a file, and return when it is on the disk.
 
-    A process that is killed leaves at most a last line without an end. Raises OSError where
-    the line cannot be written; the lines before it stay.
+    A killed process leaves at most an incomplete last line. Raises OSError where the line cannot
+    be written; the file then keeps the lines before it.
     """
     content = f"{line}\n".encode()
     with open(path, "ab", buffering=0) as file:
         start = file.seek(0, os.SEEK_END)
         try:
             written = file.write(content)
-            if written != len(content):  # a disk that is all but full
+            if written != len(content):  # the disk is almost full: the rest will raise the error
                 file.write(content[written:])
             os.fsync(file.fileno())
         except OSError as error:
@@ -85,20 +85,20 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 
 
 def _naming(path: str | os.PathLike[str], error: OSError) -> OSError:
-    """The same error, told of a path."""
-    if error.errno is None:  # not the system's: it says what it says
+    """Return the error with `path` as its file name."""
+    if error.errno is None:  # no error of the operating system: keep its message
         return error
     return OSError(error.errno, error.strerror, os.fspath(path))
 
 
 def _partial_prefix(target: Path) -> str:
-    """Beginning of the names of a file's partial ones, short however long its own is."""
+    """Return the prefix of the names of partial files, which is short even for long file names."""
     return f".fastnn-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have a new name in a folder survive a power cut, where the system lets us see to it."""
-    with suppress(OSError):  # not on Windows, nor on some network file systems
+    """Write a folder to the disk, where the system can, so that new names survive a power cut."""
+    with suppress(OSError):  # Windows and some network file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

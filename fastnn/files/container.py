@@ -1,8 +1,8 @@
-"""The file under models and checkpoints: tensors and a JSON description, in safetensors.
+"""The file format of models and checkpoints: tensors and a JSON description, in safetensors.
 
-safetensors' metadata has one entry, `fastnn`: JSON with the format's version, what the file is
-about, and a checksum over all of it, which a program that changes the file may leave out. Reading
-executes nothing that is in a file.
+The metadata of the safetensors file has one entry, `fastnn`: JSON with the format's version, the
+description, and a checksum of all content. The checksum is optional, so that other programs can
+change a file. Reading never executes code from a file.
 """
 
 from __future__ import annotations
@@ -21,34 +21,39 @@ import safetensors
 import safetensors.numpy
 
 FORMAT_VERSION = 1
-"""Version of the format that is written; those before are read, too."""
+"""Version of the format that is written; earlier versions can be read."""
 
 METADATA_KEY = "fastnn"
-"""Entry of safetensors' metadata that is ours."""
+"""Key of fastnn's entry in the metadata."""
 
 _DTYPES: dict[Any, np.dtype] = {
-    "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"),
-    "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
-}  # fmt: skip
-_LONGEST = 1000  # letters of a message
-_LENGTH = 8  # bytes before the header, which say how long it is
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_LONGEST = 1000  # characters of a message
+_LENGTH = 8  # bytes before the header, which hold its length
 _TENSOR, _NUMBER = "$tensor", "$number"
 
 
 class ModelFileError(ValueError):
-    """A file is no whole model or checkpoint of fastnn's, or not the one that was expected.
+    """A file is damaged, is no model or checkpoint of fastnn, or is not the expected one.
 
-    The message names the file, and says what was found in it.
+    The message names the file and what was found in it.
     """
 
 
 def packed(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> bytes:
-    """The bytes of a file with these tensors, and this description beside version and checksum.
+    """Return the bytes of a file with these tensors and this description.
 
-    Raises ValueError for a description with numbers that are not finite.
+    Version and checksum are added to the description. Raises ValueError for a description with
+    numbers that are not finite.
     """
     description = {"format_version": FORMAT_VERSION, **description}
-    # safetensors writes the memory of an array as it lies, whatever its strides.
+    # safetensors writes an array's memory as it is, whatever its strides.
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     description["checksum"] = _checksum(description, tensors)
     metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
@@ -56,7 +61,7 @@ def packed(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
 
 
 class Content(NamedTuple):
-    """What is in a file: `description` is None in another's, `checked` says if by a checksum."""
+    """A file's content: `description` is None unless fastnn wrote it, `checked` by a checksum."""
 
     description: dict[str, Any] | None
     tensors: dict[str, np.ndarray]
@@ -65,10 +70,10 @@ class Content(NamedTuple):
 
 
 def read(path: str | os.PathLike[str]) -> Content:
-    """Read a safetensors file, fastnn's or another's.
+    """Read a safetensors file of fastnn or of another program.
 
-    Raises FileNotFoundError (and other OSErrors) where there is no file to read, and
-    ModelFileError, which names the file, for one that is damaged or of another kind.
+    Raises FileNotFoundError or another OSError if the file cannot be opened, and ModelFileError,
+    which names the file, if it is damaged or of another kind.
     """
     with named(path):
         content = _content(path)
@@ -82,12 +87,12 @@ def read(path: str | os.PathLike[str]) -> Content:
 
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have a ModelFileError of the block begin with the file's name, and be a line."""
+    """Put the file's name before the message of a ModelFileError, and make that a single line."""
     try:
         yield
     except ModelFileError as error:
         line = " ".join(str(error).split())
-        if len(line) > _LONGEST:  # what is in a file may be of any length
+        if len(line) > _LONGEST:  # quoted content may be of any length
             line = f"{line[:_LONGEST]} ..."
         raise ModelFileError(f"{os.fspath(path)}: {line}") from error.__cause__
 
@@ -96,16 +101,16 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def separated(tree: Any, name: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """A tree of dicts, lists, plain values and arrays as JSON has it, and its arrays by name.
+    """Split a tree of dicts, lists, plain values and arrays into JSON values and arrays by name.
 
-    Tuples become lists. Raises TypeError, naming the place, for other things.
+    Tuples become lists. Raises TypeError, naming the place, for other types.
     """
     tensors: dict[str, np.ndarray] = {}
     return _plain(tree, name, tensors), tensors
 
 
 def joined(plain: Any, tensors: Mapping[str, np.ndarray]) -> Any:
-    """The tree of which `separated` made such values and tensors; raise KeyError if one lacks."""
+    """Return the tree that `separated` split; raise KeyError if a tensor is missing."""
     if isinstance(plain, list):
         return [joined(each, tensors) for each in plain]
     if not isinstance(plain, dict):
@@ -145,7 +150,7 @@ def _plain(tree: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:
-    """All bytes of a file whose beginning says that they are a safetensors file's."""
+    """Return the bytes of a file, after checking that it can be a whole safetensors file."""
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -170,12 +175,12 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
     except safetensors.SafetensorError as error:
         reason = str(error).removeprefix("Error while deserializing: ")
         raise _not_whole(len(content), reason) from error
-    by_name = dict(entries)  # in no order that is told
+    by_name = dict(entries)  # in no documented order
     return {name: _array(name, by_name[name]) for name in sorted(by_name)}
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
-    if entry["dtype"] == "BF16":  # the upper half of a float32
+    if entry["dtype"] == "BF16":  # BF16 is the upper half of a float32
         upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
         return upper.view("<f4").reshape(entry["shape"])
     if entry["dtype"] not in _DTYPES:
@@ -186,13 +191,13 @@ def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """Metadata of a safetensors file that is known to be whole."""
+    """Return the metadata of a safetensors file, known to be whole."""
     length = int.from_bytes(content[:_LENGTH], "little")
     return json.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
 
 
 def _description(text: str) -> dict[str, Any]:
-    """Read what a file says of itself; check its version."""
+    """Return the description from its JSON text, after checking its version."""
     try:
         description = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -219,7 +224,7 @@ def _check_version(description: Any) -> None:
 
 
 def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> bool:
-    """Take the checksum out of a description, and see that it is right; say if there was one."""
+    """Remove the checksum from a description and check it; return True if there was one."""
     expected = description.pop("checksum", None)
     if expected is not None and (found := _checksum(description, tensors)) != expected:
         raise ModelFileError(
@@ -229,7 +234,7 @@ def _check_checksum(description: dict[str, Any], tensors: Mapping[str, np.ndarra
 
 
 def _checksum(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> int:
-    """CRC-32 of all that is in a file."""
+    """Return the CRC-32 of a description and tensors."""
     checksum = zlib.crc32(json.dumps(description, sort_keys=True).encode())
     for part in _parts(tensors):
         checksum = zlib.crc32(part, checksum)

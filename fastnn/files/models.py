@@ -1,11 +1,9 @@
 """Model files: a chain's parameters and its architecture, in one safetensors file.
 
-The tensors carry torch's names and shapes, so torch's tools read them. The file's metadata has
-one entry, `fastnn`: JSON with the format's version, the layers with the arguments that make them
-again, the names of the classes, the schema of the data where there is one
-(`fastnn.data.tables.schema`), and
-a checksum, which a program that changes the file may leave out. Preprocessing is a `Normalize`
-layer, and so is kept with the others.
+The tensors have torch's names and shapes, so that torch's tools can read them. The description
+(`fastnn.files.container`) holds the layers with their arguments, the names of the classes, and
+the schema of the data if there is one (`fastnn.data.tables.schema`). Preprocessing is a
+`Normalize` layer, saved like the other layers.
 """
 
 from __future__ import annotations
@@ -33,24 +31,24 @@ from fastnn.nn.sequential import Sequential
 __all__ = ["load", "save"]
 
 TRAINING = "training"
-"""Entry of a description, and beginning of the names of tensors, that tell how to train on."""
+"""Key of a description, and prefix of tensors' names, for the state of a training."""
 
-_FEW = 1_000_000  # numbers for which any file may ask
+_FEW = 1_000_000  # numbers that a layer of any file may hold
 
 
 class UnknownLayerError(TypeError):
-    """A layer is not one of fastnn's, so no file can tell how to make it again."""
+    """A layer is not one of fastnn's, so a file cannot describe it."""
 
 
 def save(model: Sequential, path: str | os.PathLike[str]) -> None:
-    """Write a model to a file, whole or not at all: a file that was there stays until then.
+    """Save a model to a file, which replaces an old one only once it is written as a whole.
 
     Parameters
     ----------
     model : Sequential
         The model.
     path : str or path-like
-        Name of the file.
+        Name of the file, usually ending in `.safetensors`.
 
     Raises
     ------
@@ -59,7 +57,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
     ValueError
         For a layer whose arguments are not finite.
     OSError
-        Where `path` cannot be written.
+        If `path` cannot be written.
 
     Examples
     --------
@@ -78,7 +76,7 @@ def save(model: Sequential, path: str | os.PathLike[str]) -> None:
 
 
 def dumps(model: Sequential) -> bytes:
-    """Return the bytes that `save` writes; raise what it does, OSError apart."""
+    """Return the bytes that `save` writes; raise TypeError and ValueError as `save` does."""
     return container.packed(description_of(model), model.state_dict())
 
 
@@ -88,20 +86,19 @@ def check(model: Sequential) -> None:
 
 
 def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequential:
-    """Read a model that `save` wrote; it gives the same outputs, to the bit.
+    """Load a model that `save` wrote; its outputs are the same, to the bit.
 
-    It is ready for use: dropout is off until `train()` or `fit` is called. A file of torch's
-    gives a model where its tensors are those of linear layers one after another, with a
-    warning, for it does not tell what else there was.
+    The model is in evaluation mode: dropout is off until `train()` or `fit` is called. A
+    safetensors file of torch can be loaded if all its tensors belong to a chain of linear layers;
+    this warns, since such a file does not describe the layers in between.
 
     Parameters
     ----------
     path : str or path-like
         Name of the file.
     into : Sequential, optional
-        Chain to copy the tensors into, converted to its dtype, instead of making one: tensors
-        that `save` wrote, or those of any safetensors file with the same names, such as
-        torch's of a state dict.
+        Model to copy the tensors into, converted to its dtype, instead of making a model. The
+        file may be any safetensors file with the same names, such as one of a torch state dict.
 
     Returns
     -------
@@ -111,10 +108,10 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
     Raises
     ------
     FileNotFoundError
-        Where there is no such file; another OSError where it cannot be read.
+        If there is no such file; another OSError if it cannot be read.
     ModelFileError
-        A ValueError: for a file that is damaged or is not a model that this version knows, or
-        whose tensors are not those of `into`, which then stays as it was.
+        A ValueError: if the file is damaged or holds no model that this version knows, or if its
+        tensors do not fit `into`, which then stays as it was.
 
     Examples
     --------
@@ -152,7 +149,7 @@ def load(path: str | os.PathLike[str], into: Sequential | None = None) -> Sequen
 
 
 def description_of(model: Sequential) -> dict[str, Any]:
-    """Return what a file says of a model; raise TypeError and ValueError as `save` does."""
+    """Return the description of a model; raise TypeError and ValueError as `save` does."""
     if type(model) is not Sequential:
         raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
     description = {"model": _described(model, "model")}
@@ -162,7 +159,7 @@ def description_of(model: Sequential) -> dict[str, Any]:
 
 
 def _described(layer: Layer, place: str) -> dict[str, Any]:
-    """Return class and arguments of a layer, or of a chain with the layers in it."""
+    """Return the description of a layer, or of a chain and its layers."""
     kind = type(layer)
     if isinstance(layer, Sequential) and kind is Sequential:
         if not all(isinstance(name, str) for name in layer.classes):
@@ -188,12 +185,12 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
 
 
 def parameters_among(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the tensors of a checkpoint that are the model's."""
+    """Return the tensors of a checkpoint that belong to the model."""
     return {name: array for name, array in tensors.items() if not name.startswith(TRAINING)}
 
 
 def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Sequential:
-    """Make the model that a file describes, and fill it."""
+    """Return the model that a file describes, with its tensors."""
     if description["model"] is None:
         raise ModelFileError(
             "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
@@ -206,7 +203,7 @@ def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
 
 
 def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
-    """Make a chain from its description, for the tensors that are to fill it."""
+    """Return a chain made from its description; `tensors` are only checked."""
     try:
         if (name := described["class"]) != "Sequential":
             raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
@@ -221,7 +218,7 @@ def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequ
 
 
 def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Layer:
-    """Make a layer, or a chain, from its description."""
+    """Return a layer or a chain made from its description."""
     name = described["class"]
     if name == "Sequential":
         return _made(described, place, tensors)
@@ -246,7 +243,7 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
 def _check_sizes(
     kind: type[Layer], arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> None:
-    """Refuse a layer that asks for far more numbers than there are in the file."""
+    """Raise ValueError for a layer that would hold far more numbers than the file."""
     most = max(_FEW, sum(array.size for array in tensors.values()))
     for name in kind.sizes:
         value = arguments.get(name, 0)
@@ -258,7 +255,7 @@ def _check_sizes(
 def _check_shapes(
     kind: type[Layer], described: Any, place: str, tensors: Mapping[str, np.ndarray]
 ) -> None:
-    """Refuse a layer whose tensors are not in the file, before there is memory taken for them."""
+    """Raise ModelFileError if a layer's tensors are not in the file, before allocating any."""
     for own, shape in kind.shapes(described["arguments"]).items():
         name = ".".join([*re.findall(r"\d+", place), own])
         if name not in tensors:
@@ -275,7 +272,7 @@ def _differs(name: str, found: np.ndarray, shape: Any, dtype: Any) -> ModelFileE
 
 
 def _schema(plain: Any) -> Schema | None:
-    """Make a schema from its description, where there is one."""
+    """Return the schema made from its description, or None."""
     if plain is None:
         return None
     try:
@@ -291,7 +288,7 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
 
 
 def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:
-    """Return a chain for tensors of linear layers one after another, and nothing else."""
+    """Return the chain of linear layers with these tensors; raise ModelFileError if none fits."""
     parts: list[Linear] = []
     names: set[str] = set()
     while (weight := tensors.get(f"{len(parts)}.weight")) is not None and weight.ndim == 2:
@@ -304,7 +301,8 @@ def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
         names |= own
     fitting = all(a.out_features == b.in_features for a, b in itertools.pairwise(parts))
     whole = bool(parts) and names == tensors.keys() and fitting
-    if not whole or not metadata.keys() <= {"format"}:  # other metadata may be fastnn's, damaged
+    # Metadata beyond torch's "format" may be a damaged entry of fastnn's.
+    if not whole or not metadata.keys() <= {"format"}:
         few = ", ".join([*sorted(tensors)[:8], *(["..."] if len(tensors) > 8 else [])])
         raise ModelFileError(
             f"found {len(tensors)} tensors ({few}) and metadata {sorted(metadata)}; expected "
@@ -315,13 +313,13 @@ def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 
 
 def _fill(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy tensors into a model's parameters and buffers, of which they must be all."""
+    """Copy tensors into all parameters and buffers of a model."""
     check_tensors(model, tensors)
     model.load_state_dict(tensors)
 
 
 def check_tensors(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise ModelFileError, with the name and both shapes, unless tensors are a model's."""
+    """Raise ModelFileError, with names and shapes, unless the tensors are exactly a model's."""
     expected = model.state_dict()
     missing, extra = sorted(expected.keys() - tensors), sorted(tensors.keys() - expected)
     if missing or extra:
@@ -335,7 +333,7 @@ def check_tensors(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def _pour(model: Sequential, tensors: Mapping[str, np.ndarray]) -> None:
-    """Copy tensors of any dtype into a model that they are to fit by name and shape."""
+    """Copy tensors of any dtype into a model; raise ModelFileError if names or shapes differ."""
     try:
         model.load_state_dict(tensors)
     except (KeyError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Epochs in PyTorch as a good user writes them: rows gathered by index, losses read afterwards.
 
-Imports PyTorch and nothing of fastnn, so that a process that is timed as PyTorch's loads no more.
+The module imports PyTorch alone, so that timing PyTorch in a process loads nothing else.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def train_epoch(
     batches: Iterable[Tensor],
     clip: Callable[[], object] | None = None,
 ) -> None:
-    """Train by one step for each batch, which is a tensor of the numbers of its rows.
+    """Train with one step for each batch, a tensor of row numbers.
 
-    `loss_of` returns the loss of samples and targets; `clip` bounds the gradients of a step.
+    `loss_of` returns the loss of samples and targets; `clip` clips the gradients before a step.
     """
     for rows in batches:
         optimizer.zero_grad()
@@ -32,9 +32,9 @@ def train_epoch(
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> float:
-    """Return the share of rows, 0 to 1, whose largest output is that of the right class.
+    """Return the share of rows, from 0 to 1, whose largest output is in the column of their class.
 
-    Targets are class indices, or rows in which the right class has the largest number.
+    Targets are class indices, or rows with the largest number in the column of the class.
     """
     right = targets if targets.ndim == 1 else targets.argmax(1)
     return float((outputs.argmax(1) == right).double().mean())

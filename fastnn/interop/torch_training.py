@@ -1,4 +1,4 @@
-"""A model, a loss and an optimizer in PyTorch, made from fastnn's, and trained there."""
+"""Training in PyTorch with a model, a loss and an optimizer made from fastnn's."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CLIPPING = ("clip_value", "clip_norm")
 
 
 class TorchTraining:
-    """PyTorch's model, loss and optimizer for fastnn's, with copies of the weights.
+    """PyTorch's model, loss and optimizer made from fastnn's, with copies of the weights.
 
-    `Normalize` layers that open the chain are no part of `module`: they are applied to all
-    samples once. Raises TypeError for layers, losses and optimizers that PyTorch does not have.
+    `Normalize` layers at the start of the model are applied to all samples once, and are not part
+    of `module`. Raises TypeError for layers, losses and optimizers that PyTorch does not have.
     """
 
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer):
@@ -34,19 +34,19 @@ class TorchTraining:
         self._normalize = nn.Sequential(*opening)
         self._dtype = next(model.parameters()).dtype
         _, columns = columns_of(model)
-        assert columns is not None  # an optimizer has parameters, and layers with them tell
+        assert columns is not None  # layers with parameters know it
         self._columns = columns
         self._loss, self._criterion = loss, torch_loss(loss)
         self.optimizer = torch_optimizer(optimizer, self.module.parameters())
         self._clip_value, self._clip_norm = (getattr(optimizer, name) for name in _CLIPPING)
 
     def tensors(self, x, y) -> tuple[Tensor, Tensor]:
-        """Return samples, normalised, and targets as `train` and `evaluate` take them."""
+        """Return the normalised samples and the targets as tensors for `train` and `evaluate`."""
         return self.samples(x), self._targets(y)
 
     def samples(self, x) -> Tensor:
-        """Return samples, normalised, as `predict` takes them."""
-        given = torch.from_numpy(np.array(x, order="C"))  # a copy: torch warns of read-only arrays
+        """Return the normalised samples as a tensor for `predict`."""
+        given = torch.from_numpy(np.array(x, order="C"))  # copied: torch warns of read-only arrays
         return self._normalize(given).to(getattr(torch, self._dtype.name))
 
     def _targets(self, y) -> Tensor:
@@ -54,7 +54,7 @@ class TorchTraining:
         return torch.from_numpy(np.array(rows))
 
     def train(self, x: Tensor, y: Tensor, batches) -> tuple[list[Tensor], list[Tensor]]:
-        """Train on batches, each the numbers of its rows; return their losses and outputs."""
+        """Train on batches of row numbers; return the loss and the outputs of each batch."""
         losses: list[Tensor] = []
         outputs: list[Tensor] = []
 
@@ -78,13 +78,13 @@ class TorchTraining:
             nn.utils.clip_grad_norm_(self.module.parameters(), self._clip_norm)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the outputs for samples, dropout off."""
+        """Return the outputs for samples, with dropout off."""
         self.module.eval()
         with torch.no_grad():
             return torch.cat([self.module(some) for some in x.split(_EVALUATION_ROWS)])
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[float, float]:
-        """Return the mean loss and, as though the targets were classes, the accuracy."""
+        """Return the mean loss, and the accuracy under the assumption that targets are classes."""
         outputs = self.predict(x)
         wanted = y.double() if y.is_floating_point() else y
         loss = float(self._criterion(outputs.double(), wanted))
@@ -92,7 +92,7 @@ class TorchTraining:
 
 
 def mean_loss(losses: list[Tensor], outputs: list[Tensor]) -> float:
-    """Return the mean over all rows of what `TorchTraining.train` returned."""
+    """Return the mean loss over all rows, from the results of `TorchTraining.train`."""
     rows = torch.tensor([len(each) for each in outputs], dtype=torch.float64)
     return float(torch.stack(losses).double() @ rows / rows.sum())
 
@@ -100,7 +100,7 @@ def mean_loss(losses: list[Tensor], outputs: list[Tensor]) -> float:
 def torch_loss(loss: Loss) -> nn.Module:
     """Return PyTorch's loss of the same name and settings.
 
-    Raises TypeError where there is none, and for weights, by which `mean_loss` cannot count.
+    Raises TypeError where there is none, and for weights, which `mean_loss` ignores.
     """
     settings, kind = _settings(loss), _namesake(loss, nn)
     if any(isinstance(value, np.ndarray) for value in settings.values()):
@@ -109,9 +109,9 @@ def torch_loss(loss: Loss) -> nn.Module:
 
 
 def torch_optimizer(optimizer: Optimizer, parameters) -> torch.optim.Optimizer:
-    """Return PyTorch's optimizer of the same name and settings, as fast as PyTorch has it.
+    """Return PyTorch's optimizer of the same name and settings, fused where PyTorch can.
 
-    It does not clip, which PyTorch's optimizers cannot.
+    It does not clip gradients, since PyTorch's optimizers cannot.
     """
     settings = _settings(optimizer, without=("parameters", *_CLIPPING))
     kind = _namesake(optimizer, torch.optim)
@@ -121,13 +121,13 @@ def torch_optimizer(optimizer: Optimizer, parameters) -> torch.optim.Optimizer:
 
 
 def _settings(thing: object, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return what a loss or an optimizer was made with, by name."""
+    """Return the arguments of a loss or an optimizer by name."""
     names = inspect.signature(type(thing)).parameters
     return {name: getattr(thing, name) for name in names if name not in without}
 
 
 def _namesake(thing: object, home: Any) -> Any:
-    """Return the class of the same name in a module of PyTorch; raise TypeError for none."""
+    """Return the class of the same name in a module of PyTorch; raise TypeError if it has none."""
     name = type(thing).__name__
     if not hasattr(home, name):
         raise TypeError(f"{name} has no twin in PyTorch")

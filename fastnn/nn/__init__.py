@@ -1,1 +1,1 @@
-"""Networks: parameters, layers, chains of them, and losses."""
+"""Networks: parameters, layers, models (chains of layers) and losses."""

@@ -1,7 +1,7 @@
-"""Activations: functions of each element, and the layers that apply them.
+"""Activations, the layers that apply a function to each element.
 
-An `Activation` needs its output for the gradient, a `Rectifier` its input. A new one is a
-function among the kernels, and a class here.
+The gradient of an `Activation` is computed from its output, that of a `Rectifier` from its
+input. A new one needs a function among the kernels and a class here.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ __all__ = [
 
 
 class _Elementwise(Layer):
-    """A layer y = f(x), element by element."""
+    """Base of elementwise layers, y = f(x)."""
 
     name: str
     """Name of the function among the kernels."""
 
     def __init_subclass__(cls) -> None:
-        """Name a class on the command line as it is named in Python: LeakyReLU, leaky-relu."""
+        """Derive the name on the command line from that of the class: leaky-relu for LeakyReLU."""
         super().__init_subclass__()
         cls.command_name = re.sub(r"(?<=[a-z]{2})(?=[A-Z])", "-", cls.__name__).lower()
 
 
 class Activation(_Elementwise):
-    """A layer y = f(x), element by element, whose gradient is written in terms of y.
+    """Base of elementwise layers, y = f(x), whose derivative is computed from y.
 
-    `name` is that of the function in `kernels.ACTIVATIONS`.
+    `name` is the function's name in `kernels.ACTIVATIONS`.
     """
 
     function: Callable[[np.ndarray], np.ndarray]
@@ -70,14 +70,14 @@ class Activation(_Elementwise):
 
 
 class Rectifier(_Elementwise):
-    """A layer y = f(x), element by element, whose gradient is written in terms of x.
+    """Base of elementwise layers, y = f(x), whose derivative is computed from x.
 
-    `name` is that of the function in `kernels.functions.rectifiers.RECTIFIERS`.
+    `name` is the function's name in `kernels.functions.rectifiers.RECTIFIERS`.
     """
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """The two numbers that the function takes; 0 for those it does not use."""
+        """The function's two parameters; 0 for unused ones."""
         return 0.0, 0.0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ class LeakyReLU(Rectifier):
     Raises
     ------
     ValueError
-        For a slope that is not a finite number.
+        If `negative_slope` is not a finite number.
 
     References
     ----------
@@ -179,7 +179,7 @@ class LeakyReLU(Rectifier):
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """The slope."""
+        """The slope, and 0."""
         return self.negative_slope, 0.0
 
     def describe(self) -> dict:
@@ -202,7 +202,7 @@ class ELU(Rectifier):
     Raises
     ------
     ValueError
-        For an alpha that is not a finite number.
+        If `alpha` is not a finite number.
 
     References
     ----------
@@ -225,7 +225,7 @@ class ELU(Rectifier):
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """The number alpha."""
+        """Alpha, and 0."""
         return self.alpha, 0.0
 
     def describe(self) -> dict:
@@ -251,7 +251,7 @@ class GELU(Rectifier):
     Raises
     ------
     ValueError
-        For another approximation.
+        If `approximate` is neither.
 
     References
     ----------
@@ -279,7 +279,7 @@ class GELU(Rectifier):
         return {"approximate": self.approximate}
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add x (1 + erf(x / sqrt(2))) / 2, or the tanh that stands for erf."""
+        """Add x (1 + erf(x / sqrt(2))) / 2, or the approximation with tanh."""
         if self.approximate == "tanh":
             cube = graph.add("Mul", x, graph.add("Mul", x, x))
             cubic = graph.add("Mul", cube, graph.constant(f"{place}.cubic", 0.044715))
@@ -287,7 +287,7 @@ class GELU(Rectifier):
             bend = graph.add("Tanh", graph.add("Mul", scale, graph.add("Add", x, cubic)))
         else:
             scaled = graph.add("Mul", x, graph.constant(f"{place}.scale", math.sqrt(0.5)))
-            # Runtimes have erf in float32 alone; it is between -1 and 1, so little is lost.
+            # Runtimes have erf only in float32; little is lost, since it is between -1 and 1.
             bend = graph.cast(graph.add("Erf", graph.cast(scaled, np.float32)), graph.dtype)
         half = graph.add("Mul", x, graph.constant(f"{place}.half", 0.5))
         return graph.add("Mul", half, graph.add("Add", bend, graph.constant(f"{place}.one", 1)))
@@ -325,12 +325,12 @@ class Softplus(Rectifier):
     beta : float, default 1.0
         Sharpness of the bend at 0.
     threshold : float, default 20.0
-        Value of beta x from which on y is x.
+        Value of beta x above which y is x.
 
     Raises
     ------
     ValueError
-        For numbers that are not finite, and a beta of 0.
+        If a number is not finite, or `beta` is 0.
 
     Examples
     --------
@@ -350,7 +350,7 @@ class Softplus(Rectifier):
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:
-        """The numbers beta and threshold."""
+        """Beta and threshold."""
         return self.beta, self.threshold
 
     def describe(self) -> dict:
@@ -396,7 +396,7 @@ class Mish(Rectifier):
 
 
 class Hardswish(Rectifier):
-    """SiLU in pieces, y = x min(max(x + 3, 0), 6) / 6.
+    """Piecewise approximation of SiLU, y = x min(max(x + 3, 0), 6) / 6.
 
     References
     ----------
@@ -414,7 +414,7 @@ class Hardswish(Rectifier):
     torch_twin = TorchTwin("Hardswish")
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add x (min(max(x + 3, 0), 6) / 6): runtimes have HardSwish in float32 alone."""
+        """Add x (min(max(x + 3, 0), 6) / 6): runtimes have HardSwish only in float32."""
         zero, three, six = (
             graph.constant(f"{place}.{name}", value)
             for name, value in (("zero", 0), ("three", 3), ("six", 6))

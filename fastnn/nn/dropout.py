@@ -1,4 +1,4 @@
-"""Dropout: elements dropped at random in training."""
+"""Dropout, which sets random elements to 0 in training."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ __all__ = ["Dropout"]
 
 
 class Dropout(Layer):
-    """Dropout, y = x / (1 - p) with probability 1 - p, else 0; in use, y = x.
+    """Dropout, y = x / (1 - p) with probability 1 - p, else 0; in evaluation mode, y = x.
 
-    Which elements are dropped follows from `seed`, `stream`, the number of training
-    batches seen, and the place in the batch alone (`kernels.dropout`), for any number
-    of threads.
+    The mask depends on `seed`, `stream`, the number of training batches seen and the place in
+    the batch only (`kernels.dropout`), so that it is the same for any number of threads.
 
     Parameters
     ----------
     p : float, default 0.5
         Probability that an element is dropped, from 0 to 1.
     seed : int, optional
-        Seed of the masks; None draws one. `fit(seed=...)` sets it anew.
+        Seed of the masks; None draws one. `fit(seed=...)` replaces it.
     stream : int, default 0
-        Tells layers of one seed apart; `fit` sets it to the layer's place among the model's
-        Dropout layers.
+        Number that makes the masks of layers with one seed differ; `fit` sets it to the layer's
+        place among the model's Dropout layers.
 
     Raises
     ------
     ValueError
-        For a number below 0 or above 1.
+        If `p` is below 0 or above 1.
     TypeError
-        For a `p` that is not a number.
+        If `p` is not a number.
 
     References
     ----------
@@ -62,20 +61,20 @@ class Dropout(Layer):
         self.reseed(fresh_seed() if seed is None else seed, stream)
 
     def reseed(self, seed: int, stream: int = 0) -> None:
-        """Begin the masks of a seed (63 bits) and stream (32 bits) from the first."""
+        """Start the masks of a seed (63 bits) and a stream (32 bits) from the first."""
         self.seed, self.stream, self.drawn = int(seed) & (2**63 - 1), int(stream), 0
 
     @property
     def drops(self) -> bool:
-        """Whether anything is dropped now."""
+        """True if the layer drops elements now."""
         return self.training and self.p > 0.0
 
     def batch_counter(self) -> str | None:
-        """Return the attribute that counts masks, if any are drawn now."""
+        """Return the name of the attribute that counts masks, or None if none are drawn now."""
         return "drawn" if self.drops else None
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return a batch with elements dropped, or as it is when not training."""
+        """Return a batch with elements dropped, or unchanged when not training."""
         x = batch_of(self, x)
         if not self.drops:
             self._mask = None
@@ -99,7 +98,7 @@ class Dropout(Layer):
         return {"p": self.p}
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add nothing: in use, y is x."""
+        """Add nothing, since y is x in evaluation mode."""
         return x
 
 

@@ -1,4 +1,4 @@
-"""The layers that fastnn knows by name: the public classes of the files that define some."""
+"""The registry of fastnn's layers by name: the public classes of the files of layers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LAYERS: dict[str, type[Layer]] = {
     for family in (linear, activations, softmax, norms, dropout, shapes, normalize)
     for name, kind in public(family).items()
 }
-"""Classes by name, those that others are made from left out."""
+"""Classes of layers by name, without base classes."""
 
 
 def is_known(layer: object) -> bool:
-    """Return whether a layer is one of fastnn's own, not of a class derived from one."""
+    """Return True for a layer of fastnn, and False for one of a derived class."""
     return type(layer) in LAYERS.values()

@@ -1,4 +1,4 @@
-"""What all layers have in common.
+"""The base class of layers, and helpers for those who write layers.
 
 A layer maps a batch (rows, columns) to a batch; `backward` takes the gradient of the
 loss with respect to the output of the last `forward` call, adds to the gradients of
@@ -20,16 +20,16 @@ __all__ = ["Layer"]
 
 
 class Layer:
-    """The base of all layers; a layer of your own overrides `forward` and `backward`.
+    """Base class of layers; a layer of your own overrides `forward` and `backward`.
 
-    If it has parameters, it also overrides `named_parameters`. The other attributes and
-    methods tell what the rest of fastnn has to know of a layer; those of a layer of your
-    own need not be set.
+    A layer with parameters also overrides `named_parameters`. The other attributes and
+    methods describe a layer to the rest of fastnn; a layer of your own may leave them as
+    they are.
 
     Attributes
     ----------
     training : bool
-        Whether the layer behaves as in training (dropout drops) or as in use.
+        True in training mode (dropout drops), False in evaluation mode.
 
     Examples
     --------
@@ -48,21 +48,21 @@ class Layer:
     training = True
 
     columns_in: int | None = None
-    """Columns of the input; None where any number is taken."""
+    """Columns of the input; None if the layer takes any number."""
     columns_out: int | None = None
-    """Columns of the output; None where there are as many as in the input."""
+    """Columns of the output; None if there are as many as in the input."""
     computes_in: np.dtype | None = None
-    """The dtype of the result; None where it is that of the input."""
+    """Dtype of the output; None if it is that of the input."""
     multiply_adds = 0
-    """Multiplications and additions of `forward`, in pairs, for a row."""
+    """Number of multiply-adds of `forward` for a row."""
     least_rows = 1
-    """Rows that a batch must have in training."""
+    """Smallest number of rows of a batch in training."""
     sizes: tuple[str, ...] = ()
-    """Names of the arguments that say how many numbers the layer holds."""
+    """Names of the arguments that set the number of parameters."""
     command_name: str | None = None
-    """Its name on the command line; None where it is not offered there."""
+    """Name on the command line; None if the layer is not offered there."""
     torch_twin: TorchTwin | None = None
-    """The module of torch that does the same; None where there is none."""
+    """The equivalent module of torch; None if there is none."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output for a batch.
@@ -80,7 +80,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Add to the gradients of the parameters; return that with respect to the input.
+        """Add to the gradients of the parameters; return the gradient with respect to the input.
 
         Parameters
         ----------
@@ -108,24 +108,24 @@ class Layer:
         return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Return names and arrays that are kept but do not learn, in order; write them in place."""
+        """Return names and arrays of state that does not learn, in order; change them in place."""
         return iter(())
 
     def train(self, mode: bool = True) -> Layer:
-        """Behave as in training, or with `mode=False` as in use; return the layer itself."""
+        """Set training mode, or with `mode=False` evaluation mode; return the layer itself."""
         self.training = mode
         return self
 
     def eval(self) -> Layer:
-        """Behave as in use: `train(False)`."""
+        """Set evaluation mode, as `train(False)` does; return the layer itself."""
         return self.train(False)
 
     def describe(self) -> dict:
-        """Return the arguments that make the same layer again, as plain values."""
+        """Return the arguments of the constructor as plain values, by name."""
         return {}
 
     def output_columns(self, columns: int) -> int:
-        """Return the columns of the output for those of the input.
+        """Return the number of columns of the output for that of the input.
 
         Raises ValueError for a number of columns that the layer does not take.
         """
@@ -134,21 +134,21 @@ class Layer:
         return columns if self.columns_out is None else self.columns_out
 
     def batch_counter(self) -> str | None:
-        """Return the name of the attribute that counts training batches, None if none does now."""
+        """Return the name of the attribute that counts training batches, or None."""
         return None
 
     @classmethod
     def shapes(cls, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Return shapes, by name, of parameters that must fit before there is memory for them.
+        """Return the shapes of parameters by name, to check a file before allocating memory.
 
-        `arguments` are those of the layer, as a file has them.
+        `arguments` are the layer's arguments from the file.
         """
         return {}
 
     def to_onnx(self, graph: OnnxGraph, place: str, x: str) -> str:
-        """Add the layer's operators to a graph; return the name of the output.
+        """Add the layer's operators to an ONNX graph; return the name of the output.
 
-        `place` is the layer's place in the chain, `x` the name of its input.
+        `place` is the layer's place in the model, `x` the name of its input.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define to_onnx")
 
@@ -161,9 +161,9 @@ _SILENT = Layer()
 
 
 def as_layer(layer: Any) -> Layer:
-    """Return a layer, or for one that is not derived from `Layer` one that answers as `Layer`.
+    """Return the layer, or if it is not derived from `Layer` a plain `Layer` in its place.
 
-    It answers for the layer; it does not compute.
+    The plain layer only has the default attributes of `Layer`; it does not compute.
     """
     return layer if isinstance(layer, Layer) else _SILENT
 
@@ -172,7 +172,7 @@ def as_layer(layer: Any) -> Layer:
 
 
 def kept_by(layer: Layer, name: str) -> Any:
-    """Return what the last `forward` has kept; raise RuntimeError where there was none."""
+    """Return an attribute that `forward` sets; raise RuntimeError if there was no `forward` yet."""
     try:
         return vars(layer)[name]
     except KeyError:
@@ -180,7 +180,7 @@ def kept_by(layer: Layer, name: str) -> Any:
 
 
 def gradient_of(layer: Layer, gradient, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a gradient as an array of a shape; raise ValueError, naming the layer, for another."""
+    """Return a gradient as an array; raise ValueError, naming the layer, for another shape."""
     array = np.asarray(gradient)
     if array.shape != shape:
         raise ValueError(
@@ -190,7 +190,7 @@ def gradient_of(layer: Layer, gradient, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def batch_of(layer: Layer, x, dtype=None) -> np.ndarray:
-    """Return `x` as a floating batch of two dimensions; name the layer if it cannot be."""
+    """Return `x` as a two-dimensional floating-point batch; name the layer in errors."""
     try:
         return arrays.matrix("x", x, dtype)
     except (TypeError, ValueError) as error:
@@ -198,7 +198,7 @@ def batch_of(layer: Layer, x, dtype=None) -> np.ndarray:
 
 
 def dtype_of(layer: Layer, dtype) -> np.dtype:
-    """Return a dtype that kernels compute in; raise ValueError, naming the layer, for another."""
+    """Return float32 or float64; raise ValueError, naming the layer, for another dtype."""
     dtype = np.dtype(dtype)
     if dtype not in arrays.FLOATING:
         raise ValueError(f"{type(layer).__name__}: dtype is {dtype}; expected float32 or float64")
@@ -206,10 +206,10 @@ def dtype_of(layer: Layer, dtype) -> np.dtype:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a real number."""
+    """Return True for a real number."""
     return isinstance(value, (int, float, np.integer, np.floating))
 
 
 def constants_of(layer: Layer, graph: OnnxGraph, place: str) -> list[str]:
-    """Keep a layer's parameters in a graph, by their names in the state dict; return these."""
+    """Add a layer's parameters to a graph by their names in the state dict; return the names."""
     return [graph.constant(f"{place}.{name}", p.data) for name, p in layer.named_parameters()]

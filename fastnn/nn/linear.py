@@ -1,4 +1,4 @@
-"""Linear: the layer that multiplies by a weight and adds a bias."""
+"""Linear, the layer that multiplies by a weight and adds a bias."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Linear(Layer):
     dtype : dtype, default float32
         Dtype of parameters and output: float32 or float64.
     init : str or callable, default "default"
-        Draws the weight W, of shape (out_features, in_features): a name in
+        Initializer of the weight W, of shape (out_features, in_features): a name in
         `fastnn.initializers.INITIALIZERS` or a function of a shape and a generator. The default
         is torch's, U(-k, k) with k = 1 / sqrt(in_features). The bias is drawn from the
         same U(-k, k) by default, and is 0 for any other `init`.
     seed : int or numpy.random.Generator, optional
-        Seed of the initial numbers; None draws fresh ones.
+        Seed of the initial parameters; None draws one.
 
     Raises
     ------
     ValueError
-        For sizes that are not positive integers, another dtype, or an `init` that gives
-        another shape.
+        If sizes are not positive integers, the dtype is another, or `init` returns another
+        shape.
 
     Examples
     --------
@@ -85,12 +85,12 @@ class Linear(Layer):
         bound = 1.0 / math.sqrt(in_features)
         default = init == "default"
         offset = rng.uniform(-bound, bound, out_features) if default else np.zeros(out_features)
-        # In memory the weight lies as (in, out), rows padded: outputs fill vectors.
+        # The memory of the weight is (in, out) with padded rows, so that outputs fill SIMD vectors.
         block = (self.in_features, leading_dimension(self.out_features, dtype))
         self._weight = Parameter(
             weight.astype(dtype), block, partial(_transposed, self.out_features)
         )
-        # Without bias it stays, as zeros that no optimizer is shown.
+        # A layer without bias keeps zeros, which no optimizer gets.
         self._bias = Parameter((offset if bias else np.zeros(out_features)).astype(dtype))
 
     @property
@@ -115,7 +115,7 @@ class Linear(Layer):
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of the parameters and of the result."""
+        """Dtype of the parameters and of the output."""
         return self._weight.dtype
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -133,7 +133,7 @@ class Linear(Layer):
         return affine(x, self._weight.data.T, self._bias.data)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Add g^T x to the weight's gradient, the column sums of g to the bias's; return g W."""
+        """Add g^T x to the gradient of W, and the column sums of g to that of b; return g W."""
         x = kept_by(self, "_input")
         g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
         matmul(x.T, g, self._weight.grad.T, accumulate=True)
@@ -159,5 +159,5 @@ class Linear(Layer):
 
 
 def _transposed(columns: int, block: np.ndarray) -> np.ndarray:
-    """Return the first columns of a block of memory, turned to rows."""
+    """Return the first columns of a block of memory, transposed."""
     return block[:, :columns].T

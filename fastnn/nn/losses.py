@@ -1,4 +1,4 @@
-"""Losses: a number for a batch, and its gradient with respect to the predictions."""
+"""Losses, which return a number for a batch and its gradient with respect to the predictions."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ __all__ = [
 
 
 class Loss:
-    """The base of all losses: `loss(predictions, targets)`, then `loss.backward()`.
+    """Base class of losses: call `loss(predictions, targets)`, then `loss.backward()`.
 
-    A loss that can weigh rows takes their weights (rows,) as a third argument. What else
-    fastnn has to know of a loss, the other attributes and methods tell.
+    A loss that can weigh rows takes their weights (rows,) as a third argument. The other
+    attributes and methods describe a loss to the rest of fastnn.
     """
 
     command_name: str | None = None
-    """Its name on the command line; None where it is not offered there."""
+    """Name on the command line; None if the loss is not offered there."""
     of_classes = False
-    """Whether targets are classes, and predictions logits or logarithms of probabilities."""
+    """True if targets are classes, and predictions are logits or logarithms of probabilities."""
     by_element = False
-    """Whether the mean is over all elements of the targets, not over rows."""
+    """True if the mean is over all elements of the targets, not over rows."""
     correct: int
-    """Rows of the last batch that were right."""
+    """Number of correct rows of the last batch."""
     _gradient: np.ndarray | None = None
 
     def __call__(self, predictions, targets, weights=None) -> float:
-        """Return the loss of a batch, and keep its gradient for `backward`."""
+        """Compute and return the loss of a batch, and keep its gradient for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
     def backward(self) -> np.ndarray:
@@ -52,17 +52,17 @@ class Loss:
         return self._gradient
 
     def target_columns(self, columns: int) -> int:
-        """Return the columns of the targets for those of the predictions."""
+        """Return the number of columns of the targets for that of the predictions."""
         return columns
 
     def read_targets(
         self, name: str, targets: np.ndarray, samples: int, columns: int, dtype
     ) -> np.ndarray:
-        """Return targets as programs read them: int64 class indices, or rows of a dtype.
+        """Return targets in the form that programs read: int64 class indices, or rows of `dtype`.
 
-        `columns` are those of the predictions. Raises TypeError or ValueError, with the `name` of
-        the targets, for other shapes or dtypes, and for numbers that are not finite or that the
-        loss does not take.
+        `columns` is the number of columns of the predictions. Raises TypeError or ValueError, with
+        the `name` of the targets, for other shapes or dtypes, and for numbers that are not finite
+        or that the loss does not take.
         """
         expected = samples, self.target_columns(columns)
         array = arrays.floating(name, regression_targets(targets, expected[1], dtype))
@@ -75,7 +75,7 @@ class Loss:
         return rows
 
     def classifies(self, targets: np.ndarray, columns: int) -> bool:
-        """Return whether accuracy means something: each row has one class of several columns."""
+        """Return True if accuracy is defined: each row has one class of several columns."""
         if targets.ndim == 1:
             return columns > 1 and targets.dtype.kind in "iub"
         return columns > 1 and bool(
@@ -83,18 +83,18 @@ class Loss:
         )
 
     def terms(self, targets: np.ndarray) -> int:
-        """Return the number of terms that a row has in the mean; `targets` are as they are read."""
+        """Return the number of terms of a row in the mean, for targets from `read_targets`."""
         return targets.shape[1] if self.by_element else 1
 
     def masses(self, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
-        """Return what the mean is divided by, a number for each row; None where each counts 1.
+        """Return each row's share of the mean's divisor, or None if all rows count 1.
 
         `targets` and `weights` are arrays of rows, `dtype` is that of the predictions.
         """
         return weights
 
     def _keep(self, result) -> float:
-        """Keep what a kernel found, and return the loss."""
+        """Keep the gradient of a kernel's result, and return the loss."""
         self._gradient, self.correct = result.gradient, result.correct
         return result.loss
 
@@ -103,9 +103,9 @@ class Loss:
 
 
 class _Own(Loss):
-    """What stands for the answers of a user's own loss that is not derived from `Loss`.
+    """Description of a user's own loss that is not derived from `Loss`; it does not compute.
 
-    It answers for the loss; it does not compute.
+    It takes the loss's `by_element` and `masses` if there are any, else the defaults.
     """
 
     def __init__(self, loss: Any):
@@ -113,21 +113,21 @@ class _Own(Loss):
         self._masses = getattr(loss, "masses", None) or super().masses
 
     def masses(self, targets, weights, dtype):
-        """Return the masses that the loss tells, or the weights."""
+        """Return the masses by the loss's own method, or the weights."""
         return self._masses(targets, weights, dtype)
 
 
 def as_loss(loss: Any) -> Loss:
-    """Return a loss, or for a user's own that is not derived from `Loss` one that answers for it.
+    """Return the loss, or if it is not derived from `Loss` a description of it.
 
-    A user's own need not have more than `backward`; `by_element` and `masses` may say what
-    its mean is over.
+    A loss of the user's own needs only `backward`; optional `by_element` and `masses` define
+    the divisor of its mean.
     """
     return loss if isinstance(loss, Loss) else _Own(loss)
 
 
 def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
-    """Return weights as a list, or None; raise ValueError for numbers not finite or below 0."""
+    """Return weights as an array, or None; raise ValueError unless all are finite and 0 or more."""
     if value is None:
         return None
     array = np.atleast_1d(arrays.floating(name, value)).astype(np.float64)
@@ -139,7 +139,7 @@ def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
 
 
 class _ClassLoss(Loss):
-    """A loss of classes, which may have weights: torch's `weight`."""
+    """Base of losses for classes, which may have weights (torch's `weight`)."""
 
     of_classes = True
 
@@ -147,7 +147,7 @@ class _ClassLoss(Loss):
         self.weight = _weights_of(type(self).__name__, "weight", weight, "class")
 
     def factors(self, classes: int) -> np.ndarray:
-        """Return `weight` of so many classes; raise ValueError if it has another number of them."""
+        """Return a weight for each class; raise ValueError if `weight` has another length."""
         if self.weight is None:
             return np.ones(classes)
         if self.weight.size != classes:
@@ -158,8 +158,8 @@ class _ClassLoss(Loss):
         return self.weight
 
     def read_targets(self, name, targets, samples, columns, dtype):
-        """Return class indices, int64; raise TypeError or ValueError for others."""
-        self.factors(columns)  # as many as there are classes
+        """Return class indices, int64; raise TypeError or ValueError for other targets."""
+        self.factors(columns)  # raises unless the number of weights is right
         return arrays.class_indices(name, targets, samples, columns)
 
     def classifies(self, targets, columns):
@@ -167,35 +167,35 @@ class _ClassLoss(Loss):
         return True
 
     def masses(self, targets, weights, dtype):
-        """Return weights of rows, times those of their classes where targets are class indices."""
+        """Return the weights of rows, times those of their classes if targets are class indices."""
         if self.weight is None or targets.ndim != 1:
             return weights
-        of_classes = self.weight.astype(dtype)[targets]  # as kernels multiply them, in that dtype
+        of_classes = self.weight.astype(dtype)[targets]  # kernels multiply in this dtype, too
         return of_classes if weights is None else weights * of_classes
 
 
 class CrossEntropyLoss(_ClassLoss):
     """Cross-entropy of logits z, the mean of -sum_j t_ij log softmax(z)_ij over the rows.
 
-    Targets t are class indices (rows,), one-hot or probabilities (rows, classes). `weights`
-    (rows,) weigh the rows. The sum is divided by that of the weights of rows, for class
-    indices times those of their classes.
+    Targets t are class indices (rows,), or one-hot rows or probabilities (rows, classes).
+    `weights` (rows,) weigh the rows. The divisor of the mean is the sum of these weights, for
+    class indices each times the weight of its class.
 
     Parameters
     ----------
     weight : array_like, optional
-        Weights c of the classes, (classes,), by which t_ij becomes c_j t_ij; 1 by default.
+        Weights c of the classes, (classes,), which replace t_ij by c_j t_ij; 1 by default.
     label_smoothing : float, default 0.0
-        Share e of each target that is given to all classes: t becomes (1 - e) t + e / classes.
+        Share e of each target that is spread over all classes: t becomes (1 - e) t + e / classes.
 
     Raises
     ------
     TypeError or ValueError
-        For settings out of range; when called, for other shapes, dtypes, or indices out of range.
+        If settings are out of range; in a call, if shapes, dtypes or indices are wrong.
 
     References
     ----------
-    C. Szegedy et al., "Rethinking the inception architecture for computer vision", 2016, of label
+    C. Szegedy et al., "Rethinking the inception architecture for computer vision", 2016, on label
     smoothing.
 
     Examples
@@ -229,7 +229,7 @@ class CrossEntropyLoss(_ClassLoss):
         )
 
     def read_targets(self, name, targets, samples, columns, dtype):
-        """Return class indices, int64, or rows of probabilities; raise for others."""
+        """Return class indices, int64, or rows of probabilities; raise errors for other targets."""
         if targets.ndim == 1:
             return super().read_targets(name, targets, samples, columns, dtype)
         self.factors(columns)
@@ -248,9 +248,9 @@ class CrossEntropyLoss(_ClassLoss):
 class NLLLoss(_ClassLoss):
     """Negative log-likelihood, the mean of -x_i[t_i] over the rows.
 
-    The predictions x are logarithms of probabilities, as `LogSoftmax` gives them. Targets t are
-    class indices (rows,). `weights` (rows,) weigh the rows, and the sum is divided by that of
-    the weights of rows times those of their classes.
+    The predictions x are logarithms of probabilities, the output of `LogSoftmax`. Targets t are
+    class indices (rows,). `weights` (rows,) weigh the rows. The divisor of the mean is the sum of
+    these weights, each times the weight of its class.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ class NLLLoss(_ClassLoss):
     Raises
     ------
     TypeError or ValueError
-        For settings out of range; when called, for other shapes, dtypes, or indices out of range.
+        If settings are out of range; in a call, if shapes, dtypes or indices are wrong.
 
     Examples
     --------
@@ -285,15 +285,15 @@ class NLLLoss(_ClassLoss):
 
 
 class _ElementLoss(Loss):
-    """A mean over all elements of what a prediction costs beside its target."""
+    """Base of losses that are a mean over all elements, of a function of prediction and target."""
 
     by_element = True
     kernel: str
-    """Name of the loss in `kernels.functions.losses.ERRORS`."""
+    """Name of the function in `kernels.functions.losses.ERRORS`."""
     _predictions = "predictions"
 
     def factors(self, columns: int) -> np.ndarray:
-        """Return the numbers that the kernel takes, one for each of so many columns."""
+        """Return the kernel's factors, one for each column of the predictions."""
         return np.ones(columns)
 
     def __call__(self, predictions, targets, weights=None) -> float:
@@ -308,14 +308,14 @@ class _ElementLoss(Loss):
 class MSELoss(_ElementLoss):
     """Mean squared error, the mean of (y - t)^2 over all elements.
 
-    Targets t have the shape of the predictions y; class indices (rows,) stand for their
-    one-hot rows where there is more than one column, and numbers (rows,) for one column.
-    `weights` (rows,) weigh the mean.
+    Targets t have the shape of the predictions y. For several columns they may also be class
+    indices (rows,), which become one-hot rows, and for one column numbers (rows,). `weights`
+    (rows,) weigh the mean.
 
     Raises
     ------
     TypeError or ValueError
-        When called, for other shapes or dtypes.
+        In a call, if shapes or dtypes are wrong.
 
     Examples
     --------
@@ -334,14 +334,14 @@ class MSELoss(_ElementLoss):
 
 
 class L1Loss(_ElementLoss):
-    """Mean absolute error, the mean of |y - t| over all elements, whose slope at 0 is 0.
+    """Mean absolute error, the mean of |y - t| over all elements, with the slope 0 at y = t.
 
     Targets and weights are as for `MSELoss`.
 
     Raises
     ------
     TypeError or ValueError
-        When called, for other shapes or dtypes.
+        In a call, if shapes or dtypes are wrong.
 
     Examples
     --------
@@ -364,12 +364,12 @@ class HuberLoss(_ElementLoss):
     Parameters
     ----------
     delta : float, default 1.0
-        Size of an error from which on the loss is linear.
+        Size of an error beyond which the loss is linear.
 
     Raises
     ------
     TypeError or ValueError
-        Unless `delta` is a positive number; when called, for other shapes or dtypes.
+        If `delta` is not a positive number; in a call, if shapes or dtypes are wrong.
 
     References
     ----------
@@ -392,7 +392,7 @@ class HuberLoss(_ElementLoss):
         self.delta = float(delta)
 
     def factors(self, columns):
-        """Return `delta` for each of so many columns."""
+        """Return `delta` for each column."""
         return np.full(columns, self.delta)
 
     def __repr__(self) -> str:
@@ -403,13 +403,13 @@ class PoissonNLLLoss(_ElementLoss):
     """Negative log-likelihood of counts, the mean of exp(z) - t z over all elements.
 
     The predictions z are logarithms of the rates of events. Targets t are counts, or other
-    numbers of 0 or more, otherwise as for `MSELoss`, and so are weights. It is torch's
-    `PoissonNLLLoss` as that is by default.
+    numbers of 0 or more; their shapes, and weights, are as for `MSELoss`. It equals torch's
+    `PoissonNLLLoss` with default settings.
 
     Raises
     ------
     TypeError or ValueError
-        When called, for other shapes or dtypes.
+        In a call, if shapes or dtypes are wrong.
 
     Examples
     --------
@@ -425,11 +425,10 @@ class PoissonNLLLoss(_ElementLoss):
 class QuantileLoss(_ElementLoss):
     """Quantile or pinball loss, the mean of max(q e, (q - 1) e) with e = t - y over all elements.
 
-    A model that is trained with it predicts the number that the target is below with the
-    probability q, given the sample. There is a column of predictions y for each quantile q, and
-    the targets t are numbers (rows,) or (rows, 1). A single quantile holds for all columns, and
-    targets then are as for `MSELoss`. The slope at e = 0, where there is a corner, is 1/2 - q.
-    `weights` (rows,) weigh the mean.
+    A model trained with this loss predicts quantiles: the target of a sample is below its
+    prediction with probability q. Each quantile q has a column of predictions y, and the targets
+    t are numbers (rows,) or (rows, 1). A single quantile holds for all columns, with targets as
+    for `MSELoss`. The slope at the corner e = 0 is 1/2 - q. `weights` (rows,) weigh the mean.
 
     Parameters
     ----------
@@ -439,7 +438,7 @@ class QuantileLoss(_ElementLoss):
     Raises
     ------
     TypeError or ValueError
-        For quantiles out of range; when called, for other shapes or dtypes.
+        If quantiles are out of range; in a call, if shapes or dtypes are wrong.
 
     References
     ----------
@@ -468,7 +467,7 @@ class QuantileLoss(_ElementLoss):
         self.quantiles = given
 
     def factors(self, columns: int) -> np.ndarray:
-        """Return the quantiles of so many columns; raise ValueError if there are others."""
+        """Return the quantile of each column; raise ValueError for another number of columns."""
         if self.quantiles.size not in (1, columns):
             raise ValueError(
                 f"QuantileLoss: there are {columns} columns of predictions; expected "
@@ -477,7 +476,7 @@ class QuantileLoss(_ElementLoss):
         return np.broadcast_to(self.quantiles, (columns,))
 
     def target_columns(self, columns):
-        """Return 1 where there are several quantiles, else as many as there are predictions."""
+        """Return 1 if there are several quantiles, else the number of columns of predictions."""
         return columns if self.quantiles.size == 1 else 1
 
     def __call__(self, predictions, targets, weights=None) -> float:
@@ -489,8 +488,8 @@ class QuantileLoss(_ElementLoss):
         return super().__call__(y, rows, weights)
 
     def read_targets(self, name, targets, samples, columns, dtype):
-        """Return rows of numbers, one for each prediction; raise TypeError or ValueError."""
-        self.factors(columns)  # as many quantiles as there are columns
+        """Return a target for each prediction; raise TypeError or ValueError for other targets."""
+        self.factors(columns)  # raises unless the number of columns is right
         rows = super().read_targets(name, targets, samples, columns, dtype)
         return np.ascontiguousarray(np.broadcast_to(rows, (samples, columns)))
 
@@ -503,25 +502,25 @@ class QuantileLoss(_ElementLoss):
 
 
 class GaussianNLLLoss(_ElementLoss):
-    """Negative log-likelihood of normal distributions, whose means and variances are predicted.
+    """Negative log-likelihood of normal distributions with predicted means and variances.
 
     The mean of (log v + (t - m)^2 / v) / 2 over all elements. The predictions are (rows, 2 k): k
     columns of means m, then k of variances v. Targets t are (rows, k), or (rows,) for k = 1, and
-    `weights` (rows,) weigh the mean. Variances below `eps`, negative ones too, which a linear
-    layer gives at first and torch refuses, count as `eps`; the gradient is that of `eps`, and
-    large: a larger `eps`, or `clip_norm`, keeps first steps small.
+    `weights` (rows,) weigh the mean. Variances below `eps` count as `eps`, with the gradient at
+    `eps`. This includes negative ones, which torch refuses and an untrained linear layer returns.
+    This gradient is large: a larger `eps`, or `clip_norm`, keeps the first steps small.
 
     Parameters
     ----------
     full : bool, default False
-        Whether the constant log(2 pi) / 2 is added.
+        Whether to add the constant log(2 pi) / 2.
     eps : float, default 1e-6
-        The least that a variance counts as, in the square of the targets' unit.
+        Lower bound of variances, in the square of the targets' unit.
 
     Raises
     ------
     TypeError or ValueError
-        Unless `eps` is a positive number; when called, for other shapes or dtypes.
+        If `eps` is not a positive number; in a call, if shapes or dtypes are wrong.
 
     References
     ----------
@@ -548,12 +547,12 @@ class GaussianNLLLoss(_ElementLoss):
         self.full, self.eps = bool(full), float(eps)
 
     def factors(self, columns: int) -> np.ndarray:
-        """Return `eps` for each mean, then the constant for each variance."""
+        """Return `eps` for each column of means, then the constant for each column of variances."""
         constant = 0.5 * math.log(2 * math.pi) if self.full else 0.0
         return np.repeat([self.eps, constant], self.target_columns(columns))
 
     def target_columns(self, columns):
-        """Return half of the predictions' columns; raise ValueError for an odd number of them."""
+        """Return half the number of columns; raise ValueError if that is odd."""
         if columns % 2:
             raise ValueError(
                 f"GaussianNLLLoss: there are {columns} columns of predictions; expected as many "
@@ -570,22 +569,22 @@ class GaussianNLLLoss(_ElementLoss):
 
 
 class BCEWithLogitsLoss(_ElementLoss):
-    """Binary cross-entropy of logits z, each column a yes or no of its own.
+    """Binary cross-entropy of logits z, where each column is a binary classification.
 
     The mean of -(p t log s(z) + (1 - t) log s(-z)) over all elements, s the sigmoid. Targets t,
-    from 0 to 1, have the shape of the logits z, or (rows,) for one column; class indices
-    (rows,) stand for their one-hot rows where there is more than one column. `weights` (rows,)
-    weigh the mean. A row counts as right when all its logits are on the right side of 0.
+    from 0 to 1, have the shape of the logits z, or (rows,) for one column. For several columns
+    they may also be class indices (rows,), which become one-hot rows. `weights` (rows,) weigh the
+    mean. A row is correct if all its logits are on the right side of 0.
 
     Parameters
     ----------
     pos_weight : array_like, optional
-        Weights p of what should be 1, a number for each column or one for all; 1 by default.
+        Weights p of the positive class, a number for each column or one for all; 1 by default.
 
     Raises
     ------
     TypeError or ValueError
-        For settings out of range; when called, for other shapes, dtypes or numbers.
+        If settings are out of range; in a call, if shapes, dtypes or targets are wrong.
 
     Examples
     --------
@@ -601,7 +600,7 @@ class BCEWithLogitsLoss(_ElementLoss):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")
 
     def factors(self, columns: int) -> np.ndarray:
-        """Return `pos_weight` of so many columns; raise ValueError if it has another number."""
+        """Return `pos_weight` of each column; raise ValueError for another number of columns."""
         if self.pos_weight is None:
             return np.ones(columns)
         if self.pos_weight.size not in (1, columns):
@@ -612,7 +611,7 @@ class BCEWithLogitsLoss(_ElementLoss):
         return np.broadcast_to(self.pos_weight, (columns,))
 
     def read_targets(self, name, targets, samples, columns, dtype):
-        """Return rows of numbers from 0 to 1; raise TypeError or ValueError for others."""
+        """Return rows of numbers from 0 to 1; raise TypeError or ValueError for other targets."""
         rows = super().read_targets(name, targets, samples, columns, dtype)
         if not (0 <= rows.min() <= rows.max() <= 1):
             raise ValueError(
@@ -622,7 +621,7 @@ class BCEWithLogitsLoss(_ElementLoss):
         return rows
 
     def classifies(self, targets, columns):
-        """Return whether all targets are 0 or 1, or class indices of several columns."""
+        """Return True if all targets are 0 or 1, or class indices for several columns."""
         return bool(np.isin(targets, (0, 1)).all()) or (targets.ndim == 1 and columns > 1)
 
     def __repr__(self) -> str:
@@ -631,15 +630,15 @@ class BCEWithLogitsLoss(_ElementLoss):
 
 
 def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
-    """Return what the mean of a loss, which may be a user's own, is divided by; None for ones."""
+    """Return `Loss.masses` of a loss, which need not be derived from `Loss`."""
     return as_loss(loss).masses(targets, weights, dtype)
 
 
 def regression_targets(targets, columns: int, dtype) -> np.ndarray:
-    """Return targets of a regression on so many columns, as rows of numbers.
+    """Return targets as rows of numbers, for this number of columns.
 
-    Class indices become one-hot rows where there is more than one column. Raises
-    ValueError for an index out of range; other shapes are left to be compared.
+    Class indices become one-hot rows if there are several columns. Raises ValueError for an
+    index out of range; the caller compares shapes.
     """
     targets = np.asarray(targets)
     if targets.ndim != 1:

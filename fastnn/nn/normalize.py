@@ -1,4 +1,4 @@
-"""Normalize: preprocessing as the first layer of a model."""
+"""Normalize, the layer for preprocessing at the start of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Normalize"]
 class Normalize(Layer):
     """Preprocessing as the first layer of a model, y = (x - mean) / std, column by column.
 
-    Integer inputs, such as images kept as bytes, become `dtype`.
+    Integer inputs, such as images of uint8, are converted to `dtype`.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class Normalize(Layer):
     Raises
     ------
     ValueError
-        For another dtype, a `std` that is not positive, and a mean or 1 / std that is not
-        finite in the dtype.
+        If the dtype is another, `std` is not positive, or the mean or 1 / std is not finite in the
+        dtype.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Normalize(Layer):
         self.columns_in = self.columns_out = columns if columns > 1 else None
 
     def tables(self, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and 1 / std for each of so many columns, in `dtype`."""
+        """Return mean and 1 / std for each column, (columns,), in `dtype`."""
         try:
             mean, factor = (
                 np.ascontiguousarray(np.broadcast_to(each, (columns,)), self.dtype)
@@ -70,7 +70,7 @@ class Normalize(Layer):
         return mean, factor
 
     def output_columns(self, columns: int) -> int:
-        """Return the same number: `tables` refuses another than there are means."""
+        """Return the same number; `tables` checks that it is the number of means."""
         return columns
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ class Normalize(Layer):
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add (x - mean) factor, as the kernel computes it."""
+        """Add (x - mean) factor with factor = 1 / std, as the kernel computes it."""
         mean = graph.constant(f"{place}.mean", self.mean)
         factor = graph.constant(f"{place}.factor", 1.0 / self.std)
         return graph.add("Mul", graph.add("Sub", x, mean), factor)

@@ -1,4 +1,4 @@
-"""BatchNorm1d and LayerNorm, as torch has them."""
+"""BatchNorm1d and LayerNorm, as in torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["BatchNorm1d", "LayerNorm"]
 
 
 class _Norm(Layer):
-    """A norm of so many columns, with a gain and a shift of each column that learn."""
+    """Base of norms, with a gain and a shift for each column that can learn."""
 
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
         if not isinstance(columns, (int, np.integer)) or isinstance(columns, bool) or columns < 1:
@@ -33,7 +33,7 @@ class _Norm(Layer):
         self.computes_in = dtype = dtype_of(self, dtype)
         self.columns, self.eps = int(columns), float(eps)
         self.columns_in = self.columns_out = self.columns
-        # Without them they stay, as ones and zeros that no optimizer is shown.
+        # Those that do not learn are ones and zeros, which no optimizer gets.
         self._weight, self._bias = (
             Parameter(np.ones(columns, dtype)),
             Parameter(np.zeros(columns, dtype)),
@@ -69,7 +69,7 @@ class _Norm(Layer):
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of the parameters and of the result."""
+        """Dtype of the parameters and of the output."""
         return self._weight.dtype
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
@@ -101,22 +101,22 @@ class _Norm(Layer):
 class BatchNorm1d(_Norm):
     """Batch normalisation, y = w (x - mean) / sqrt(var + eps) + b by the moments of each column.
 
-    In training the moments are the batch's, and running ones move towards them: running +=
-    `momentum` (batch - running), the variance being that of the samples' source, rows /
-    (rows - 1) times the batch's. In use (`eval()`) the running ones normalise.
+    In training the moments are those of the batch, and the running moments follow them: running +=
+    `momentum` (batch - running), where the variance is the unbiased one, rows / (rows - 1) times
+    the batch's. In evaluation mode the running moments normalise.
 
     Parameters
     ----------
     num_features : int
         Columns of the input.
     eps : float, default 1e-5
-        Is added to the variance.
+        Number that is added to the variance.
     momentum : float or None, default 0.1
-        Share by which a batch moves the running moments; None takes the mean of all batches.
+        Weight of a batch in the running moments; None takes the mean of all batches.
     affine : bool, default True
-        Whether w and b learn, beginning as 1 and 0.
+        Whether w and b learn, from 1 and 0.
     track_running_stats : bool, default True
-        Whether there are running moments; without them the batch's normalise in use, too.
+        Whether to keep running moments; without them the batch's moments always normalise.
     dtype : dtype, default float32
         Dtype of parameters and output: float32 or float64.
 
@@ -183,11 +183,11 @@ class BatchNorm1d(_Norm):
         self._tracked[...] = value
 
     def batch_counter(self) -> str | None:
-        """Return the attribute that counts batches, if they move running moments."""
+        """Return the name of the attribute that counts batches, or None without running moments."""
         return "num_batches_tracked" if self.track_running_stats else None
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Return `running_mean`, `running_var`, `num_batches_tracked`, if they are kept."""
+        """Return `running_mean`, `running_var` and `num_batches_tracked`, if they are kept."""
         if self.track_running_stats:
             yield "running_mean", self.running_mean
             yield "running_var", self.running_var
@@ -195,11 +195,11 @@ class BatchNorm1d(_Norm):
 
     @property
     def uses_batch(self) -> bool:
-        """Whether mean and variance are the batch's now."""
+        """True if mean and variance are the batch's now."""
         return self.training or not self.track_running_stats
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the batch normalised; in training also move the running mean and variance."""
+        """Return the normalised batch; in training, also update the running mean and variance."""
         self._input = x = self._read(x)
         if self.training and len(x) < self.least_rows:
             raise ValueError(
@@ -244,7 +244,7 @@ class BatchNorm1d(_Norm):
         }
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add one operator, or without running moments the formula by those of the batch."""
+        """Add one operator, or without running moments the formula with the batch's moments."""
         weight, bias = constants_of(self, graph, place) or (
             graph.constant(f"{place}.weight", np.ones(self.columns)),
             graph.constant(f"{place}.bias", np.zeros(self.columns)),
@@ -270,11 +270,11 @@ class LayerNorm(_Norm):
     normalized_shape : int or list of one int
         Columns of the input.
     eps : float, default 1e-5
-        Is added to the variance.
+        Number that is added to the variance.
     elementwise_affine : bool, default True
-        Whether w and b learn, beginning as 1 and 0.
+        Whether w and b learn, from 1 and 0.
     bias : bool, default True
-        Whether there is b; without it only w learns.
+        Whether there is a shift b; without it only w learns.
     dtype : dtype, default float32
         Dtype of parameters and output: float32 or float64.
 
@@ -315,11 +315,11 @@ class LayerNorm(_Norm):
 
     @property
     def normalized_shape(self) -> tuple[int]:
-        """The columns, as a list of one."""
+        """The number of columns, as a tuple of one."""
         return (self.columns,)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the batch normalised."""
+        """Return the normalised batch."""
         self._input = x = self._read(x)
         y = np.empty_like(x)
         self._means, self._factors = np.empty((2, len(x)), self.dtype)

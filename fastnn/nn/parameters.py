@@ -1,4 +1,4 @@
-"""A parameter: numbers that learn, their gradient, and where both lie in memory."""
+"""Parameters: arrays that learn, their gradients, and the memory of both."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ __all__ = ["Parameter"]
 class Parameter:
     """Array that learns, and its gradient of the same shape, each in flat memory.
 
-    The memory of all parameters of a model is one array, so that an optimizer, a
-    copy or a sum over a network takes them in one go. `data` and `grad` are views of
-    it; the elements may lie there in another order than the shape suggests, with
-    gaps, which is the kernels' business: read and write them as ordinary arrays.
+    All parameters of a model share one block of memory, so that an optimizer, a copy or
+    a sum handles them in one pass. `data` and `grad` are views of the memory, whose
+    elements may be in another order, with padding; read and write them as ordinary arrays.
 
     Parameters
     ----------
     value : array_like
         Initial values, of float32 or float64.
     memory_shape : tuple of int, optional
-        Shape of the block of memory that holds them; the default is the shape of `value`.
+        Shape of the memory that holds the values; the default is the shape of `value`.
     view : callable, optional
-        Function that returns such a block seen as an array of the shape of `value`; by
-        default it is seen as it is.
+        Function that returns a view, of the shape of `value`, of an array of `memory_shape`; the
+        default is the array itself.
 
     Attributes
     ----------
     decays : bool
-        Whether the weight decay of an optimizer, made afterwards, applies to it.
+        Whether weight decay applies; set it before making an optimizer.
 
     Examples
     --------
@@ -68,12 +67,12 @@ class Parameter:
 
     @property
     def memory(self) -> np.ndarray:
-        """Flat memory of the values, gaps included: elements `start` and on of `block`."""
+        """Flat memory of the values with padding, from element `start` of `block`."""
         return self.block[self.start : self.start + self.span]
 
     @property
     def gradient_memory(self) -> np.ndarray:
-        """Flat memory of the gradient, which lies in `gradient_block` as the values in `block`."""
+        """Flat memory of the gradient with padding, from element `start` of `gradient_block`."""
         return self.gradient_block[self.start : self.start + self.span]
 
     @property
@@ -92,12 +91,12 @@ class Parameter:
 
     @property
     def data(self) -> np.ndarray:
-        """The values, a view that reads and writes."""
+        """The values, as a writable view."""
         return self._seen(self.memory)
 
     @property
     def grad(self) -> np.ndarray:
-        """The gradient, a view that reads and writes."""
+        """The gradient, as a writable view."""
         return self._seen(self.gradient_memory)
 
     @property
@@ -107,28 +106,28 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        """Number of elements that learn, gaps not counted."""
+        """Number of elements, without padding."""
         return self.data.size
 
     @property
     def dtype(self) -> np.dtype:
-        """float32 or float64."""
+        """Dtype, float32 or float64."""
         return self.block.dtype
 
     def move(self, block: np.ndarray, gradient_block: np.ndarray, start: int) -> None:
-        """Move values and gradient to elements `start` and on of other blocks."""
+        """Move values and gradient to other blocks, from element `start`."""
         values, gradient = self.memory, self.gradient_memory
         self._lie_in(block, gradient_block, start)
         self.memory[:], self.gradient_memory[:] = values, gradient
 
     def seen_in(self, memory: np.ndarray) -> np.ndarray:
-        """Return another flat array, laid out as this parameter's memory, seen in its shape."""
+        """Return a view of another flat array, laid out as `memory`, in the parameter's shape."""
         return self._seen(memory)
 
     def assign(self, value, name: str = "parameter") -> None:
         """Copy values into this parameter.
 
-        Raises ValueError for another shape, TypeError for what holds no real numbers.
+        Raises ValueError for another shape, and TypeError for values that are no real numbers.
         """
         value = np.asarray(value)
         if value.dtype.kind not in "fiub":
@@ -151,7 +150,7 @@ class Parameter:
 
 
 def place_together(parameters: Iterable[Parameter]) -> None:
-    """Move parameters, in their order, into one block of memory (and their gradients likewise)."""
+    """Move parameters, in order, into one block of memory, and their gradients into another."""
     parameters = list(parameters)
     for dtype in {parameter.dtype for parameter in parameters}:
         group = [parameter for parameter in parameters if parameter.dtype == dtype]
@@ -164,5 +163,5 @@ def place_together(parameters: Iterable[Parameter]) -> None:
 
 
 def blocks_of(parameters: Iterable[Parameter]) -> list[np.ndarray]:
-    """Return the blocks of memory in which parameters lie."""
+    """Return the distinct blocks of memory that hold parameters."""
     return list({id(each.block): each.block for each in parameters}.values())

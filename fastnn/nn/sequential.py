@@ -1,4 +1,4 @@
-"""A chain of layers, and its parameters by name."""
+"""Sequential, the chain of layers that is a model."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ __all__ = ["Sequential"]
 
 
 class Sequential(Layer):
-    """Chain of layers, one after another, whose parameters are moved into one block of memory.
+    """Model that applies layers one after another, with all parameters in one block of memory.
 
-    Names of parameters are torch's: the layer's number, a point, the layer's own name
+    Names of parameters are torch's: the layer's number, a dot, and the name in the layer
     (`0.weight`).
 
     Parameters
     ----------
     *layers : Layer
-        The layers, each anything with `forward` and `backward`; one with parameters has
+        The layers, objects with `forward` and `backward`; a layer with parameters also has
         `named_parameters` (see `fastnn.Layer`) or `parameters`.
 
     Attributes
     ----------
     classes : tuple of str
-        Names of the output's columns, where they are classes; kept in the model file.
+        Names of the output's columns if they are classes; saved in the model file.
     schema : Schema or None
-        How rows of a table, or pictures, become inputs; kept in the model file.
+        Conversion of table rows or images to inputs; saved in the model file.
 
     Raises
     ------
     TypeError
-        For what is not a layer, or a parameter that is not a `fastnn.Parameter`.
+        If a layer is none, or a parameter is not a `fastnn.Parameter`.
     ValueError
-        For a layer that is there twice.
+        If a layer is in the chain twice.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class Sequential(Layer):
                 yield from layer.parameters()
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Return names and arrays that are kept but do not learn, of all layers, in order."""
+        """Return names and arrays of state that does not learn, of all layers, in order."""
         for place, layer in enumerate(self.layers):
             for name, buffer in _own_buffers(layer):
                 yield f"{place}.{name}", buffer
@@ -117,7 +117,7 @@ class Sequential(Layer):
             parameter.gradient_memory[:] = 0
 
     def train(self, mode: bool = True) -> Sequential:
-        """Tell all layers whether they are being trained; return the model itself."""
+        """Set the training or evaluation mode of all layers; return the model itself."""
         self.training = mode
         for layer in self.layers:
             if hasattr(layer, "train"):
@@ -125,7 +125,7 @@ class Sequential(Layer):
         return self
 
     def _state(self) -> dict[str, np.ndarray]:
-        """Return parameters and buffers by name, in torch's order, as they are."""
+        """Return parameters and buffers by name, in torch's order, without copying."""
         found: dict[str, np.ndarray] = {}
         for place, layer in enumerate(self.layers):
             if isinstance(layer, Sequential):
@@ -137,18 +137,18 @@ class Sequential(Layer):
         return found
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return copies of all parameters and buffers by name, weights as (out, in)."""
+        """Return copies of all parameters and buffers by name; weights are (out, in)."""
         return {name: np.array(array, order="C") for name, array in self._state().items()}
 
     def load_state_dict(self, state: Mapping, strict: bool = True) -> IncompatibleKeys:
-        """Copy parameters and buffers by name from arrays, or from torch's state dict as it is.
+        """Copy parameters and buffers by name from arrays or from a torch state dict.
 
         Parameters
         ----------
         state : mapping of str to array
             NumPy arrays or torch tensors; numbers of another dtype are converted.
         strict : bool, default True
-            Whether all names must be there and no other; else only those that both have are
+            Whether the names must be exactly the model's; else only the names that both have are
             copied.
 
         Returns
@@ -159,12 +159,12 @@ class Sequential(Layer):
         Raises
         ------
         KeyError
-            For names that are missing or unknown, with every mismatch in the message; nothing
-            has been copied then, as with the other errors.
+            If names are missing or unknown; the message lists every mismatch. This and the other
+            errors are raised before anything is copied.
         ValueError
-            For shapes that differ, with every mismatch in the message.
+            If shapes differ; the message lists every mismatch.
         TypeError
-            For what holds no numbers.
+            If a value holds no numbers.
         """
         own = self._state()
         arrays, keys = compare(own, state, strict)
@@ -173,7 +173,7 @@ class Sequential(Layer):
         return keys
 
     def to_torch(self) -> torch.nn.Sequential:
-        """Make a `torch.nn.Sequential` with the same weights: see `fastnn.interop.to_torch`."""
+        """Return a `torch.nn.Sequential` with the same weights; see `fastnn.interop.to_torch`."""
         return provided("Sequential.to_torch")(self)
 
     def __len__(self) -> int:
@@ -193,7 +193,7 @@ class Sequential(Layer):
 
 
 def every_layer(layers: Iterable) -> Iterator:
-    """Return layers, and those of the chains among them."""
+    """Return all layers, and for each chain among them also its layers."""
     for layer in layers:
         yield layer
         if isinstance(layer, Sequential):
@@ -201,7 +201,7 @@ def every_layer(layers: Iterable) -> Iterator:
 
 
 def model_dtype(model: Sequential) -> np.dtype:
-    """Return the dtype that a model computes in, float32 where nothing tells.
+    """Return the dtype that a model computes in, float32 if no layer has one.
 
     Raises ValueError for a model of two dtypes.
     """
@@ -214,12 +214,12 @@ def model_dtype(model: Sequential) -> np.dtype:
 
 
 def flat_layers(model: Sequential) -> list:
-    """Return the layers of a chain, and of the chains in it, in order."""
+    """Return the layers of a model in order, with inner chains replaced by their layers."""
     return [each for each in every_layer(model.layers) if not isinstance(each, Sequential)]
 
 
 def columns_of(model: Sequential) -> tuple[int | None, int | None]:
-    """Return the columns that a chain takes and gives, each None where no layer says."""
+    """Return the columns of a model's input and output, each None if no layer fixes them."""
     layers = [as_layer(each) for each in flat_layers(model)]
     taken = [each.columns_in for each in layers if each.columns_in is not None]
     given = [each.columns_out for each in layers if each.columns_out is not None]
@@ -227,7 +227,7 @@ def columns_of(model: Sequential) -> tuple[int | None, int | None]:
 
 
 def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:
-    """Return names and parameters of a layer, which may give `parameters` without names."""
+    """Return names and parameters of a layer; without `named_parameters`, names are numbers."""
     if hasattr(layer, "named_parameters"):
         yield from layer.named_parameters()
     elif hasattr(layer, "parameters"):

@@ -1,4 +1,4 @@
-"""Flatten and Identity: layers that change the shape of a batch, or nothing."""
+"""Flatten and Identity, layers that only change the shape of a batch, or nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Flatten", "Identity"]
 
 
 class Flatten(Layer):
-    """Batch of rows, (rows, columns), of a batch of any shape (rows, ...).
+    """Layer that reshapes a batch of any shape (rows, ...) to (rows, columns).
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Flatten(Layer):
         return gradient_of(self, gradient, (rows, math.prod(columns))).reshape(self._shape)
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add nothing: a graph's batches are of rows."""
+        """Add nothing, since a graph's batches are (rows, columns) already."""
         return x
 
 
@@ -57,11 +57,11 @@ class Identity(Layer):
     torch_twin = TorchTwin("Identity")
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return x, as it is."""
+        """Return x."""
         return x
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Return g, as it is."""
+        """Return g."""
         return gradient
 
     def to_onnx(self, graph, place, x) -> str:

@@ -1,4 +1,4 @@
-"""Softmax and LogSoftmax: rows of probabilities, or their logarithms."""
+"""Softmax and LogSoftmax, which turn rows into probabilities or their logarithms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_ROWS = {"dim": (1, -1, None)}
 
 
 class _Rowwise(Layer):
-    """A function of each row, whose gradient is written in terms of its output."""
+    """A function of each row whose gradient is computed from its output."""
 
     function: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -40,7 +40,7 @@ class _Rowwise(Layer):
 class Softmax(_Rowwise):
     """Probabilities of the columns, y_i = exp(x_i) / sum_j exp(x_j).
 
-    For classification leave it out: `CrossEntropyLoss` takes the logits before it.
+    A classifier that is trained with `CrossEntropyLoss`, which takes logits, needs no Softmax.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Softmax(_Rowwise):
 
 
 class LogSoftmax(_Rowwise):
-    """Logarithms of probabilities, y_i = x_i - log sum_j exp(x_j), as `NLLLoss` takes them.
+    """Logarithms of probabilities, y_i = x_i - log sum_j exp(x_j), for `NLLLoss`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""State dicts: arrays by the names of the parameters they are for, or torch's tensors."""
+"""State dicts, which hold parameters and buffers by name as arrays or torch tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class IncompatibleKeys(NamedTuple):
-    """Names that a state lacks, and names in it that the model does not have."""
+    """Names that a state lacks, and names that only the state has."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -18,10 +18,10 @@ class IncompatibleKeys(NamedTuple):
 def compare(
     own: Mapping[str, np.ndarray], state: Mapping[str, Any], strict: bool
 ) -> tuple[dict[str, np.ndarray], IncompatibleKeys]:
-    """Return arrays for those of a model's own that a state names, of the same shapes and dtypes.
+    """Return a state's arrays in the dtypes of the model's own, and the names that do not match.
 
-    Raises KeyError, unless `strict` is false, when names are missing or unknown, ValueError when
-    only shapes differ, either with every mismatch in it; TypeError for what holds no numbers.
+    Raises KeyError if names are missing or unknown and `strict` is true, ValueError if only shapes
+    differ (both list every mismatch), and TypeError for values that hold no numbers.
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"state is a {type(state).__name__}; expected a mapping of names to arrays")
@@ -47,11 +47,11 @@ def compare(
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """Return an array, or a torch tensor of any device, as an array; raise TypeError for others."""
+    """Return an array or a torch tensor of any device as an array; raise TypeError for others."""
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
-            if str(value.dtype) == "torch.bfloat16":  # which NumPy lacks
+            if str(value.dtype) == "torch.bfloat16":  # NumPy has no such dtype
                 value = value.double()
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:

@@ -1,4 +1,4 @@
-"""How layers tell what they are in torch and in ONNX, while neither is imported."""
+"""Descriptions of layers' equivalents in torch and ONNX, which are not imported here."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from numpy.typing import ArrayLike, DTypeLike
 
 @dataclass(frozen=True)
 class TorchTwin:
-    """The module of torch that does the same as a layer, and how the one is made from the other."""
+    """The module of torch that is equivalent to a layer, and the arguments to convert one."""
 
     module: str
-    """Name of its class in `torch.nn`, or in `fastnn.interop.torch`."""
+    """Name of the module's class in `torch.nn` or in `fastnn.interop.torch`."""
     arguments: tuple[str, ...] = ()
-    """Names of what both are made with; the module has attributes of the same names."""
+    """Names of the arguments of both constructors, which are also attributes of the module."""
     fixed: Mapping[str, tuple] = field(default_factory=dict)
-    """Other arguments of the module, and the values for which the layer does the same."""
+    """Other arguments of the module, and their values for which the layer is equivalent."""
     typed: bool = False
-    """Whether both are made with a `dtype`."""
+    """True if both constructors take a `dtype`."""
 
 
 class OnnxGraph(Protocol):
-    """A graph that layers add their operators to; values in it are known by name."""
+    """A graph that layers add their operators to, and whose values have names."""
 
     dtype: np.dtype
     """The dtype of the model."""
 
     def constant(self, name: str, values: ArrayLike) -> str:
-        """Keep an array, or a number, of the graph's dtype; return its name."""
+        """Add an array or a number as a constant of the graph's dtype; return its name."""
 
     def add(self, operator: str, *inputs: str, **attributes) -> str:
         """Add an operator; return the name of its result."""

@@ -1,7 +1,7 @@
-"""Optimizers: torch's formulas on flat memory.
+"""Optimizers with torch's formulas, on flat memory.
 
-All settings may be changed between steps (`optimizer.lr = 0.01`); what an optimizer
-remembers lies as the parameters do.
+All settings may be changed between steps (`optimizer.lr = 0.01`). The arrays that an
+optimizer remembers, such as momentum, have the memory layout of the parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 
 class _Setting:
-    """An attribute kept at a place of the kernel's array of settings, and checked when set."""
+    """An attribute that is stored in the kernels' array of settings, and checked when it is set."""
 
     def __init__(self, place: int, low: float, high: float, description: str):
         self.place, self.low, self.high, self.description = place, low, high, description
@@ -45,27 +45,33 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 
 class Optimizer:
-    """What optimizers have in common.
+    """Base class of optimizers.
 
-    `clip_value` bounds every element of the gradient, `clip_norm` the Euclidean norm of
-    all of it, as `torch.nn.utils.clip_grad_value_` and `clip_grad_norm_` do before a
-    step; None does neither.
+    Before a step, `clip_value` bounds the elements of the gradient and `clip_norm` the
+    Euclidean norm of the whole gradient, as `torch.nn.utils.clip_grad_value_` and
+    `clip_grad_norm_` do; None does not clip.
     """
 
     command_name: str | None = None
-    """Its name on the command line; None where it is not offered there."""
+    """Name on the command line; None if the optimizer is not offered there."""
     command_settings: Mapping[str, float] = {}
-    """What the command line takes for settings by default, where that is not the constructor's."""
+    """Defaults on the command line that differ from the constructor's."""
     momentum_place: int | None = None
-    """Place of the setting that `OneCycleLR` lowers where it raises the rate; None for none."""
+    """Index of the setting that `OneCycleLR` lowers while it raises the learning rate, or None."""
 
     _lr = _Setting(updates.LEARNING_RATE, 0.0, _LARGEST, "a number of 0 or more")
     weight_decay = _Setting(updates.WEIGHT_DECAY, 0.0, _LARGEST, "a number of 0 or more")
     _clip_value = _Setting(updates.CLIP_VALUE, 0.0, np.inf, "a number of 0 or more, or None")
     _clip_norm = _Setting(updates.CLIP_NORM, 0.0, np.inf, "a number of 0 or more, or None")
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float, weight_decay: float,
-                 clip_value: float | None, clip_norm: float | None):  # fmt: skip
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        weight_decay: float,
+        clip_value: float | None,
+        clip_norm: float | None,
+    ):
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
@@ -80,7 +86,7 @@ class Optimizer:
         self.settings = np.zeros(updates.SETTINGS)
         self.settings[updates.GRADIENT_SCALE] = 1.0
         self.initial_lr: float | None = None
-        """The learning rate that schedules start from, once there is one; None before."""
+        """Learning rate from which schedules start; None until there is a schedule."""
         self.lr, self.weight_decay = lr, weight_decay
         self.clip_value, self.clip_norm = clip_value, clip_norm
         self.steps = 0
@@ -88,11 +94,11 @@ class Optimizer:
 
     @property
     def rule(self) -> updates.Rule:
-        """What a step does to parameters, and how many arrays it remembers of them."""
+        """The formula of a step, and the number of arrays that it remembers."""
         raise NotImplementedError(f"{type(self).__name__} does not define rule")
 
     def _remember(self) -> None:
-        """Allocate what is remembered: for each dtype, arrays that lie as the parameters do."""
+        """Allocate the memories: for each dtype, arrays with the layout of the parameters."""
         self._starts: list[int] = []
         totals: dict[np.dtype, int] = {}
         for parameter in self.parameters:
@@ -106,14 +112,14 @@ class Optimizer:
         }
 
     def knows(self, parameter: Parameter) -> bool:
-        """Whether a parameter is one of those to update."""
+        """Return True if the optimizer updates this parameter."""
         return any(each is parameter for each in self.parameters)
 
     def runs(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray, np.ndarray]]:
-        """Return whether flat parameters decay, these, their gradients, and their memories.
+        """Return for each run of parameters: whether it decays, its values, gradient and memories.
 
-        Parameters that follow each other in memory come together: those of a whole
-        model as one.
+        Parameters that follow each other in memory form one run, so that a whole model is
+        usually a single run.
         """
         begin = 0
         for i in range(1, len(self.parameters) + 1):
@@ -127,7 +133,7 @@ class Optimizer:
             begin = i
 
     def _follows(self, i: int) -> bool:
-        """Whether parameter `i` lies right behind the one before it, here and in memory."""
+        """Return True if parameter `i` directly follows its predecessor in all memory."""
         one, other = self.parameters[i - 1], self.parameters[i]
         return (
             one.block is other.block
@@ -139,7 +145,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """Learning rate; setting it makes it the one that schedules start from."""
+        """Learning rate; schedules start from the value that was set last."""
         return self._lr
 
     @lr.setter
@@ -163,7 +169,7 @@ class Optimizer:
     @clip_norm.setter
     def clip_norm(self, bound: float | None) -> None:
         self._clip_norm = np.inf if bound is None else bound
-        self.settings[updates.GRADIENT_SCALE] = 1.0  # what the last step found is of its bound
+        self.settings[updates.GRADIENT_SCALE] = 1.0  # the last scale is of the old bound
 
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
@@ -182,13 +188,13 @@ class Optimizer:
         self.steps += 1
 
     def memory_addresses(self, parameter: Parameter) -> list[int]:
-        """Return where what is remembered of a parameter lies."""
+        """Return the addresses of the memories of a parameter."""
         place = next(i for i, each in enumerate(self.parameters) if each is parameter)
         offset = self._starts[place] * parameter.dtype.itemsize
         return [address(array) + offset for array in self.memory[parameter.dtype]]
 
     def state_dict(self) -> dict:
-        """Copy of the settings, the number of steps, and what is remembered of each parameter."""
+        """Return copies of the settings, the number of steps, and each parameter's memories."""
         return {
             "rule": self.rule.name,
             "settings": self.settings.copy(),
@@ -197,7 +203,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Take over a state; raise ValueError if it is of another kind of network or optimizer."""
+        """Restore a state; raise ValueError if it is of another kind of model or optimizer."""
         shapes = [[each.shape for each in views] for views in self._seen()]
         given = [[np.shape(each) for each in arrays] for arrays in state["memory"]]
         if shapes != given:
@@ -205,7 +211,7 @@ class Optimizer:
                 f"{type(self).__name__}: the state remembers arrays of shapes {given}; "
                 f"expected {shapes}"
             )
-        rule = state.get("rule", self.rule.name)  # older states do not tell
+        rule = state.get("rule", self.rule.name)  # older states have no entry
         if rule != self.rule.name:
             raise ValueError(
                 f"{type(self).__name__}: the state is of an optimizer with the rule {rule}; "
@@ -217,14 +223,14 @@ class Optimizer:
                 "(Adam's is added to the gradient, AdamW's is not)"
             )
         given = state["settings"]
-        self.settings[: len(given)] = given  # older states lack the last ones
+        self.settings[: len(given)] = given  # older states have fewer settings
         self.steps = int(state["steps"])
         for views, values in zip(self._seen(), state["memory"], strict=True):
             for view, value in zip(views, values, strict=True):
                 view[...] = value
 
     def _seen(self) -> Iterator[list[np.ndarray]]:
-        """What is remembered of each parameter, in its shape."""
+        """Return the memories of each parameter, in its shape."""
         for parameter, start in zip(self.parameters, self._starts, strict=True):
             arrays = self.memory[parameter.dtype]
             yield [parameter.seen_in(array[start : start + parameter.span]) for array in arrays]
@@ -238,11 +244,50 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum (Sutskever et al., 2013), as in torch.
+    """Stochastic gradient descent with momentum, as in torch.
 
-    g += weight_decay p; v = momentum v + (1 - dampening) g (v = g at first);
-    p -= lr v, or with Nesterov p -= lr (g + momentum v). Raises ValueError for
-    settings out of range, and for Nesterov without momentum or with dampening.
+    g = gradient + weight_decay p, v = momentum v + (1 - dampening) g, and p -= lr v. In the first
+    step v = g. With `nesterov`, p -= lr (g + momentum v).
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        The parameters p to update, such as `model.parameters()`.
+    lr : float, default 1e-3
+        Learning rate.
+    momentum : float, default 0.0
+        Factor of the velocity v, 0 or more; without momentum v = g.
+    dampening : float, default 0.0
+        Reduction of the gradient's share of v.
+    weight_decay : float, default 0.0
+        Factor of the L2 penalty's gradient, which is added to the gradient.
+    nesterov : bool, default False
+        Whether to use Nesterov momentum, which needs `momentum` above 0 and `dampening` of 0.
+    clip_value : float, optional
+        Bound on the elements of the gradient, clipped before each step; None does not clip.
+    clip_norm : float, optional
+        Bound on the Euclidean norm of the whole gradient; None does not clip.
+
+    Raises
+    ------
+    TypeError or ValueError
+        If settings are out of range, or `parameters` holds other objects.
+
+    References
+    ----------
+    I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of initialization and
+    momentum in deep learning", 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import SGD, Parameter
+    >>> parameter = Parameter(np.array([1.0, 2.0]))
+    >>> optimizer = SGD([parameter], lr=0.5)
+    >>> parameter.grad[...] = [0.5, -4.0]
+    >>> optimizer.step()
+    >>> parameter.data
+    array([0.75, 4.  ])
     """
 
     rule = updates.SGD
@@ -253,9 +298,18 @@ class SGD(Optimizer):
     dampening = _Setting(updates.DAMPENING, -np.inf, np.inf, "a number")
     _nesterov = _Setting(updates.NESTEROV, 0.0, 1.0, "True or False")
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float = 1e-3, momentum: float = 0.0,
-                 dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False, *,
-                 clip_value: float | None = None, clip_norm: float | None = None):  # fmt: skip
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+    ):
         super().__init__(parameters, lr, weight_decay, clip_value, clip_norm)
         self.momentum, self.dampening = momentum, dampening
         if nesterov and (momentum <= 0.0 or dampening != 0.0):
@@ -264,50 +318,55 @@ class SGD(Optimizer):
 
     @property
     def nesterov(self) -> bool:
-        """Whether the step looks ahead."""
+        """True if the step uses Nesterov momentum."""
         return bool(self._nesterov)
 
     def _describe(self) -> dict:
         return {
-            "lr": self.lr, "momentum": self.momentum, "dampening": self.dampening,
-            "weight_decay": self.weight_decay, "nesterov": self.nesterov,
-        }  # fmt: skip
+            "lr": self.lr,
+            "momentum": self.momentum,
+            "dampening": self.dampening,
+            "weight_decay": self.weight_decay,
+            "nesterov": self.nesterov,
+        }
 
 
 class Adam(Optimizer):
     """Adam, as in torch: weight decay is added to the gradient.
 
-    m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and in step t
-    p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps). With `amsgrad` the largest v so far
-    stands there for v.
+    g = gradient + weight_decay p, m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and in step t
+    p -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps). With `amsgrad` the update uses the
+    largest v so far in place of v.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        What is to be optimized, such as `model.parameters()`.
+        The parameters p to update, such as `model.parameters()`.
     lr : float, default 1e-3
         Learning rate.
     betas : tuple of two floats, default (0.9, 0.999)
         Decay rates b1 and b2 of the two moments m and v, from 0 to below 1.
     eps : float, default 1e-8
-        What keeps the divisor from 0.
+        Number that is added to the divisor, which keeps it above 0.
     weight_decay : float, default 0.0
-        Decay d: g is the gradient plus d p.
+        Factor of the L2 penalty's gradient, which is added to the gradient.
     amsgrad : bool, default False
-        Whether the largest v so far is used.
-    clip_value, clip_norm : float, optional
-        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+        Whether to use the largest v so far.
+    clip_value : float, optional
+        Bound on the elements of the gradient, clipped before each step; None does not clip.
+    clip_norm : float, optional
+        Bound on the Euclidean norm of the whole gradient; None does not clip.
 
     Raises
     ------
     TypeError or ValueError
-        For settings out of range, and for what are no parameters.
+        If settings are out of range, or `parameters` holds other objects.
 
     References
     ----------
     D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", 2015.
 
-    S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", 2018, of amsgrad.
+    S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", 2018, on amsgrad.
 
     Examples
     --------
@@ -348,12 +407,12 @@ class Adam(Optimizer):
 
     @property
     def rule(self) -> updates.Rule:
-        """Adam's rule, or AMSGrad's."""
+        """The rule of Adam, or with `amsgrad` of AMSGrad."""
         return updates.AMSGRAD if self._amsgrad else updates.ADAM
 
     @property
     def amsgrad(self) -> bool:
-        """Whether the largest second moment so far is used."""
+        """True if the largest second moment so far is used."""
         return self._amsgrad
 
     @property
@@ -376,29 +435,31 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay d, as in torch: first p *= 1 - lr d.
+    """Adam with decoupled weight decay, as in torch: first p *= 1 - lr weight_decay.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        What is to be optimized, such as `model.parameters()`.
+        The parameters p to update, such as `model.parameters()`.
     lr : float, default 1e-3
         Learning rate.
     betas : tuple of two floats, default (0.9, 0.999)
         Decay rates of the two moments, from 0 to below 1.
     eps : float, default 1e-8
-        What keeps the divisor from 0.
+        Number that is added to the divisor, which keeps it above 0.
     weight_decay : float, default 1e-2
-        Decay d.
+        Decay by which parameters shrink in each step, times `lr`.
     amsgrad : bool, default False
-        Whether the largest second moment so far is used.
-    clip_value, clip_norm : float, optional
-        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+        Whether to use the largest second moment so far.
+    clip_value : float, optional
+        Bound on the elements of the gradient, clipped before each step; None does not clip.
+    clip_norm : float, optional
+        Bound on the Euclidean norm of the whole gradient; None does not clip.
 
     Raises
     ------
     TypeError or ValueError
-        For settings out of range, and for what are no parameters.
+        If settings are out of range, or `parameters` holds other objects.
 
     References
     ----------
@@ -435,40 +496,43 @@ class AdamW(Adam):
 
 
 class RMSprop(Optimizer):
-    """RMSprop, as in torch: gradients are divided by the root of their mean square.
+    """RMSprop, as in torch: the gradient is divided by the root of its mean square.
 
-    s = alpha s + (1 - alpha) g^2, v = momentum v + g / (sqrt(s) + eps), p -= lr v. If `centered`,
-    s - m^2 stands for s under the root, m = alpha m + (1 - alpha) g.
+    g = gradient + weight_decay p, s = alpha s + (1 - alpha) g^2,
+    v = momentum v + g / (sqrt(s) + eps), and p -= lr v. If `centered`, the root is of s - m^2,
+    where m = alpha m + (1 - alpha) g.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        What is to be optimized, such as `model.parameters()`.
+        The parameters p to update, such as `model.parameters()`.
     lr : float, default 1e-2
         Learning rate.
     alpha : float, default 0.99
         Decay rate of s and m, from 0 to 1.
     eps : float, default 1e-8
-        What keeps the divisor from 0.
+        Number that is added to the divisor, which keeps it above 0.
     weight_decay : float, default 0.0
-        Decay d: g is the gradient plus d p.
+        Factor of the L2 penalty's gradient, which is added to the gradient.
     momentum : float, default 0.0
-        Share of v that the next step keeps.
+        Factor of v in the next step, 0 or more.
     centered : bool, default False
-        Whether the variance of the gradient is used, rather than its mean square.
-    clip_value, clip_norm : float, optional
-        Bounds of the gradient's elements, and of its norm; None bounds nothing.
+        Whether to divide by the root of the gradient's variance instead of its mean square.
+    clip_value : float, optional
+        Bound on the elements of the gradient, clipped before each step; None does not clip.
+    clip_norm : float, optional
+        Bound on the Euclidean norm of the whole gradient; None does not clip.
 
     Raises
     ------
     TypeError or ValueError
-        For settings out of range, and for what are no parameters.
+        If settings are out of range, or `parameters` holds other objects.
 
     References
     ----------
     T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Neural networks for machine learning, 2012.
 
-    A. Graves, "Generating sequences with recurrent neural networks", 2013, of the centered one.
+    A. Graves, "Generating sequences with recurrent neural networks", 2013, on the centered variant.
 
     Examples
     --------
@@ -508,12 +572,12 @@ class RMSprop(Optimizer):
 
     @property
     def rule(self) -> updates.Rule:
-        """RMSprop's rule, or that of the centered one."""
+        """The rule of RMSprop, or of its centered variant."""
         return updates.CENTERED_RMSPROP if self._centered else updates.RMSPROP
 
     @property
     def centered(self) -> bool:
-        """Whether the variance of the gradient is used."""
+        """True if the divisor is the root of the gradient's variance."""
         return self._centered
 
     def _describe(self) -> dict:

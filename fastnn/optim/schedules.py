@@ -497,8 +497,8 @@ class OneCycleLR(Schedule):
     """One-cycle policy: the rate rises to `max_lr`, then falls far below the initial rate.
 
     The rate rises from max_lr / div_factor to max_lr, then falls to
-    max_lr / (div_factor * final_div_factor). With `cycle_momentum`, the optimizer's momentum, or Adam's
-    first beta, falls from `max_momentum` to `base_momentum` and rises again. The steps are
+    max_lr / (div_factor * final_div_factor). With `cycle_momentum`, the optimizer's momentum, or
+    Adam's first beta, falls from `max_momentum` to `base_momentum` and rises again. The steps are
     `total_steps`, or `epochs` * `steps_per_epoch`, or by default all steps of the `fit`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The same training in PyTorch: same initial weights, order of batches, and dropout masks."""
+"""The same training in PyTorch, with the same initial weights, batches and dropout masks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from fastnn.training.progress import ProgressBar
 from kernels.base import host
 
 _WARM_STEPS, _TIMED_STEPS = 5, 40
-_BATCHES_A_MOVE = 50  # of the progress bar
+_BATCHES_A_MOVE = 50  # batches between updates of the progress bar
 
 Steps = tuple[float, list[Tensor], list[Tensor]]
-"""Seconds of some steps, and each batch's loss and outputs."""
+"""Seconds that steps took, and the loss and the outputs of each batch."""
 
 
 class Twin(TorchTraining):
-    """PyTorch's training of a model by a loss and an optimizer, batch by batch as fastnn's.
+    """A training in PyTorch that sees the same batches and dropout masks as fastnn's.
 
-    `threads` is the number that PyTorch was quickest with, once `fit` has run.
+    After `fit`, `threads` is the number of threads on which PyTorch was fastest.
     """
 
     def __init__(self, model: Sequential, loss: Loss, optimizer: Optimizer):
@@ -56,8 +56,8 @@ class Twin(TorchTraining):
     ) -> History:
         """Train as `fastnn.fit` does with the same arguments, and return the same history.
 
-        Seconds are those of the steps, shuffling and gathering rows; neither drawing dropout
-        masks nor counting right answers is timed.
+        The seconds are those of the steps, with shuffling and gathering rows, but without drawing
+        dropout masks and counting correct rows.
         """
         (samples, targets), held_out = self.tensors(x, y), self.tensors(*validation_data)
         # As in `fit`: one order, shuffled again for each epoch.
@@ -86,7 +86,7 @@ class Twin(TorchTraining):
         return history
 
     def _epoch(self, x: Tensor, y: Tensor, batches, bar: ProgressBar | None) -> Steps:
-        """Train on batches, and move the bar."""
+        """Train on batches, and advance the progress bar."""
         seconds = 0.0
         losses: list[Tensor] = []
         outputs: list[Tensor] = []
@@ -101,7 +101,7 @@ class Twin(TorchTraining):
         return seconds, losses, outputs
 
     def _timed(self, x: Tensor, y: Tensor, batches) -> Steps:
-        """Train on batches; drawing masks is not timed."""
+        """Train on batches; time all but the drawing of masks."""
         drawing = self._drawing
         started = time.perf_counter()
         losses, outputs = self.train(x, y, batches)
@@ -110,12 +110,12 @@ class Twin(TorchTraining):
 
     @property
     def _drawing(self) -> float:
-        """Seconds for which masks have been drawn so far."""
+        """Seconds spent on drawing masks so far."""
         return sum(each.seconds for each in self._dropouts)
 
     @contextmanager
     def _on_quickest_threads(self, x: Tensor, y: Tensor, batch_size: int) -> Iterator[None]:
-        """Compute on 1 or all cores, whichever takes a copy through some steps in less time."""
+        """Use one thread or all cores, whichever trains a copy of the model faster."""
         before, rows = torch.get_num_threads(), torch.arange(min(batch_size, len(x)))
 
         def step_seconds(threads: int) -> float:
@@ -129,16 +129,17 @@ class Twin(TorchTraining):
             torch.set_num_threads(before)
 
     def _step_seconds(self, x: Tensor, y: Tensor, rows: Tensor, threads: int) -> float:
-        """Return the median time of a step on so many threads."""
+        """Return the median seconds of a step on `threads` threads."""
         torch.set_num_threads(threads)
         seconds = [self._timed(x, y, [rows])[0] for _ in range(_WARM_STEPS + _TIMED_STEPS)]
         return float(np.median(seconds[_WARM_STEPS:]))
 
 
 class SharedDropout(nn.Module):
-    """y = x m / (1 - p), with the masks m that fastnn's `Dropout` draws.
+    """Dropout, y = x m / (1 - p), with the masks m of fastnn's `Dropout`.
 
-    `stream` counts the dropouts of a chain; `seconds` is the time that drawing has taken.
+    `stream` is the layer's number among the model's dropout layers; `seconds` is the time spent on
+    drawing masks.
     """
 
     def __init__(self, p: float, stream: int):
@@ -147,11 +148,11 @@ class SharedDropout(nn.Module):
         self.reseed(0)
 
     def reseed(self, seed: int) -> None:
-        """Begin to draw the masks of a `fit` of this seed."""
+        """Start the masks of a `fit` with this seed from the first."""
         self.seed, self.step = seed, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a batch with elements dropped, or as it is when not training."""
+        """Return a batch with elements dropped, or unchanged when not training."""
         return x * self._draw(x) if self.training else x
 
     def _draw(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A run of `fastnn train` done by PyTorch as a good user writes it, to compare with."""
+"""A run of `fastnn train` in PyTorch as a good user writes it, for comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastnn.runs.settings import Settings
 def train(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     """Train the same network from the same weights; return its last losses and its accuracy.
 
-    Eager, on one thread, with fused updates and rows normalised once beforehand.
+    PyTorch runs in eager mode on one thread, with fused updates and rows normalised beforehand.
     """
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
@@ -38,7 +38,7 @@ def train(settings: Settings, dataset: Dataset) -> dict[str, Any]:
 
 
 class _Rate:
-    """Has PyTorch's optimizer learn at the rate and with the momentum that a schedule says."""
+    """A run's schedule, whose learning rate and momentum PyTorch's optimizer takes over."""
 
     def __init__(self, run: Run, optimizer: torch.optim.Optimizer, batches: int):
         self._run, self._group = run, optimizer.param_groups[0]
@@ -54,12 +54,12 @@ class _Rate:
             self._group[name] = getattr(self._run.optimizer, name)
 
     def _step_done(self, *_: Any) -> None:
-        """Move a schedule that moves after each step; PyTorch passes what is not needed."""
+        """Advance a schedule of steps; the arguments that PyTorch passes are not needed."""
         self._run.schedule.step()  # type: ignore[union-attr]
         self._copy()
 
     def epoch_done(self, **numbers: float) -> None:
-        """Add the numbers of an epoch to the history, and move the schedule."""
+        """Add the numbers of an epoch to the history, and advance the schedule."""
         self._run.history.add(**numbers)
         if self._run.schedule is not None:
             self._run.schedule.epoch_done(self._run.history)
