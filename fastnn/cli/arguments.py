@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from fastnn.cli.errors import fail
 from fastnn.runs.settings import SettingError, Settings, choices, optimizer_defaults
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import Sequential
 
-DATASETS = "digits, mnist, fashion-mnist, disk, two-class, or a file: CSV, .npy, .npz, Parquet."
+DATASETS = "{datasets}, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
 _OWN = ("target", "task", "impute", "drop", "categorical", "test", "subset", "dtype")
 """Settings that say how a file is read."""
@@ -33,8 +33,8 @@ class Naming(TyperCommand):
 
     def format_help(self, context, formatter) -> None:
         """Write the help, with choices in the place of names in braces."""
-        options = [each for each in self.params if isinstance(each, TyperOption)]
-        naming = [each for each in options if "{" in (each.help or "")]
+        helped = [each for each in self.params if isinstance(each, (TyperArgument, TyperOption))]
+        naming = [each for each in helped if "{" in (each.help or "")]
         known = _names() if naming else {}
         for each in naming:
             each.help = (each.help or "").format_map(known)
@@ -43,7 +43,10 @@ class Naming(TyperCommand):
 
 def _names() -> dict[str, str]:
     """Return the text that each name in braces stands for."""
+    from fastnn.data import datasets
+
     return {
+        "datasets": ", ".join(datasets.DATASETS),
         "activations": sentence(choices("activation")),
         "losses": sentence(choices("loss")),
         "norms": sentence(choices("norm")),

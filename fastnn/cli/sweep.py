@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, read_settled
+from fastnn.cli.arguments import check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
@@ -33,7 +33,9 @@ Texts = list[str] | None
 
 
 def sweep(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)] = Settings.dataset,
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="A data set or a file, as in fastnn train.")
+    ] = Settings.dataset,
     hidden: Annotated[
         Texts, _choice("Widths: 32,64,128; 64-32 for two layers, 0 for none. [default: 100]")
     ] = None,

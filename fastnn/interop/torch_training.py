@@ -103,6 +103,8 @@ def torch_loss(loss: Loss) -> nn.Module:
     Raises TypeError where there is none, and for weights, which `mean_loss` ignores.
     """
     settings, kind = _settings(loss), _namesake(loss, nn)
+    if len(inspect.signature(kind.forward).parameters) > 3:  # more than predictions and targets
+        raise TypeError(f"{type(loss).__name__} has no twin in PyTorch that takes its predictions")
     if any(isinstance(value, np.ndarray) for value in settings.values()):
         raise TypeError(f"{loss!r} has no twin in PyTorch without its weights")
     return kind(**settings)

@@ -35,6 +35,8 @@ OPTIMIZERS = [
     (fastnn.SGD, {"lr": 0.3, "momentum": 0.9, "dampening": 0.2, "clip_value": 1.0}),
     (fastnn.Adam, {"lr": 0.3, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
     (fastnn.AdamW, {"lr": 0.3, "clip_norm": 2.0}),
+    (fastnn.Adam, {"lr": 0.3, "amsgrad": True}),
+    (fastnn.RMSprop, {"lr": 0.3, "alpha": 0.9, "momentum": 0.5, "centered": True}),
 ]
 
 
@@ -44,7 +46,7 @@ def test_optimizers_have_their_namesakes_settings(kind, settings):
     theirs = torch_optimizer(ours, [torch.zeros(3, requires_grad=True)])
     (group,) = theirs.param_groups
     assert type(theirs) is getattr(torch.optim, kind.__name__)
-    assert group["fused"]
+    assert group.get("fused", True)  # PyTorch has no fused RMSprop
     for name in settings.keys() - {"clip_value", "clip_norm"}:
         assert group[name] == settings[name]
     assert group["weight_decay"] == ours.weight_decay
@@ -67,6 +69,10 @@ def test_what_pytorch_has_not_is_named():
         torch_loss(Own())
     with pytest.raises(TypeError, match="Own has no twin in PyTorch"):
         torch_optimizer(Own(), [])
+    with pytest.raises(TypeError, match="QuantileLoss has no twin in PyTorch"):
+        torch_loss(fastnn.QuantileLoss(0.5))
+    with pytest.raises(TypeError, match="GaussianNLLLoss has no twin in PyTorch that takes its"):
+        torch_loss(fastnn.GaussianNLLLoss())
 
 
 @pytest.mark.parametrize("kind", [fastnn.CrossEntropyLoss, fastnn.NLLLoss])
