@@ -68,6 +68,12 @@ def _canvas(width: float, height: float) -> Canvas:
     return Canvas(figsize=(width, height), layout="constrained")
 
 
+def _annotate(axes, text: str, place: tuple, offset: tuple, **options: Any) -> None:
+    """Write a text at an offset in points from a place in the data."""
+    options = {"fontsize": 8, **options}
+    axes.annotate(text, place, xytext=offset, textcoords="offset points", **options)
+
+
 # ------------------------------------------------------------------------- roofline
 
 
@@ -116,23 +122,11 @@ def _roof(axes, places: list[float], peak: float | None, copied: float | None) -
     ends = np.array([min(places) / 1.6, max(places) * 1.6])
     if peak is not None:
         axes.axhline(peak, color="black", lw=1)
-        axes.annotate(
-            f"FMA peak {peak:.0f} GFLOP/s",
-            (ends[0], peak),
-            xytext=(4, 4),
-            fontsize=8,
-            textcoords="offset points",
-        )
+        _annotate(axes, f"FMA peak {peak:.0f} GFLOP/s", (ends[0], peak), (4, 4))
     if copied is not None:
         slope = copied * ends
         axes.plot(ends, slope if peak is None else np.minimum(slope, peak), "k--", lw=1)
-        axes.annotate(
-            f"memory, {copied:.0f} GB/s",
-            (ends[0], slope[0]),
-            xytext=(3, 16),
-            fontsize=8,
-            textcoords="offset points",
-        )
+        _annotate(axes, f"memory, {copied:.0f} GB/s", (ends[0], slope[0]), (3, 16))
     axes.set_xlim(*ends)
 
 
@@ -160,14 +154,7 @@ def _bars(axes, rows: Sequence[str], values: dict[str, dict[str, float]]) -> Non
             y = place + (nth - (len(shown) - 1) / 2) * thickness
             value = values[row][title]
             axes.barh(y, value, thickness * 0.92, color=COLOURS[title], lw=0)
-            axes.annotate(
-                number(value),
-                (value, y),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-            )
+            _annotate(axes, number(value), (value, y), (3, 0), va="center", fontsize=7)
     axes.set_yticks(range(len(rows)), rows, fontsize=8.5)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.grid(axis="x", alpha=0.25)
@@ -282,14 +269,8 @@ def _bar(axes, place: float, each: Figure, colour: str) -> None:
     axes.barh(place, each.value, 0.72, color=colour, lw=0)
     if each.low is not None and each.high is not None:
         axes.plot([each.low, each.high], [place, place], color="black", lw=1)
-    axes.annotate(
-        number(each.value),
-        (max(each.value, each.high or 0.0), place),
-        xytext=(4, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-    )
+    end = max(each.value, each.high or 0.0)
+    _annotate(axes, number(each.value), (end, place), (4, 0), va="center")
 
 
 def _colour(subject: str) -> str:

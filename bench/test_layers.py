@@ -26,14 +26,8 @@ pytestmark = pytest.mark.benchmark(group="layers", timer=CLOCK)
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.full) for n in CASES]
 )
 def test_layer(name, backward, benchmark, prepare, prepare_peers, pace, record):
-    kind, rows, columns, outputs = CASES[name]
-    given = {
-        "kind": kind,
-        "rows": rows,
-        "columns": columns,
-        "outputs": outputs,
-        "backward": backward,
-    }
+    names = ("kind", "rows", "columns", "outputs")
+    given = dict(zip(names, CASES[name], strict=True), backward=backward)
     ours = prepare("fastnn", "layer", threads=Threads.OWN_CHOICE, **given)
     theirs = prepare_peers("layer", LIBRARIES, threads=Threads.BEST, **given)
     sides = {"fastnn": ours} | theirs
@@ -45,6 +39,7 @@ def test_layer(name, backward, benchmark, prepare, prepare_peers, pace, record):
         ratio = rounds.ratio(library, "fastnn")
         record(layers(backward), name, f"{PEERS[library].title} / fastnn", ratio)
     for library, side in theirs.items():
-        close = 0.05 if kind == "Dropout" else 1e-3  # random masks differ between libraries
+        # Random masks differ between libraries.
+        close = 0.05 if given["kind"] == "Dropout" else 1e-3
         found, expected = ours.facts["sum"], side.facts["sum"]
         assert found == pytest.approx(expected, rel=close), library

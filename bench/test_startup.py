@@ -196,18 +196,8 @@ def test_trained_compiled_by_torch(folder, benchmark, peers, record, report):
 
 def test_memory(folder, compiled, benchmark, quick, record):
     """Measure the memory of 784-128-10, batch 64, with kernels compiled beforehand."""
-    train = fastnn(
-        "train",
-        "mnist",
-        "--hidden",
-        "128",
-        "--batch-size",
-        "64",
-        "--epochs",
-        str(EPOCHS),
-        "--out",
-        str(folder / "out"),
-    )
+    words = f"train mnist --hidden 128 --batch-size 64 --epochs {EPOCHS} --out".split()
+    train = fastnn(*words, str(folder / "out"))
     few = ["--subset", str(QUICK_ROWS)]
     try:
         cost([*train, *few], compiled)

@@ -92,28 +92,19 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library")
     parser.add_argument("task")
-    parser.add_argument("--goal", type=float, action="append", default=[])
+    parser.add_argument("--goal", dest="goals", type=float, action="append", default=[])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    if given.threads is not None:
-        os.environ["NPROC"] = str(given.threads)  # read by JAX
+    given = vars(parser.parse_args())
+    out = given.pop("out")
+    if given["threads"] is not None:
+        os.environ["NPROC"] = str(given["threads"])  # read by JAX
     sys.path.append(str(ROOT))
-    result = run(
-        given.library,
-        given.task,
-        goals=given.goal,
-        epochs=given.epochs,
-        seed=given.seed,
-        threads=given.threads,
-        rows=given.rows,
-        warm=given.warm,
-    )
-    given.out.write_text(json.dumps(result), encoding="utf-8")
+    out.write_text(json.dumps(run(**given)), encoding="utf-8")
 
 
 if __name__ == "__main__":
