@@ -1,6 +1,6 @@
-"""The runner of a program: it runs batches on threads, 30 ms at a time.
+"""The runner of a program: it runs batches on threads, in slices of about 30 ms.
 
-Between these slices Python moves a progress bar and handles Ctrl-C. The threads are Python
+Between slices Python moves a progress bar and handles Ctrl-C. The threads are Python
 threads, which release the global interpreter lock while they compute and while they wait for
 the next slice. Waiting must stay shorter than an epoch of a small network.
 """
@@ -97,7 +97,7 @@ class Runner:
 
     @property
     def last_loss(self) -> float:
-        """Sum of the losses of the last batch that was not finite."""
+        """Sum of the losses of the last batch whose loss was not finite."""
         return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
 
     def slices(self, watched: bool = False):

@@ -38,7 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         raise _naming(path, error) from error  # the error named the partial file
     finally:
-        with suppress(OSError):  # after the replacement, or if it was never made, it is not there
+        with suppress(OSError):  # it is gone after the replacement
             partial.unlink()
 
 

@@ -61,7 +61,7 @@ def packed(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
 
 
 class Content(NamedTuple):
-    """A file's content: `description` is None unless fastnn wrote it, `checked` by a checksum."""
+    """Content of a file; fastnn's has a `description`, and is `checked` if it had a checksum."""
 
     description: dict[str, Any] | None
     tensors: dict[str, np.ndarray]

@@ -251,7 +251,7 @@ class GELU(Rectifier):
     Raises
     ------
     ValueError
-        If `approximate` is neither.
+        If `approximate` is another value.
 
     References
     ----------

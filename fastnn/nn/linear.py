@@ -43,8 +43,8 @@ class Linear(Layer):
     Raises
     ------
     ValueError
-        If sizes are not positive integers, the dtype is another, or `init` returns another
-        shape.
+        If sizes are not positive integers, `dtype` is not float32 or float64, or `init` returns
+        another shape.
 
     Examples
     --------

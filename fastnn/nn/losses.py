@@ -285,7 +285,7 @@ class NLLLoss(_ClassLoss):
 
 
 class _ElementLoss(Loss):
-    """Base of losses that are a mean over all elements, of a function of prediction and target."""
+    """Base of losses that average a function of prediction and target over all elements."""
 
     by_element = True
     kernel: str
@@ -507,7 +507,7 @@ class GaussianNLLLoss(_ElementLoss):
     The mean of (log v + (t - m)^2 / v) / 2 over all elements. The predictions are (rows, 2 k): k
     columns of means m, then k of variances v. Targets t are (rows, k), or (rows,) for k = 1, and
     `weights` (rows,) weigh the mean. Variances below `eps` count as `eps`, with the gradient at
-    `eps`. This includes negative ones, which torch refuses and an untrained linear layer returns.
+    `eps`. This includes negative ones, which torch refuses and untrained linear layers may return.
     This gradient is large: a larger `eps`, or `clip_norm`, keeps the first steps small.
 
     Parameters

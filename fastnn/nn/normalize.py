@@ -28,8 +28,8 @@ class Normalize(Layer):
     Raises
     ------
     ValueError
-        If the dtype is another, `std` is not positive, or the mean or 1 / std is not finite in the
-        dtype.
+        If `dtype` is not float32 or float64, `std` is not positive, or the mean or 1 / std is not
+        finite in `dtype`.
 
     Examples
     --------

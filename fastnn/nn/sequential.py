@@ -41,7 +41,7 @@ class Sequential(Layer):
     Raises
     ------
     TypeError
-        If a layer is none, or a parameter is not a `fastnn.Parameter`.
+        If an argument is no layer, or a parameter is not a `fastnn.Parameter`.
     ValueError
         If a layer is in the chain twice.
 

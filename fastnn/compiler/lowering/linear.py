@@ -31,7 +31,7 @@ class LinearStage(Stage):
         return True
 
     def arrange(self, build, learning):
-        """Lay a wide weight out in panels, unless all gradients are clipped by their norm first."""
+        """Set the places of the parameters, with a wide weight in panels if updates are fused."""
         layer = self.layer
         count, _ = panels.sizes(layer.in_features, layer.out_features, build.dtype)
         wide = count > 1 and layer.out_features > FEW

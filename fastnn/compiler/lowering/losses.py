@@ -96,7 +96,7 @@ def _cross_entropy(build, loss, columns, truth):
     QuantileLoss,
 )
 def _error(build, loss, columns, truth):
-    """Lower a loss of rows of numbers; their columns may differ in number from the outputs'."""
+    """Lower a loss of rows of numbers, which may have fewer columns than the outputs."""
     with np.errstate(over="ignore"):
         factors = np.ascontiguousarray(loss.factors(columns), build.dtype)
     read = {"t": truth.rows, "factors": factors, "weights": truth.weights}

@@ -1,4 +1,4 @@
-"""Stages: they emit the instructions of one layer or of several layers together."""
+"""Stages, which emit the instructions of one layer or of several layers together."""
 
 from __future__ import annotations
 
