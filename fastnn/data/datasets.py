@@ -19,7 +19,7 @@ from fastnn.data.images import Conversion
 from fastnn.data.tables.reading import SUFFIXES
 from fastnn.data.tables.schema import Schema
 
-DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2: guessing one class is right half the time
+DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
 
 _IMAGES = {
     "mnist": (idx.DIGIT_CLASSES, Conversion()),

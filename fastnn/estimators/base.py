@@ -292,7 +292,7 @@ class BaseMLP(BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    # ------------------------------------------------------- what the estimators define
+    # ------------------------------------------------------- hooks of the subclasses
 
     def _validate_input(self, X, y, incremental: bool, reset: bool):
         """Return samples, targets as numbers, and targets as given."""

@@ -65,7 +65,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     nesterovs_momentum : bool, default True
         Whether "sgd" uses Nesterov's momentum.
     early_stopping : bool, default False
-        Whether samples are held out, whose score ends training when it stops improving.
+        Whether training ends when the score on held-out samples stops improving.
     validation_fraction : float, default 0.1
         Share of the samples that early stopping holds out.
     beta_1, beta_2 : float, default 0.9 and 0.999
@@ -260,7 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags.classifier_tags.multi_label = True
         return tags
 
-    # --------------------------------------------------------------------- for the base
+    # Hooks of the base class.
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(

@@ -91,7 +91,7 @@ def _libraries() -> ThreadpoolController:
 def minimize(estimator, network: Network, x, y, weights) -> None:
     """Fit a network to all samples at once; set `loss_` and `n_iter_` of the estimator."""
     objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
-    told = listeners(estimator.callbacks or ())
+    callbacks = listeners(estimator.callbacks or ())
     training = Training(network.model, network.loss, network.optimizer, History())
     training.epochs, training.batches, training.batch = estimator.max_iter, 1, 1
     started = time.perf_counter()
@@ -101,15 +101,15 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
         training.epoch += 1
         if estimator.verbose:
             print(f"Iteration {training.epoch}, loss = {intermediate_result.fun:.8f}")
-        if told:
+        if callbacks:
             objective.block[:] = intermediate_result.x
             seconds, started = time.perf_counter() - started, time.perf_counter()
             training.history.add(loss=float(intermediate_result.fun), seconds=seconds)
-            notify(told, "on_epoch_end", training)
+            notify(callbacks, "on_epoch_end", training)
         if training.stop:
             raise StopIteration
 
-    notify(told, "on_train_begin", training)
+    notify(callbacks, "on_train_begin", training)
     try:
         # BLAS threads spin between calls, on the cores that compute the loss.
         with _libraries().limit(limits=1, user_api="blas"):
@@ -118,7 +118,7 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
                 objective.block.astype(np.float64),
                 method="L-BFGS-B",
                 jac=True,
-                callback=after if told or estimator.verbose else None,
+                callback=after if callbacks or estimator.verbose else None,
                 options={
                     "maxfun": estimator.max_fun,
                     "maxiter": estimator.max_iter,
@@ -128,7 +128,7 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
         objective.block[:] = result.x
     finally:
         objective.close()
-        notify(told, "on_train_end", training)
+        notify(callbacks, "on_train_end", training)
     if training.stop:
         estimator.n_iter_ = int(result.nit)
     else:

@@ -36,9 +36,9 @@ _LOSSES: dict[str, type[Loss]] = {
 class Network:
     """Network with given weights, and the loss that belongs to its output activation.
 
-    scikit-learn sums the losses of `logistic` and `exp` columns, of which fastnn takes the mean,
-    and halves squared errors. `gradient_scale` and `loss_scale` convert fastnn's gradient and sum
-    of losses to those of scikit-learn. Biases do not decay.
+    For `logistic` and `exp` outputs scikit-learn sums the losses of the columns, and fastnn takes
+    their mean; scikit-learn also halves squared errors. `gradient_scale` and `loss_scale` convert
+    fastnn's gradient and sum of losses to those of scikit-learn. Biases do not decay.
     """
 
     optimizer: Optimizer

@@ -60,7 +60,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     nesterovs_momentum : bool, default True
         Whether "sgd" uses Nesterov's momentum.
     early_stopping : bool, default False
-        Whether samples are held out, whose score ends training when it stops improving.
+        Whether training ends when the score on held-out samples stops improving.
     validation_fraction : float, default 0.1
         Share of the samples that early stopping holds out.
     beta_1, beta_2 : float, default 0.9 and 0.999
@@ -203,7 +203,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         return _single(activate(self._outputs(X), self.out_activation_))
 
-    # --------------------------------------------------------------------- for the base
+    # Hooks of the base class.
 
     def _validate_input(self, X, y, incremental, reset):
         X, y = validate_data(

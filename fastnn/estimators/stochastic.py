@@ -70,7 +70,7 @@ class Stochastic:
     def __init__(self, estimator, network: Network, epochs: Epochs, validation: Validation | None):
         self._estimator, self._network = estimator, network
         self._epochs, self._validation = epochs, validation
-        self._told = listeners(estimator.callbacks or ())
+        self._callbacks = listeners(estimator.callbacks or ())
         self._training = Training(network.model, network.loss, network.optimizer, History())
         self._training.epochs = estimator.max_iter
         self._training.validating = validation is not None
@@ -80,7 +80,7 @@ class Stochastic:
         """Train up to `most` epochs, or one if `incremental`."""
         estimator = self._estimator
         estimator.n_iter_ = 0
-        notify(self._told, "on_train_begin", self._training)
+        notify(self._callbacks, "on_train_begin", self._training)
         try:
             for _ in range(most):
                 stopping = self._epoch(random_state) or self._training.stop
@@ -96,7 +96,7 @@ class Stochastic:
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         finally:
-            notify(self._told, "on_train_end", self._training)
+            notify(self._callbacks, "on_train_end", self._training)
             if self._validation is not None and estimator.restore_best_weights:
                 _copy(estimator._best_coefs, self._network.coefs)
                 _copy(estimator._best_intercepts, self._network.intercepts)
@@ -105,8 +105,8 @@ class Stochastic:
         """Train an epoch; return whether it was the last one."""
         estimator, epochs = self._estimator, self._epochs
         self._training.epoch = estimator.n_iter_ + 1
-        if self._told:
-            notify(self._told, "on_epoch_begin", self._training)
+        if self._callbacks:
+            notify(self._callbacks, "on_epoch_begin", self._training)
             epochs.renew()
         started = time.perf_counter()
         if estimator.shuffle:
@@ -125,13 +125,13 @@ class Stochastic:
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
             self._set_rate(float(rate))
-        if self._told:
+        if self._callbacks:
             val_loss = None if score is None else estimator.validation_loss_curve_[-1]
             self._training.history.add(
                 loss=loss, val_loss=val_loss, val_accuracy=score, seconds=seconds
             )
-            notify(self._told, "on_batches_end", self._training)
-            notify(self._told, "on_epoch_end", self._training)
+            notify(self._callbacks, "on_batches_end", self._training)
+            notify(self._callbacks, "on_epoch_end", self._training)
         if estimator._no_improvement_count <= estimator.n_iter_no_change:
             return False
         return self._stuck()

@@ -377,7 +377,7 @@ class CosineAnnealingLR(Schedule):
 
 
 class SequentialLR(Schedule):
-    """Sequence of schedules, each of which starts at its milestone with t = 0.
+    """Sequence of schedules; each one starts at its milestone with t = 0.
 
     Parameters
     ----------

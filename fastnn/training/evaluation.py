@@ -33,7 +33,7 @@ from fastnn.training.sample_weights import read_weights, total_weight
 __all__ = ["Evaluation", "evaluate", "predict"]
 
 EVALUATION_BATCH = 256
-"""Rows of a batch; the activations of so many rows fit an L2 cache."""
+"""Rows of a batch; the activations of 256 rows fit an L2 cache."""
 
 
 class Evaluation(NamedTuple):

@@ -154,7 +154,7 @@ def fit(
     check_positive(epochs=epochs, batch_size=batch_size, every=every)
     check_seed(seed)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
-    told = listeners([Progress(), *callbacks] if progress else callbacks)
+    all_callbacks = listeners([Progress(), *callbacks] if progress else callbacks)
     dtype = model_dtype(model)
     _check_learnable(model, optimizer)
     samples = read_samples("x", x, dtype, takes_rows(model))
@@ -186,7 +186,7 @@ def fit(
         "seed": seed,
         "loss": type(loss).__name__,
     }
-    state = TrainingState(training, source.order, rng, [schedule, *told], conditions)
+    state = TrainingState(training, source.order, rng, [schedule, *all_callbacks], conditions)
     with _clipping(optimizer, clip_norm, clip_value):
         checkpoints = Checkpoints(state, checkpoint, every, resume)
         if schedule is not None:
@@ -196,19 +196,19 @@ def fit(
             for stream, layer in enumerate(dropouts(model)):
                 layer.reseed(seed, stream)
         model.train()
-        steps = Steps(training, source, batch, count, told)
+        steps = Steps(training, source, batch, count, all_callbacks)
         training.batches = steps.runner.batches
 
         def tell(batches: int) -> None:
             training.batch = batches
-            notify(told, "on_batches_end", training)
+            notify(all_callbacks, "on_batches_end", training)
 
         with steps, validator or nullcontext():
             try:
-                notify(told, "on_train_begin", training)
+                notify(all_callbacks, "on_train_begin", training)
                 while training.epoch < epochs and not training.stop:
                     training.epoch += 1
-                    notify(told, "on_epoch_begin", training)
+                    notify(all_callbacks, "on_epoch_begin", training)
                     started = time.perf_counter()
                     if shuffle:
                         rng.shuffle(source.order)
@@ -227,11 +227,11 @@ def fit(
                     )
                     if schedule is not None:
                         schedule.epoch_done(training.history)
-                    notify(told, "on_epoch_end", training)
+                    notify(all_callbacks, "on_epoch_end", training)
                     checkpoints.save_if_due()
             finally:
                 steps.settle()
-                notify(told, "on_train_end", training)
+                notify(all_callbacks, "on_train_end", training)
     return training.history
 
 

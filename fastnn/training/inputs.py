@@ -1,4 +1,4 @@
-"""Checks and conversions of what `fit`, `evaluate` and `predict` are given."""
+"""Checks and conversions of the arguments of `fit`, `evaluate` and `predict`."""
 
 from __future__ import annotations
 

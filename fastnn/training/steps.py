@@ -68,17 +68,22 @@ class Steps:
     """Steps of a `fit`, an epoch at a time, with the return to finite weights.
 
     A program is compiled for certain layers, dropout rates, addresses of parameters, and for
-    clipping by norm or not. A callback may change all of these; then a new program is compiled. A
-    callback of `told` may also change weights, after an epoch or in `on_batches_end`: the program
-    then reads the model's weights again instead of keeping its own copy.
+    clipping by norm or not. Callbacks may change all of these; then a new program is compiled. They
+    may also change weights, after an epoch or in `on_batches_end`; the program then reads the
+    model's weights again instead of using its own copy.
     """
 
     def __init__(
-        self, training: Training, source: Source, batch: int, threads: int, told: list[Callback]
+        self,
+        training: Training,
+        source: Source,
+        batch: int,
+        threads: int,
+        callbacks: list[Callback],
     ):
         self._training, self._source = training, source
         self._batch, self._threads = batch, threads
-        self._shown, self._watched = bool(told), hear_of_batches(told)
+        self._has_callbacks, self._read_by_callbacks = bool(callbacks), hear_of_batches(callbacks)
         self.runner: Runner | EagerRunner
         self._schedule: Schedule | None = None  # set only if it counts batches
         self._timetable: Timetable | None = None
@@ -144,14 +149,14 @@ class Steps:
             self._lay_out()
             self.runner.__enter__()
         runner = self.runner
-        if self._shown:
+        if self._has_callbacks:
             runner.renew()
         if self._schedule is not None and self._timetable is not None:
             self._schedule.fill(self._timetable.values)
         first_tick = runner.ticks
         runner.totals[:] = 0
         done = 0
-        for done in runner.slices(watched=self._watched):
+        for done in runner.slices(watched=self._read_by_callbacks):
             tell(done)
         stopped, bad = runner.stopped, done + 1
         if not self.settle():  # repeat the steps, which are deterministic, one by one
