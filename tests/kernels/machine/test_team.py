@@ -19,6 +19,7 @@ from kernels.functions import updates
 from kernels.functions.activations import ACTIVATIONS, _activate
 from kernels.machine import team
 from kernels.machine.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
+from kernels.product.choice import LARGE_PRODUCT
 from kernels.product.matmul import _scratch_bytes
 
 
@@ -94,7 +95,7 @@ def test_functions_of_rows(used, shape, name, dtype):
 @given(data=st.data())
 def test_products(dtype, data):
     rows, columns = data.draw(st.integers(1, 400)), data.draw(st.integers(1, 400))
-    depth = max(1, -(-team.LARGE_PRODUCT // (rows * columns))) + data.draw(st.integers(0, 9))
+    depth = max(1, -(-LARGE_PRODUCT // (rows * columns))) + data.draw(st.integers(0, 9))
     a, b = normal((rows, depth), dtype), normal((depth, columns), dtype, 1)
     bias, c = normal(columns, dtype, 2), normal((rows, columns), dtype, 3)
     if data.draw(st.booleans()):

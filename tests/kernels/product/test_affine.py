@@ -7,9 +7,8 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels.base import host
-from kernels.machine.team import LARGE_PRODUCT
 from kernels.product.affine import affine
-from kernels.product.few_outputs import FEW
+from kernels.product.choice import FEW, LARGE_PRODUCT
 
 
 def layer(rows, inputs, outputs, dtype):

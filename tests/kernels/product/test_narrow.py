@@ -13,10 +13,9 @@ from kernels.base.kinds import matrix_of
 from kernels.base.memory import aligned_zeros
 from kernels.base.simd import data
 from kernels.functions.activations import ACTIVATIONS, apply_gradient
+from kernels.product.choice import NARROW, THIN
 from kernels.product.narrow import (
-    NARROW,
     SCRATCH,
-    THIN,
     narrow_forward,
     narrow_input_gradient,
     thin_weight_gradient,
