@@ -43,7 +43,7 @@ def test_halves(dtype, threads):
     place = {"sums": sums, "apart": distance(sums)}
     of_threads = Panels(halves.ctypes.data, 40, distance(halves))
     carry_out(
-        instructions.linear_half, dtype, 45, 2, inputs=40, outputs=10, x=of_threads, w=w, **place
+        instructions.linear_halves, dtype, 45, 2, inputs=40, outputs=10, x=of_threads, w=w, **place
     )
     carry_out(
         instructions.linear_from_halves,

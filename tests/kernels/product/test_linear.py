@@ -21,7 +21,6 @@ from numpy.testing import assert_array_equal
 
 import kernels
 from kernels import matmul_update
-from kernels.base import host
 from kernels.base.jit import real_type
 from kernels.base.kinds import Memory, Panels, Update
 from kernels.base.memory import aligned_zeros
@@ -30,7 +29,7 @@ from kernels.functions import updates
 from kernels.product import linear
 from kernels.product import panels as layout
 from kernels.product.affine import affine
-from kernels.product.few_outputs import FEW
+from kernels.product.choice import FEW, PANEL_DEPTH
 from kernels.product.sharing import columns_of
 
 ACTIVATIONS = kernels.ACTIVATIONS
@@ -50,7 +49,7 @@ GRADIENTS = {
 }
 # Around vectors, tiles and what is packed at a time (see test_matmul.py); the
 # last has more rows than are packed.
-DEEP = host.PANEL_DEPTH + 10
+DEEP = PANEL_DEPTH + 10
 SHAPES = (
     (0, 3, 4),
     (1, 1, 1),

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 import kernels
 from kernels import add_column_sums, matmul, matmul_gradient
 from kernels.base import host
-from kernels.product.narrow import NARROW
+from kernels.product.choice import NARROW, PANEL_DEPTH
 
 ACTIVATIONS = tuple(kernels.ACTIVATIONS)
 FUNCTIONS = {
@@ -34,7 +34,7 @@ LAYOUTS = (
     "real part",
     "misaligned",
 )
-DEEP = host.PANEL_DEPTH + 10
+DEEP = PANEL_DEPTH + 10
 # Around what operands are cut to on various hosts: the depth of a packed panel, the width of a
 # block of them (64 to 512 columns), where operands begin to be packed, and rows of A that begin
 # a multiple of 4096 bytes apart.
@@ -52,9 +52,9 @@ LARGE = (
     (15, 320, 512),
     (29, 321, 514),
     (6, 641, 1030),
-    (15, host.PANEL_DEPTH, 512),
-    (29, host.PANEL_DEPTH + 1, 514),
-    (6, 2 * host.PANEL_DEPTH + 1, 1030),
+    (15, PANEL_DEPTH, 512),
+    (29, PANEL_DEPTH + 1, 514),
+    (6, 2 * PANEL_DEPTH + 1, 1030),
     (20, 1024, 70),
     (15, 2048, 530),
     (200, 31, 1100),
@@ -216,7 +216,7 @@ def test_matmul_of_large_operands_in_all_transpositions(shape, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_matmul_continues_and_ends_its_sums_across_blocks_of_depth(dtype):
     """Bias enters once, and the activation acts once, on the whole sum."""
-    most = host.PANEL_DEPTH
+    most = PANEL_DEPTH
     around = most - 1, most, most + 1, 2 * most, 2 * most + 1, 3 * most + 2
     for depth in (255, 256, 257, 319, 320, 321, 512, 600, 640, 641, 962, *around):
         a, b = whole((17, depth), dtype), whole((depth, 35), dtype, 1)
@@ -438,7 +438,7 @@ def test_bits_do_not_depend_on_how_depth_is_cut(dtype):
     """A sum continued with `accumulate` is the sum in one go: one chain of additions."""
     a, b = normal((33, DEEP), dtype), normal((DEEP, 70), dtype, 1)
     expected = bits(matmul(a, b))
-    for cut in (1, 7, 255, 256, 300, 320, 513, 599, host.PANEL_DEPTH, DEEP - 1):
+    for cut in (1, 7, 255, 256, 300, 320, 513, 599, PANEL_DEPTH, DEEP - 1):
         out = matmul(a[:, :cut], b[:cut])
         matmul(a[:, cut:], b[cut:], out, accumulate=True)
         assert_array_equal(bits(out), expected)
