@@ -5,7 +5,7 @@ from numpy.testing import assert_array_equal
 
 from kernels import matmul
 from kernels.base import host
-from kernels.product.narrow import NARROW
+from kernels.product.choice import NARROW
 
 
 def tile_sizes(dtype):

@@ -5,9 +5,11 @@ from fastnn import (
     GELU,
     Dropout,
     Flatten,
+    Hardswish,
     Identity,
     LeakyReLU,
     Linear,
+    Mish,
     ReLU,
     Sequential,
     Sigmoid,
@@ -25,6 +27,8 @@ RECTIFIER_LAYERS = {
     "gelu_tanh": (GELU("tanh"), 0.0),
     "silu": (SiLU(), 0.0),
     "softplus": (Softplus(2.0, 15.0), 2.0),
+    "mish": (Mish(), 0.0),
+    "hardswish": (Hardswish(), 0.0),
 }
 
 
