@@ -1,7 +1,5 @@
 import dataclasses
 import re
-import subprocess
-import sys
 
 import numpy as np
 import platformdirs
@@ -11,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastnn import datasets
+from idx_files import packed_idx
+from processes import python
 
 N_TRAIN, N_TEST = 300, 70
 
@@ -35,8 +35,7 @@ def small_mnist(tmp_path_factory):
             ("images-idx3", rng.integers(0, 256, (n, 28, 28))),
             ("labels-idx1", np.arange(n) % 10),
         ):
-            header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
-            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+            (folder / f"{part}-{kind}-ubyte").write_bytes(packed_idx(array))
     return folder
 
 
@@ -173,7 +172,7 @@ def test_what_is_heavy_is_not_imported():
         "heavy = {'numba', 'sklearn', 'pooch', 'kernels', 'PIL', 'pandas', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = python(code)
     shapes, heavy = run.stdout.splitlines()
     assert "x_train (1437, 64) float32" in shapes
     assert heavy == "[]"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fastnn import datasets
 from fastnn.data import idx
+from idx_files import packed_idx
 
 REAL_FILES = os.environ.get("FASTNN_DATA")
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -33,11 +34,6 @@ def _no_network_no_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("FASTNN_DATA", raising=False)
     monkeypatch.setattr(pooch, "retrieve", refuse)
     monkeypatch.setattr(platformdirs, "user_cache_dir", lambda app: str(tmp_path / "cache" / app))
-
-
-def packed_idx(array):
-    header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
-    return header + array.astype(np.uint8).tobytes()
 
 
 def numbered(n, first=0):

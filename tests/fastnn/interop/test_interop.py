@@ -1,11 +1,10 @@
-import os
-import subprocess
 import sys
 
 import pytest
 
 import fastnn
 from fastnn import Linear, Sequential
+from processes import python
 
 
 @pytest.fixture
@@ -42,19 +41,9 @@ def test_a_missing_package_is_named_and_how_to_install_it(
     assert not list(tmp_path.iterdir())
 
 
-def python(code, **variables):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-    )
-
-
 def test_a_package_that_lacks_something_itself_is_not_called_missing(tmp_path):
     (tmp_path / "torch.py").write_text("import something_else")
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    result = python("import fastnn; fastnn.from_torch(None)", PYTHONPATH=path)
+    result = python("import fastnn; fastnn.from_torch(None)", path=[tmp_path], check=False)
     assert result.stderr.endswith("ModuleNotFoundError: No module named 'something_else'\n")
 
 
@@ -80,5 +69,4 @@ print(len(fastnn.__all__), fastnn.from_torch.__name__)
 @pytest.mark.parametrize("package", ["torch", "onnx"])
 def test_nothing_else_needs_the_package(package):
     result = python(WITHOUT.replace("PACKAGE", package))
-    assert result.returncode == 0, result.stderr
     assert result.stdout.split()[1] == "from_torch"

@@ -15,7 +15,6 @@ from fastnn import (
     Dropout,
     Flatten,
     Identity,
-    Layer,
     Linear,
     Normalize,
     ReLU,
@@ -26,6 +25,7 @@ from fastnn import (
 )
 from fastnn.data.tables.schema import Schema
 from fastnn.interop.onnx import IR_VERSION, OPSET
+from own_layers import Doubled, OtherLinear, OtherSequential
 
 DTYPES = ("float32", "float64")
 
@@ -290,22 +290,6 @@ def test_the_file_has_the_usual_mode(path):
 
 
 # ------------------------------------------------------------------------------- errors
-
-
-class Doubled(Layer):
-    def forward(self, x):
-        return 2 * x
-
-    def backward(self, gradient):
-        return 2 * gradient
-
-
-class OtherSequential(Sequential):
-    pass
-
-
-class OtherLinear(Linear):
-    pass
 
 
 @pytest.mark.parametrize(

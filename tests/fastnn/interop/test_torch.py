@@ -15,7 +15,6 @@ from fastnn import (
     Dropout,
     Flatten,
     Identity,
-    Layer,
     Linear,
     Normalize,
     ReLU,
@@ -25,6 +24,7 @@ from fastnn import (
     Tanh,
 )
 from fastnn.interop import torch as interop
+from own_layers import Doubled
 
 DTYPES = (np.float32, np.float64)
 # torch.testing.assert_close's own.
@@ -371,14 +371,6 @@ def test_what_is_no_chain_of_torch_s(wrong):
 
 
 # ----------------------------------------------------------------------------- to torch
-
-
-class Doubled(Layer):
-    def forward(self, x):
-        return 2 * x
-
-    def backward(self, gradient):
-        return 2 * gradient
 
 
 class OtherSequential(Sequential):

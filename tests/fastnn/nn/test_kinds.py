@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -9,16 +6,14 @@ import fastnn
 from fastnn.nn import activations, norms
 from fastnn.nn.kinds import LAYERS, is_known, public
 from fastnn.nn.layer import Layer, as_layer
+from own_layers import OtherLinear
+from processes import python
 
 ARGUMENTS = {"Linear": (3, 2), "LayerNorm": (3,), "BatchNorm1d": (3,), "Normalize": ([1, 2, 3], 2)}
 
 
 def made(name, **more):
     return LAYERS[name](*ARGUMENTS.get(name, ()), **more)
-
-
-class OtherLinear(fastnn.Linear):
-    pass
 
 
 class Bare:
@@ -173,5 +168,5 @@ def test_a_layer_of_a_user_s_own_answers_as_the_base():
 
 def test_neither_torch_nor_onnx_is_needed_to_tell_of_them():
     code = "import sys, fastnn.nn.kinds; print({'torch', 'onnx'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python(code)
     assert done.stdout == "set()\n"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn import BatchNorm1d, LayerNorm, Linear, ReLU, Sequential
+from own_layers import compiled_and_eager, ignore_own
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
@@ -128,14 +129,6 @@ X = numbers(103, 7, np.float32)
 Y = np.random.default_rng(1).integers(0, 3, 103)
 
 
-class Own(fastnn.Identity):
-    """A layer that no program expresses."""
-
-
-ignore_own = pytest.mark.filterwarnings("ignore:Own is not a layer")
-both = pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
-
-
 def network(own=()):
     return Sequential(
         BatchNorm1d(7), Linear(7, 20, seed=0), BatchNorm1d(20, momentum=None), ReLU(), *own,
@@ -152,7 +145,7 @@ def trained(own=(), x=X, **changes):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_training_beside_torch(own, threads):
     """Statistics, weights and losses of three epochs without shuffling."""
@@ -188,7 +181,7 @@ def test_training_beside_torch(own, threads):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_a_batch_whose_loss_is_not_finite_leaves_the_running_numbers(own):
     x = X.copy()
     x[40] = 3e38  # in the third batch

@@ -5,6 +5,7 @@ import pytest
 
 from fastnn import reports as experiments
 from fastnn.reports.study import Study
+from idx_files import packed_idx
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +23,6 @@ def conducted(tmp_path_factory):
     return conduct
 
 
-def write_idx(path, array):
-    header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-
-
 @pytest.fixture(scope="session")
 def like_mnist(tmp_path_factory):
     """A folder of as many images as the experiment draws: noise about a pattern for each digit."""
@@ -35,8 +31,9 @@ def like_mnist(tmp_path_factory):
     for name, rows in (("train", 30_000), ("t10k", 5_000)):
         labels = rng.integers(0, 10, rows)
         noise = rng.integers(0, 56, (rows, 28, 28), np.uint8)
-        write_idx(folder / f"{name}-images-idx3-ubyte", patterns[labels] + noise)
-        write_idx(folder / f"{name}-labels-idx1-ubyte", labels)
+        images = packed_idx(patterns[labels] + noise)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(images)
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(packed_idx(labels))
     return folder
 
 

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 
 import fastnn
@@ -8,6 +5,7 @@ from fastnn.nn import activations, losses
 from fastnn.runs import settings
 from fastnn.runs.search import grid
 from fastnn.runs.settings import SettingError, Settings, choices, optimizer_defaults, takes
+from processes import python
 
 NAMES = {
     "activation": {
@@ -108,7 +106,7 @@ def test_names_are_looked_up_late():
         "import sys, fastnn.runs.settings, fastnn.runs.search, fastnn.cli\n"
         "print({'numba', 'kernels', 'numpy'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python(code)
     assert done.stdout == "set()\n"
 
 

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import Dropout, Layer, Linear, ReLU, Sequential, Tanh
+from fastnn import Dropout, Linear, ReLU, Sequential, Tanh
 from fastnn.files import container
 from fastnn.files.container import ModelFileError
+from own_layers import Doubled
 
 KILLED = pathlib.Path(__file__).with_name("killed.py")
 
@@ -189,13 +190,6 @@ def test_running_statistics_go_on_to_the_same_bits(path, bits):
 
 
 def test_a_layer_of_ones_own_goes_on_to_the_same_bits(path, bits):
-    class Doubled(Layer):
-        def forward(self, x):
-            return 2 * x
-
-        def backward(self, gradient):
-            return 2 * gradient
-
     def attempt(epochs, **options):
         made = Sequential(Linear(5, 8, seed=1), Doubled(), Dropout(0.2), Linear(8, 3, seed=2))
         optimizer = fastnn.Adam(made.parameters())

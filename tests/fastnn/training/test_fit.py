@@ -19,7 +19,6 @@ from fastnn import (
     CrossEntropyLoss,
     Dropout,
     Flatten,
-    Identity,
     Linear,
     MSELoss,
     NonFiniteLossError,
@@ -32,6 +31,7 @@ from fastnn import (
     fit,
     predict,
 )
+from own_layers import Own, compiled_and_eager, ignore_own
 
 
 def whole_numbers(rows=60, columns=6, low=0, high=128):
@@ -40,10 +40,6 @@ def whole_numbers(rows=60, columns=6, low=0, high=128):
 
 
 LABELS = np.arange(60) % 3
-
-
-class Own(Identity):
-    """A user's own layer, so that training steps in Python."""
 
 
 def network(*front, columns=6, outputs=3, dtype=np.float32, dropout=0.1):
@@ -209,7 +205,7 @@ def test_numbers_are_a_column(bits, kind):
 
 
 @pytest.mark.parametrize("kind", ["f4", "u1"])
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 def test_samples_are_not_copied(kind, own):
     """Twenty (or five) megabytes of samples take no more than what a step works on."""
     x = np.zeros((20_000, 256), kind)
@@ -331,7 +327,7 @@ def test_batches_and_threads_do_not_change_predictions():
             assert result.accuracy == expected[1].accuracy
 
 
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 def test_flags_stay_as_they_are(own):
     model, x = network(*own), whole_numbers()
     for mode in (True, False):
@@ -343,8 +339,8 @@ def test_flags_stay_as_they_are(own):
         assert [layer.training for layer in (model, *model)] == before
 
 
-@pytest.mark.filterwarnings("ignore:Own is not a layer")
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@ignore_own
+@compiled_and_eager
 @pytest.mark.parametrize("validation", [False, True])
 def test_a_model_that_was_trained_is_in_training(own, validation):
     model, x = network(*own).eval(), whole_numbers()
@@ -555,9 +551,6 @@ def refuse(request, bits):
     return check
 
 
-ignore_own = pytest.mark.filterwarnings("ignore:Own is not a layer")
-
-
 @ignore_own
 @pytest.mark.parametrize(("x", "error", "message"), BAD_SAMPLES)
 def test_fit_refuses_samples(refuse, x, error, message):
@@ -646,7 +639,7 @@ def test_fit_refuses_other_things(changes, message):
         fit(how.pop("model"), X, Y, **how, epochs=1, batch_size=8)
 
 
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 @pytest.mark.parametrize(("x", "error", "message"), BAD_SAMPLES)
 def test_evaluate_and_predict_refuse_samples(own, x, error, message):
     model = network(*own)
@@ -752,7 +745,7 @@ DIVERGING = {
 @pytest.mark.parametrize("name", DIVERGING)
 @pytest.mark.parametrize("batch_size", [8, 20, 7], ids=["divided", "whole", "partial"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 def test_a_loss_that_is_not_finite_leaves_the_last_finite_weights(
     bits, name, batch_size, dropout, own
 ):
@@ -780,7 +773,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_finite_weights(
     ],
 )
 @pytest.mark.parametrize("place", [0, 7, 13, 25, 39])
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 def test_good_steps_of_the_same_epoch_are_kept(bits, kind, settings, place, own):
     """From the third epoch on, the gradient of one sample overflows, and its loss does not."""
 
@@ -804,7 +797,7 @@ def test_good_steps_of_the_same_epoch_are_kept(bits, kind, settings, place, own)
 
 
 @ignore_own
-@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+@compiled_and_eager
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 @pytest.mark.parametrize(("batch_size", "good_steps"), [(24, 0), (8, 2)])
 def test_weights_that_overflow_while_the_loss_does_not(bits, own, batch_size, good_steps):
@@ -839,11 +832,8 @@ def run(callbacks, own=(), epochs=3, model=None, optimizer=None, **changes):
     return model, optimizer, history
 
 
-both = pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
-
-
 @ignore_own
-@both
+@compiled_and_eager
 def test_callbacks_hear_everything_in_order(own):
     heard = []
 
@@ -879,7 +869,7 @@ def test_callbacks_hear_everything_in_order(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_callbacks_may_stop(own):
     def stop(training):
         training.stop = training.epoch == 2
@@ -890,7 +880,7 @@ def test_callbacks_may_stop(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_settings_changed_by_callbacks_take_effect(bits, hand_loop, own):
     def change(training):
         training.optimizer.lr = 0.1 / (training.epoch + 1)
@@ -919,7 +909,7 @@ def test_settings_changed_by_callbacks_take_effect(bits, hand_loop, own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_layers_changed_by_a_callback_take_effect(own):
     """What is dropped from the second epoch on, and a layer that is put in after it."""
 
@@ -945,7 +935,7 @@ def test_layers_changed_by_a_callback_take_effect(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 @pytest.mark.parametrize("first", [None, 0.05])
 def test_clipping_switched_by_a_callback_takes_effect(own, first):
     second = 0.05 if first is None else None
@@ -975,7 +965,7 @@ def test_clipping_of_an_earlier_run_is_forgotten():
 
 
 @ignore_own
-@both
+@compiled_and_eager
 @pytest.mark.parametrize(
     "event", ["on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_end"]
 )
@@ -1015,7 +1005,7 @@ def test_errors_of_callbacks_come_through(own, event):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_weights_set_by_callbacks_are_those_that_train(own):
     start, other = (network(*own, dropout=0.0) for _ in range(2))
     other[-1].bias = [1, 2, 3]
@@ -1031,7 +1021,7 @@ def test_weights_set_by_callbacks_are_those_that_train(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_callbacks_may_use_the_model(bits, own):
     def look(training):
         predict(training.model, X)
@@ -1043,7 +1033,7 @@ def test_callbacks_may_use_the_model(bits, own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_callbacks_may_make_a_model_of_its_layers(bits, own):
     """The weights move to the new model's memory; training and validation have to follow them."""
     quiet = run([], own, epochs=3, validation_data=(X, Y))
@@ -1057,7 +1047,7 @@ def test_callbacks_may_make_a_model_of_its_layers(bits, own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_history_is_of_the_epochs(own):
     _, _, history = run([], own, epochs=4, validation_data=(X, Y))
     assert len(history) == 4

@@ -10,19 +10,12 @@ import fastnn
 from fastnn import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
 from fastnn.nn.losses import Loss
 from fastnn.training.sample_weights import read_weights, total_weight
+from own_layers import compiled_and_eager, ignore_own
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 3, 50)
 W = np.random.default_rng(2).uniform(0.1, 2, 50)
 ROWS = np.eye(3)[Y]
-
-
-class Own(fastnn.Identity):
-    """A layer that no program expresses."""
-
-
-ignore_own = pytest.mark.filterwarnings("ignore:Own is not a layer")
-both = pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
 
 
 def trained(own=(), x=X, y=Y, loss=None, epochs=2, outputs=3, **changes):
@@ -82,7 +75,7 @@ def test_weights_of_a_single_column():
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_whole_weights_are_repeated_samples(own):
     counts = np.arange(50) % 3
     _, history, model = trained(own, sample_weight=counts)
@@ -94,7 +87,7 @@ def test_whole_weights_are_repeated_samples(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_ones_change_nothing(own):
     expected = trained(own)
     for given_ in ({"sample_weight": np.ones(50)}, {"class_weight": [1, 1, 1]},
@@ -103,7 +96,7 @@ def test_ones_change_nothing(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_class_weights_of_fit_and_of_the_loss_are_the_same(own):
     by_fit = trained(own, class_weight=[0.5, 1, 3])
     by_loss = trained(own, loss=CrossEntropyLoss([0.5, 1, 3]))
@@ -113,7 +106,7 @@ def test_class_weights_of_fit_and_of_the_loss_are_the_same(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_batches_without_weight_are_passed_over(own):
     weights = np.ones(50)
     weights[8:24] = 0
@@ -125,7 +118,7 @@ def test_batches_without_weight_are_passed_over(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_means_are_weighted_and_accuracies_are_not(own):
     _, history, model = trained(own, validation_data=(X, Y, W))
     found = fastnn.evaluate(model, X, Y, loss=CrossEntropyLoss(), sample_weight=W)
@@ -138,7 +131,7 @@ def test_means_are_weighted_and_accuracies_are_not(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 def test_losses_of_one_s_own_may_take_weights(own):
     class Weighted(Loss):
         def __init__(self):
@@ -164,7 +157,7 @@ def test_losses_of_one_s_own_may_take_weights(own):
 
 
 @ignore_own
-@both
+@compiled_and_eager
 @pytest.mark.parametrize("name", ["clip_norm", "clip_value"])
 def test_clipping_for_one_run(own, name):
     optimizer = None
@@ -203,7 +196,7 @@ def test_clipping_ends_with_a_run_that_fails():
 
 
 @ignore_own
-@both
+@compiled_and_eager
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

@@ -1,6 +1,5 @@
 import errno
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ from fastnn.data.tables import rows
 from fastnn.data.tables.table import TableError
 from fastnn.data.tables.targets import TargetError
 from fastnn.datasets import SubsetError
+from processes import python
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -385,9 +385,5 @@ def test_a_file_of_300_mb_is_trained_on_in_a_fraction_of_that(way, tmp_path, mon
     assert large.nbytes > 300e6
     del large
     # Pages of mapped files are the system's to take back; what counts is the process's own memory.
-    done = subprocess.run(
-        [sys.executable, "-c", LARGE, tmp_path / "small.npy", tmp_path / "large.npy", way],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = python(LARGE, tmp_path / "small.npy", tmp_path / "large.npy", way, timeout=None)
     assert int(done.stdout) < 80  # megabytes; the largest are the order of rows and the targets

@@ -4,6 +4,7 @@ import pytest
 import fastnn
 from fastnn.callbacks import Callback, Progress
 from fastnn.training.callbacks.callback import hear_of_batches
+from own_layers import ignore_own
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -45,7 +46,7 @@ def test_callbacks_see_and_set_the_model_between_batches(hand_loop, threads):
     assert 0 < np.abs(model[0].weight.data).max() < 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:Own is not a layer")
+@ignore_own
 @pytest.mark.parametrize("compiled", [True, False])
 def test_callbacks_hear_of_batches(run, own, compiled):
     class Count(Callback):

@@ -2,6 +2,7 @@ import pytest
 
 import fastnn
 from fastnn.callbacks import ModelCheckpoint
+from own_layers import ignore_own
 
 
 def test_model_checkpoint_keeps_the_best(run, script, tmp_path):
@@ -20,7 +21,7 @@ def test_a_file_for_each_epoch(run, script, tmp_path, every, expected):
         assert fastnn.load(tmp_path / f"{epoch}.safetensors")[0].weight[0, 0] == epoch
 
 
-@pytest.mark.filterwarnings("ignore:Own is not a layer")
+@ignore_own
 def test_a_model_that_cannot_be_saved_is_refused_at_once(run, own, tmp_path):
     heard = []
     model = fastnn.Sequential(fastnn.Linear(4, 3, seed=0), own())
