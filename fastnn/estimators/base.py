@@ -174,9 +174,10 @@ class BaseMLP(BaseEstimator):
         if keep and last is not None and last[0] == (network, X.shape, settings):
             last[1].take(X, y)
             return last[1]
-        x = np.array(X) if keep else X  # the next call overwrites the copy
+        if keep:  # the next call writes its samples into these
+            X, y = np.array(X), np.array(y)
         most = 1 if incremental else self.max_iter
-        return Epochs(network, x, y, weights, *settings, most)
+        return Epochs(network, X, y, weights, *settings, most)
 
     def _hold_back(self, network: Network, X, y, weights):
         """Return training samples and the validation of held-out ones, split as in scikit-learn."""

@@ -59,3 +59,18 @@ def test_errors(data):
         MLPRegressor(loss="absolute_error").fit(X, y)
     with pytest.raises(TypeError, match="class_weight"):
         MLPRegressor(class_weight="balanced")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [None, 2])
+def test_partial_fit_leaves_earlier_batches_alone(dtype, columns):
+    rng = np.random.default_rng(0)
+    shape = 20 if columns is None else (20, columns)
+    batches = [(rng.random((20, 3)).astype(dtype), rng.random(shape).astype(dtype)) for _ in "123"]
+    given = [(x.copy(), y.copy()) for x, y in batches]
+    regressor = MLPRegressor(dtype=dtype)
+    for x, y in batches:
+        regressor.partial_fit(x, y)
+    for batch, copies in zip(batches, given, strict=True):
+        np.testing.assert_array_equal(batch[0], copies[0])
+        np.testing.assert_array_equal(batch[1], copies[1])
