@@ -44,9 +44,11 @@ from kernels.base.transpose import transpose
 from kernels.functions.activations import activate, activate_gradient
 from kernels.product.choice import (
     BLOCK_PANELS,
+    FAR_ROWS,
     LARGE,
     PANEL_DEPTH,
     SAME_SET,
+    UNPACKED_DEPTH,
     UNPACKED_TILES,
     UNPACKED_TILES_OF_LARGE,
     WAYS,
@@ -220,7 +222,10 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
     to the width of a tile, and is not packed. With `pack_b`, B is the transpose of such a matrix.
     """
     span, stride = tile_columns(a), tile_stride(a)
-    deep, wide = even_part(depth, PANEL_DEPTH), BLOCK_PANELS * span
+    wide = BLOCK_PANELS * span
+    deep = even_part(depth, PANEL_DEPTH)
+    if not pack_b and b_panel == 0 and _lies_far_apart(rows, depth * min(columns, wide), b):
+        deep = even_part(depth, UNPACKED_DEPTH)
     packed_panel = (deep + width(a)) * span
     packed_b = advance(scratch, (deep + width(a)) * stride)
     k = 0
@@ -302,8 +307,15 @@ def _unpacked_rows(elements):
 
 
 @inline
+def _lies_far_apart(rows, elements, b):
+    """Return True if several tiles read a B that is not packed and takes many pages of memory."""
+    several = TILE_ROWS < rows <= _unpacked_rows(elements)
+    return several and b.row * element_bytes(b) >= FAR_ROWS
+
+
+@inline
 def packing_pays(rows, columns, a):
-    """Return whether `gemm` is faster if A is packed."""
+    """Return True if `gemm` is faster with A packed."""
     # Otherwise the rows of a tile share one set of the L1 cache and evict each other.
     if rows > WAYS and a.row != 1 and (a.row * element_bytes(a)) % SAME_SET == 0:
         return columns >= 2 * tile_columns(a)
