@@ -8,6 +8,7 @@ arrays; their number changes no bit of the result.
 """
 
 from kernels.base import arrays
+from kernels.functions import updates as updates
 from kernels.functions.activations import (
     ACTIVATIONS,
     exp,

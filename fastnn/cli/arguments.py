@@ -68,7 +68,13 @@ def _usual(setting: str) -> str:
         usual = optimizer_defaults(name)
         if setting in usual:
             takers.setdefault(usual[setting], []).append(name)
-    return ", ".join(f"{value:g} for {' and '.join(names)}" for value, names in takers.items())
+    return ", ".join(f"{value:g} for {_listed(names)}" for value, names in takers.items())
+
+
+def _listed(names: list[str]) -> str:
+    """Return names as text: "sgd, adam and rmsprop"."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def check_folder(folder: Path) -> None:

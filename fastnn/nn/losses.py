@@ -483,8 +483,10 @@ class QuantileLoss(_ElementLoss):
         """Return the loss of a batch of predictions (rows, columns)."""
         y = arrays.matrix(self._predictions, predictions)
         rows = regression_targets(targets, self.target_columns(y.shape[1]), y.dtype)
-        if self.quantiles.size > 1 and rows.shape[1:] == (1,):
-            rows = np.broadcast_to(rows, (len(rows), y.shape[1]))
+        if self.quantiles.size > 1:
+            if rows.shape != (len(y), 1):
+                raise ValueError(f"targets has shape {np.shape(targets)}; expected ({len(y)}, 1)")
+            rows = np.broadcast_to(rows, y.shape)
         return super().__call__(y, rows, weights)
 
     def read_targets(self, name, targets, samples, columns, dtype):
@@ -541,7 +543,7 @@ class GaussianNLLLoss(_ElementLoss):
 
     kernel = "gaussian"
 
-    def __init__(self, full: bool = False, eps: float = 1e-6):
+    def __init__(self, *, full: bool = False, eps: float = 1e-6):
         if not 0 < eps < np.inf:
             raise ValueError(f"GaussianNLLLoss: eps is {eps!r}; expected a number above 0")
         self.full, self.eps = bool(full), float(eps)
@@ -598,6 +600,10 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     def __init__(self, pos_weight=None):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")
+
+    def __call__(self, logits, targets, weights=None) -> float:
+        """Return the loss of a batch of logits (rows, columns)."""
+        return super().__call__(logits, targets, weights)
 
     def factors(self, columns: int) -> np.ndarray:
         """Return `pos_weight` of each column; raise ValueError for another number of columns."""

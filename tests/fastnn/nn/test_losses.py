@@ -418,7 +418,7 @@ def test_gaussian_likelihood_is_torch(same_loss_as_torch, rows, columns, dtype, 
     # The slope of a variance is a difference of two terms, of up to 10 and 1e4 here.
     tolerance = (1e-5, 1e-4) if dtype is np.float32 else None
     same_loss_as_torch(
-        GaussianNLLLoss(full, eps),
+        GaussianNLLLoss(full=full, eps=eps),
         lambda y, t: theirs(y[:, :columns], t, y[:, columns:]),
         y,
         t,
@@ -457,7 +457,9 @@ def test_targets_of_means_and_variances():
             call()
 
 
-@pytest.mark.parametrize("loss", [QuantileLoss([0.1, 0.6, 0.7, 0.9]), GaussianNLLLoss(True, 0.01)])
+@pytest.mark.parametrize(
+    "loss", [QuantileLoss([0.1, 0.6, 0.7, 0.9]), GaussianNLLLoss(full=True, eps=0.01)]
+)
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 100))
 def test_backward_of_quantiles_and_variances_by_differences(slopes, loss, seed):
@@ -536,7 +538,7 @@ def test_repr_of_losses():
     assert repr(BCEWithLogitsLoss(3.0)) == "BCEWithLogitsLoss(pos_weight=[3.0])"
     assert repr(L1Loss()) == "L1Loss()"
     assert repr(QuantileLoss(0.5)) == "QuantileLoss(quantiles=[0.5])"
-    assert repr(GaussianNLLLoss(True)) == "GaussianNLLLoss(full=True, eps=1e-06)"
+    assert repr(GaussianNLLLoss(full=True)) == "GaussianNLLLoss(full=True, eps=1e-06)"
 
 
 # ------------------------------------------------------------------- what a loss tells of itself
@@ -657,3 +659,18 @@ def test_a_loss_of_a_user_s_own_answers_in_one_place():
     own.masses = lambda targets, weights, dtype: 2 * weights
     assert as_loss(own).masses(rows, weights, np.float32).tolist() == [2, 2]
     assert masses_of(own, rows, weights, np.float32).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 1), (3, 3)])
+def test_several_quantiles_take_one_column_of_targets(shape):
+    with pytest.raises(
+        ValueError, match=rf"has shape \({shape[0]}, {shape[1]}\); expected \(3, 1\)"
+    ):
+        QuantileLoss([0.1, 0.9])(np.zeros((3, 2)), np.zeros(shape))
+
+
+def test_arguments_have_the_names_of_what_they_are():
+    z, t = np.array([[0.5], [-1.0]]), np.array([0.0, 1.0])
+    loss = BCEWithLogitsLoss()
+    assert loss(logits=z, targets=t) == loss(z, t)
+    assert MSELoss()(predictions=z, targets=t) == MSELoss()(z, t)
