@@ -104,15 +104,22 @@ class Instruction(Routine):
         """Return the operands as integers, in the layout of a program's row.
 
         A pointer operand is an address, a matrix an object with the matrix's fields as attributes.
-        Raises TypeError if a name is missing or unknown, or a value is not a number.
+        Raises TypeError if a name is missing or unknown, or a value is of another kind.
         """
         if operands.keys() != self.declared.keys():
             missing = [name for name in self.declared if name not in operands]
             unknown = [name for name in operands if name not in self.declared]
             raise TypeError(f"{self.name}: missing operands {missing}, unknown {unknown}")
-        return [
-            word for name, kind in self._types.items() for word in _words_of(kind, operands[name])
-        ]
+        return [word for name in self._types for word in self._words(name, operands[name])]
+
+    def _words(self, name: str, value: Any) -> Iterable[int]:
+        try:
+            return _words_of(self._types[name], value)
+        except (AttributeError, TypeError, ValueError) as error:
+            expected = self._types[name]
+            raise TypeError(
+                f"{self.name}: operand {name} is {value!r:.80}; expected {expected}"
+            ) from error
 
 
 def _words_of(kind: types.Type, value: Any) -> Iterable[int]:
@@ -129,7 +136,7 @@ def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:
 
 
 def _are(given: types.BaseTuple, declared: Mapping[str, Kind], real: types.Type) -> bool:
-    """Return whether values are of the declared kinds; a boolean is an integer, too."""
+    """Return True if values are of the declared kinds; a boolean is an integer, too."""
     return all(
         types.unliteral(each) == kind(real) or (kind is INTEGER and isinstance(each, types.Boolean))
         for each, kind in zip(given, declared.values(), strict=True)

@@ -113,10 +113,10 @@ def test_what_is_kept_lives_on(build):
         ({}, "results", r"missing operands \['results'\]"),
         ({"y": 5}, None, r"missing operands \[\], unknown \['y'\]"),
         ({"y": 5}, "x", r"missing operands \['x'\], unknown \['y'\]"),
-        ({"columns": None}, None, "NoneType"),
-        ({"columns": 3.0}, None, "float"),
-        ({"x": Matrix(None, 3)}, None, "NoneType"),
-        ({"results": None}, None, "NoneType"),
+        ({"columns": None}, None, "operand columns is None; expected int64"),
+        ({"columns": 3.0}, None, "operand columns is 3.0; expected int64"),
+        ({"x": Matrix(None, 3)}, None, "operand x is Matrix.pointer=None, ld=3.; expected Matrix"),
+        ({"results": None}, None, "operand results is None; expected"),
     ],
 )
 def test_operands_that_are_missing_unknown_or_no_numbers(build, changed, without, told):
