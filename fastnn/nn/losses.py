@@ -484,7 +484,8 @@ class QuantileLoss(_ElementLoss):
         y = arrays.matrix(self._predictions, predictions)
         rows = regression_targets(targets, self.target_columns(y.shape[1]), y.dtype)
         if self.quantiles.size > 1:
-            if rows.shape != (len(y), 1):
+            # The same shape as the predictions': `read_targets` repeats the column.
+            if rows.shape not in ((len(y), 1), y.shape):
                 raise ValueError(f"targets has shape {np.shape(targets)}; expected ({len(y)}, 1)")
             rows = np.broadcast_to(rows, y.shape)
         return super().__call__(y, rows, weights)

@@ -12,6 +12,7 @@ import pytest
 import kernels
 from kernels.base import host
 from kernels.base.jit import real_type
+from kernels.product import choice
 
 HERE = Path(__file__).parents[1]
 PROCESSORS = {
@@ -54,7 +55,7 @@ def test_the_register_tile_fits_the_registers(monkeypatch, features):
     assert accumulators + other.TILE_VECTORS + 1 <= other.VECTOR_REGISTERS
     assert accumulators + other.TILE_VECTORS + 1 > other.VECTOR_REGISTERS - 2 * other.TILE_VECTORS
     assert other.TILE_ROWS % 2 == 0
-    assert other.PANEL_DEPTH % 2 == 0
+    assert choice.PANEL_DEPTH % 2 == choice.UNPACKED_DEPTH % 2 == 0
 
 
 def test_the_hosts_own_features_are_those_numba_compiles_for():
