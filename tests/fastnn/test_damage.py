@@ -5,6 +5,7 @@ nothing; a header or a description that somebody wrote on purpose, with a right 
 another model, but never another error, a crash, or memory taken without end.
 """
 
+import copy
 import json
 import random
 from functools import partial
@@ -121,7 +122,7 @@ def edited(tree, rng):
         elif kind == 3 and type(parent[key]) in (int, float):
             parent[key] = rng.choice((parent[key] + 1, -parent[key], parent[key] * 10**6, 0))
         else:
-            parent[key] = rng.choice(JUNK)
+            parent[key] = copy.deepcopy(rng.choice(JUNK))  # the next change may edit it
     return tree
 
 
