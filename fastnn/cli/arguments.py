@@ -57,8 +57,13 @@ def _names() -> dict[str, str]:
 
 def sentence(names: Iterable[str]) -> str:
     """Return names as a sentence: "a, b or c."."""
+    return f"{_listed(names, 'or')}."
+
+
+def _listed(names: Iterable[str], conjunction: str) -> str:
+    """Return names as text: "a, b or c"."""
     *most, last = names
-    return f"{', '.join(most)} or {last}."
+    return f"{', '.join(most)} {conjunction} {last}" if most else last
 
 
 def _usual(setting: str) -> str:
@@ -68,13 +73,7 @@ def _usual(setting: str) -> str:
         usual = optimizer_defaults(name)
         if setting in usual:
             takers.setdefault(usual[setting], []).append(name)
-    return ", ".join(f"{value:g} for {_listed(names)}" for value, names in takers.items())
-
-
-def _listed(names: list[str]) -> str:
-    """Return names as text: "sgd, adam and rmsprop"."""
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+    return ", ".join(f"{value:g} for {_listed(names, 'and')}" for value, names in takers.items())
 
 
 def check_folder(folder: Path) -> None:

@@ -260,9 +260,9 @@ def _keep(run: Run, folder: Path) -> str:
 def _announce_compilation(dtype: str) -> None:
     from kernels import companion
     from kernels.base import jit
-    from kernels.machine import interpreter as epoch
+    from kernels.machine import interpreter
 
-    if not epoch.run.is_compiled(dtype):
+    if not interpreter.run.is_compiled(dtype):
         typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")
         companion.start(dtype)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from fastnn.compiler.limits import MOST_THREADS
-from fastnn.nn.layer import as_layer
+from fastnn.nn.layer import as_layer, is_integer
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from kernels.machine.team import get_num_threads
 
@@ -36,8 +34,7 @@ def threads_for(work: float, threads: int | None, steps: float = math.inf) -> in
         if work * steps < _WORK_TO_START:
             return 1
         return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
-    integer = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
-    if not integer or not 1 <= threads <= MOST_THREADS:
+    if not is_integer(threads) or not 1 <= threads <= MOST_THREADS:
         raise ValueError(
             f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
         )

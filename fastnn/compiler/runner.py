@@ -17,8 +17,7 @@ from kernels.base import host, subnormals
 from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
 from kernels.functions.softmax import cross_entropy_scratch
-from kernels.machine import barrier as threads
-from kernels.machine import interpreter as epoch
+from kernels.machine import barrier, interpreter
 from kernels.machine.followers import Followers
 from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
 from kernels.machine.team import get_num_threads, set_num_threads
@@ -47,20 +46,20 @@ class Runner:
     def __init__(self, program: Program, samples: int):
         self.program, self.samples = program, samples
         self.batches = -(-samples // program.batch)
-        self._epoch: Any = epoch.run[program.dtype]
+        self._run_batches: Any = interpreter.run[program.dtype]
         self._states = [np.zeros(STATE, np.int64) for _ in range(program.threads)]
         for number, state in enumerate(self._states):
             state[THREAD], state[THREADS] = number, program.threads
         lanes = host.lanes(real_type(program.dtype))
         size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
-        self._barrier = aligned_zeros(threads.BARRIER, np.int64)
+        self._barrier = aligned_zeros(barrier.BARRIER, np.int64)
         tables = program.opening, program.table, program.closing
         rows = samples, program.batch
         self._arguments, *others = (
             (*tables, state, aligned_zeros(size, program.dtype), self._barrier, *rows)
             for state in self._states
         )
-        self._followers = Followers(epoch.follow[program.dtype], others, subnormals.Flushed)
+        self._followers = Followers(interpreter.follow[program.dtype], others, subnormals.Flushed)
         self._pace = 1  # batches a slice
 
     def __enter__(self) -> Runner:
@@ -72,7 +71,7 @@ class Runner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._barrier[threads.POSTED] = threads.DISMISSED
+        self._barrier[barrier.POSTED] = barrier.DISMISSED
         self._followers.end()
 
     @property
@@ -171,4 +170,4 @@ class Runner:
     def _run(self, begin: int, end: int, close: bool) -> int:
         """Run this thread's share, with subnormal numbers flushed to 0."""
         with subnormals.Flushed():
-            return self._epoch(*self._arguments, begin, end, close)
+            return self._run_batches(*self._arguments, begin, end, close)

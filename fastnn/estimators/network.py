@@ -9,7 +9,7 @@ from scipy.special import xlogy
 
 import kernels
 from fastnn.nn.activations import ReLU, Sigmoid, Tanh
-from fastnn.nn.dropout import Dropout
+from fastnn.nn.dropout import Dropout, dropouts
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
@@ -80,7 +80,7 @@ class Network:
     @property
     def dropouts(self) -> list[Dropout]:
         """Dropout layers, in order."""
-        return [layer for layer in self.model if isinstance(layer, Dropout)]
+        return dropouts(self.model)
 
     @property
     def weights(self) -> list:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import PredictionProgram
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network
-from fastnn.training.evaluation import EVALUATION_BATCH
+from fastnn.training.evaluation import EVALUATION_BATCH, threads_to_compute
 
 
 class Outputs:
@@ -19,8 +18,7 @@ class Outputs:
         self.values = np.empty((len(x), network.columns), network.dtype)
         self._source = Source(x, None, np.arange(len(x)))
         batch = min(EVALUATION_BATCH, len(x))
-        work = step_work(network.model, batch, training=False)
-        count = threads_for(work, threads, most * -(-len(x) // batch))
+        count = threads_to_compute(network.model, len(x), batch, threads, most)
         program = PredictionProgram(network.model, self._source, self.values, batch, count)
         self._runner = Runner(program, len(x))
 

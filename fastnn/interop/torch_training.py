@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fastnn.interop.torch import Normalize, to_torch
 from fastnn.interop.torch_steps import accuracy, train_epoch
 from fastnn.nn.losses import Loss
-from fastnn.nn.sequential import Sequential, columns_of
+from fastnn.nn.sequential import Sequential, columns_of, model_dtype
 from fastnn.optim.optimizers import Optimizer
 
 _EVALUATION_ROWS = 1024
@@ -32,7 +32,7 @@ class TorchTraining:
         opening = list(takewhile(lambda each: isinstance(each, Normalize), parts))
         self.module = nn.Sequential(*parts[len(opening) :])
         self._normalize = nn.Sequential(*opening)
-        self._dtype = next(model.parameters()).dtype
+        self._dtype = model_dtype(model)
         _, columns = columns_of(model)
         assert columns is not None  # layers with parameters know it
         self._columns = columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.nn.layer import Layer, batch_of, gradient_of, is_number, kept_by
+from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.nn.twins import TorchTwin
 from kernels.functions import dropout as functions
 
@@ -105,3 +106,8 @@ class Dropout(Layer):
 def fresh_seed() -> int:
     """Return a seed that has not been used before."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def dropouts(model: Sequential) -> list[Dropout]:
+    """Return the Dropout layers of a model, in order."""
+    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]

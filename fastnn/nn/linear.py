@@ -9,7 +9,15 @@ from functools import partial
 import numpy as np
 
 from fastnn.nn.initializers import Initializer, initializer
-from fastnn.nn.layer import Layer, batch_of, constants_of, dtype_of, gradient_of, kept_by
+from fastnn.nn.layer import (
+    Layer,
+    batch_of,
+    constants_of,
+    dtype_of,
+    gradient_of,
+    is_integer,
+    kept_by,
+)
 from fastnn.nn.parameters import Parameter
 from fastnn.nn.twins import TorchTwin
 from kernels.base.memory import leading_dimension
@@ -69,8 +77,7 @@ class Linear(Layer):
         seed: int | np.random.Generator | None = None,
     ):
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not integer or value < 1:
+            if not is_integer(value) or value < 1:
                 raise ValueError(f"Linear: {name} is {value!r}; expected a positive integer")
         self.computes_in = dtype = dtype_of(self, dtype)
         self.in_features, self.out_features = int(in_features), int(out_features)

@@ -636,11 +636,6 @@ class BCEWithLogitsLoss(_ElementLoss):
         return f"BCEWithLogitsLoss({given})"
 
 
-def masses_of(loss, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
-    """Return `Loss.masses` of a loss, which need not be derived from `Loss`."""
-    return as_loss(loss).masses(targets, weights, dtype)
-
-
 def regression_targets(targets, columns: int, dtype) -> np.ndarray:
     """Return targets as rows of numbers, for this number of columns.
 

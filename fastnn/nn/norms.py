@@ -12,6 +12,7 @@ from fastnn.nn.layer import (
     constants_of,
     dtype_of,
     gradient_of,
+    is_integer,
     is_number,
     kept_by,
 )
@@ -26,7 +27,7 @@ class _Norm(Layer):
     """Base of norms, with a gain and a shift for each column that can learn."""
 
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
-        if not isinstance(columns, (int, np.integer)) or isinstance(columns, bool) or columns < 1:
+        if not is_integer(columns) or columns < 1:
             raise ValueError(f"{self._name}: got {columns!r} columns; expected a positive integer")
         if not is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-import kernels
+from fastnn.nn.layer import is_number
 from fastnn.nn.parameters import Parameter
 from kernels.base.memory import address, aligned_zeros
 from kernels.functions import updates
@@ -31,7 +31,7 @@ class _Setting:
         return self if optimizer is None else float(optimizer.settings[self.place])
 
     def __set__(self, optimizer, value: float) -> None:
-        number = isinstance(value, (int, float, np.integer, np.floating))
+        number = is_number(value)
         if not number or not self.low <= value <= self.high:
             kind = type(optimizer).__name__
             name = self.name.removeprefix("_")
@@ -180,8 +180,8 @@ class Optimizer:
         """Update all parameters by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = kernels.gradient_norm(gradient for _, _, gradient, _ in self.runs())
-            scale = kernels.functions.updates.clip_factor(norm, self.clip_norm)
+            norm = updates.gradient_norm(gradient for _, _, gradient, _ in self.runs())
+            scale = updates.clip_factor.py_func(norm, self.clip_norm)
         self.settings[updates.GRADIENT_SCALE] = scale
         for decays, p, g, memory in self.runs():
             updates.update_flat(self.rule, decays, self.steps, self.settings, p, g, memory)

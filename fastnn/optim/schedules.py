@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fastnn.nn.layer import is_integer
 from fastnn.optim.monitors import MONITORS, Watched, check_monitor
 from fastnn.optim.optimizers import Optimizer
 from kernels.functions import updates
@@ -84,12 +85,12 @@ class Schedule:
             raise ValueError(f"{self._name}: {name} is {value!r}; expected {description}")
 
     def _expect_count(self, name: str, value, low: int = 1) -> int:
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        self._expect(name, value, whole and value >= low, f"an integer of {low} or more")
+        allowed = is_integer(value) and value >= low
+        self._expect(name, value, allowed, f"an integer of {low} or more")
         return int(value)
 
-    def _expect_number(self, name: str, value, low: float, high: float) -> float:
-        self._expect(name, value, low <= value <= high, f"a number from {low:g} to {high:g}")
+    def _expect_number(self, name: str, value, high: float) -> float:
+        self._expect(name, value, 0 <= value <= high, f"a number from 0 to {high:g}")
         return float(value)
 
     def lr_at(self, count: int) -> float:
@@ -184,7 +185,7 @@ class StepLR(Schedule):
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *, every: str = "epoch"
     ):
         self.step_size = self._expect_count("step_size", step_size)
-        self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
+        self.gamma = self._expect_number("gamma", gamma, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
@@ -231,7 +232,7 @@ class MultiStepLR(Schedule):
         every: str = "epoch",
     ):
         self.milestones = sorted(self._expect_count("a milestone", m, 0) for m in milestones)
-        self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
+        self.gamma = self._expect_number("gamma", gamma, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
@@ -268,7 +269,7 @@ class ExponentialLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, *, every: str = "epoch"):
-        self.gamma = self._expect_number("gamma", gamma, 0.0, np.inf)
+        self.gamma = self._expect_number("gamma", gamma, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
@@ -317,9 +318,9 @@ class LinearLR(Schedule):
         *,
         every: str = "epoch",
     ):
-        self.start_factor = self._expect_number("start_factor", start_factor, 0.0, 1.0)
+        self.start_factor = self._expect_number("start_factor", start_factor, 1.0)
         self._expect("start_factor", start_factor, start_factor > 0, "a number above 0")
-        self.end_factor = self._expect_number("end_factor", end_factor, 0.0, 1.0)
+        self.end_factor = self._expect_number("end_factor", end_factor, 1.0)
         self.total_iters = self._expect_count("total_iters", total_iters)
         super().__init__(optimizer, every)
 
@@ -367,7 +368,7 @@ class CosineAnnealingLR(Schedule):
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, *, every: str = "epoch"
     ):
         self.T_max = self._expect_count("T_max", T_max)
-        self.eta_min = self._expect_number("eta_min", eta_min, 0.0, np.inf)
+        self.eta_min = self._expect_number("eta_min", eta_min, np.inf)
         super().__init__(optimizer, every)
 
     def lr_at(self, count: int) -> float:
@@ -576,16 +577,16 @@ class OneCycleLR(Schedule):
         elif total_steps is not None:
             total_steps = self._expect_count("total_steps", total_steps)
         self.total_steps = total_steps
-        self.max_lr = self._expect_number("max_lr", max_lr, 0.0, np.inf)
-        self.pct_start = self._expect_number("pct_start", pct_start, 0.0, 1.0)
+        self.max_lr = self._expect_number("max_lr", max_lr, np.inf)
+        self.pct_start = self._expect_number("pct_start", pct_start, 1.0)
         known = anneal_strategy in ("cos", "linear")
         self._expect("anneal_strategy", anneal_strategy, known, "'cos' or 'linear'")
         self.anneal_strategy, self.three_phase = anneal_strategy, bool(three_phase)
         for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
             self._expect(name, value, value > 0, "a number above 0")
         self.div_factor, self.final_div_factor = float(div_factor), float(final_div_factor)
-        self.base_momentum = self._expect_number("base_momentum", base_momentum, 0.0, 1.0)
-        self.max_momentum = self._expect_number("max_momentum", max_momentum, 0.0, 1.0)
+        self.base_momentum = self._expect_number("base_momentum", base_momentum, 1.0)
+        self.max_momentum = self._expect_number("max_momentum", max_momentum, 1.0)
         self.cycle_momentum = bool(cycle_momentum)
         if self.cycle_momentum:
             place = optimizer.momentum_place
@@ -721,10 +722,10 @@ class ReduceLROnPlateau(Schedule):
         self._expect("monitor", monitor, monitor in (None, *MONITORS), f"one of {MONITORS}")
         self.mode, self.threshold_mode, self.monitor = mode, threshold_mode, monitor
         self.factor, self.patience = float(factor), self._expect_count("patience", patience, 0)
-        self.threshold = self._expect_number("threshold", threshold, 0.0, np.inf)
+        self.threshold = self._expect_number("threshold", threshold, np.inf)
         self.cooldown = self._expect_count("cooldown", cooldown, 0)
-        self.min_lr = self._expect_number("min_lr", min_lr, 0.0, np.inf)
-        self.eps = self._expect_number("eps", eps, 0.0, np.inf)
+        self.min_lr = self._expect_number("min_lr", min_lr, np.inf)
+        self.eps = self._expect_number("eps", eps, np.inf)
         self.best: float | None = None
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
         self._attach(optimizer, "epoch")

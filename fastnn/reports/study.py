@@ -10,7 +10,7 @@ from fastnn.data import datasets
 from fastnn.data.dataset import Dataset
 from fastnn.files.atomic import replacing
 from fastnn.nn.losses import Loss
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.optim.optimizers import Optimizer
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.training.evaluation import Evaluation, evaluate
@@ -107,7 +107,7 @@ class Study:
             "epochs": self.epochs(epochs),
             "batch_size": batch_size,
             "seed": seed,
-            "dtype": _dtype(model),
+            "dtype": model_dtype(model).name,
             "rows": {"training": len(data.x_train), "test": len(data.x_test)},
         }
         comparison = Comparison(name, settings, reported)
@@ -176,7 +176,3 @@ def _described(optimizer: Optimizer) -> str:
     bounds = {"clip_value": optimizer.clip_value, "clip_norm": optimizer.clip_norm}
     shown = "".join(f", {name}={bound:g}" for name, bound in bounds.items() if bound is not None)
     return f"{repr(optimizer)[:-1]}{shown})"
-
-
-def _dtype(model: Sequential) -> str:
-    return next(model.parameters()).dtype.name

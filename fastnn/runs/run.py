@@ -16,8 +16,7 @@ import numpy as np
 from fastnn._version import __version__
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.schema import Schema
-from fastnn.files import container
-from fastnn.files import models as checkpoint
+from fastnn.files import container, models
 from fastnn.files.atomic import replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import regression_scores
@@ -34,7 +33,7 @@ from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
-from fastnn.training import checkpoints as training_state
+from fastnn.training import checkpoints
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.callbacks.early_stopping import EarlyStopping
 from fastnn.training.evaluation import Evaluation, evaluate, predict
@@ -43,15 +42,10 @@ from fastnn.training.history import History
 from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 
-MODEL, HISTORY, CURVES, CONFUSION = FILES = (
-    "model.safetensors",
-    "history.json",
-    "curves.png",
-    "confusion.png",
-)
-"""Names of the files in a run's folder."""
-PREDICTIONS = "predictions.png"
-"""Name of the picture that a regression has instead of `CONFUSION`."""
+MODEL, HISTORY = "model.safetensors", "history.json"
+CURVES, CONFUSION, PREDICTIONS = PICTURES = "curves.png", "confusion.png", "predictions.png"
+FILES = MODEL, HISTORY, *PICTURES
+"""Names of the files in a run's folder; `PREDICTIONS` is a regression's in place of `CONFUSION`."""
 
 MAY_CHANGE = ("epochs", "threads")
 """Settings that may change when a run is resumed."""
@@ -190,9 +184,9 @@ class Run(Callback):
 
         Pictures of an earlier run are removed, so that all files in the folder are of one run.
         """
-        for picture in (CURVES, CONFUSION, PREDICTIONS):
+        for picture in PICTURES:
             (folder / picture).unlink(missing_ok=True)
-        checkpoint.save(self.model, folder / MODEL)
+        models.save(self.model, folder / MODEL)
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n")
         if self.outcome != "finished":
@@ -202,7 +196,7 @@ class Run(Callback):
         outputs = predict(self.model, x, threads=self.settings.threads)
         if self.classes:
             confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
-            return list(FILES)
+            return [MODEL, HISTORY, CURVES, CONFUSION]
         assert self.schema is not None
         assert self.schema.target is not None
         predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
@@ -233,7 +227,7 @@ def settings_in(path: Path) -> Settings:
 
     Raises ModelFileError if no run wrote the file, OSError if it cannot be read.
     """
-    for part in training_state.parts_in(path):
+    for part in checkpoints.parts_in(path):
         if part["class"] == Run.__name__:
             with container.named(path):
                 return _read_settings(part["state"])

@@ -48,7 +48,7 @@ class SettingError(ValueError):
         self.setting = setting
 
     def __reduce__(self):
-        """Return how to pickle the error, which by default fails for two arguments."""
+        """Return all arguments for pickling, which by default keeps only the message."""
         return type(self), (self.setting, str(self))
 
 

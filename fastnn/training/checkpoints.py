@@ -27,8 +27,8 @@ from fastnn.files.models import (
     description_of,
     parameters_among,
 )
-from fastnn.nn.dropout import Dropout
-from fastnn.nn.sequential import Sequential, every_layer
+from fastnn.nn.dropout import dropouts
+from fastnn.nn.sequential import Sequential
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.training import Training
 
@@ -55,7 +55,7 @@ class TrainingState:
     def __post_init__(self) -> None:
         self.parts = list(filter(_has_state, self.parts))
         self._model = self.training.model
-        self._dropouts = [x for x in every_layer([self._model]) if isinstance(x, Dropout)]
+        self._dropouts = dropouts(self._model)
 
     @cached_property
     def _description(self) -> dict[str, Any]:

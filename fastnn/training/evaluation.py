@@ -57,7 +57,7 @@ class Evaluation(NamedTuple):
     accuracy: float | None
 
 
-def _threads_for(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
+def threads_to_compute(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
     """Return how many threads pay for computing the outputs of all samples, repeated `times`."""
     steps = times * -(-samples // batch)
     return threads_for(step_work(model, batch, training=False), threads, steps)
@@ -143,7 +143,7 @@ class Evaluator:
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
-        self._threads = _threads_for(model, len(source.x), self._batch, threads, times)
+        self._threads = threads_to_compute(model, len(source.x), self._batch, threads, times)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -228,7 +228,7 @@ def predict(
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
     source = Source(samples, None, np.arange(len(samples)))
     batch = min(batch_size, len(samples))
-    count = _threads_for(model, len(samples), batch, threads)
+    count = threads_to_compute(model, len(samples), batch, threads)
     try:
         program = PredictionProgram(model, source, results, batch, count)
     except UnsupportedError:

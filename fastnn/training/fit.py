@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.source import Source
+from fastnn.nn.dropout import dropouts
 from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
 from fastnn.nn.parameters import blocks_of
@@ -34,7 +35,7 @@ from fastnn.training.inputs import (
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights
-from fastnn.training.steps import Steps, dropouts
+from fastnn.training.steps import Steps
 from fastnn.training.training import Training
 
 __all__ = ["fit"]

@@ -6,7 +6,7 @@ import numpy as np
 
 import kernels
 from fastnn.nn.kinds import is_known
-from fastnn.nn.layer import Layer
+from fastnn.nn.layer import Layer, is_integer, is_number
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
@@ -112,7 +112,7 @@ def classifies_by(loss: Loss, y, columns: int) -> bool:
 def check_positive(**numbers) -> None:
     """Raise ValueError, with the name, for a number that is not a positive integer."""
     for name, value in numbers.items():
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+        if not is_integer(value) or value < 1:
             raise ValueError(f"{name} is {value!r}; expected a positive integer")
 
 
@@ -121,7 +121,7 @@ def check_bound(**numbers) -> None:
     for name, value in numbers.items():
         if value is None:
             continue
-        if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        if not is_number(value) or isinstance(value, bool):
             raise TypeError(f"{name} is {value!r}; expected a number of 0 or more, or None")
         if not value >= 0:
             raise ValueError(f"{name} is {value!r}; expected a number of 0 or more, or None")
@@ -129,8 +129,7 @@ def check_bound(**numbers) -> None:
 
 def check_seed(seed) -> None:
     """Raise ValueError for a seed that is neither None nor an integer of 0 or more."""
-    integer = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if seed is not None and not (integer and seed >= 0):
+    if seed is not None and not (is_integer(seed) and seed >= 0):
         raise ValueError(f"seed is {seed!r}; expected an integer of 0 or more, or None")
 
 

@@ -14,7 +14,6 @@ from fastnn.compiler.program import (
 )
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
-from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer, as_layer
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.optim.schedules import Schedule
@@ -176,8 +175,3 @@ def _counts(model: Sequential) -> list[tuple[Layer, str, int]]:
     layers = map(as_layer, flat_layers(model))
     counters = [(layer, counter) for layer in layers if (counter := layer.batch_counter())]
     return [(layer, counter, getattr(layer, counter)) for layer, counter in counters]
-
-
-def dropouts(model: Sequential) -> list[Dropout]:
-    """Return the Dropout layers of a chain, in order."""
-    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]

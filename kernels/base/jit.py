@@ -38,6 +38,8 @@ from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, typeof_impl
 
+from kernels.base.arrays import FLOATING
+
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
 
@@ -267,8 +269,6 @@ def routine(*kinds: Kind) -> Callable[[Callable], Routine]:
 
 # ------------------------------------------------------------------------- entries
 
-_FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
-
 
 class Entry(dict):
     """A function that Python calls with arrays: `entry[dtype](...)`.
@@ -288,7 +288,7 @@ class Entry(dict):
 
     def __missing__(self, dtype):
         kind = np.dtype(dtype)
-        if kind not in _FLOATING:
+        if kind not in FLOATING:
             raise KeyError(f"{self.function.__name__} is not compiled for {dtype}")
         if kind in self:  # `dtype` is another name of a dtype that is compiled
             return self[kind]

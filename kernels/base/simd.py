@@ -252,7 +252,6 @@ def _math(name):
 
 sqrt = _math("sqrt")
 fabs = _math("fabs")
-rint = _math("rint")
 floor = _math("floor")
 
 
@@ -630,16 +629,6 @@ def words(typingctx, value, like):
         return _widen(context, builder, args[0], types.int64, result)
 
     return result(types.int64, like), codegen
-
-
-@intrinsic
-def as_float(typingctx, bits):
-    """Return the float64 whose bits are this int64."""
-
-    def codegen(context, builder, sig, args):
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), codegen
 
 
 @intrinsic

@@ -289,7 +289,9 @@ class LossResult(NamedTuple):
     correct: int
 
 
-def _mean(kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: float) -> LossResult:
+def mean_of(
+    kernel, y: np.ndarray, arguments: tuple, weights: np.ndarray, mass: float
+) -> LossResult:
     """Return the result of a kernel of losses, whose sum is divided by `mass`."""
     rows = y.shape[0]
     gradient, losses, hits = np.empty_like(y), np.empty(rows, y.dtype), np.empty(rows, np.uint8)
@@ -322,7 +324,7 @@ def compare(
     with np.errstate(over="ignore"):
         factors = np.broadcast_to(np.asarray(factors, y.dtype), y.shape[1:])
     arguments = t, np.ascontiguousarray(factors)
-    return _mean(loss.of_arrays, y, arguments, w, total * t.shape[1])
+    return mean_of(loss.of_arrays, y, arguments, w, total * t.shape[1])
 
 
 def mean_squared_error(predictions, targets, weights=None) -> LossResult:
@@ -548,4 +550,4 @@ def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossRes
     x = matrix("log_probabilities", log_probabilities)
     labels = class_indices("targets", targets, *x.shape)
     w, total = row_weights(weights, x.shape[0], x.dtype)
-    return _mean(_log_likelihood, x, (labels,), w, total)
+    return mean_of(_log_likelihood, x, (labels,), w, total)

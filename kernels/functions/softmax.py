@@ -61,6 +61,7 @@ from kernels.base.simd import (
 )
 from kernels.base.transpose import transpose
 from kernels.functions import rowwise
+from kernels.functions.losses import mean_of
 
 
 @inline
@@ -272,8 +273,8 @@ _softmax_gradient = rowwise.of_two("softmax_gradient", softmax_gradient_rows)
 _log_softmax_gradient = rowwise.of_two("log_softmax_gradient", log_softmax_gradient_rows)
 
 
-@entry(reads(2), LABELS, reads(1), DOUBLE, writes(2), writes(1), writes(1), HITS)
-def _cross_entropy(x, labels, weights, scale, g, losses, scratch, hits):
+@entry(reads(2), LABELS, writes(1), reads(1), DOUBLE, writes(2), writes(1), HITS)
+def _cross_entropy(x, labels, scratch, weights, scale, g, losses, hits):
     cross_entropy_rows(
         x.shape[0],
         x.shape[1],
@@ -552,22 +553,15 @@ def softmax_cross_entropy(
     w, total = row_weights(weights, rows, z.dtype)
     factors = np.ones(classes) if class_weights is None else class_weights
     factors = vector("class_weights", factors, classes, z.dtype)
-    gradient, losses = np.empty_like(z), np.empty(rows, z.dtype)
-    hits = np.empty(rows, np.uint8)
     by_label, masses = np.ndim(targets) != 2, w
     if by_label:
         targets = class_indices("targets", targets, rows, classes)
         if class_weights is not None:
             masses, total = row_weights(w * factors[targets], rows, z.dtype)
-    scale = 1.0 / total if total else 0.0
     if by_label and not label_smoothing:
         scratch = np.empty(cross_entropy_scratch(rows, host.lanes(real_type(z.dtype))), z.dtype)
-        _cross_entropy[z.dtype](z, targets, masses, scale, gradient, losses, scratch, hits)
-    else:
-        t = one_hot(targets, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
-        same_shape("targets", t, "logits", z)
-        _cross_entropy_probability[z.dtype](
-            z, t, factors, label_smoothing, w, scale, gradient, losses, hits
-        )
-    loss = float(losses.sum(dtype=np.float64)) * scale if total else np.nan
-    return CrossEntropy(loss, gradient, losses, int(hits.sum()))
+        return CrossEntropy(*mean_of(_cross_entropy, z, (targets, scratch), masses, total))
+    t = one_hot(targets, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
+    same_shape("targets", t, "logits", z)
+    arguments = t, factors, label_smoothing
+    return CrossEntropy(*mean_of(_cross_entropy_probability, z, arguments, w, total))

@@ -67,7 +67,7 @@ from kernels.machine.team import share_out, shared_elements
     ALPHA,
     SETTINGS,
 ) = range(14)
-"""Indices into the array of settings, and its length; new settings are added at the end.
+"""Indices into the array of settings, and its length; new settings go before `SETTINGS`.
 
 `NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound of infinity
 does nothing; `GRADIENT_SCALE` is the factor from clipping by norm.
@@ -277,13 +277,11 @@ def remembered(rule: Rule, settings) -> int:
     return 0 if rule is SGD and not settings[MOMENTUM] else rule.memories
 
 
+@inline
 def clip_factor(norm, bound):
     """Return the factor that clips a gradient of this norm to the bound, as in torch."""
     factor = bound / (norm + 1e-6)
     return 1.0 if factor > 1.0 else factor
-
-
-norm_scale = inline(clip_factor)
 
 
 FLAT = {"size": INTEGER, "p": REALS, "g": REALS, "memory": MEMORY, "how": UPDATE}

@@ -47,7 +47,7 @@ def clip_norm(at, state, scratch):
         total += at.sums[chunk]
     if state[THREAD] == 0:
         bound = at.settings[updates.CLIP_NORM]
-        at.settings[updates.GRADIENT_SCALE] = updates.norm_scale(math.sqrt(total), bound)
+        at.settings[updates.GRADIENT_SCALE] = updates.clip_factor(math.sqrt(total), bound)
 
 
 @instruction(**updates.FLAT)

@@ -138,7 +138,7 @@ def post(barrier, begin, end, close):
 
 @inline
 def posted(barrier, seen):
-    """Return whether a post follows the first `seen` ones within about a millisecond."""
+    """Wait about a millisecond for a post after the first `seen`; return True if there is one."""
     spins = 0
     while _atomic_load(barrier, POSTED) == seen and spins < _PATIENCE:
         spins += 1

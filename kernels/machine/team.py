@@ -1,9 +1,9 @@
 """Threads that share the work on one large array, for functions that Python calls one by one.
 
-The work is a task: one instruction, the second row of a program that the other threads run as they
-run an epoch (`kernels.machine.interpreter`). The first row makes them flush subnormal numbers if
-the caller does. The threads poll for about a millisecond after each call, ready for the next one.
-The result has the same bits with any number of threads.
+The work is a task, an instruction. The other threads run a program of two rows
+(`kernels.machine.interpreter`): the first makes them flush subnormal numbers if the caller does,
+the second is the task. The threads poll for about a millisecond after each call, ready for the next
+one. The result has the same bits with any number of threads.
 """
 
 from __future__ import annotations

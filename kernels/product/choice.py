@@ -3,8 +3,8 @@
 A figure is the time without the choice divided by the time with it, on one core in float32: above
 1, the choice pays. A shape such as 64x1500x1500 is rows x inputs x outputs of a product; one such
 as 10-100-2 is the columns of a network whose training step is timed. The processors are Zen 4
-(32 KB L1 caches of 8 lines a set, 1 MB L2) and Sapphire Rapids (48 KB of 12 lines, 2 MB), where no
-other is said the second. A choice that pays on one and costs on the other says so.
+(32 KB L1 caches of 8 lines a set, 1 MB L2) and Sapphire Rapids (48 KB of 12 lines, 2 MB). Figures
+that name no processor are of Sapphire Rapids.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ outputs: 10-100-2 1.12, 20-30-1 1.06, 784-10 1.05, 300-300-5 1.06.
 # --------------------------------------------------------------------------------- packing
 
 WIDE = 8
-"""Tiles in a row of C from which packing a transposed A, or a batch in an update, pays.
+"""Tiles in a row of C from which packing a transposed A pays.
 
-A transposed: 512x512x512 1.10, 1024x256x1024 1.22, 784x64x512 1.01. The batch in an update:
-64-500-10 in one batch 1.02, 784-128-10 1.00.
+512x512x512 1.10, 1024x256x1024 1.22, 784x64x512 1.01.
 """
 
 SAME_SET, WAYS = 4096, 8
@@ -78,9 +77,6 @@ A panel of it then lies in few enough pages and cache lines for the next tile to
 64x1500x1500 1.43, 64x1024x1024 1.83, 128x700x700 1.19, 32x784x512 1.17. With rows closer together
 it costs: 64x784x128 0.94.
 """
-
-PACKED = 65536
-"""Most packed elements of A for a block of a weight gradient: a quarter of a 1 MB L2 cache."""
 
 # ------------------------------------------------------------------------------ block sizes
 

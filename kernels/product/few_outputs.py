@@ -1,8 +1,8 @@
 """Layers of few outputs: products summed in two halves of the inputs, and the weights' update.
 
 The products of each half are summed in order, with any number of threads, and then the two sums
-are added. Two threads can so sum over the hidden units that each of them has computed: they
-exchange only sums, and the result has the bits of one thread.
+are added. So each of two threads can sum over the hidden units that it has computed, and they
+exchange only sums. The result has the bits of one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from kernels.base.kinds import (
     REALS,
     Matrix,
     Memory,
-    Panels,
     Strided,
     below,
     beside,
@@ -33,11 +32,11 @@ from kernels.machine.barrier import share
 from kernels.product.choice import FEW, NARROW, PANEL_DEPTH, PART_ROWS, TURNED_PANELS
 from kernels.product.gemm import (
     TILE_ROWS,
-    block,
     even_part,
     gemm,
     scratch_elements,
     tile_columns,
+    transposed_product,
     zero_row,
 )
 from kernels.product.narrow import is_narrow, narrow_forward, narrow_forward_in_halves
@@ -167,29 +166,7 @@ def update_weights(rows, inputs, outputs, x, g, w, w_memory, how, thread, thread
     for unit in range(begin, end):
         i = unit * wide
         here = min(wide, inputs - i)
-        k, deep = 0, even_part(rows, PANEL_DEPTH)
-        start = Strided(zero, 0, 0)
-        while True:
-            steps = min(deep, rows - k)
-            block(
-                outputs,
-                here,
-                steps,
-                Strided(row_at(g, k), 1, g.ld),
-                0,
-                Panels(advance(row_at(x, k), i), x.ld, span),
-                packed,
-                0,
-                start,
-                product,
-                -np.inf,
-                IDENTITY,
-                product,
-            )
-            start = Strided(memory, wide, 1)
-            k += steps
-            if k >= rows:
-                break
+        transposed_product(outputs, here, rows, g, beside(x, i), packed, zero, product)
         turn(outputs, here, product, gradient)
         target = below(w, i)
         if how.rule == 0:

@@ -41,7 +41,7 @@ from kernels.base.simd import (
     zeros,
 )
 from kernels.base.transpose import transpose
-from kernels.functions.activations import activate, activate_gradient
+from kernels.functions.activations import IDENTITY, activate, activate_gradient
 from kernels.product.choice import (
     BLOCK_PANELS,
     FAR_ROWS,
@@ -126,7 +126,6 @@ def zero_row(scratch):
 @routine(
     *(INTEGER,) * 3,
     STRIDED,
-    INTEGER,
     PANELS,
     REALS,
     INTEGER,
@@ -136,12 +135,11 @@ def zero_row(scratch):
     INTEGER,
     MATRIX,
 )
-def block(rows, columns, depth, a, a_tile, b, packed, packed_panel, start, c, floor, after, y):
+def block(rows, columns, depth, a, b, packed, packed_panel, start, c, floor, after, y):
     """Compute C = max(start + A @ B, floor), then apply `after`, tile by tile along rows of C.
 
-    A tile of A stays in the L1 cache for all panels of B. Tiles of A begin `a_tile` elements apart
-    if A is packed; with `a_tile` 0, A is a matrix. Panels of `packed` begin `packed_panel` elements
-    apart. The first row of tiles copies B to `packed`, unless B's pointer equals `packed`.
+    A tile of A stays in the L1 cache for all panels of B. Panels of `packed` begin `packed_panel`
+    elements apart. The first row of tiles copies B to `packed`, unless B's pointer equals `packed`.
 
     With `after` > 0, the activation of that code is applied to C. With `after` < 0, C is multiplied
     by the derivative of the activation with the code -`after`, in terms of its output y.
@@ -151,9 +149,7 @@ def block(rows, columns, depth, a, a_tile, b, packed, packed_panel, start, c, fl
     row = 0
     for t in range(tiles):
         height = min(low + 2 * (t < higher), rows - row)
-        here = Strided(
-            advance(a.pointer, t * a_tile + (0 if a_tile else row * a.row)), a.row, a.column
-        )
+        here = Strided(advance(a.pointer, row * a.row), a.row, a.column)
         source = Matrix(b.pointer, b.ld)
         place = packed
         for j in range(0, columns, span):
@@ -178,6 +174,25 @@ def block(rows, columns, depth, a, a_tile, b, packed, packed_panel, start, c, fl
         elif after < 0:
             activate_gradient(-after, height, columns, below(y, row), done, done)
         row += height
+
+
+@inline
+def transposed_product(rows, columns, depth, a, b, packed, zero, c):
+    """Compute C = A^T B for a C of at most one tile of rows, or one panel of columns.
+
+    `zero` is a row of zeros as wide as a tile; `packed` has room for a panel of B.
+    """
+    span = tile_columns(packed)
+    k, deep = 0, even_part(depth, PANEL_DEPTH)
+    start = Strided(zero, 0, 0)
+    while True:
+        steps = min(deep, depth - k)
+        left, right = Strided(row_at(a, k), 1, a.ld), Panels(row_at(b, k), b.ld, span)
+        block(rows, columns, steps, left, right, packed, 0, start, c, -np.inf, IDENTITY, c)
+        start = Strided(c.pointer, c.ld, 1)
+        k += steps
+        if k >= depth:
+            return
 
 
 @inline
@@ -259,7 +274,6 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
                     here,
                     steps,
                     left,
-                    0,
                     source,
                     packed,
                     to_next,
@@ -282,7 +296,6 @@ def gemm(rows, columns, depth, a, b, b_panel, start, c, floor, after, y, pack_a,
                     here,
                     steps,
                     Strided(scratch, 1, stride),
-                    0,
                     source,
                     packed,
                     to_next,
@@ -339,15 +352,3 @@ def pack_panels(k, depth, columns, b, b_panel, packed, packed_panel):
             source = Strided(advance(right, begin), b.row, b.column)
             pack(steps, here, source, Matrix(advance(place, done * span), span))
             done += steps
-
-
-@inline
-def pack_tiles(rows, depth, a, packed, stride, tile_elements):
-    """Pack a block of A tile by tile; within a tile, the elements of one depth are contiguous."""
-    tiles, low, higher = row_tiles(rows)
-    row = 0
-    for t in range(tiles):
-        height = min(low + 2 * (t < higher), rows - row)
-        place = Matrix(advance(packed, t * tile_elements), stride)
-        pack(depth, height, Strided(advance(a.pointer, row * a.row), a.column, a.row), place)
-        row += height

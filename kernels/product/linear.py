@@ -49,25 +49,20 @@ from kernels.product.choice import (
     BLOCK_ROWS,
     BLOCKS_PER_THREAD,
     NARROW,
-    PACKED,
     PANEL_DEPTH,
     THIN,
-    WIDE,
 )
 from kernels.product.gemm import (
     TILE_ROWS,
     TILE_VECTORS,
     even_part,
     gemm,
-    pack_tiles,
     packing_pays,
-    row_tiles,
     scratch_elements,
     tile_columns,
-    tile_stride,
+    transposed_product,
     zero_row,
 )
-from kernels.product.gemm import block as tiles_of
 from kernels.product.narrow import (
     is_narrow,
     narrow_forward,
@@ -86,7 +81,7 @@ def scratch_size(dtype, widest: int) -> int:
     lanes = host.lanes(real_type(dtype))
     span = TILE_VECTORS * lanes
     block = BLOCK_ROWS * span
-    update = PACKED + (PANEL_DEPTH + lanes) * span + block
+    update = (PANEL_DEPTH + lanes) * span + block
     product = scratch_elements.py_func(lanes, widest, widest)
     return 2 * span + max(few_outputs.scratch_size(lanes), product, update)
 
@@ -288,78 +283,36 @@ def linear_update(
 def _update_blocks(
     rows, inputs, outputs, x, g, own, w, w_memory, how, thread, threads, zero, memory
 ):
-    """Update the weights for `linear_update` in blocks as wide as a tile, with x packed if it pays.
+    """Update the weights for `linear_update` in blocks as wide as a tile.
 
     If `own` is true, each thread takes the blocks of its own columns.
     """
-    span, stride = tile_columns(x), tile_stride(x)
+    span = tile_columns(x)
     panels = (outputs + span - 1) // span
     block = _weight_block(inputs, panels, 1 if own else threads)
-    tiles, _, _ = row_tiles(block)
-    thin = 0 < rows <= THIN
-    packing = not thin and panels >= WIDE and tiles * (rows + stride) * stride <= PACKED
     blocks = (inputs + block - 1) // block
     gradient = Matrix(memory, span)
-    packed_b = advance(memory, block * span)
-    packed_a = advance(packed_b, (PANEL_DEPTH + width(x)) * span)
-    a_tile = (rows + width(x)) * stride
+    packed = advance(memory, block * span)
     own_begin, own_end, across = 0, outputs, panels
     begin, end = share(blocks * panels, thread, threads)
     if own:
         own_begin, own_end = columns_of(outputs, line_columns(x), thread, threads)
         across = (own_end + span - 1) // span - own_begin // span
         begin, end = 0, blocks * across
-    packed = -1
     for unit in range(begin, end):
         i, panel = unit // across * block, own_begin // span + unit % across
         j = max(panel * span, own_begin)
         height, columns = min(block, inputs - i), min((panel + 1) * span, own_end) - j
         left, right = beside(x, i), beside(g, j)
-        if packing and packed != i:
-            pack_tiles(height, rows, Strided(left.pointer, 1, x.ld), packed_a, stride, a_tile)
-            packed = i
         here = Matrix(panel_at(w, i, j), w.ld)
         target = here if how.rule == 0 else gradient
-        if thin:
+        if 0 < rows <= THIN:
             thin_weight_gradient(rows, height, columns, left, right, target)
-        elif packing:
-            turned = Strided(packed_a, 1, stride)
-            _weight_gradient(rows, height, columns, turned, a_tile, right, packed_b, zero, target)
         else:
-            turned = Strided(left.pointer, 1, left.ld)
-            _weight_gradient(rows, height, columns, turned, 0, right, packed_b, zero, target)
+            transposed_product(height, columns, rows, left, right, packed, zero, target)
         if how.rule != 0:
             place = panel_at(Panels(w_memory.pointer, w.ld, w.panel), i, j)
             update(how, height, columns, here, gradient, Memory(place, w_memory.apart))
-
-
-@inline
-def _weight_gradient(rows, inputs, outputs, x, x_tile, g, packed, zero, out):
-    """Compute out = x^T g of a block, part of the rows at a time; `x_tile` as in `gemm.block`."""
-    k, deep = 0, even_part(rows, PANEL_DEPTH)
-    start = Strided(zero, 0, 0)
-    while True:
-        steps = min(deep, rows - k)
-        left = Strided(advance(x.pointer, k * x.column), 1, x.column)
-        tiles_of(
-            inputs,
-            outputs,
-            steps,
-            left,
-            x_tile,
-            Panels(row_at(g, k), g.ld, 0),
-            packed,
-            0,
-            start,
-            out,
-            -np.inf,
-            IDENTITY,
-            out,
-        )
-        start = Strided(out.pointer, out.ld, 0)
-        k += steps
-        if k >= rows:
-            return
 
 
 # ------------------------------------------------------------------ for use from Python

@@ -1,6 +1,6 @@
 """A compact check of every kernel, for a processor that NUMBA_CPU_NAME and _FEATURES name.
 
-Run as a script by tests/kernels/test_host.py; prints the vector width it was done with.
+Run as a script by tests/kernels/base/test_host.py; prints the vector width it was done with.
 """
 
 import threading

@@ -44,8 +44,7 @@ class LinearStage(Stage):
     def forward(self, build, x, training):
         """Emit the product, with bias and activation in the same instruction."""
         layer = self.layer
-        if x.columns != layer.in_features:
-            raise ValueError(f"{layer!r} gets {x.columns} columns; expected {layer.in_features}")
+        layer.output_columns(x.columns)  # raises if that is another number
         self.input = x
         if x.panel:
             return self._forward_in_halves(build, x)

@@ -23,10 +23,7 @@ class NormStage(Stage):
 
     def _begin(self, build: Builder, x: Block) -> Block:
         """Check and keep the input; return memory for the output."""
-        if x.columns != self.layer.columns:
-            raise ValueError(
-                f"{self.layer!r} gets {x.columns} columns; expected {self.layer.columns}"
-            )
+        self.layer.output_columns(x.columns)  # raises if that is another number
         self.input = x
         return build.block(x.columns)
 

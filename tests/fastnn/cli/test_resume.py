@@ -137,6 +137,7 @@ def checkpoint(tmp_path_factory):
         (["--every", "0", "--checkpoint", "x"], "'--every': 0; expected a positive integer"),
         (["--checkpoint", "."], "'--checkpoint': cannot write .: Is a directory"),
         (["--checkpoint", "runs/digits/model.safetensors"], "is a file that the run writes"),
+        (["--checkpoint", "runs/digits/predictions.png"], "is a file that the run writes"),
     ],
 )
 def test_a_wrong_option_is_said_before_anything_is_done(arguments, message, tmp_path, monkeypatch):

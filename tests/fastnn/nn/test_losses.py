@@ -24,7 +24,7 @@ from fastnn import (
     fit,
     predict,
 )
-from fastnn.nn.losses import Loss, as_loss, masses_of, regression_targets
+from fastnn.nn.losses import Loss, as_loss, regression_targets
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 ROWS, CLASSES = st.integers(1, 40), st.integers(1, 40)
@@ -658,7 +658,6 @@ def test_a_loss_of_a_user_s_own_answers_in_one_place():
     assert as_loss(own).terms(rows) == 3
     own.masses = lambda targets, weights, dtype: 2 * weights
     assert as_loss(own).masses(rows, weights, np.float32).tolist() == [2, 2]
-    assert masses_of(own, rows, weights, np.float32).tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 2), (3, 3)])

@@ -1,5 +1,4 @@
 import itertools
-import math
 
 import numba
 import numpy as np
@@ -43,22 +42,21 @@ def arithmetic(x, y, out):
         simd.store(data(out[5]), i, a * 3)
         simd.store(data(out[6]), i, simd.sqrt(a))
         simd.store(data(out[7]), i, simd.fabs(a))
-        simd.store(data(out[8]), i, simd.rint(a))
-        simd.store(data(out[9]), i, simd.floor(a))
-        simd.store(data(out[10]), i, simd.maximum(a, b))
-        simd.store(data(out[11]), i, simd.minimum(a, b))
-        simd.store(data(out[12]), i, simd.maximum(a, 0.5))
-        simd.store(data(out[13]), i, simd.splat(7, a))
+        simd.store(data(out[8]), i, simd.floor(a))
+        simd.store(data(out[9]), i, simd.maximum(a, b))
+        simd.store(data(out[10]), i, simd.minimum(a, b))
+        simd.store(data(out[11]), i, simd.maximum(a, 0.5))
+        simd.store(data(out[12]), i, simd.splat(7, a))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_arithmetic_is_that_of_ieee_754(dtype):
     x, y = special_pairs(dtype)
-    out = np.full((14, x.size), 99, dtype)
+    out = np.full((13, x.size), 99, dtype)
     arithmetic(x, y, out)
     with np.errstate(all="ignore"):
         expected = [
-            x + y, x - y, x * y, x / y, 1 - x, x * 3, np.sqrt(x), np.abs(x), np.rint(x), np.floor(x)
+            x + y, x - y, x * y, x / y, 1 - x, x * 3, np.sqrt(x), np.abs(x), np.floor(x)
         ]  # fmt: skip
         # NaN where the first is NaN; a NaN in the bound does not count.
         expected += [np.where(y > x, y, x), np.where(y < x, y, x), np.where(x < 0.5, dtype(0.5), x)]
@@ -195,7 +193,7 @@ def test_the_first_lanes_and_no_others_are_read_and_written(guarded, dtype):
 
 
 @numba.njit
-def addresses(x, address, bits):
+def addresses(x, address):
     here = data(x)
     there = simd.pointer(address, here)
     byte = simd.pointer_to(address, types.uint8)
@@ -206,7 +204,6 @@ def addresses(x, address, bits):
         simd.same(here, there),
         simd.same(here, advance(there, 1)),
         byte[0],
-        simd.as_float(bits),
         simd.as_bits(2.5),
     )
 
@@ -214,8 +211,7 @@ def addresses(x, address, bits):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_pointers(dtype):
     x = np.array([3, 0, 7, 0], dtype)
-    found = addresses(x, x.ctypes.data, np.float64(-0.1).view(np.int64))
+    found = addresses(x, x.ctypes.data)
     bits = int(np.float64(2.5).view(np.int64))
-    assert found == (lanes(dtype), True, False, x.view(np.uint8)[0], -0.1, bits)
+    assert found == (lanes(dtype), True, False, x.view(np.uint8)[0], bits)
     assert_array_equal(x, [3, 5, 7, 0])
-    assert math.copysign(1, found[4]) == -1
