@@ -14,7 +14,6 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.compiler.source import Source, Timetable
-from fastnn.nn.dropout import Dropout
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.parameters import blocks_of
 from fastnn.nn.sequential import Sequential, every_layer
@@ -61,13 +60,7 @@ class EagerRunner:
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
         self._buffers = list(model.named_buffers())
-        self._first_step = optimizer.steps if optimizer is not None else 0
         self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
-        self._dropouts = [
-            (layer, layer.drawn)
-            for layer in every_layer([model])
-            if isinstance(layer, Dropout) and layer.drops
-        ]
 
     def __enter__(self) -> EagerRunner:
         return self
@@ -142,14 +135,13 @@ class EagerRunner:
         """Do nothing, because every step reads the model's current weights."""
 
     def rewind(self) -> None:
-        """Restore the model of the beginning of the epoch, or of the last batch of `redo`."""
+        """Restore the numbers of the beginning of the epoch, or of the last batch of `redo`.
+
+        Counts of steps are set by `Steps.settle`.
+        """
         assert self._snapshot is not None
-        assert self.optimizer is not None
         self._snapshot.restore()
         self.ticks, self.stopped = self.kept, False
-        self.optimizer.steps = self._first_step + self.ticks
-        for layer, drawn in self._dropouts:
-            layer.drawn = drawn + self.ticks
 
     def redo(self, begin: int, end: int) -> int:
         """Repeat batches one by one; return the first that makes the model non-finite, or `end`."""

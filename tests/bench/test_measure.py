@@ -6,7 +6,7 @@ from bench.measure import CLOCK, Pace, Rounds, Spread, fastest_count, in_turns, 
 
 
 class Recorder:
-    """What pytest-benchmark's fixture does, with the timer the suite gives it."""
+    """Call a function as pytest-benchmark's fixture does, with the timer the suite gives it."""
 
     def __init__(self):
         self.durations = []

@@ -1,4 +1,4 @@
-"""What the tests of layers and training share: one comparison with torch, one hand-written loop."""
+"""Helpers of the tests of layers and training: one comparison with torch, one hand-written loop."""
 
 import signal
 from dataclasses import dataclass, field
@@ -308,7 +308,7 @@ LOSSES = {
 """Losses for each kind of target."""
 
 COLUMNS = object()
-"""What stands for a number a column among settings."""
+"""A setting that stands for one number a column."""
 
 LOSS_SETTINGS = {
     "CrossEntropyLoss": {"weight": [COLUMNS], "label_smoothing": [0.1, 1.0]},
@@ -333,7 +333,7 @@ def _loss_of(draw, target):
 
 
 def _fits(target, columns):
-    """Whether there can be targets of a kind for so many columns."""
+    """Return True if there can be targets of a kind for so many columns."""
     return (columns > 1 or "mse" not in target) and (columns % 2 == 0 or target != "halves")
 
 

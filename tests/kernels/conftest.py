@@ -1,4 +1,4 @@
-"""What the kernels' tests share: forbidden pages, cache folders, threads, and errors in ulps."""
+"""Fixtures of the kernels' tests: forbidden pages, cache folders, threads, and errors in ulps."""
 
 import ctypes
 import mmap

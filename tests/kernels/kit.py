@@ -1,4 +1,4 @@
-"""What the kernels' tests share: numbers, rows as programs have them, and calls of machine code."""
+"""Helpers of the kernels' tests: numbers, rows as programs have them, and calls of machine code."""
 
 import ctypes
 

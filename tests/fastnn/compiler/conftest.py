@@ -1,4 +1,4 @@
-"""What the compiler's tests share: the instructions that a program is built of, and its memory."""
+"""Fixtures of the compiler's tests: the instructions that a program is built of, and its memory."""
 
 import ctypes
 from typing import Any, NamedTuple

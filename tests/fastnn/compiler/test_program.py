@@ -229,7 +229,7 @@ def test_a_step_allocates_nothing(source_of):
     with Runner(program, 32) as runner:
 
         def allocations(steps):
-            """What a call allocates, of which the arrays it is given take a header each."""
+            """Return the bytes that a call allocates; each array it is given takes a header."""
             before = rtsys.get_allocation_stats()
             runner.run(0, steps)
             return rtsys.get_allocation_stats().alloc - before.alloc

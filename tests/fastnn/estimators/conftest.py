@@ -1,4 +1,4 @@
-"""What the tests of estimators share: data, and scikit-learn's estimator beside ours."""
+"""Fixtures of the tests of estimators: data, and scikit-learn's estimator beside ours."""
 
 import warnings
 

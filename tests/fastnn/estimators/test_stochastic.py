@@ -103,7 +103,7 @@ def test_partial_fit_goes_on_after_pickling(data):
     ],
 )
 def test_partial_fit_takes_what_it_is_given(make, settings, data):
-    """What trained before is kept for as many samples; the numbers are those of a new start."""
+    """The program of an earlier call is kept for as many samples, and starts anew."""
     _, X, y = data("iris")
     classes = {"classes": np.unique(y)} if make is MLPClassifier else {}
     one, other = (

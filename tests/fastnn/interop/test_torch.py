@@ -85,7 +85,7 @@ NORMS = {
 
 
 def used(net, x):
-    """Give weights and statistics other values than the first, by a pass in training."""
+    """Change weights and statistics from their first values, by a pass in training."""
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.linspace(-0.5, 0.5, parameter.numel()).reshape(parameter.shape))
@@ -257,7 +257,7 @@ def test_names_of_children_become_numbers():
 
 
 class Perceptron(nn.Sequential):
-    """What many write: a chain that makes its own layers."""
+    """A common habit: a chain that makes its own layers."""
 
     def __init__(self):
         super().__init__(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))

@@ -210,7 +210,7 @@ NAMES = ["step", "cosine", "linear by step", "one cycle", "warm-up by step", "pl
 
 
 def by_hand(kind, name, epochs=4, batch=8, **settings):
-    """What a torch user writes."""
+    """The loop that a torch user writes."""
     model, loss = network(), fastnn.CrossEntropyLoss()
     optimizer = getattr(fastnn, kind)(model.parameters(), lr=0.2, **settings)
     schedule = make(name, optimizer)

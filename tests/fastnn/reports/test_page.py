@@ -99,7 +99,7 @@ return {
 
 
 def look(browser, file, width):
-    """What there is to find fault with on a page of this width, and what the console says."""
+    """Return the faults of a page of this width, and what the console says."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},

@@ -911,7 +911,7 @@ def test_settings_changed_by_callbacks_take_effect(bits, hand_loop, own):
 @ignore_own
 @compiled_and_eager
 def test_layers_changed_by_a_callback_take_effect(own):
-    """What is dropped from the second epoch on, and a layer that is put in after it."""
+    """A change of what is dropped from the second epoch on, and a layer put in after it."""
 
     def change(training):
         if training.epoch == 1:

@@ -1,4 +1,4 @@
-"""What models and losses tell of themselves, as `fit`, `evaluate` and `predict` ask for it."""
+"""Models and losses tell of themselves, as `fit`, `evaluate` and `predict` ask for it."""
 
 import numpy as np
 import pytest

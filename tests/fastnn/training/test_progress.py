@@ -11,7 +11,7 @@ from fastnn.training.progress import ProgressBar
 
 @pytest.fixture
 def screen(monkeypatch):
-    """What a terminal would have been shown."""
+    """Return the text that a terminal would have been shown."""
     text = io.StringIO()
     console = rich.console.Console(file=text, force_terminal=True, width=120)
     usual = rich.progress.Progress

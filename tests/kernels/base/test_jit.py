@@ -40,7 +40,7 @@ def command(code, package=PACKAGE, **changed):
 
 
 def output_of(code, package=PACKAGE, **changed):
-    """What a new process prints that runs `code` with this copy of the package."""
+    """Return the output of a new process that runs `code` with this copy of the package."""
     done = subprocess.run(**command(code, package, **changed), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -384,7 +384,7 @@ def test_a_routine_is_compiled_once_and_called_by_name(folder):
 
 
 def test_kernels_cannot_allocate(folder):
-    """What a step calls has no run-time library to take memory from."""
+    """The code that a step calls has no run-time library to take memory from."""
 
     @routine(REALS)
     def allocating(x):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: n
 
 
 def keeps_subnormals(dtype):
-    """Whether this thread's arithmetic gives and takes subnormal numbers."""
+    """Return whether this thread's arithmetic gives and takes subnormal numbers."""
     smallest = np.array([np.finfo(dtype).tiny], dtype)
     return bool((smallest / 4 * 4 == smallest).all())
 

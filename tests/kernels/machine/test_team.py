@@ -50,7 +50,7 @@ def on(threads, function):
 
 
 def check(used, function):
-    """What a function gives on one, two and three threads has the same bits."""
+    """The result of a function on one, two and three threads has the same bits."""
     alone = on(1, function)
     assert not used
     for threads in (2, 3):
@@ -119,7 +119,7 @@ def test_products(dtype, data):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("lines", [1, 2, 3, 5])
 def test_a_last_column_of_a_thread_s_own_is_summed_as_all_are(lines, dtype):
-    """Where threads split columns by cache lines, one may be left; alone it would be narrow."""
+    """Threads split columns by cache lines. One column may be left; alone it would be narrow."""
     a = normal((40, 2000), dtype)
     b = normal((2000, lines * line_elements(dtype) + 1), dtype, 1)
     alone, *together = by_threads(lambda: kernels.matmul(a, b))
@@ -146,7 +146,7 @@ def test_all_threads_take_subnormal_numbers_as_the_first_does(dtype):
 
 
 def by_threads(function):
-    """What a function gives with one to four threads, which it waits for."""
+    """Return the results of a function with one to four threads, which it waits for."""
     before, long_before = get_num_threads(), team._LONG
     results = []
     try:
@@ -206,7 +206,7 @@ def pair():
 
 
 def relu(x, address):
-    """What `shared` would call, for a team."""
+    """Return what `shared` would call, for a team."""
     return _activate[x.dtype](ACTIVATIONS["relu"], x, x, address)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of callbacks share: a short training, and a history written in advance."""
+"""Fixtures of the tests of callbacks: a short training, and a history written in advance."""
 
 import numpy as np
 import pytest
