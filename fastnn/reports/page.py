@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from fastnn.reports import EXPERIMENTS
+from fastnn import reports
 from fastnn.reports.comparison import EARLY, FASTNN, PYTORCH
 
 
@@ -43,7 +43,7 @@ def render(results: list[dict[str, Any]], missing: dict[str, str], folder: Path)
         early=EARLY,
         ours=FASTNN,
         theirs=PYTORCH,
-        known=len(EXPERIMENTS),
+        known=len(reports.EXPERIMENTS),
     )
 
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastnn import reports
 from fastnn._version import __version__
 from fastnn.files.atomic import replacing
-from fastnn.reports import EXPERIMENTS, load, page
+from fastnn.reports import page
 from fastnn.reports.study import MissingDataError, Study
 from kernels.base import host
 
@@ -74,7 +75,7 @@ class Reproduction:
             progress=self._progress,
             say=lambda line: self._say(f"{name}: {line}"),
         )
-        module = load(name)
+        module = reports.load(name)
         started = time.perf_counter()
         try:
             module.run(study)
@@ -111,7 +112,7 @@ class Reproduction:
 
     def write(self) -> None:
         """Write the page and the results of all finished experiments."""
-        every = [found for name in EXPERIMENTS if (found := self.finished(name))]
+        every = [found for name in reports.EXPERIMENTS if (found := self.finished(name))]
         _write(self.out / RESULTS, _json({"experiments": every, "missing": self.missing}))
         _write(self.out / REPORT, page.render(every, self.missing, self.out).encode())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fastnn.compiler.lowering.stage import STAGES, Stage, lowers
 from fastnn.nn.activations import Activation, Rectifier
 from fastnn.nn.shapes import Flatten, Identity
@@ -27,7 +25,14 @@ class ActivationStage(Stage):
 
     def backward(self, build, gradient, learning):
         """Emit g f'(x), computed from y."""
-        build.through_activation(gradient, replace(self.output, activation=self.code))
+        build.emit(
+            linear.activation_gradient,
+            activation=self.code,
+            columns=gradient.columns,
+            y=self.output,
+            g=gradient,
+            out=gradient,
+        )
         return build.through_activation(gradient, self.input)
 
 
