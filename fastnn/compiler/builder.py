@@ -125,13 +125,19 @@ class Builder:
     # -------------------------------------------------------------------- borrowing
 
     def borrow(
-        self, owner: int, rows: int, columns: int, ld: int, learned: bool, memories: list[int]
+        self,
+        owner: np.ndarray,
+        rows: int,
+        columns: int,
+        ld: int,
+        learned: bool,
+        memories: list[np.ndarray],
     ) -> tuple[Copy, Copy]:
         """Copy a matrix and the memories of the same layout into panels while the program runs.
 
-        The memories lie evenly apart. Nothing is copied back unless all numbers of `learned`
-        matrices are finite. Returns the copy of the matrix and that of the first memory, whose
-        `size` is the distance between memories.
+        The copies of memories lie evenly apart. Nothing is copied back unless all numbers of
+        `learned` matrices are finite. Returns the copy of the matrix and that of the first memory,
+        whose `size` is the distance between memories.
         """
         count, elements = panels.sizes(rows, columns, self.dtype)
         size = count * elements
@@ -139,8 +145,8 @@ class Builder:
         first, memory = self.take(size), self.take(apart * len(memories))
         places = [memory + i * apart * self.dtype.itemsize for i in range(len(memories))]
         for each, place in zip([owner, *memories], [first, *places], strict=True):
-            finite = size if learned and place == first else 0
-            self.borrowed.append([rows, columns, each, ld, place, elements, finite])
+            finite = size if learned and each is owner else 0
+            self.borrowed.append([rows, columns, self.keep(each), ld, place, elements, finite])
         span = panels.span_of(self.dtype)
         return Copy(first, span, elements, size), Copy(memory or first, span, elements, apart)
 

@@ -17,12 +17,12 @@ from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, st
 from fastnn.compiler.samples import Truth, emit_samples, emit_truth
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.kinds import LAYERS
+from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.normalize import Normalize
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizers import Optimizer
-from kernels.base.memory import address
 from kernels.functions.updates import chunks
 from kernels.instructions import samples, updates
 from kernels.machine.interpreter import table_of
@@ -44,10 +44,10 @@ FAMILIES = activations, dropout, linear, norms, softmax
 def layout(model: Sequential) -> list:
     """Return all that a program fixes of a model; for another layout, make a new program.
 
-    These are the layers, their dropout probabilities, and the addresses of the parameters.
+    These are the layers and their settings, and which parameters decay.
     """
-    layers = [(layer, getattr(layer, "p", None)) for layer in flat_layers(model)]
-    return [*layers, *((id(p.block), p.start) for p in model.parameters())]
+    layers = [(layer, as_layer(layer).settings()) for layer in flat_layers(model)]
+    return [*layers, *((parameter, parameter.decays) for parameter in model.parameters())]
 
 
 class Program:
@@ -85,14 +85,30 @@ class Program:
         layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers, list(LAYERS.values()))
+        columns = self._check(model, source)
         for stage, above in pairwise(stages):
             stage.above = above
         x = emit_samples(build, source, normalize, wait=loss is None)
-        truth = None if loss is None else emit_truth(build, as_loss(loss), source)
+        truth = None if loss is None else emit_truth(build, as_loss(loss), source, columns)
         for stage in stages:
             stage.arrange(build, learning)
             x = stage.forward(build, x, learning is not None)
         return stages, x, truth
+
+    def _check(self, model: Sequential, source: Source) -> int:
+        """Return the columns of the model's output.
+
+        Raises ValueError if samples do not fit the model, which callbacks may have changed.
+        """
+        if model_dtype(model) != self.dtype:
+            raise ValueError(
+                f"the model computes in {model_dtype(model)} now; expected {self.dtype}, the dtype "
+                "of the samples"
+            )
+        columns = source.x.shape[1]
+        for layer in flat_layers(model):
+            columns = layer.output_columns(columns)
+        return columns
 
 
 class TrainingProgram(Program):
@@ -162,7 +178,7 @@ class TrainingProgram(Program):
                 size=each.span,
                 weights=each.pointer,
                 settings=self.optimizer.settings,
-                sums=address(self.penalties[start:]),
+                sums=self.penalties[start:],
                 wait=False,
             )
 
@@ -183,12 +199,15 @@ class TrainingProgram(Program):
     def _emit_clipped_update(self, build: Builder, learning: Learning) -> None:
         """Emit the clipping of the whole gradient by its norm, and then the update."""
         settings = self.optimizer.settings
-        gradients = [gradient for _, _, gradient, _ in self.optimizer.runs()]
+        gradients = [each.gradient_memory for each in self.optimizer.parameters]
         counts = [chunks.py_func(each.size) for each in gradients]
         sums = build.take(sum(counts), np.float64)
         for i, each in enumerate(gradients):
             place = sums + 8 * sum(counts[:i])
-            build.emit(updates.gradient_squares, size=each.size, gradient=address(each), sums=place)
+            build.emit(
+                updates.gradient_squares, size=each.size, gradient=each, sums=place, wait=False
+            )
+        build.wait()
         build.emit(updates.clip_norm, chunks=sum(counts), sums=sums, settings=settings)
         for parameter in self.optimizer.parameters:
             learning.emit_update(build, parameter)
@@ -216,4 +235,9 @@ class PredictionProgram(Program):
 
     def _lower(self, build):
         _, y, _ = self._forward(build, self.model, self.source)
-        build.emit(samples.collect, columns=y.columns, x=y, results=address(self.results))
+        if y.columns != self.results.shape[1]:
+            raise ValueError(
+                f"the model has {y.columns} columns of outputs now; expected "
+                f"{self.results.shape[1]}, as when the run began"
+            )
+        build.emit(samples.collect, columns=y.columns, x=y, results=self.results)

@@ -11,7 +11,6 @@ from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.source import Source
 from fastnn.nn.losses import Loss
 from fastnn.nn.normalize import Normalize
-from kernels.base.memory import address
 from kernels.instructions import samples as instructions
 
 
@@ -32,6 +31,8 @@ class Truth:
 
 def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wait: bool) -> Block:
     """Emit the gathering of a batch of samples, normalised if asked for; return the batch."""
+    if source.x.dtype not in (build.dtype, np.uint8):
+        raise ValueError(f"the samples are {source.x.dtype}; the model computes in {build.dtype}")
     columns = source.x.shape[1]
     mean: Any = 0
     factor: Any = 0
@@ -42,8 +43,8 @@ def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wa
     build.emit(
         instructions.gather_bytes if in_bytes else instructions.gather,
         columns=columns,
-        source=address(source.x),
-        order=address(source.order),
+        source=source.x,
+        order=source.order,
         normalising=normalize is not None,
         mean=mean,
         factor=factor,
@@ -53,9 +54,13 @@ def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wa
     return x
 
 
-def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
-    """Emit the gathering of a batch's targets, weights and masses; return them."""
+def emit_truth(build: Builder, loss: Loss, source: Source, columns: int) -> Truth:
+    """Emit the gathering of a batch's targets, weights and masses; return them.
+
+    Raises ValueError for class indices that do not fit a model of so many `columns`.
+    """
     assert source.y is not None
+    _check_labels(loss, source.y, columns)
     labels, rows = _emit_targets(build, source.y, source.order)
     ones = build.keep(np.ones(build.batch, build.dtype))
     masses = loss.masses(source.y, source.weights, build.dtype)
@@ -68,22 +73,29 @@ def emit_truth(build: Builder, loss: Loss, source: Source) -> Truth:
     return Truth(labels, rows, weights, place, place)
 
 
+def _check_labels(loss: Loss, y: np.ndarray, columns: int) -> None:
+    """Raise ValueError unless class indices are below the number of columns."""
+    loss.target_columns(columns)  # raises if the loss does not take so many
+    if y.ndim == 1 and not 0 <= y.min() <= y.max() < columns:
+        raise ValueError(
+            f"the targets range from {y.min()} to {y.max()}; expected class indices below {columns}"
+        )
+
+
 def _emit_targets(
     build: Builder, y: np.ndarray, order: np.ndarray
 ) -> tuple[int | None, Block | None]:
     """Emit the gathering of a batch's targets: class indices, or rows of numbers."""
     if y.ndim == 1:
         labels = build.take(build.batch, np.int64)
-        build.emit(
-            instructions.gather_labels, source=address(y), order=address(order), labels=labels
-        )
+        build.emit(instructions.gather_labels, source=y, order=order, labels=labels)
         return labels, None
     rows = build.block(y.shape[1])
     build.emit(
         instructions.gather,
         columns=rows.columns,
-        source=address(y),
-        order=address(order),
+        source=y,
+        order=order,
         normalising=0,
         mean=0,
         factor=0,
@@ -95,7 +107,5 @@ def _emit_targets(
 def _emit_numbers(build: Builder, numbers: np.ndarray, source: Source) -> int:
     """Emit the gathering of one number for each row; return their address."""
     place = build.take(build.batch)
-    build.emit(
-        instructions.gather_numbers, source=numbers, order=address(source.order), numbers=place
-    )
+    build.emit(instructions.gather_numbers, source=numbers, order=source.order, numbers=place)
     return place

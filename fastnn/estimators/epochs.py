@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
-from fastnn.compiler.program import TrainingProgram
+from fastnn.compiler.lowered import Lowered
+from fastnn.compiler.program import TrainingProgram, layout
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.estimators.network import Network, poisson_constant
@@ -37,7 +38,7 @@ class _Epsilons:
         self._optimizer.eps = self._epsilon
 
 
-class Epochs:
+class Epochs(Lowered):
     """Epochs of training, one call each, with scikit-learn's definitions.
 
     The penalty of a batch is alpha / 2 * |W|^2 divided by its number of samples, or by the sum of
@@ -72,22 +73,11 @@ class Epochs:
         self._settings = np.empty((len(self._starts), len(places)))
         self._settings[:, 0] = alpha / self._counts
         optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
-        timetable = Timetable(tuple(places), self._settings)
+        self._timetable, self._batch = Timetable(tuple(places), self._settings), batch
         steps = most * len(self._starts)
-        count = threads_for(step_work(network.model, batch), threads, steps)
-        self._program = TrainingProgram(
-            network.model,
-            network.loss,
-            optimizer,
-            self._source,
-            batch,
-            network.dtype,
-            timetable,
-            count,
-            penalising=True,
-        )
-        self._runner = Runner(self._program, samples)
-        self._dropouts, self._done = network.dropouts, 0
+        self._threads = threads_for(step_work(network.model, batch), threads, steps)
+        self._done = 0
+        self.lower()
         self._constants = self._find_constants(y)
 
     def _find_constants(self, y: np.ndarray) -> np.ndarray | None:
@@ -96,10 +86,32 @@ class Epochs:
             return None
         return poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
 
+    def _basis(self) -> list:
+        """Return all that the program fixes, with the counts from which it started."""
+        counts = [self._network.optimizer.steps, *(each.drawn for each in self._network.dropouts)]
+        return [*layout(self._network.model), *(count - self._done for count in counts)]
+
+    def _make(self) -> Runner:
+        network = self._network
+        network.check_layers()
+        program = TrainingProgram(
+            network.model,
+            network.loss,
+            network.optimizer,
+            self._source,
+            self._batch,
+            network.dtype,
+            self._timetable,
+            self._threads,
+            penalising=True,
+        )
+        self._done = 0
+        return Runner(program, len(self.order))
+
     @property
     def threads(self) -> int:
         """Number of threads that run the epochs."""
-        return self._program.threads
+        return self._threads
 
     def take(self, x: np.ndarray, y: np.ndarray) -> None:
         """Replace the samples, which have no weights, by as many others."""
@@ -120,17 +132,18 @@ class Epochs:
         self.order[:] = self.order[self._draw]
 
     def renew(self) -> None:
-        """Make the next epoch read the model's weights again, because callbacks may change them."""
-        self._runner.renew()
+        """Make the next epoch read the model again, because callbacks may change it."""
+        self.refresh()
+        self.runner.renew()
 
     def run(self) -> float | None:
         """Train an epoch in the order of `order`; return its loss.
 
         Returns None if the loss or a weight became infinite or NaN.
         """
-        runner = self._runner
+        runner, penalties = self.runner, self.runner.program.penalties
         runner.totals[:] = 0
-        self._program.penalties[:] = 0
+        penalties[:] = 0
         if self._weights is not None:
             self._weigh(self._weights[self.order])
         before = self._done
@@ -144,11 +157,11 @@ class Epochs:
                 runner.rewind()
             self._done = runner.ticks
             self._network.optimizer.steps += self._done - before
-            for layer in self._dropouts:
+            for layer in self._network.dropouts:
                 layer.drawn += self._done - before
         if self._done - before < self.batches:
             return None
-        total = runner.totals[0] * self._network.loss_scale + self._program.penalties.sum()
+        total = runner.totals[0] * self._network.loss_scale + penalties.sum()
         if self._constants is not None:
             shares = self._source.weights
             total += self._constants.sum() if shares is None else self._constants @ shares
@@ -167,4 +180,4 @@ class Epochs:
         """End the threads, and restore Adam's epsilon."""
         if self._epsilons is not None:
             self._epsilons.restore()
-        self._runner.__exit__(None, None, None)
+        super().close()

@@ -1,4 +1,4 @@
-"""The solver `lbfgs`: scipy's L-BFGS-B over the flat buffer of all parameters."""
+"""The solver `lbfgs`: scipy's L-BFGS-B over all parameters as one flat vector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
 from fastnn.compiler.cost import step_work, threads_for
-from fastnn.compiler.program import TrainingProgram
+from fastnn.compiler.lowered import Lowered
+from fastnn.compiler.program import TrainingProgram, layout
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network, poisson_constant
@@ -21,7 +22,7 @@ from fastnn.training.history import History
 from fastnn.training.training import Training
 
 
-class Objective:
+class Objective(Lowered):
     """Objective function: loss of all samples, and its gradient, for a flat parameter vector."""
 
     def __init__(
@@ -38,35 +39,53 @@ class Objective:
         if weights is not None:
             mass = float(weights.sum())
             shares = (weights * (samples / mass)).astype(network.dtype)
-        source = Source(x, network.targets(y), np.arange(samples), shares)
+        self._source = Source(x, network.targets(y), np.arange(samples), shares)
         self._network, self._samples = network, samples
         network.optimizer = SGD(network.model.parameters(), lr=0.0)
-        program = TrainingProgram(
-            network.model,
-            network.loss,
-            network.optimizer,
-            source,
-            samples,
-            network.dtype,
-            threads=threads_for(step_work(network.model, samples), threads),
-            updates=False,
-        )
-        self._runner = Runner(program, samples)
-        first = next(network.model.parameters())
-        self.block, self._gradient = first.block, first.gradient_block
-        self._decay = np.zeros(self.block.size)
-        for weight in network.weights:
-            self._decay[weight.start : weight.start + weight.span] = alpha / mass
+        self._threads = threads_for(step_work(network.model, samples), threads)
+        self.lower()
+        self._parameters = list(network.model.parameters())
+        decays = (alpha / mass if each.decays else 0.0 for each in self._parameters)
+        spans = [each.span for each in self._parameters]
+        self._ends = np.cumsum(spans)
+        self._decay = np.repeat(list(decays), spans)
         self._constant = 0.0
         if network.out_activation == "exp":
             rows = poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
             self._constant = float(np.average(rows, weights=weights))
 
+    def _basis(self) -> list:
+        return layout(self._network.model)
+
+    def _make(self) -> Runner:
+        network, samples = self._network, self._samples
+        network.check_layers()
+        program = TrainingProgram(
+            network.model,
+            network.loss,
+            network.optimizer,
+            self._source,
+            samples,
+            network.dtype,
+            threads=self._threads,
+            updates=False,
+        )
+        return Runner(program, samples)
+
+    def read(self) -> np.ndarray:
+        """Return the parameters as a flat vector, float64."""
+        return np.concatenate([each.memory for each in self._parameters]).astype(np.float64)
+
+    def write(self, flat: np.ndarray) -> None:
+        """Copy a flat vector into the parameters."""
+        with np.errstate(over="ignore"):
+            for each, part in zip(self._parameters, np.split(flat, self._ends), strict=False):
+                each.memory[:] = part
+
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         """Return loss and gradient; an infinite loss if it is not finite."""
-        runner = self._runner
-        with np.errstate(over="ignore"):
-            self.block[:] = flat
+        runner = self.runner
+        self.write(flat)
         runner.totals[:] = 0
         runner.renew()
         if not runner.run(0, 1):
@@ -74,12 +93,9 @@ class Objective:
             return np.inf, np.zeros_like(flat)
         shrink = self._decay * flat
         loss = runner.totals[0] * self._network.loss_scale / self._samples + self._constant
-        gradient = self._gradient * np.float64(self._network.gradient_scale) + shrink
+        slopes = np.concatenate([each.gradient_memory for each in self._parameters])
+        gradient = slopes * np.float64(self._network.gradient_scale) + shrink
         return float(loss + 0.5 * (shrink @ flat)), gradient
-
-    def close(self) -> None:
-        """End the threads."""
-        self._runner.__exit__(None, None, None)
 
 
 @cache
@@ -89,48 +105,59 @@ def _libraries() -> ThreadpoolController:
 
 
 def minimize(estimator, network: Network, x, y, weights) -> None:
-    """Fit a network to all samples at once; set `loss_` and `n_iter_` of the estimator."""
+    """Fit a network to all samples at once; set `loss_` and `n_iter_` of the estimator.
+
+    Where a callback changes the model, the search begins anew from there.
+    """
     objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
     callbacks = listeners(estimator.callbacks or ())
     training = Training(network.model, network.loss, network.optimizer, History())
     training.epochs, training.batches, training.batch = estimator.max_iter, 1, 1
-    started = time.perf_counter()
+    started, changed = time.perf_counter(), False
 
     def after(intermediate_result) -> None:
-        nonlocal started
+        nonlocal started, changed
         training.epoch += 1
         if estimator.verbose:
             print(f"Iteration {training.epoch}, loss = {intermediate_result.fun:.8f}")
         if callbacks:
-            objective.block[:] = intermediate_result.x
+            objective.write(intermediate_result.x)
             seconds, started = time.perf_counter() - started, time.perf_counter()
             training.history.add(loss=float(intermediate_result.fun), seconds=seconds)
+            before = objective.read()
             notify(callbacks, "on_epoch_end", training)
-        if training.stop:
+            changed = objective.refresh() or not np.array_equal(objective.read(), before)
+        if changed or training.stop:
             raise StopIteration
+
+    def search():
+        return scipy.optimize.minimize(
+            objective,
+            objective.read(),
+            method="L-BFGS-B",
+            jac=True,
+            callback=after if callbacks or estimator.verbose else None,
+            options={
+                "maxfun": estimator.max_fun,
+                "maxiter": estimator.max_iter - training.epoch,
+                "gtol": estimator.tol,
+            },
+        )
 
     notify(callbacks, "on_train_begin", training)
     try:
         # BLAS threads spin between calls, on the cores that compute the loss.
         with _libraries().limit(limits=1, user_api="blas"):
-            result = scipy.optimize.minimize(
-                objective,
-                objective.block.astype(np.float64),
-                method="L-BFGS-B",
-                jac=True,
-                callback=after if callbacks or estimator.verbose else None,
-                options={
-                    "maxfun": estimator.max_fun,
-                    "maxiter": estimator.max_iter,
-                    "gtol": estimator.tol,
-                },
-            )
-        objective.block[:] = result.x
+            earlier, result = 0, search()
+            while changed and not training.stop and training.epoch < estimator.max_iter:
+                changed, earlier, result = False, training.epoch, search()
+        if not changed:
+            objective.write(result.x)
     finally:
         objective.close()
         notify(callbacks, "on_train_end", training)
-    if training.stop:
-        estimator.n_iter_ = int(result.nit)
+    if training.stop or changed:
+        estimator.n_iter_ = earlier + int(result.nit)
     else:
-        estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+        estimator.n_iter_ = earlier + _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun

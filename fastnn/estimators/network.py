@@ -65,6 +65,7 @@ class Network:
             linear._bias.decays = False
             layers.append(linear)
             self._linear.append(linear)
+        self._layers = layers
         self.model = Sequential(*layers)
         self.out_activation = out_activation
         self.loss = _LOSSES[out_activation]()
@@ -82,10 +83,13 @@ class Network:
         """Dropout layers, in order."""
         return dropouts(self.model)
 
-    @property
-    def weights(self) -> list:
-        """Parameters that decay, in order."""
-        return [linear._weight for linear in self._linear]
+    def check_layers(self) -> None:
+        """Raise ValueError if the model has other layers than at first."""
+        if self.model.layers != self._layers:
+            raise ValueError(
+                "a callback changed the layers of the estimator's model; expected only their "
+                "weights and settings to change"
+            )
 
     def holds(self, coefs: Sequence, intercepts: Sequence) -> bool:
         """Return whether arrays are this network's own."""

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.compiler.program import PredictionProgram
+from fastnn.compiler.lowered import Lowered
+from fastnn.compiler.program import PredictionProgram, layout
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network
 from fastnn.training.evaluation import EVALUATION_BATCH, threads_to_compute
 
 
-class Outputs:
+class Outputs(Lowered):
     """Outputs of a network, before the output activation, for samples; computed `most` times."""
 
     def __init__(self, network: Network, x: np.ndarray, threads: int | None, most: int):
         self.values = np.empty((len(x), network.columns), network.dtype)
         self._source = Source(x, None, np.arange(len(x)))
-        batch = min(EVALUATION_BATCH, len(x))
-        count = threads_to_compute(network.model, len(x), batch, threads, most)
-        program = PredictionProgram(network.model, self._source, self.values, batch, count)
-        self._runner = Runner(program, len(x))
+        self._network, self._batch = network, min(EVALUATION_BATCH, len(x))
+        self._threads = threads_to_compute(network.model, len(x), self._batch, threads, most)
+        self.lower()
+
+    def _basis(self) -> list:
+        return layout(self._network.model)
+
+    def _make(self) -> Runner:
+        self._network.check_layers()
+        how = self._source, self.values, self._batch, self._threads
+        return Runner(PredictionProgram(self._network.model, *how), len(self.values))
 
     def compute(self) -> np.ndarray:
         """Return the current outputs (samples, columns), in a buffer that the next call reuses."""
-        for _ in self._runner.slices():
+        self.refresh()
+        for _ in self.runner.slices():
             pass
         return self.values
-
-    def close(self) -> None:
-        """End the threads."""
-        self._runner.__exit__(None, None, None)

@@ -98,6 +98,10 @@ class Dropout(Layer):
         """Return p."""
         return {"p": self.p}
 
+    def settings(self) -> tuple:
+        """Return p, and the seed and stream of the masks."""
+        return self.p, self.seed, self.stream
+
     def to_onnx(self, graph, place, x) -> str:
         """Add nothing, since y is x in evaluation mode."""
         return x

@@ -124,6 +124,10 @@ class Layer:
         """Return the arguments of the constructor as plain values, by name."""
         return {}
 
+    def settings(self) -> tuple:
+        """Return the values that a program fixes; if they change, a new program is made."""
+        return tuple(self.describe().values())
+
     def output_columns(self, columns: int) -> int:
         """Return the number of columns of the output for that of the input.
 

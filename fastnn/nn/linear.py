@@ -80,12 +80,10 @@ class Linear(Layer):
             if not is_integer(value) or value < 1:
                 raise ValueError(f"Linear: {name} is {value!r}; expected a positive integer")
         self.computes_in = dtype = dtype_of(self, dtype)
-        self.in_features, self.out_features = int(in_features), int(out_features)
-        self.columns_in, self.columns_out = self.in_features, self.out_features
-        self.multiply_adds = self.in_features * self.out_features
+        in_features, out_features = int(in_features), int(out_features)
         self.has_bias = bool(bias)
         rng = np.random.default_rng(seed)
-        shape = self.out_features, self.in_features
+        shape = out_features, in_features
         weight = np.asarray(initializer(init)(shape, rng))
         if weight.shape != shape:
             raise ValueError(f"Linear: init gave shape {weight.shape}; expected {shape}")
@@ -93,12 +91,27 @@ class Linear(Layer):
         default = init == "default"
         offset = rng.uniform(-bound, bound, out_features) if default else np.zeros(out_features)
         # The memory of the weight is (in, out) with padded rows, so that outputs fill SIMD vectors.
-        block = (self.in_features, leading_dimension(self.out_features, dtype))
-        self._weight = Parameter(
-            weight.astype(dtype), block, partial(_transposed, self.out_features)
-        )
+        block = (in_features, leading_dimension(out_features, dtype))
+        self._weight = Parameter(weight.astype(dtype), block, partial(_transposed, out_features))
         # A layer without bias keeps zeros, which no optimizer gets.
         self._bias = Parameter((offset if bias else np.zeros(out_features)).astype(dtype))
+
+    @property
+    def in_features(self) -> int:
+        """Columns of the input."""
+        return self._weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Columns of the output."""
+        return self._weight.shape[0]
+
+    columns_in, columns_out = in_features, out_features
+
+    @property
+    def multiply_adds(self) -> int:  # type: ignore[override]
+        """Number of multiply-adds of `forward` for a row."""
+        return self.in_features * self.out_features
 
     @property
     def weight(self) -> Parameter:

@@ -157,6 +157,10 @@ class _ClassLoss(Loss):
             )
         return self.weight
 
+    def target_columns(self, columns):
+        """Return the number of classes; raise ValueError if it is not that of the weights."""
+        return self.factors(columns).size
+
     def read_targets(self, name, targets, samples, columns, dtype):
         """Return class indices, int64; raise TypeError or ValueError for other targets."""
         self.factors(columns)  # raises unless the number of weights is right

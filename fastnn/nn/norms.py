@@ -16,7 +16,7 @@ from fastnn.nn.layer import (
     is_number,
     kept_by,
 )
-from fastnn.nn.parameters import Parameter
+from fastnn.nn.parameters import Parameter, copy_into
 from fastnn.nn.twins import TorchTwin
 from kernels.functions import normalization
 
@@ -32,8 +32,7 @@ class _Norm(Layer):
         if not is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
         self.computes_in = dtype = dtype_of(self, dtype)
-        self.columns, self.eps = int(columns), float(eps)
-        self.columns_in = self.columns_out = self.columns
+        self.eps = float(eps)
         # Those that do not learn are ones and zeros, which no optimizer gets.
         self._weight, self._bias = (
             Parameter(np.ones(columns, dtype)),
@@ -44,6 +43,13 @@ class _Norm(Layer):
     @property
     def _name(self) -> str:
         return type(self).__name__
+
+    @property
+    def columns(self) -> int:
+        """Columns of the input and of the output."""
+        return self._weight.size
+
+    columns_in = columns_out = columns
 
     @property
     def weight(self) -> Parameter | None:
@@ -165,14 +171,38 @@ class BatchNorm1d(_Norm):
             )
         self.momentum = None if momentum is None else float(momentum)
         self.track_running_stats = bool(track_running_stats)
-        self.running_mean = np.zeros(num_features, self.dtype)
-        self.running_var = np.ones(num_features, self.dtype)
+        self._running = np.zeros((2, num_features), self.dtype)
+        self._running[1] = 1.0
         self._tracked = np.zeros((), np.int64)
+
+    def __setstate__(self, state: dict) -> None:
+        # Unpickled arrays may be read-only, and older pickles have two of them.
+        moments = state.pop("running_mean", None), state.pop("running_var", None)
+        running = np.array(state.get("_running", moments), state["computes_in"])
+        vars(self).update(state, _running=running, _tracked=np.array(state["_tracked"]))
 
     @property
     def num_features(self) -> int:
         """The number of columns."""
         return self.columns
+
+    @property
+    def running_mean(self) -> np.ndarray:
+        """Running mean of each column, as a view; assigning copies values into it."""
+        return self._running[0]
+
+    @running_mean.setter
+    def running_mean(self, value) -> None:
+        copy_into(self.running_mean, value, "running_mean")
+
+    @property
+    def running_var(self) -> np.ndarray:
+        """Running variance of each column, as a view; assigning copies values into it."""
+        return self._running[1]
+
+    @running_var.setter
+    def running_var(self, value) -> None:
+        copy_into(self.running_var, value, "running_var")
 
     @property
     def num_batches_tracked(self) -> int:

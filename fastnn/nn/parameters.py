@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
-from kernels.base.memory import address, aligned_zeros, padded
+from kernels.base.memory import aligned, aligned_zeros, padded
 
 __all__ = ["Parameter"]
 
 
 class Parameter:
-    """Array that learns, and its gradient of the same shape, each in flat memory.
+    """Array that learns, and its gradient of the same shape, each in flat memory of its own.
 
-    All parameters of a model share one block of memory, so that an optimizer, a copy or
-    a sum handles them in one pass. `data` and `grad` are views of the memory, whose
-    elements may be in another order, with padding; read and write them as ordinary arrays.
+    The memory stays where it is as long as the parameter lives, so a program that holds its
+    address never reads anything else: whoever sets `data` or `grad` copies values into it. The
+    elements may lie in another order, with padding; read and write the two as ordinary arrays.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Parameter:
     Attributes
     ----------
     decays : bool
-        Whether weight decay applies; set it before making an optimizer.
+        Whether weight decay applies; True by default.
 
     Examples
     --------
@@ -54,50 +54,59 @@ class Parameter:
         view: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         value = np.asarray(value)
-        self.memory_shape = memory_shape or value.shape
-        self._view = view
-        self.block = self.gradient_block = np.empty(0, value.dtype)
-        self.span = padded(math.prod(self.memory_shape), value.dtype)
-        block, gradient_block = (aligned_zeros(self.span, value.dtype) for _ in range(2))
-        self._lie_in(block, gradient_block, 0)
+        self._memory_shape, self._view = memory_shape or value.shape, view
+        span = padded(math.prod(self.memory_shape), value.dtype)
+        self._memory, self._gradient = (aligned_zeros(span, value.dtype) for _ in range(2))
         self.data[...] = value
 
-    def _lie_in(self, block: np.ndarray, gradient_block: np.ndarray, start: int) -> None:
-        self.block, self.gradient_block, self.start = block, gradient_block, start
+    def __getstate__(self) -> dict:
+        state = vars(self).copy()
+        return {**state, "_memory": self.memory, "_gradient": self.gradient_memory}
+
+    def __setstate__(self, state: dict) -> None:
+        # Unpickled arrays may be read-only, mapped from a file, or not aligned.
+        state = _in_own_memory(state)
+        vars(self).update(
+            state, _memory=aligned(state["_memory"]), _gradient=aligned(state["_gradient"])
+        )
+
+    @property
+    def memory_shape(self) -> tuple[int, ...]:
+        """Shape of the memory that holds the values."""
+        return self._memory_shape
+
+    @property
+    def span(self) -> int:
+        """Number of elements of `memory`."""
+        return self._memory.size
 
     @property
     def memory(self) -> np.ndarray:
-        """Flat memory of the values with padding, from element `start` of `block`."""
-        return self.block[self.start : self.start + self.span]
+        """Flat memory of the values with padding, as a view."""
+        return self._memory[:]
 
     @property
     def gradient_memory(self) -> np.ndarray:
-        """Flat memory of the gradient with padding, from element `start` of `gradient_block`."""
-        return self.gradient_block[self.start : self.start + self.span]
-
-    @property
-    def address(self) -> int:
-        """Address of `memory`."""
-        return address(self.block) + self.start * self.block.itemsize
-
-    @property
-    def gradient_address(self) -> int:
-        """Address of `gradient_memory`."""
-        return address(self.gradient_block) + self.start * self.block.itemsize
-
-    def _seen(self, memory: np.ndarray) -> np.ndarray:
-        block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)
-        return self._view(block) if self._view else block
+        """Flat memory of the gradient with padding, as a view."""
+        return self._gradient[:]
 
     @property
     def data(self) -> np.ndarray:
-        """The values, as a writable view."""
-        return self._seen(self.memory)
+        """The values, as a writable view; assigning copies values into it."""
+        return self.seen_in(self._memory)
+
+    @data.setter
+    def data(self, value) -> None:
+        self.assign(value, "data")
 
     @property
     def grad(self) -> np.ndarray:
-        """The gradient, as a writable view."""
-        return self._seen(self.gradient_memory)
+        """The gradient, as a writable view; assigning copies values into it."""
+        return self.seen_in(self._gradient)
+
+    @grad.setter
+    def grad(self, value) -> None:
+        copy_into(self.grad, value, "grad")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,29 +121,19 @@ class Parameter:
     @property
     def dtype(self) -> np.dtype:
         """Dtype, float32 or float64."""
-        return self.block.dtype
-
-    def move(self, block: np.ndarray, gradient_block: np.ndarray, start: int) -> None:
-        """Move values and gradient to other blocks, from element `start`."""
-        values, gradient = self.memory, self.gradient_memory
-        self._lie_in(block, gradient_block, start)
-        self.memory[:], self.gradient_memory[:] = values, gradient
+        return self._memory.dtype
 
     def seen_in(self, memory: np.ndarray) -> np.ndarray:
-        """Return a view of another flat array, laid out as `memory`, in the parameter's shape."""
-        return self._seen(memory)
+        """Return a view of a flat array, laid out as `memory`, in the parameter's shape."""
+        block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)
+        return self._view(block) if self._view else block
 
     def assign(self, value, name: str = "parameter") -> None:
         """Copy values into this parameter.
 
         Raises ValueError for another shape, and TypeError for values that are no real numbers.
         """
-        value = np.asarray(value)
-        if value.dtype.kind not in "fiub":
-            raise TypeError(f"{name} was given {value.dtype}; expected numbers")
-        if value.shape != self.shape:
-            raise ValueError(f"{name} has shape {self.shape}; it was given {value.shape}")
-        self.data[...] = value
+        copy_into(self.data, value, name)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self.data, dtype) if copy is not False else np.asarray(self.data, dtype)
@@ -149,19 +148,29 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
 
-def place_together(parameters: Iterable[Parameter]) -> None:
-    """Move parameters, in order, into one block of memory, and their gradients into another."""
-    parameters = list(parameters)
-    for dtype in {parameter.dtype for parameter in parameters}:
-        group = [parameter for parameter in parameters if parameter.dtype == dtype]
-        total = sum(parameter.span for parameter in group)
-        block, gradient_block = aligned_zeros(total, dtype), aligned_zeros(total, dtype)
-        start = 0
-        for parameter in group:
-            parameter.move(block, gradient_block, start)
-            start += parameter.span
+def copy_into(array: np.ndarray, value, name: str) -> None:
+    """Copy values into an array that stays where it is.
+
+    Raises ValueError for another shape, and TypeError for values that are no real numbers; the
+    array keeps its values then.
+    """
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"{name} was given {value.dtype}; expected numbers")
+    if value.shape != array.shape:
+        raise ValueError(f"{name} has shape {array.shape}; it was given {value.shape}")
+    array[...] = value
 
 
-def blocks_of(parameters: Iterable[Parameter]) -> list[np.ndarray]:
-    """Return the distinct blocks of memory that hold parameters."""
-    return list({id(each.block): each.block for each in parameters}.values())
+def _in_own_memory(state: dict) -> dict:
+    """Return the state of a parameter, also if it was pickled when models had a common block."""
+    if "block" not in state:
+        return state
+    here = slice(state["start"], state["start"] + state["span"])
+    return {
+        "_memory_shape": state["memory_shape"],
+        "_view": state["_view"],
+        "_memory": state["block"][here],
+        "_gradient": state["gradient_block"][here],
+        **({"decays": state["decays"]} if "decays" in state else {}),
+    }

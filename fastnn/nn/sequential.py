@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._provided import provided
 from fastnn.nn.layer import Layer, as_layer
-from fastnn.nn.parameters import Parameter, place_together
+from fastnn.nn.parameters import Parameter
 from fastnn.nn.state_dicts import IncompatibleKeys, compare
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ __all__ = ["Sequential"]
 
 
 class Sequential(Layer):
-    """Model that applies layers one after another, with all parameters in one block of memory.
+    """Model that applies layers one after another.
 
     Names of parameters are torch's: the layer's number, a dot, and the name in the layer
-    (`0.weight`).
+    (`0.weight`). Chains may share layers: what one of them learns, all of them know.
 
     Parameters
     ----------
@@ -79,7 +79,6 @@ class Sequential(Layer):
                     f"Sequential: parameter {name} is a {type(parameter).__name__}; expected a "
                     "fastnn.Parameter"
                 )
-        place_together(self.parameters())
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output of the last layer."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from fastnn.nn.layer import is_number
-from fastnn.nn.parameters import Parameter
-from kernels.base.memory import address, aligned_zeros
+from fastnn.nn.parameters import Parameter, copy_into
+from kernels.base.memory import aligned, aligned_zeros
 from kernels.functions import updates
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
@@ -72,7 +72,7 @@ class Optimizer:
         clip_value: float | None,
         clip_norm: float | None,
     ):
-        self.parameters = list(parameters)
+        self._parameters = tuple(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
         for parameter in self.parameters:
@@ -83,7 +83,7 @@ class Optimizer:
                 )
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError(f"{type(self).__name__}: a parameter is there twice")
-        self.settings = np.zeros(updates.SETTINGS)
+        self._settings = np.zeros(updates.SETTINGS)
         self.settings[updates.GRADIENT_SCALE] = 1.0
         self.initial_lr: float | None = None
         """Learning rate from which schedules start; None until there is a schedule."""
@@ -106,42 +106,56 @@ class Optimizer:
             self._starts.append(start)
             totals[parameter.dtype] = start + parameter.span
         memories = self.rule.memories
-        self.memory = {
+        self._memory = {
             dtype: aligned_zeros(memories * size, dtype).reshape(memories, size)
             for dtype, size in totals.items()
         }
+
+    def __setstate__(self, state: dict) -> None:
+        # Unpickled arrays may be read-only, mapped from a file, or not aligned.
+        vars(self).update(state)
+        self._settings = aligned(self._settings)
+        self._memory = {
+            dtype: aligned(array.reshape(-1)).reshape(array.shape)
+            for dtype, array in self._memory.items()
+        }
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in order."""
+        return self._parameters
+
+    @property
+    def settings(self) -> np.ndarray:
+        """The kernels' array of settings, as a view; assigning copies values into it."""
+        return self._settings[:]
+
+    @settings.setter
+    def settings(self, values) -> None:
+        copy_into(self.settings, values, "settings")
+
+    @property
+    def memory(self) -> dict[np.dtype, np.ndarray]:
+        """Views of the memories of each dtype, (memories, size); assigning copies into them."""
+        return {dtype: array[:] for dtype, array in self._memory.items()}
+
+    @memory.setter
+    def memory(self, arrays: Mapping) -> None:
+        for dtype, array in self.memory.items():
+            copy_into(array, arrays[dtype], "memory")
 
     def knows(self, parameter: Parameter) -> bool:
         """Return True if the optimizer updates this parameter."""
         return any(each is parameter for each in self.parameters)
 
-    def runs(self) -> Iterator[tuple[bool, np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each run of parameters: whether it decays, its values, gradient and memories.
+    def memories_of(self, parameter: Parameter) -> np.ndarray:
+        """Return the memories of a parameter, (memories, span), as a view."""
+        place = next(i for i, each in enumerate(self.parameters) if each is parameter)
+        return self._memories_at(place)
 
-        Parameters that follow each other in memory form one run, so that a whole model is
-        usually a single run.
-        """
-        begin = 0
-        for i in range(1, len(self.parameters) + 1):
-            if i < len(self.parameters) and self._follows(i):
-                continue
-            head, tail = self.parameters[begin], self.parameters[i - 1]
-            here = slice(head.start, tail.start + tail.span)
-            size, start = here.stop - here.start, self._starts[begin]
-            memory = self.memory[head.dtype][:, start : start + size]
-            yield head.decays, head.block[here], head.gradient_block[here], memory
-            begin = i
-
-    def _follows(self, i: int) -> bool:
-        """Return True if parameter `i` directly follows its predecessor in all memory."""
-        one, other = self.parameters[i - 1], self.parameters[i]
-        return (
-            one.block is other.block
-            and one.decays == other.decays
-            and one.gradient_block is other.gradient_block
-            and one.start + one.span == other.start
-            and self._starts[i - 1] + one.span == self._starts[i]
-        )
+    def _memories_at(self, place: int) -> np.ndarray:
+        parameter, start = self.parameters[place], self._starts[place]
+        return self._memory[parameter.dtype][:, start : start + parameter.span]
 
     @property
     def lr(self) -> float:
@@ -180,18 +194,14 @@ class Optimizer:
         """Update all parameters by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = updates.gradient_norm(gradient for _, _, gradient, _ in self.runs())
+            norm = updates.gradient_norm(each.gradient_memory for each in self.parameters)
             scale = updates.clip_factor.py_func(norm, self.clip_norm)
         self.settings[updates.GRADIENT_SCALE] = scale
-        for decays, p, g, memory in self.runs():
-            updates.update_flat(self.rule, decays, self.steps, self.settings, p, g, memory)
+        rule, steps, settings = self.rule, self.steps, self.settings
+        for place, each in enumerate(self.parameters):
+            arrays = each.memory, each.gradient_memory, self._memories_at(place)
+            updates.update_flat(rule, each.decays, steps, settings, *arrays)
         self.steps += 1
-
-    def memory_addresses(self, parameter: Parameter) -> list[int]:
-        """Return the addresses of the memories of a parameter."""
-        place = next(i for i, each in enumerate(self.parameters) if each is parameter)
-        offset = self._starts[place] * parameter.dtype.itemsize
-        return [address(array) + offset for array in self.memory[parameter.dtype]]
 
     def state_dict(self) -> dict:
         """Return copies of the settings, the number of steps, and each parameter's memories."""
@@ -231,9 +241,8 @@ class Optimizer:
 
     def _seen(self) -> Iterator[list[np.ndarray]]:
         """Return the memories of each parameter, in its shape."""
-        for parameter, start in zip(self.parameters, self._starts, strict=True):
-            arrays = self.memory[parameter.dtype]
-            yield [parameter.seen_in(array[start : start + parameter.span]) for array in arrays]
+        for place, parameter in enumerate(self.parameters):
+            yield [parameter.seen_in(array) for array in self._memories_at(place)]
 
     def _describe(self) -> dict:
         return {"lr": self.lr}

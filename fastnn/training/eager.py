@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.losses import Loss, as_loss
-from fastnn.nn.parameters import blocks_of
 from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.optim.optimizers import Optimizer
 from fastnn.training.sample_weights import total_weight
@@ -59,7 +59,6 @@ class EagerRunner:
         self._timetable = timetable
         self.batches = -(-len(source.x) // batch)
         self.totals = np.zeros(2)
-        self._buffers = list(model.named_buffers())
         self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
 
     def __enter__(self) -> EagerRunner:
@@ -94,7 +93,7 @@ class EagerRunner:
 
     def _step(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
-        before = [buffer.copy() for _, buffer in self._buffers]
+        before = _copies(self.model.named_buffers())
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
         targets, weights = self.source.y[rows], None
         if self.source.weights is None:
@@ -109,8 +108,7 @@ class EagerRunner:
         if self.optimizer is not None:
             if not math.isfinite(loss):
                 self.stopped, self.last_loss = True, loss
-                for (_, buffer), values in zip(self._buffers, before, strict=True):
-                    buffer[...] = values
+                _restore(self.model.named_buffers(), before)
                 return False
             self.optimizer.zero_grad()
             self.model.backward(self.loss.backward())
@@ -158,23 +156,36 @@ class _Snapshot:
     """Copies of all arrays that a step changes."""
 
     def __init__(self, model: Sequential, optimizer: Optimizer):
-        buffers = [buffer for _, buffer in model.named_buffers()]
-        memory = [array for arrays in optimizer.memory.values() for array in arrays]
-        self._changing = [*blocks_of(model.parameters()), *buffers]
-        self._arrays = [*self._changing, *memory]
-        self._copies = [np.empty_like(array) for array in self._arrays]
+        self._model, self._optimizer = model, optimizer
+
+    def _changing(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Return names and arrays of the model, which a custom layer may have replaced."""
+        yield from ((name, each.memory) for name, each in self._model.named_parameters())
+        yield from self._model.named_buffers()
 
     def take(self) -> None:
-        for array, copy in zip(self._arrays, self._copies, strict=True):
-            np.copyto(copy, array)
+        self._copies = _copies(self._changing())
+        self._memory = _copies(self._optimizer.memory.items())
 
     def finite(self) -> bool:
         """Return whether all current numbers of the model are finite."""
-        return all(np.isfinite(array).all() for array in self._changing)
+        return all(np.isfinite(array).all() for _, array in self._changing())
 
     def restore(self) -> None:
-        for array, copy in zip(self._arrays, self._copies, strict=True):
-            np.copyto(array, copy)
+        _restore(self._changing(), self._copies)
+        _restore(self._optimizer.memory.items(), self._memory)
+
+
+def _copies(arrays: Iterable[tuple[Any, np.ndarray]]) -> dict[Any, np.ndarray]:
+    """Return copies of named arrays."""
+    return {name: array.copy() for name, array in arrays}
+
+
+def _restore(arrays: Iterable[tuple[Any, np.ndarray]], copies: Mapping[Any, np.ndarray]) -> None:
+    """Copy values back into the arrays that have copies."""
+    for name, array in arrays:
+        if name in copies:
+            array[...] = copies[name]
 
 
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:

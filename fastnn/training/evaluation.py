@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     EvaluationProgram,
     PredictionProgram,
@@ -123,11 +124,11 @@ def evaluate(
         return evaluator.compute()
 
 
-class Evaluator:
+class Evaluator(Lowered):
     """Evaluator of a model on a data set, to be called repeatedly; a context manager.
 
-    The program is compiled once, and again when the model's layers or the addresses of its
-    parameters change. The expected number of calls, `times`, decides whether threads pay.
+    The program is made once, and again when the model's layers or settings change. The expected
+    number of calls, `times`, decides whether threads pay.
     """
 
     def __init__(
@@ -144,30 +145,23 @@ class Evaluator:
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
         self._threads = threads_to_compute(model, len(source.x), self._batch, threads, times)
-        self._lay_out()
+        self.lower()
 
-    def _lay_out(self) -> None:
-        self._layout = layout(self._model)
+    def _basis(self) -> list:
+        return [*layout(self._model), repr(self._loss)]
+
+    def _make(self) -> Runner | EagerRunner:
         arguments = self._model, self._loss, self._source, self._batch
-        self._runner: Runner | EagerRunner
         try:
             program = EvaluationProgram(*arguments, self._dtype, self._threads)
-            self._runner = Runner(program, len(self._source.x))
+            return Runner(program, len(self._source.x))
         except UnsupportedError:
-            self._runner = EagerRunner(self._model, self._loss, None, self._source, self._batch)
-
-    def __enter__(self) -> Evaluator:
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._runner.__exit__(*error)
+            return EagerRunner(self._model, self._loss, None, self._source, self._batch)
 
     def compute(self) -> Evaluation:
         """Return loss and accuracy of the model with its current weights."""
-        if self._layout != layout(self._model):
-            self.__exit__(None, None, None)
-            self._lay_out()
-        runner = self._runner
+        self.refresh()
+        runner = self.runner
         runner.totals[:] = 0
         for _ in runner.slices():
             pass

@@ -14,7 +14,6 @@ from fastnn.compiler.source import Source
 from fastnn.nn.dropout import dropouts
 from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
-from fastnn.nn.parameters import blocks_of
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
@@ -294,7 +293,6 @@ def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     if not all(id(parameter) in own for parameter in optimizer.parameters):
         raise ValueError("the optimizer has parameters that are not the model's")
-    if not all(np.isfinite(block).all() for block in blocks_of(model.parameters())):
-        for name, parameter in model.named_parameters():
-            if not np.isfinite(parameter.data).all():
-                raise ValueError(f"parameter {name} holds numbers that are not finite")
+    for name, parameter in model.named_parameters():
+        if not np.isfinite(parameter.memory).all():
+            raise ValueError(f"parameter {name} holds numbers that are not finite")

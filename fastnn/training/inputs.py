@@ -98,10 +98,12 @@ def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
 def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) -> np.ndarray:
     """Return targets as a program reads them: int64 class indices or rows of numbers.
 
-    Raises TypeError or ValueError for other shapes, dtypes, class indices out of range,
-    or numbers that are not finite.
+    They are copied, because a program reads class indices without looking. Raises TypeError or
+    ValueError for other shapes, dtypes, class indices out of range, or numbers that are not finite.
     """
-    return as_loss(loss).read_targets(name, _read_array(name, y), samples, columns, dtype)
+    given = _read_array(name, y)
+    read = as_loss(loss).read_targets(name, given, samples, columns, dtype)
+    return read.copy() if np.may_share_memory(read, given) else read
 
 
 def classifies_by(loss: Loss, y, columns: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     TrainingProgram,
     UnsupportedError,
@@ -63,13 +64,13 @@ class NonFiniteLossError(FloatingPointError):
         return type(self), self._arguments
 
 
-class Steps:
+class Steps(Lowered):
     """Steps of a `fit`, an epoch at a time, with the return to finite weights.
 
-    A program is compiled for certain layers, dropout rates, addresses of parameters, and for
-    clipping by norm or not. Callbacks may change all of these; then a new program is compiled. They
-    may also change weights, after an epoch or in `on_batches_end`; the program then reads the
-    model's weights again instead of using its own copy.
+    A program is made for certain layers, settings of these and of the loss, counts of steps, and
+    for clipping by norm or not. Callbacks may change all of these; then a new program is made for
+    the next epoch. They may also change weights, after an epoch or in `on_batches_end`; the program
+    then reads the model's weights again instead of using its own copy.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Steps:
         self._training, self._source = training, source
         self._batch, self._threads = batch, threads
         self._has_callbacks, self._read_by_callbacks = bool(callbacks), hear_of_batches(callbacks)
-        self.runner: Runner | EagerRunner
+        self._dtype = model_dtype(training.model)
         self._schedule: Schedule | None = None  # set only if it counts batches
         self._timetable: Timetable | None = None
         if training.schedule is not None and training.schedule.every == "step":
@@ -91,35 +92,41 @@ class Steps:
             table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
             self._timetable = Timetable(self._schedule.places, table)
         self._warned = False
-        self._lay_out()
+        self._ticks = 0  # of the runner, whose counts of steps the model and the others have
+        self.lower()
 
-    def __enter__(self) -> None:
-        self.runner.__enter__()
+    def _basis(self) -> list:
+        """Return all that a program fixes, with the counts from which the runner started."""
+        training = self._training
+        optimizer = training.optimizer
+        return [
+            *layout(training.model),
+            repr(training.loss),
+            optimizer.rule,
+            optimizer.clip_norm is None,
+            *(count - self._ticks for count in self._counts()),
+        ]
 
-    def __exit__(self, *error) -> None:
-        self.runner.__exit__(*error)
-
-    def _lay_out(self) -> None:
-        model, optimizer = self._training.model, self._training.optimizer
-        self._basis = self._find_basis()
-        self._first_step = optimizer.steps
-        if self._schedule is not None:
-            self._first_count = self._schedule.last_epoch
-        self._counts = _counts(model)
-        arguments = model, self._training.loss, optimizer, self._source, self._batch
+    def _make(self) -> Runner | EagerRunner:
+        """Return a runner, in Python for what no program can express."""
+        training = self._training
+        arguments = training.model, training.loss, training.optimizer, self._source, self._batch
+        self._counting = _counters(training.model)
+        self._firsts, self._ticks = self._counts(), 0
         try:
-            program = TrainingProgram(
-                *arguments, model_dtype(model), self._timetable, self._threads
-            )
-            self.runner = Runner(program, len(self._source.x))
+            program = TrainingProgram(*arguments, self._dtype, self._timetable, self._threads)
+            return Runner(program, len(self._source.x))
         except UnsupportedError as reason:
             if not self._warned:
-                warnings.warn(f"{reason}: training steps in Python", stacklevel=4)
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=5)
             self._warned = True
-            self.runner = EagerRunner(*arguments, self._timetable)
+            return EagerRunner(*arguments, self._timetable)
 
-    def _find_basis(self) -> list:
-        return [self._training.optimizer.clip_norm is None, *layout(self._training.model)]
+    def _counts(self) -> list[int]:
+        """Return the counts of steps: the optimizer's, those of layers, and the schedule's."""
+        of_layers = [getattr(*counter) for counter in _counters(self._training.model)]
+        counts = [self._training.optimizer.steps, *of_layers]
+        return counts if self._schedule is None else [*counts, self._schedule.last_epoch]
 
     def settle(self) -> bool:
         """Write the runner's weights and counts of steps to the model, optimizer and schedule.
@@ -129,12 +136,13 @@ class Steps:
         finite = self.runner.deliver()
         if not finite:
             self.runner.rewind()
-        ticks = self.runner.ticks
-        self._training.optimizer.steps = self._first_step + ticks
+        self._ticks = self.runner.ticks
+        of_optimizer, *others = (first + self._ticks for first in self._firsts)
+        self._training.optimizer.steps = of_optimizer
         if self._schedule is not None:
-            self._schedule.move_to(self._first_count + ticks)
-        for layer, counter, count in self._counts:
-            setattr(layer, counter, count + ticks)
+            self._schedule.move_to(others.pop())
+        for (layer, counter), count in zip(self._counting, others, strict=True):
+            setattr(layer, counter, count)
         return finite
 
     def run_epoch(self, tell: Callable[[int], None]) -> np.ndarray:
@@ -143,10 +151,7 @@ class Steps:
         Raises NonFiniteLossError if the loss or a weight becomes infinite or NaN.
         """
         training = self._training
-        if self._basis != self._find_basis():
-            self.runner.__exit__(None, None, None)
-            self._lay_out()
-            self.runner.__enter__()
+        self.refresh()
         runner = self.runner
         if self._has_callbacks:
             runner.renew()
@@ -170,8 +175,7 @@ class Steps:
         raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
 
 
-def _counts(model: Sequential) -> list[tuple[Layer, str, int]]:
-    """Return the layers that count batches, the names of their counters, and the counts."""
+def _counters(model: Sequential) -> list[tuple[Layer, str]]:
+    """Return the layers that count batches, and the names of their counters."""
     layers = map(as_layer, flat_layers(model))
-    counters = [(layer, counter) for layer in layers if (counter := layer.batch_counter())]
-    return [(layer, counter, getattr(layer, counter)) for layer, counter in counters]
+    return [(layer, counter) for layer in layers if (counter := layer.batch_counter())]

@@ -57,7 +57,32 @@ class Training:
         history: History,
         schedule: Schedule | None = None,
     ):
-        self.model, self.loss, self.optimizer, self.history = model, loss, optimizer, history
-        self.schedule = schedule
+        self._model, self._loss, self._optimizer = model, loss, optimizer
+        self._history, self._schedule = history, schedule
         self.epoch = self.epochs = self.batch = self.batches = 0
         self.validating = self.stop = False
+
+    @property
+    def model(self) -> Sequential:
+        """The model that is trained."""
+        return self._model
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that is minimised."""
+        return self._loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer of the model's parameters."""
+        return self._optimizer
+
+    @property
+    def history(self) -> History:
+        """The history of the epochs done so far."""
+        return self._history
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of the learning rate, or None for a constant rate."""
+        return self._schedule

@@ -26,6 +26,13 @@ def aligned_zeros(size: int, dtype) -> np.ndarray:
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
+def aligned(values: np.ndarray) -> np.ndarray:
+    """Return a flat copy of a flat array: writable, in native byte order, on a cache line."""
+    copy = aligned_zeros(values.size, values.dtype.newbyteorder("="))
+    copy[:] = values
+    return copy
+
+
 def line_elements(dtype) -> int:
     """Return the number of elements in a cache line."""
     return CACHE_LINE // np.dtype(dtype).itemsize

@@ -142,7 +142,7 @@ class LinearStage(Stage):
             for each, knows in zip(parameters, learns, strict=True)
         )
         w, bias = (
-            spare if not knows else place.pointer if fused else each.gradient_address
+            spare if not knows else place.pointer if fused else build.keep(each.gradient_memory)
             for each, place, knows in zip(
                 parameters, (self.weights, self.bias), learns, strict=True
             )

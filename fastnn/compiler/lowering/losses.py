@@ -21,6 +21,7 @@ from fastnn.nn.losses import (
     PoissonNLLLoss,
     QuantileLoss,
 )
+from kernels.functions.losses import ERRORS
 from kernels.instructions import losses as instructions
 from kernels.machine.instruction import Instruction
 
@@ -67,6 +68,12 @@ def emit_loss(
     return gradient
 
 
+def _check_columns(targets: Block | None, expected: int) -> None:
+    """Raise ValueError for rows of targets with another number of columns."""
+    if targets is not None and targets.columns != expected:
+        raise ValueError(f"the targets have {targets.columns} columns; expected {expected}")
+
+
 @_lowers(NLLLoss)
 def _log_likelihood(build, loss, columns, truth):
     loss.factors(columns)
@@ -76,6 +83,7 @@ def _log_likelihood(build, loss, columns, truth):
 @_lowers(CrossEntropyLoss)
 def _cross_entropy(build, loss, columns, truth):
     factors, rows = loss.factors(columns).astype(build.dtype), truth.rows
+    _check_columns(rows, columns)
     if rows is None:
         if not loss.label_smoothing:
             return instructions.cross_entropy, {"labels": truth.labels, "weights": truth.masses}
@@ -99,5 +107,6 @@ def _error(build, loss, columns, truth):
     """Lower a loss of rows of numbers, which may have fewer columns than the outputs."""
     with np.errstate(over="ignore"):
         factors = np.ascontiguousarray(loss.factors(columns), build.dtype)
+    _check_columns(truth.rows, columns // ERRORS[loss.kernel].outputs)
     read = {"t": truth.rows, "factors": factors, "weights": truth.weights}
     return instructions.ERROR[loss.kernel], {"columns": truth.rows.columns, **read}

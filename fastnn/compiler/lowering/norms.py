@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering.stage import Learning, Stage, lowers, place_of
 from fastnn.nn.norms import BatchNorm1d, LayerNorm
-from kernels.base.memory import address
 from kernels.instructions import layers as instructions
 
 
@@ -30,7 +29,7 @@ class NormStage(Stage):
     def _gradients(self, build: Builder, learning: Learning) -> dict[str, int]:
         """Return addresses for the gradients of w and b, in spare memory if these do not learn."""
         gain, shift = (
-            each.gradient_address if learning.knows(each) else build.take(each.span)
+            build.keep(each.gradient_memory) if learning.knows(each) else build.take(each.span)
             for each in self.parameters
         )
         return {"gain_gradient": gain, "shift_gradient": shift}
@@ -99,7 +98,7 @@ class BatchNormStage(NormStage):
         layer = self.layer
         if learning is not None and layer.track_running_stats:
             mean, variance = (
-                build.borrow(address(each), 1, layer.columns, layer.columns, True, [])[0].pointer
+                build.borrow(each, 1, layer.columns, layer.columns, True, [])[0].pointer
                 for each in (layer.running_mean, layer.running_var)
             )
             self.running = {"running_means": mean, "running_variances": variance}

@@ -10,7 +10,6 @@ from fastnn.compiler.builder import Block, Builder
 from fastnn.nn.parameters import Parameter
 from fastnn.optim.optimizers import Optimizer
 from kernels.base.kinds import Memory, Update
-from kernels.base.memory import address
 from kernels.instructions import updates as instructions
 
 
@@ -33,9 +32,9 @@ class Place:
     memory: Memory
 
     @classmethod
-    def of(cls, parameter: Parameter) -> Place:
+    def of(cls, build: Builder, parameter: Parameter) -> Place:
         """Return the place of a parameter's own memory, which Python reads."""
-        pointer, ld = parameter.address, parameter.memory_shape[-1]
+        pointer, ld = build.keep(parameter.memory), parameter.memory_shape[-1]
         return cls(pointer, parameter.span, ld, 0, Memory(pointer, 0))
 
 
@@ -61,7 +60,7 @@ class Learning:
         columns of the parameter's matrix, is not 0, the copies are in panels.
         """
         if not self.knows(parameter):
-            return Place.of(parameter)
+            return Place.of(build, parameter)
         if id(parameter) not in self._places:
             self._places[id(parameter)] = self._borrow(build, parameter, columns)
         return self._places[id(parameter)]
@@ -69,8 +68,8 @@ class Learning:
     def _borrow(self, build: Builder, parameter: Parameter, columns: int) -> Place:
         ld, span = parameter.memory_shape[-1], parameter.span
         rows = parameter.memory_shape[0] if columns else 1
-        memories = self.optimizer.memory_addresses(parameter)
-        copy, memory = build.borrow(parameter.address, rows, columns or span, ld, True, memories)
+        memories = list(self.optimizer.memories_of(parameter))
+        copy, memory = build.borrow(parameter.memory, rows, columns or span, ld, True, memories)
         remembered = Memory(memory.pointer, memory.size)
         if not columns:
             return Place(copy.pointer, span, ld, 0, remembered)
@@ -80,7 +79,8 @@ class Learning:
         """Return the update of a parameter; unless `fused` it only writes the gradient."""
         optimizer = self.optimizer
         rule = optimizer.rule.routine.address(build.real) if fused else 0
-        return Update(rule, parameter.decays, optimizer.steps, address(optimizer.settings))
+        settings = build.keep(optimizer.settings)
+        return Update(rule, parameter.decays, optimizer.steps, settings)
 
     def emit_update(self, build: Builder, parameter: Parameter) -> None:
         """Emit the update of a parameter by the gradient in `Parameter.grad`."""
@@ -89,7 +89,7 @@ class Learning:
             instructions.update,
             size=parameter.span,
             p=place.pointer,
-            g=parameter.gradient_address,
+            g=parameter.gradient_memory,
             memory=place.memory,
             how=self.update_of(build, parameter),
             wait=False,
@@ -150,7 +150,7 @@ def lowers(*layers: type) -> Callable[[type[Stage]], type[Stage]]:
 def place_of(build: Builder, parameter: Parameter, learning: Learning | None, columns=0) -> Place:
     """Return the place of a parameter: the program's own copy if the parameter is updated."""
     if learning is None:
-        return Place.of(parameter)
+        return Place.of(build, parameter)
     return learning.place(build, parameter, columns)
 
 

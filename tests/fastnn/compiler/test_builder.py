@@ -153,12 +153,13 @@ FIELDS = "rows", "columns", "owner", "ld", "copy", "panel", "finite"
 def test_a_matrix_and_its_memories_are_borrowed_evenly_apart(
     build, memory_at, rows, columns, learned, memories
 ):
-    owners = [1000 * (number + 1) for number in range(memories + 1)]
+    owners = [np.zeros(1) for _ in range(memories + 1)]
     copy, memory = build.borrow(owners[0], rows, columns, columns + 2, learned, owners[1:])
     count, elements = panels.sizes(rows, columns, build.dtype)
     size = count * elements
     found = borrowed(build)
-    assert [row["owner"] for row in found] == owners
+    assert [row["owner"] for row in found] == [address(each) for each in owners]
+    assert all(any(each is kept for kept in build.kept) for each in owners)
     places = [row["copy"] for row in found]
     for row in found:
         assert (row["rows"], row["columns"], row["ld"]) == (rows, columns, columns + 2)
@@ -185,13 +186,15 @@ def test_a_matrix_and_its_memories_are_borrowed_evenly_apart(
 
 def test_memories_do_not_begin_where_lines_share_a_set_of_a_cache(build):
     itemsize = build.dtype.itemsize
-    _, memory = build.borrow(1, 1, 4096 // itemsize, 1, True, [2, 3])
+    owner, *memories = np.zeros((3, 1))
+    _, memory = build.borrow(owner, 1, 4096 // itemsize, 1, True, memories)
     assert memory.size * itemsize % 4096
 
 
 def test_a_program_opens_by_borrowing_and_closes_by_giving_back(build, memory_at):
-    build.borrow(1000, 5, 3, 4, True, [2000, 3000])
-    build.borrow(4000, 1, 9, 9, False, [])
+    owner, *memories, other = np.zeros((4, 20))
+    build.borrow(owner, 5, 3, 4, True, memories)
+    build.borrow(other, 1, 9, 9, False, [])
     opening, closing = build.ends()
     kinds = [borrowing.borrow], [borrowing.check, borrowing.give_back]
     for rows, expected in zip((opening, closing), kinds, strict=True):

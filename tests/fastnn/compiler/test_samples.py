@@ -75,7 +75,7 @@ def numbers_at(memory_at, pointer, dtype, count=BATCH):
 
 @pytest.mark.parametrize("batch", [0, 3])
 def test_class_indices_of_a_batch(build, source, memory_at, batch):
-    truth = emit_truth(build, CrossEntropyLoss(), source)
+    truth = emit_truth(build, CrossEntropyLoss(), source, 3)
     run(build, batch)
     rows = source.order[batch * BATCH :][:BATCH]
     assert truth.rows is None
@@ -87,7 +87,7 @@ def test_class_indices_of_a_batch(build, source, memory_at, batch):
 
 def test_rows_of_numbers_of_a_batch(build, source_of, memory_at):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, numbers=5)
-    truth = emit_truth(build, MSELoss(), source)
+    truth = emit_truth(build, MSELoss(), source, source.y.shape[1])
     run(build, 1)
     rows = source.order[BATCH : 2 * BATCH]
     assert truth.labels is None
@@ -99,7 +99,7 @@ def test_rows_of_numbers_of_a_batch(build, source_of, memory_at):
 @pytest.mark.parametrize("loss", [MSELoss(), HuberLoss(2.0), BCEWithLogitsLoss([1, 2, 3, 4, 5])])
 def test_weights_of_samples_are_the_masses_of_rows(build, source_of, memory_at, loss):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, numbers=5, weights=True)
-    truth = emit_truth(build, loss, source)
+    truth = emit_truth(build, loss, source, 3)
     run(build, 2)
     assert truth.weights == truth.masses == truth.divisor
     rows = source.order[2 * BATCH : 3 * BATCH]
@@ -113,7 +113,7 @@ def test_masses_are_weights_of_classes_times_those_of_samples(
 ):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, weights=weighted)
     of_classes = np.array([0.5, 2.0, 4.0])
-    truth = emit_truth(build, kind(of_classes), source)
+    truth = emit_truth(build, kind(of_classes), source, 3)
     run(build, 0)
     rows = source.order[:BATCH]
     own = source.weights[rows] if weighted else np.ones(BATCH, build.dtype)

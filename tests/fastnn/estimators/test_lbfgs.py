@@ -43,7 +43,7 @@ def test_gradient_is_that_of_the_loss(kind, weighted):
     x, y = rng.normal(size=(20, 5)), np.eye(3)[rng.integers(0, 3, 20), :columns]
     weights = rng.uniform(0, 2, 20) if weighted else None
     objective = Objective(network, x, y, weights, 0.7, None)
-    start = objective.block.copy()
+    start = objective.read()
     inside = start != 0  # the rest is padding
 
     def spread(flat):

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fastnn.nn.parameters import Parameter, place_together
+from fastnn.nn.parameters import Parameter
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
@@ -88,34 +88,56 @@ def test_seen_in_another_array(padded_parameter):
     np.testing.assert_array_equal(seen, memory.reshape(5, 16)[:, :3].T)
 
 
-def test_placed_together_they_lie_one_after_another(padded_parameter, dtype):
-    others = [Parameter(np.full(9, 5, dtype)), Parameter(np.full((2, 2), 6, dtype))]
-    parameters = [others[0], padded_parameter, others[1]]
-    padded_parameter.grad[...] = 3
-    views = [p.data for p in parameters]
-    place_together(iter(parameters))
-    assert all(p.block is parameters[0].block for p in parameters)
-    assert all(p.gradient_block is parameters[0].gradient_block for p in parameters)
-    starts = [p.start for p in parameters]
-    assert starts == [0, parameters[0].span, parameters[0].span + 80]
-    assert parameters[0].block.size == sum(p.span for p in parameters)
-    for parameter, view in zip(parameters, views, strict=True):
-        np.testing.assert_array_equal(parameter.data, view)
-        assert not np.shares_memory(parameter.data, view)
-    assert (padded_parameter.grad == 3).all()
-    assert parameters[0].block.sum() == 9 * 5 + np.arange(15).sum() + 24
+def test_memory_stays_where_it_is(padded_parameter):
+    parameter = padded_parameter
+    places = parameter.memory.ctypes.data, parameter.gradient_memory.ctypes.data
+    parameter.data = np.full((3, 5), 2.0)
+    parameter.grad = np.full((3, 5), 3.0)
+    assert (parameter.data == 2).all()
+    assert (parameter.grad == 3).all()
+    for name in ("memory", "gradient_memory", "span", "memory_shape"):
+        with pytest.raises(AttributeError):
+            setattr(parameter, name, getattr(parameter, name))
+    for view in (parameter.memory, parameter.data, parameter.grad):
+        view.flags.writeable = False
+        with pytest.raises(ValueError, match=r"resize"):
+            view.resize(3, refcheck=False)
+    parameter.memory.shape = (16, 5)
+    assert parameter.memory.shape == (80,)
+    assert places == (parameter.memory.ctypes.data, parameter.gradient_memory.ctypes.data)
+    with pytest.raises(ValueError, match=r"data has shape \(3, 5\); it was given \(5, 3\)"):
+        parameter.data = np.ones((5, 3))
+    with pytest.raises(TypeError, match=r"grad was given object; expected numbers"):
+        parameter.grad = None
 
 
-def test_two_dtypes_are_placed_in_a_block_each():
-    parameters = [Parameter(np.ones(3, dtype)) for dtype in ("f4", "f8", "f4")]
-    place_together(parameters)
-    assert parameters[0].block is parameters[2].block
-    assert parameters[1].block.dtype == np.float64
-    assert [p.data.tolist() for p in parameters] == [[1, 1, 1]] * 3
+def test_unpickled_memory_is_writable_and_aligned(padded_parameter):
+    """Joblib maps arrays from files read-only, at addresses of its own."""
+    state = padded_parameter.__getstate__()
+    for name in ("_memory", "_gradient"):
+        mapped = np.zeros(81, state[name].dtype)[1:]
+        mapped[:] = state[name]
+        mapped.flags.writeable = False
+        state[name] = mapped
+    other = Parameter.__new__(Parameter)
+    other.__setstate__(state)
+    assert other.memory.ctypes.data % 64 == 0
+    assert other.gradient_memory.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(other.data, padded_parameter.data)
+    other.data[...] = 1
 
 
-def test_nothing_to_place():
-    place_together([])
+def test_pickles_of_common_blocks_are_read(padded_parameter):
+    state = padded_parameter.__getstate__()
+    values, gradient = state.pop("_memory"), state.pop("_gradient")
+    block = np.concatenate([np.ones_like(values), values])
+    gradients = np.concatenate([gradient, gradient + 5])
+    old = {name.removeprefix("_"): value for name, value in state.items() if name != "_view"}
+    old |= {"_view": state["_view"], "start": 80, "span": 80}
+    other = Parameter.__new__(Parameter)
+    other.__setstate__({**old, "block": block, "gradient_block": gradients})
+    np.testing.assert_array_equal(other.data, padded_parameter.data)
+    assert (other.gradient_memory == 5).all()
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])

@@ -3,6 +3,7 @@ import pytest
 
 from fastnn import SGD, Adam, Dropout, Linear, ReLU, Sequential, Sigmoid, Tanh
 from kernels.base.jit import real_type
+from kernels.base.memory import address
 from kernels.functions.activations import ACTIVATIONS
 from kernels.product import choice, panels
 from kernels.product import linear as products
@@ -59,7 +60,7 @@ def test_the_gradient_of_what_does_not_learn_goes_where_nobody_reads(training, k
     for name, parameter in learning.items():
         assert bool(rules[name]) == (name == known)
         # Neither what Python sees nor its gradient: a copy, or spare memory.
-        assert places[name] not in (parameter.address, parameter.gradient_address)
+        assert places[name] not in map(address, (parameter.memory, parameter.gradient_memory))
 
 
 def test_a_layer_that_does_not_learn_is_not_updated(training, names):
@@ -76,14 +77,14 @@ def test_gradients_are_written_where_python_sees_them_to_be_clipped(training, na
     parameters = list(model.parameters())
     optimizer = SGD(parameters, clip_norm=1.0)
     found = training(model, columns=4, outputs=3, optimizer=optimizer)
-    clipping = ["gradient_squares", "clip_norm", *["update"] * 4]
+    clipping = [*["gradient_squares"] * 4, "clip_norm", *["update"] * 4]
     assert names(found, backward=True) == [GRADIENT, UPDATE, UPDATE, *clipping]
     for update, layer in zip(only(found, UPDATE), reversed(layers), strict=True):
         assert update.operands["of_w"].rule == update.operands["of_bias"].rule == 0
-        assert update.operands["w"].pointer == layer._weight.gradient_address
-        assert update.operands["bias"] == layer._bias.gradient_address
-    updated = [each.operands["g"] for each in only(found, "update")]
-    assert updated == [each.gradient_address for each in parameters]
+        assert update.operands["w"].pointer == address(layer._weight.gradient_memory)
+        assert update.operands["bias"] == address(layer._bias.gradient_memory)
+    updated = [address(each.operands["g"]) for each in only(found, "update")]
+    assert updated == [address(each.gradient_memory) for each in parameters]
 
 
 def test_wide_weights_lie_in_panels_where_they_are_updated_at_once(training, evaluation):

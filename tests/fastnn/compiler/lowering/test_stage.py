@@ -67,13 +67,11 @@ def test_a_stage_is_registered_for_layers_and_those_derived_from_them(registry):
 # --------------------------------------------------------------------------- parameters
 
 
-def test_the_place_where_python_sees_a_parameter():
+def test_the_place_where_python_sees_a_parameter(build):
     model = Sequential(Linear(7, 9))
     for parameter, ld in zip(model.parameters(), (16, parameter_ld(model[0]._bias)), strict=True):
-        place = Place.of(parameter)
-        assert place == Place(
-            parameter.address, parameter.span, ld, 0, Memory(parameter.address, 0)
-        )
+        place, pointer = Place.of(build, parameter), address(parameter.memory)
+        assert place == Place(pointer, parameter.span, ld, 0, Memory(pointer, 0))
         assert place.ld == parameter_ld(parameter)
 
 
@@ -91,7 +89,7 @@ def test_a_parameter_is_borrowed_once_with_what_is_remembered_of_it(build, kind)
     assert learning.place(build, weight, columns=100) is place
     assert len(build.borrowed) == 1 + optimizer.rule.memories
     owners = [row[2] for row in build.borrowed]
-    assert owners == [weight.address, *optimizer.memory_addresses(weight)]
+    assert owners == [address(each) for each in (weight.memory, *optimizer.memories_of(weight))]
     _, elements = panels.sizes(40, 100, np.float32)
     assert (place.ld, place.panel) == (panels.span_of(np.float32), elements)
     copies = [row[4] for row in build.borrowed]
@@ -107,10 +105,10 @@ def test_a_parameter_is_borrowed_once_with_what_is_remembered_of_it(build, kind)
 def test_a_parameter_that_does_not_learn_stays_where_it_is(build):
     known, other = Parameter(np.ones((3, 5), "f")), Parameter(np.ones((3, 5), "f"))
     learning = Learning(SGD([known]), fused=True)
-    assert learning.place(build, other, columns=5) == Place.of(other)
-    assert stages.place_of(build, known, None) == Place.of(known)
+    assert learning.place(build, other, columns=5) == Place.of(build, other)
+    assert stages.place_of(build, known, None) == Place.of(build, known)
     assert build.borrowed == []
-    assert stages.place_of(build, known, learning).pointer != known.address
+    assert stages.place_of(build, known, learning).pointer != address(known.memory)
 
 
 @pytest.mark.parametrize("decays", [True, False])
@@ -127,17 +125,10 @@ def test_how_a_parameter_is_updated(build, emitted, decays):
     learning.emit_update(build, parameter)
     (update,) = emitted
     place = learning.place(build, parameter)
-    assert update == (
-        "update",
-        False,
-        {
-            "size": parameter.span,
-            "p": place.pointer,
-            "g": parameter.gradient_address,
-            "memory": place.memory,
-            "how": how,
-        },
-    )
+    gradient = update.operands.pop("g")
+    assert address(gradient) == address(parameter.gradient_memory)
+    expected = {"size": parameter.span, "p": place.pointer, "memory": place.memory, "how": how}
+    assert update == ("update", False, expected)
 
 
 def test_what_stages_may_leave_out():
