@@ -7,6 +7,7 @@ optimizer remembers, such as momentum, have the memory layout of the parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 
@@ -111,6 +112,17 @@ class Optimizer:
             for dtype, size in totals.items()
         }
 
+    @cached_property
+    def _arrays(self) -> list[tuple[Parameter, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+        """The parameters, and flat views of each one's values, gradient and memories."""
+        return [
+            (each, (each.memory, each.gradient_memory, self._memories_at(place)))
+            for place, each in enumerate(self.parameters)
+        ]
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_arrays"}
+
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, mapped from a file, or not aligned.
         vars(self).update(state)
@@ -194,12 +206,11 @@ class Optimizer:
         """Update all parameters by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = updates.gradient_norm(each.gradient_memory for each in self.parameters)
+            norm = updates.gradient_norm(gradient for _, (_, gradient, _) in self._arrays)
             scale = updates.clip_factor.py_func(norm, self.clip_norm)
         self.settings[updates.GRADIENT_SCALE] = scale
         rule, steps, settings = self.rule, self.steps, self.settings
-        for place, each in enumerate(self.parameters):
-            arrays = each.memory, each.gradient_memory, self._memories_at(place)
+        for each, arrays in self._arrays:
             updates.update_flat(rule, each.decays, steps, settings, *arrays)
         self.steps += 1
 

@@ -787,11 +787,11 @@ def test_good_steps_of_the_same_epoch_are_kept(bits, kind, settings, place, own)
 
     def poison(epoch, x, y):
         if epoch == 3:
-            x[place, 0] = 3e38
+            x[place] = [3e38, 1e6, 1e6, 1e6, 1e6, 1e6]
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(40, 3)).astype(np.float32)
-    x[:, 0], y[place] = 0, 10000
+    x[:, 0] = 0
     error = check_divergence(make, x, y, 8, bits, poison)
     assert error.epoch == 3
 
