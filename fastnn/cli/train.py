@@ -259,12 +259,16 @@ def _keep(run: Run, folder: Path) -> str:
 
 def _announce_compilation(dtype: str) -> None:
     from kernels import companion
-    from kernels.base import jit
+    from kernels.base import folder
     from kernels.machine import interpreter
 
-    if not interpreter.run.is_compiled(dtype):
-        typer.echo(f"compiling, which is done once and then kept in {jit.cache_folder()}")
+    if interpreter.run.is_compiled(dtype):
+        return
+    if folder.refusal() is None:
+        typer.echo(f"compiling, which is done once and then kept in {folder.folder()}")
         companion.start(dtype)
+    else:
+        typer.echo("compiling")
 
 
 def _print_plan(run: Run) -> None:

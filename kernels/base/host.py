@@ -1,7 +1,7 @@
 """The host that kernels are compiled for: vector width, number of registers, cores.
 
 All follow from the features of the host that LLVM detects. As in numba, `NUMBA_CPU_NAME` and
-`NUMBA_CPU_FEATURES` replace the detected features, so kernels can be built for another machine.
+`NUMBA_CPU_FEATURES` replace the detected features, and `NUMBA_ENABLE_AVX=0` takes AVX away.
 """
 
 from __future__ import annotations
@@ -12,17 +12,33 @@ import platform
 import llvmlite.binding as llvm
 import numba
 from numba import types
+from numba.core.codegen import get_host_cpu_features
 
 CACHE_LINE = 64
 """Bytes of a cache line; arrays that kernels own are aligned to it."""
 
 
+_NEEDED = {"avx512f": {"avx", "avx2", "f16c", "fma"}, "avx2": {"avx"}, "fma": {"avx"}}
+"""What LLVM switches off with any of these features: it leaves none without what it is built on."""
+
+
+def _listed(sign: str) -> set[str]:
+    """Return the names of extensions that numba switches on (+) or off (-)."""
+    chosen = numba.config.CPU_FEATURES
+    names = (get_host_cpu_features() if chosen is None else chosen).split(",")
+    return {name[1:] for name in names if name.startswith(sign)}
+
+
 def _features() -> frozenset[str]:
     """Return the names of the instruction-set extensions that numba compiles for."""
-    listed = numba.config.CPU_FEATURES
-    if listed is None:
-        listed = llvm.get_host_cpu_features().flatten()
-    return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
+    on, off = _listed("+"), _listed("-")
+    return frozenset(name for name in on - off if not off & _NEEDED.get(name, set()))
+
+
+def missing() -> list[str]:
+    """Return the names of extensions that numba compiles for and this processor does not have."""
+    there = llvm.get_host_cpu_features()
+    return sorted(name for name in FEATURES if not there.get(name, True))
 
 
 FEATURES = _features()

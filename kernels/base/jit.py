@@ -1,47 +1,39 @@
-"""Compilation of kernels, links from one kernel to another, and the cache on disk.
+"""Compilation of kernels, and links from one kernel to another.
 
 A *routine* is a function that is compiled by itself, once for each floating dtype. Other
 kernels call it by its symbol, so no kernel is compiled twice, however many others call it,
 and a new kernel costs its own compilation only. An *entry* is a function that Python calls
-with arrays.
-
-The cache folder holds machine code in files named by a digest of everything that the code
-depends on: the source of every file in `kernels`, the versions of numba and Python, the
-processor and its features. A change of any of these changes the name, so stale code is never
-found. If the folder cannot be written or a file is damaged, the kernel is compiled again.
+with arrays. Both are loaded from the cache where it has them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import pickle
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-import platformdirs
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, compiler, serialize
-from numba.core.caching import NullCache
+from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
-from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, typeof_impl
 
+from kernels.base import host
 from kernels.base.arrays import FLOATING
+from kernels.base.cache import Cache, full_name
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
+if host.missing():
+    raise ImportError(
+        f"NUMBA_CPU_FEATURES has {', '.join(host.missing())}, which this processor does not have"
+    )
 
 Kind = Callable[[types.Type], types.Type]
 """A parameter's type as a function of the floating type, float32 or float64."""
@@ -54,87 +46,6 @@ inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=
 
 They have no wrappers for calls from Python or C, which saves a third of their compilation.
 """
-
-
-# ---------------------------------------------------------------------- the cache
-
-
-_PACKAGE = Path(__file__).parents[1]
-"""The folder of `kernels`."""
-
-
-def _source_digest() -> str:
-    """Return the digest of every source below the package, each under its relative path."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        name = path.relative_to(_PACKAGE).as_posix()
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-SOURCE_DIGEST = _source_digest()
-"""SHA-256 of every source file below `kernels` at the time of import, with relative paths."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of machine code: `FASTNN_CACHE_DIR`, or one in the user's cache folder."""
-    chosen = os.environ.get("FASTNN_CACHE_DIR")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("fastnn")) / "kernels"
-
-
-_CHECK = hashlib.sha256().digest_size
-"""Bytes of the digest at the start of a file, which shows whether the machine code is damaged."""
-
-
-class Cache(NullCache):
-    """Machine code of one function on disk: a file for each signature and processor.
-
-    It has the interface of numba's own function caches. A file is written under a temporary name
-    and then renamed, so several processes may share a folder.
-    """
-
-    def __init__(self, name: str):
-        self._name = name
-
-    @property
-    def cache_path(self) -> str:
-        """Path of the folder, as a string."""
-        return str(cache_folder())
-
-    def _path(self, sig, codegen) -> Path:
-        parts = (numba.__version__, sys.version, SOURCE_DIGEST, sig, codegen.magic_tuple())
-        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-        return cache_folder() / f"{self._name}-{digest}.bin"
-
-    def load_overload(self, sig, target_context):
-        """Return the compiled result for a signature, or None if no file can be used."""
-        # `target_context.refresh()` is left out: it imports all that a compilation may need,
-        # and code that is only loaded, and allocates nothing, needs none of it.
-        try:
-            stored = self._path(sig, target_context.codegen()).read_bytes()
-            check, payload = stored[:_CHECK], stored[_CHECK:]
-            if hashlib.sha256(payload).digest() != check:
-                return None
-            return compiler.CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:
-            # The file is absent, unreadable or damaged: numba compiles the function again.
-            return None
-
-    def save_overload(self, sig, data) -> None:
-        """Write a compiled result, unless the folder cannot be written."""
-        path = self._path(sig, data.codegen)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            payload = serialize.dumps(data._reduce())
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                try:
-                    file.write(hashlib.sha256(payload).digest() + payload)
-                    file.flush()
-                    os.replace(file.name, path)
-                except OSError:
-                    os.unlink(file.name)
-        except OSError:
-            return
 
 
 # ------------------------------------------------------------------------ routines
@@ -172,7 +83,7 @@ class Routine:
 
     def __init__(self, function: Callable, kinds: Sequence[Kind]):
         self.function, self.kinds = function, kinds
-        self.name = f"{function.__module__}.{function.__qualname__}"
+        self.name = full_name(function)
         self._compiled: dict[str, Any] = {}  # by name: a type takes longer to hash
         self.__doc__ = function.__doc__
         self.type = self._make_type()
@@ -201,7 +112,7 @@ class Routine:
                 locals={},
                 options={"nopython": True, **_OPTIONS},
             )
-            compiled._cache = Cache(self.name)
+            compiled._cache = Cache(self.function)
             compiled.compile()
             llvm.add_symbol(self.symbol(real), compiled.address)
             self._compiled[real.name] = compiled
@@ -280,7 +191,7 @@ class Entry(dict):
     def __init__(self, function: Callable, kinds: Sequence[Kind], result: types.Type):
         super().__init__()
         self.function, self.kinds, self.result = function, kinds, result
-        self._cache = Cache(f"{function.__module__}.{function.__qualname__}")
+        self._cache = Cache(function)
         self.__doc__ = function.__doc__
 
     def _signature(self, real: types.Type):
@@ -304,9 +215,7 @@ class Entry(dict):
 
     def is_compiled(self, dtype) -> bool:
         """Return whether the version for a dtype is in this process or in the cache folder."""
-        signature = self._signature(real_type(dtype))
-        codegen = cpu_target.target_context.codegen()
-        return np.dtype(dtype) in self or self._cache._path(signature, codegen).is_file()
+        return np.dtype(dtype) in self or self._cache.holds(self._signature(real_type(dtype)))
 
 
 def entry(*kinds: Kind, result: types.Type = types.void) -> Callable[[Callable], Entry]:

@@ -19,6 +19,7 @@ from fastnn import datasets
 from fastnn.runs import run as runs
 from fastnn.runs import settings
 from fastnn.runs.settings import SettingError, Settings
+from kernels.base import folder as cache
 from kernels.machine import interpreter as epoch
 from processes import python
 
@@ -262,6 +263,14 @@ def test_the_first_run_says_that_it_compiles(tmp_path, monkeypatch):
     monkeypatch.setattr(type(epoch.run), "is_compiled", lambda self, dtype: False)
     output = run("train", "--epochs", 1, "--out", tmp_path).stdout
     assert output.count("compiling, which is done once and then kept in") == 1
+
+
+def test_it_says_so_where_nothing_can_be_kept_and_starts_no_second_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(epoch.run), "is_compiled", lambda self, dtype: False)
+    monkeypatch.setattr(cache, "refusal", lambda: "there is no home folder")
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("a process was started"))
+    output = run("train", "--epochs", 1, "--out", tmp_path).stdout
+    assert "compiling\n" in output
 
 
 def test_later_runs_do_not(digits_run, tmp_path):

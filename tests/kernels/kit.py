@@ -4,9 +4,11 @@ import ctypes
 
 import numpy as np
 from numba import types
+from numpy.testing import assert_array_equal
 
 from kernels.base import host
-from kernels.base.jit import real_type
+from kernels.base.jit import entry, real_type
+from kernels.base.kinds import reads, writes
 from kernels.base.memory import aligned_zeros, leading_dimension
 from kernels.functions import updates
 from kernels.machine.instruction import Operands
@@ -152,3 +154,24 @@ def carry_out(kind, dtype, rows, threads, /, *, start=0, tick=0, only=None, **op
         instruct(kind, dtype, state, **operands)
         states.append(state)
     return states
+
+
+# ----------------------------------------------------------------------------- entries
+
+
+def doubling():
+    """A new entry, with nothing compiled yet in this process."""
+
+    @entry(reads(1), writes(1))
+    def double(x, y):
+        for i in range(x.size):
+            y[i] = 2.0 * x[i]
+
+    return double
+
+
+def assert_doubles(double, dtype=np.float32):
+    """Raise AssertionError unless such an entry works for a dtype."""
+    x, y = np.arange(5, dtype=dtype), np.zeros(5, dtype)
+    double[np.dtype(dtype)](x, y)
+    assert_array_equal(y, 2 * x)

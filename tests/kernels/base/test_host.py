@@ -39,6 +39,11 @@ def host_of(monkeypatch, features):
         ("+avx,+avx2,+fma", 32),
         ("+avx,+avx2,+fma,-avx512f", 32),
         ("+avx,+avx2,+fma,+avx512f", 64),
+        ("+avx512f", 64),  # with all that it is built on
+        ("+avx512f,-avx512f", 16),
+        ("+avx,+avx2,+fma,+avx512f,-avx2", 16),
+        ("+avx,+avx2,+fma,+avx512f,-f16c", 32),
+        ("+avx2,+fma,-avx", 16),
     ],
 )
 def test_the_vector_width_follows_from_the_features(monkeypatch, features, width):
@@ -63,6 +68,31 @@ def test_the_hosts_own_features_are_those_numba_compiles_for():
         own = {name for name, there in llvm.get_host_cpu_features().items() if there}
         assert own == host.FEATURES
     assert host.VECTOR_BYTES in (16, 32, 64)
+
+
+def test_avx_is_taken_away_as_numba_does(monkeypatch):
+    monkeypatch.setattr(numba.config, "ENABLE_AVX", 0)
+    other = host_of(monkeypatch, None)
+    assert other.VECTOR_BYTES == 16
+    assert not any(name.startswith("avx") for name in other.FEATURES)
+
+
+def test_features_that_the_processor_does_not_have_are_refused(monkeypatch):
+    """Else a kernel would end the process."""
+    there = llvm.get_host_cpu_features()
+    absent = next(name for name in sorted(there) if not there[name])
+    present = next(name for name in sorted(there) if there[name])
+    assert host.missing() == []
+    assert host_of(monkeypatch, f"+{present},+{absent}").missing() == [absent]
+    tuning = "+prefer-256-bit"  # no feature of a processor
+    assert host_of(monkeypatch, tuning).missing() == []
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "import kernels"], capture_output=True, text=True,
+        env=environment(NUMBA_CPU_FEATURES=f"+{absent}"),
+    )  # fmt: skip
+    assert done.returncode == 1
+    said = f"ImportError: NUMBA_CPU_FEATURES has {absent}, which this processor does not have"
+    assert done.stderr.splitlines()[-1] == said
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch):
@@ -129,6 +159,61 @@ def test_kernels_on_another_processor(checks, name):
     output, _ = checks[name].communicate(timeout=600)
     assert checks[name].returncode == 0, output
     assert f"checks passed with vectors of {PROCESSORS[name][2]} bytes" in output
+
+
+SMALL = """
+import numpy as np
+from kernels import exp  # which scales by powers of two with an instruction of AVX-512
+assert np.allclose(exp(np.arange(12.0)), np.exp(np.arange(12.0)))
+"""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"NUMBA_ENABLE_AVX": "0"}, {"NUMBA_CPU_FEATURES": "+avx512f,-avx2"}],
+    ids=str,
+)
+def test_settings_that_would_end_the_process(tmp_path, changed):
+    if "avx512f" in changed.get("NUMBA_CPU_FEATURES", "") and "avx512f" not in host.FEATURES:
+        pytest.skip("this processor has no AVX-512")
+    env = environment(FASTNN_CACHE_DIR=str(tmp_path / "cache"), **changed)
+    process = start([sys.executable, "-P", "-c", SMALL], tmp_path, env)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"NUMBA_ENABLE_AVX": "0"},
+        {"NUMBA_OPT": "0"},
+        {"NUMBA_OPT": "1"},
+        {"NUMBA_OPT": "max"},
+        {"NUMBA_BOUNDSCHECK": "1"},
+        {"NUMBA_DEBUGINFO": "1"},
+        {"NUMBA_ENABLE_PROFILING": "1"},
+        {"NUMBA_EXTEND_VARIABLE_LIFETIMES": "1"},
+        {"NUMBA_LLVM_REFPRUNE_PASS": "0"},
+        {"NUMBA_LOOP_VECTORIZE": "0"},
+        {"NUMBA_SLP_VECTORIZE": "1"},
+        {"NUMBA_USE_LLVMLITE_MEMORY_MANAGER": "1"},
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "haswell"},
+        {"NUMBA_CPU_NAME": "unknown"},
+        {"NUMBA_CPU_FEATURES": ""},
+        {"NUMBA_CPU_FEATURES": "unknown"},
+    ],
+    ids=str,
+)
+def test_kernels_under_settings_of_numba(tmp_path, changed):
+    """They give working code, each from a folder of its own."""
+    env = environment(FASTNN_CACHE_DIR=str(tmp_path / "cache"), **changed)
+    for _ in range(2):  # compiled, and loaded
+        process = start(CHECK, tmp_path, env)
+        output, _ = process.communicate(timeout=1200)
+        assert process.returncode == 0, output
+        assert "checks passed" in output
 
 
 @pytest.mark.slow
