@@ -6,18 +6,31 @@ machine code to the cache folder and read it from there.
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
 from kernels.base import host
 
+_PROGRAM = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from kernels import companion
+companion.compile_second_half(sys.argv[2])
+"""
+
 
 def start(dtype) -> None:
-    """Start a process that compiles a step's second half, unless there is only one core."""
+    """Start a process that compiles a step's second half, unless there is only one core.
+
+    It looks for modules where this process does, but not in the folder that happens to be the
+    current one, and is isolated (`-I`) until it knows where. It writes no bytecode (`-B`).
+    """
     if host.cores() > 1:
-        program = f"from kernels import companion; companion.compile_second_half({str(dtype)!r})"
+        path = [each for each in sys.path if os.path.isabs(each)]
         subprocess.Popen(
-            [sys.executable, "-c", program],
+            [sys.executable, "-IB", "-c", _PROGRAM, json.dumps(path), str(dtype)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -6,12 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from joblib import Parallel, delayed
 
 _START = 0.02  # seconds that a warm-up call sleeps, so that every worker gets one
 _WATCH = 0.5  # seconds between checks that the parent is alive
+_SAFE_PATH = "PYTHONSAFEPATH"
 _SHARED_FROM = 4096  # bytes; larger arrays are memory-mapped instead of sent
 
 
@@ -24,21 +26,41 @@ def in_processes(
     first makes the calls of `first`, to import and compile what the function needs; these are not
     in the seconds. Workers end with this process, even when it is killed.
     """
-    with Parallel(
-        jobs,
-        backend="loky",
-        return_as="generator_unordered",
-        max_nbytes=_SHARED_FROM,
-        inner_max_num_threads=1,
-        initializer=_begin,
-        initargs=(os.getpid(), function, first),
-    ) as parallel:
+    with (
+        _safe_path(),
+        Parallel(
+            jobs,
+            backend="loky",
+            return_as="generator_unordered",
+            max_nbytes=_SHARED_FROM,
+            inner_max_num_threads=1,
+            initializer=_begin,
+            initargs=(os.getpid(), function, first),
+        ) as parallel,
+    ):
         if jobs == 1:  # joblib runs the calls in this process, without the initializer
             _call(function, first)
         list(parallel(delayed(time.sleep)(_START) for _ in range(jobs)))
         started = time.perf_counter()
         for result in parallel(delayed(function)(*arguments) for arguments in calls):
             yield time.perf_counter() - started, result
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have Python, where it is started meanwhile, find no module in the current folder.
+
+    joblib and multiprocessing start workers and their helpers in ways that would.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _begin(parent: int, function: Callable[..., Any], first: Sequence[tuple]) -> None:

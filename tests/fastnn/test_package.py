@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from processes import ROOT, python
 
+RUN = "import fastnn; fastnn.Linear(1, 1)"
 HEAVY = "numba", "llvmlite", "matplotlib", "sklearn", "scipy", "rich", "pooch", "kernels"
 
 
@@ -122,6 +123,39 @@ def test_someone_else_s_kernels(tmp_path, files):
     assert "fastnn needs its own package `kernels`, but the one found is " + str(tmp_path) in last
     assert "pip uninstall kernels" in last
     assert "it was imported" not in done.stderr
+
+
+def test_a_copy_elsewhere_is_someone_else_s(tmp_path):
+    """Whatever it says of itself: the kernels are those beside fastnn."""
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text((ROOT / "kernels/__init__.py").read_text())
+    done = python("import fastnn", check=False, path=[tmp_path])
+    assert f"the one found is {tmp_path}" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-m", "fastnn", "--version"], ["script.py"], ["-c", RUN]])
+def test_a_module_of_that_name_in_the_current_folder_is_not_run(tmp_path, arguments):
+    """Python looks there first when it runs a module, a script or a command."""
+    (tmp_path / "kernels.py").write_text("open('ran', 'w')")
+    (tmp_path / "script.py").write_text(RUN)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=env | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ImportError: fastnn needs its own package `kernels`" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nor_is_one_in_a_folder_that_becomes_the_current_one(tmp_path):
+    """As in an interactive session, whose path begins with the current folder."""
+    (tmp_path / "kernels.py").write_text("open('ran', 'w')")
+    code = (
+        "import os, sys, fastnn; sys.path.insert(0, ''); os.chdir(sys.argv[1]); fastnn.Linear(1, 1)"
+    )
+    python(code, tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_no_kernels_at_all(tmp_path):

@@ -1,6 +1,11 @@
 import os
+import subprocess
+import sys
+
+import pytest
 
 from fastnn.runs.processes import in_processes
+from processes import ROOT
 
 
 def _add(a, b):
@@ -20,3 +25,32 @@ def test_processes_compute_on_one_thread():
 
 def _threads():
     return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+
+
+SPREAD = """
+import os, sys
+from fastnn.runs.processes import in_processes
+if __name__ == "__main__":
+    os.chdir(sys.argv[1])
+    print(sorted(found for _, found in in_processes(divmod, [(7, 2), (9, 2)], 2)))
+    print(os.environ.get("PYTHONSAFEPATH"))
+"""
+
+
+@pytest.mark.parametrize("before", [None, "", "1"])
+def test_no_module_of_the_current_folder_is_run(tmp_path, before):
+    """Also where the workers' own helpers are started, which joblib and multiprocessing do."""
+    trace, here = tmp_path / "trace", tmp_path / "here"
+    here.mkdir()
+    for name in ("kernels", "fastnn", "joblib", "multiprocessing", "numba", "signal", "threading"):
+        (here / f"{name}.py").write_text(f"open({str(trace)!r}, 'a').write(__name__ + ' ')")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    env["PYTHONPATH"] = str(ROOT)
+    if before is not None:
+        env["PYTHONSAFEPATH"] = before
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SPREAD, str(here)],
+        capture_output=True, text=True, check=True, timeout=120, env=env,
+    )  # fmt: skip
+    assert not trace.exists(), trace.read_text()
+    assert done.stdout.splitlines() == ["[(3, 1), (4, 1)]", str(before)]
