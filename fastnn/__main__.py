@@ -9,6 +9,7 @@ import typer
 from fastnn._version import __version__
 from fastnn.cli.arguments import Naming
 from fastnn.cli.bench import bench
+from fastnn.cli.cache import cache
 from fastnn.cli.evaluate import evaluate
 from fastnn.cli.export import export
 from fastnn.cli.info import info
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (train, evaluate, predict, plot, info, sweep, export, reproduce, bench):
+for command in (train, evaluate, predict, plot, info, sweep, export, cache, reproduce, bench):
     app.command(cls=Naming)(command)
 
 
