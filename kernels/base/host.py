@@ -22,23 +22,24 @@ _NEEDED = {"avx512f": {"avx", "avx2", "f16c", "fma"}, "avx2": {"avx"}, "fma": {"
 """What LLVM switches off with any of these features: it leaves none without what it is built on."""
 
 
-def _listed(sign: str) -> set[str]:
-    """Return the names of extensions that numba switches on (+) or off (-)."""
+def _listed() -> list[str]:
+    """Return the names of extensions that numba switches on (+) or off (-), with these signs."""
     chosen = numba.config.CPU_FEATURES
-    names = (get_host_cpu_features() if chosen is None else chosen).split(",")
-    return {name[1:] for name in names if name.startswith(sign)}
+    names = get_host_cpu_features() if chosen is None else chosen
+    return [name for name in names.split(",") if name]
 
 
 def _features() -> frozenset[str]:
     """Return the names of the instruction-set extensions that numba compiles for."""
-    on, off = _listed("+"), _listed("-")
+    on, off = ({name[1:] for name in _listed() if name[0] == sign} for sign in "+-")
     return frozenset(name for name in on - off if not off & _NEEDED.get(name, set()))
 
 
-def missing() -> list[str]:
-    """Return the names of extensions that numba compiles for and this processor does not have."""
+def impossible() -> list[str]:
+    """Return what numba cannot compile for: names without a sign, extensions that are absent."""
     there = llvm.get_host_cpu_features()
-    return sorted(name for name in FEATURES if not there.get(name, True))
+    absent = {f"+{name}" for name, is_there in there.items() if not is_there}
+    return [name for name in _listed() if name[0] not in "+-" or name in absent]
 
 
 FEATURES = _features()

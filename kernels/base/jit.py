@@ -30,9 +30,10 @@ from kernels.base.cache import Cache, full_name
 
 if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
-if host.missing():
+if host.impossible():
     raise ImportError(
-        f"NUMBA_CPU_FEATURES has {', '.join(host.missing())}, which this processor does not have"
+        f"NUMBA_CPU_FEATURES has {', '.join(host.impossible())}; expected names that begin with + "
+        "or -, and after + what this processor has"
     )
 
 Kind = Callable[[types.Type], types.Type]
