@@ -18,8 +18,12 @@ CACHE_LINE = 64
 """Bytes of a cache line; arrays that kernels own are aligned to it."""
 
 
-_NEEDED = {"avx512f": {"avx", "avx2", "f16c", "fma"}, "avx2": {"avx"}, "fma": {"avx"}}
+_AVX = {"avx", "sse3", "sse4.1", "sse4.2", "ssse3"}
+_NEEDED = {"avx512f": _AVX | {"avx2", "f16c", "fma"}, "avx2": _AVX, "fma": _AVX}
 """What LLVM switches off with any of these features: it leaves none without what it is built on."""
+
+_EVERYWHERE = {"-64bit", "-sse", "-sse2"}
+"""Without these there is no code for x86-64."""
 
 
 def _listed() -> list[str]:
@@ -36,10 +40,11 @@ def _features() -> frozenset[str]:
 
 
 def impossible() -> list[str]:
-    """Return what numba cannot compile for: names without a sign, extensions that are absent."""
+    """Return what numba is told to compile for and cannot, which would end the process."""
     there = llvm.get_host_cpu_features()
     absent = {f"+{name}" for name, is_there in there.items() if not is_there}
-    return [name for name in _listed() if name[0] not in "+-" or name in absent]
+    wrong = absent | _EVERYWHERE
+    return [name for name in _listed() if name[0] not in "+-" or name in wrong]
 
 
 FEATURES = _features()

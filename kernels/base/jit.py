@@ -32,8 +32,8 @@ if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set: there are no kernels unless numba compiles them")
 if host.impossible():
     raise ImportError(
-        f"NUMBA_CPU_FEATURES has {', '.join(host.impossible())}; expected names that begin with + "
-        "or -, and after + what this processor has"
+        f"NUMBA_CPU_FEATURES has {', '.join(host.impossible())}; expected + and what this "
+        "processor has, or - and what it can do without"
     )
 
 Kind = Callable[[types.Type], types.Type]

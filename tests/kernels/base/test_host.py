@@ -44,6 +44,7 @@ def host_of(monkeypatch, features):
         ("+avx,+avx2,+fma,+avx512f,-avx2", 16),
         ("+avx,+avx2,+fma,+avx512f,-f16c", 32),
         ("+avx2,+fma,-avx", 16),
+        ("+avx512f,-sse4.2", 16),
     ],
 )
 def test_the_vector_width_follows_from_the_features(monkeypatch, features, width):
@@ -89,12 +90,13 @@ def test_features_that_the_processor_does_not_have_are_refused(monkeypatch):
         ("+prefer-256-bit", []),  # no feature of a processor
         (f"+{present},+{absent}", [f"+{absent}"]),
         (f"{present}, +{present}", [present, f" +{present}"]),
+        ("-sse2", ["-sse2"]),
     ]:
         assert host_of(monkeypatch, chosen).impossible() == wrong
 
 
-@pytest.mark.parametrize("chosen", ["unknown", "+avx2, +fma"])
-def test_features_without_a_sign_are_refused_and_do_not_abort(chosen):
+@pytest.mark.parametrize("chosen", ["unknown", "+avx2, +fma", "-sse2"])
+def test_features_that_mean_nothing_are_refused_and_do_not_abort(chosen):
     done = subprocess.run(
         [sys.executable, "-P", "-c", "import kernels"], capture_output=True, text=True,
         env=environment(NUMBA_CPU_FEATURES=chosen),
@@ -179,7 +181,7 @@ assert np.allclose(exp(np.arange(12.0)), np.exp(np.arange(12.0)))
 
 @pytest.mark.parametrize(
     "changed",
-    [{"NUMBA_ENABLE_AVX": "0"}, {"NUMBA_CPU_FEATURES": "+avx512f,-avx2"}],
+    [{"NUMBA_ENABLE_AVX": "0"}, {"NUMBA_CPU_FEATURES": "+avx512f,-sse4.2"}],
     ids=str,
 )
 def test_settings_that_would_end_the_process(tmp_path, changed):
