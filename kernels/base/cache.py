@@ -83,8 +83,11 @@ class Cache(NullCache):
             return None
         head, code = content.split(b"\n", 1)
         names = json.loads(head)
-        descriptor = self._descriptor(sig, names["function"], names["environment"])
-        library = _library(codegen, names["function"], code, names["wrappers"])
+        try:
+            descriptor = self._descriptor(sig, names["function"], names["environment"])
+            library = _library(codegen, names["function"], code, names["wrappers"])
+        except (AttributeError, TypeError):  # another version of numba: compile the function again
+            return None
         environment = Environment.from_fndesc(descriptor)
         return compiler.compile_result(
             signature=sig,
