@@ -1,11 +1,17 @@
-"""Atomic writing: files are replaced as a whole or not at all, and logs grow by whole lines."""
+"""Atomic writing: files are replaced as a whole or not at all, and logs grow by whole lines.
+
+What is no regular file, such as a device, a pipe or /dev/stdout, is written to, never replaced.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
+import shutil
 import stat
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -13,53 +19,124 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from fastnn.files.locks import Held, try_lock
+
+_OPEN_FILES = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
+"""Folders whose links are open files."""
+_MOST_LINKS = 40
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file for writing, and let it replace `path` once it is on the disk.
 
     If writing fails, the file at `path` stays as it was, and the partial file is removed; a killed
-    process leaves the partial file to `remove_partials`. The new file has the mode of the old one,
-    and a symbolic link at `path` is kept. Raises OSError, naming `path`, where it cannot be
-    written.
+    process leaves the partial file to `remove_partials`. The new file has the mode of the old one
+    and, where permitted, its owner; a symbolic link at `path` is kept, other hard links keep the
+    old content. A device, a pipe or an open file such as /dev/stdout is written to. Raises
+    OSError, naming `path`, where it cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    # Not by tempfile, whose files only their owner can read, whatever the umask.
-    partial = target.with_name(f"{_partial_prefix(target)}{secrets.token_hex(8)}")
     try:
-        with partial.open("xb") as file:
-            with suppress(FileNotFoundError):
-                os.chmod(partial, stat.S_IMODE(target.stat().st_mode))
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-        _sync_folder(target.parent)
+        if (place := open_in_place(path)) is not None:
+            with place:
+                yield place
+            return
+        target = Path(os.path.realpath(path))
+        partial, file = _new_partial(target)
+        try:
+            with file:
+                _keep_owner_and_mode(target, partial)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if sys.platform == "win32":  # which renames no open file
+                    file.close()
+                os.replace(partial, target)  # still locked against `remove_partials`
+            sync_folder(target.parent)
+        finally:
+            with suppress(OSError):  # it is gone after the replacement
+                partial.unlink()
     except OSError as error:
         raise _naming(path, error) from error  # the error named the partial file
-    finally:
-        with suppress(OSError):  # it is gone after the replacement
-            partial.unlink()
+
+
+def open_in_place(path: str | os.PathLike[str]) -> BinaryIO | None:
+    """Return the device, the pipe or the open file at `path` for writing; None for other paths.
+
+    Raises OSError if it cannot be written, or is neither of these nor a regular file.
+    """
+    number = _own_descriptor(path)
+    if number is not None:
+        return os.fdopen(os.dup(number), "wb")
+    mode = _mode(path)
+    if mode is None or stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
+        what = "neither a regular file, a pipe nor a character device"
+        raise OSError(errno.EINVAL, what, os.fspath(path))
+    return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb")
+
+
+def is_replaced(path: str | os.PathLike[str]) -> bool:
+    """Return whether `path` is a regular file or none, which `replacing` replaces."""
+    mode = _mode(path)
+    return _own_descriptor(path) is None and (mode is None or stat.S_ISREG(mode))
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OSError, naming `path`, unless it is a regular file, or there is nothing."""
+    if not is_replaced(path):
+        raise OSError(errno.EINVAL, "no regular file, which this has to be", os.fspath(path))
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise OSError, naming `path`, if no file can be written there."""
+    """Raise OSError, naming `path`, if no regular file can be written there."""
     target = Path(os.path.realpath(path))
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        check_regular(path)
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise _naming(path, error) from error
 
 
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove the regular file at a path, if there is one; links to it, and all else, stay."""
+    if is_replaced(path):
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, so that they survive a power cut."""
+    folder = Path(path).absolute()
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        sync_folder(each.parent)
+
+
+def locked(path: str | os.PathLike[str], within: str = "") -> Held:
+    """Return a lock on a file, or on the folder with the file `within`; release it in the end.
+
+    Raises InUseError, naming `path`, if another thread or process holds it.
+    """
+    target = Path(os.path.realpath(os.path.join(path, within)))
+    return Held(path, target.with_name(f"{_prefix(target)}.lock"))
+
+
 def remove_partials(path: str | os.PathLike[str]) -> None:
     """Remove the partial files that killed processes left when they wrote `path`."""
     target = Path(os.path.realpath(path))
-    for partial in target.parent.glob(f"{_partial_prefix(target)}*"):
-        with suppress(OSError):
-            partial.unlink()
+    for partial in target.parent.glob(f"{_prefix(target)}-*"):
+        with suppress(OSError), partial.open("r+b") as file:
+            if try_lock(file):  # nobody is writing it
+                if sys.platform == "win32":
+                    file.close()
+                partial.unlink()
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
@@ -69,6 +146,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
     be written; the file then keeps the lines before it.
     """
     content = f"{line}\n".encode()
+    check_regular(path)
     with open(path, "ab", buffering=0) as file:
         start = file.seek(0, os.SEEK_END)
         try:
@@ -80,8 +158,70 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             with suppress(OSError):
                 file.truncate(start)
             raise _naming(path, error) from error
-        if start == 0:
-            _sync_folder(Path(os.path.realpath(path)).parent)
+        sync_folder(Path(os.path.realpath(path)).parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder to the disk, where the system can, so that new names survive a power cut."""
+    with suppress(OSError):  # Windows and some network file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _new_partial(target: Path) -> tuple[Path, BinaryIO]:
+    """Return the name of a new partial file, and the file, open and locked."""
+    while True:
+        # Not by tempfile, whose files only their owner can read, whatever the umask.
+        partial = target.with_name(f"{_prefix(target)}-{secrets.token_hex(8)}")
+        file = partial.open("xb")
+        try_lock(file)
+        if partial.exists():  # else `remove_partials` took it for a dead one before it was locked
+            return partial, file
+        file.close()
+
+
+def _keep_owner_and_mode(old: Path, new: Path) -> None:
+    """Give a new file the old one's owner, group, mode and access list, where permitted."""
+    try:
+        kept = old.stat()
+    except FileNotFoundError:
+        return
+    with suppress(OSError, AttributeError):  # Windows has no owners
+        os.chown(new, -1, kept.st_gid)
+        os.chown(new, kept.st_uid, -1)
+    with suppress(OSError):
+        shutil.copystat(old, new)
+    mode, found = stat.S_IMODE(kept.st_mode), new.stat()
+    if found.st_gid != kept.st_gid:  # another group may do what everybody may
+        mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
+    os.chmod(new, mode)
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    """Return the mode of what is at a path, and None if there is nothing."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _own_descriptor(path: str | os.PathLike[str]) -> int | None:
+    """Return the number of the open file that a path such as /dev/stdout leads to, or None."""
+    place = os.path.abspath(path)
+    for _ in range(_MOST_LINKS):
+        folder, name = os.path.realpath(os.path.dirname(place)), os.path.basename(place)
+        found = _OPEN_FILES.fullmatch(folder)
+        if found and name.isdecimal():
+            if found[1] not in (None, str(os.getpid())):
+                raise OSError(errno.EINVAL, "an open file of another process", os.fspath(path))
+            return int(name)
+        if not os.path.islink(place):
+            break
+        place = os.path.join(folder, os.readlink(place))
+    return None
 
 
 def _naming(path: str | os.PathLike[str], error: OSError) -> OSError:
@@ -91,16 +231,6 @@ def _naming(path: str | os.PathLike[str], error: OSError) -> OSError:
     return OSError(error.errno, error.strerror, os.fspath(path))
 
 
-def _partial_prefix(target: Path) -> str:
-    """Return the prefix of the names of partial files, which is short even for long file names."""
-    return f".fastnn-{zlib.crc32(os.fsencode(target.name)):08x}-"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write a folder to the disk, where the system can, so that new names survive a power cut."""
-    with suppress(OSError):  # Windows and some network file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _prefix(target: Path) -> str:
+    """Return a prefix for the names of files that belong to one, short even for long names."""
+    return f".fastnn-{zlib.crc32(os.fsencode(target.name)):08x}"

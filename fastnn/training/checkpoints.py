@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.files import container
-from fastnn.files.atomic import check_writable, remove_partials, replacing
+from fastnn.files.atomic import check_writable, locked, remove_partials, replacing
 from fastnn.files.container import ModelFileError
+from fastnn.files.locks import Held
 from fastnn.files.models import (
     TRAINING,
     UnknownLayerError,
@@ -179,30 +180,48 @@ class TrainingState:
 class Checkpoints:
     """Writer of a training's state to `path`, every `every` epochs and after the last one.
 
-    With `resume` the state is first restored from the file, if it exists. Without a path nothing
-    is written. Raises ValueError for `resume` without a path, OSError if the file cannot be
-    written, and the errors of `TrainingState.check_kept` and `TrainingState.restore`.
+    On entering, the path is locked and, with `resume`, the state is restored from the file, if it
+    exists; on leaving, the lock is released. Without a path nothing is written. Raises ValueError
+    for `resume` without a path, InUseError if another run has the path, OSError if the file cannot
+    be written, and the errors of `TrainingState.check_kept` and `TrainingState.restore`.
     """
 
     def __init__(
         self, state: TrainingState, path: str | os.PathLike[str] | None, every: int, resume: bool
     ):
-        self._state, self._path, self._every = state, path, every
-        if path is None:
-            if resume:
-                raise ValueError("resume is True; expected the path of a checkpoint with it")
-            return
-        check_writable(path)
-        state.check_kept()
+        if path is None and resume:
+            raise ValueError("resume is True; expected the path of a checkpoint with it")
+        self._state, self._path, self._every, self._resume = state, path, every, resume
+        self._lock: Held | None = None
+
+    def __enter__(self) -> Checkpoints:
+        if self._path is not None:
+            check_writable(self._path)
+            self._state.check_kept()
+            self._lock = locked(self._path)
+            try:
+                self._begin(self._path)
+            except BaseException:
+                self._lock.release()
+                raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def _begin(self, path: str | os.PathLike[str]) -> None:
         remove_partials(path)
-        if resume and os.path.exists(path):
-            state.restore(path)
+        if self._resume and os.path.exists(path):
+            self._state.restore(path)
 
     def save_if_due(self) -> None:
         """Write a checkpoint if one is due after this epoch."""
         training = self._state.training
         last = training.stop or training.epoch == training.epochs
         if self._path is not None and (last or training.epoch % self._every == 0):
+            assert self._lock is not None
+            self._lock.check()
             self._state.save(self._path)
 
 

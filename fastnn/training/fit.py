@@ -131,7 +131,7 @@ def fit(
     TypeError or ValueError
         For data or settings that do not fit the model; nothing has been changed then.
     OSError
-        If the checkpoint cannot be written.
+        If the checkpoint cannot be written, or another run writes it now.
     ModelFileError
         If the checkpoint is damaged, or belongs to another training.
     NonFiniteLossError
@@ -187,8 +187,10 @@ def fit(
         "loss": type(loss).__name__,
     }
     state = TrainingState(training, source.order, rng, [schedule, *all_callbacks], conditions)
-    with _clipping(optimizer, clip_norm, clip_value):
-        checkpoints = Checkpoints(state, checkpoint, every, resume)
+    with (
+        _clipping(optimizer, clip_norm, clip_value),
+        Checkpoints(state, checkpoint, every, resume) as checkpoints,
+    ):
         if schedule is not None:
             left = epochs - training.epoch
             schedule.begin(left, -(-len(samples) // batch), validator is not None)

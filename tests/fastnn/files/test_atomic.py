@@ -1,8 +1,10 @@
 import errno
 import os
+import socket
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -140,17 +142,230 @@ print("tested")
     assert (found.stdout, found.returncode) == ("tested\n", 0), found.stderr
 
 
+KILLED = """
+import os, sys
+from fastnn.files.atomic import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@posix
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(path):
     others = [path, path.with_name(".fastnn-other"), path.with_name("other")]
     for each in others:
-        each.write_bytes(b"")
-    writer = replacing(path)
-    writer.__enter__().write(b"half")
+        each.write_bytes(b"old")
+    python(KILLED, path, check=False)
     assert len(list(path.parent.iterdir())) == 4
-    remove_partials(path)
+    with replacing(path) as file:  # one that lives
+        file.write(b"new")
+        assert len(list(path.parent.iterdir())) == 5
+        remove_partials(path)
+        assert len(list(path.parent.iterdir())) == 4
+    assert path.read_bytes() == b"new"
     assert sorted(path.parent.iterdir()) == sorted(others)
-    with pytest.raises(OSError, match=str(path)):
-        writer.__exit__(None, None, None)
+
+
+@posix
+def test_a_partial_file_that_is_removed_before_it_is_locked_is_made_anew(path, monkeypatch):
+    calls = []
+
+    def late(file):
+        calls.append(file)
+        if len(calls) == 1:
+            remove_partials(path)
+        return lock(file)
+
+    lock = files.try_lock
+    monkeypatch.setattr(files, "try_lock", late)
+    write(path)
+    assert len(calls) == 3  # the cleaner's is one of them
+    assert path.read_bytes() == b"new"
+
+
+# ---------------------------------------------------------------- what is no regular file
+
+
+def through(target):
+    """What arrives at the reader of a pipe named `target` while `write` writes there."""
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(target.read_bytes)
+        write(target)
+        return read.result(30)
+
+
+@posix
+def test_a_pipe_is_written_to(path):
+    os.mkfifo(path)
+    path.with_name("link").symlink_to(path)
+    for name in (path, path.with_name("link")):
+        assert through(name) == b"new"
+        assert stat.S_ISFIFO(path.stat().st_mode)
+    assert path.with_name("link").is_symlink()
+    assert len(list(path.parent.iterdir())) == 2
+
+
+@posix
+def test_a_device_is_written_to_and_stays(path):
+    path.symlink_to("/dev/null")
+    before = os.stat("/dev/null")
+    for name in ("/dev/null", path):
+        write(name)
+        assert not files.is_replaced(name)
+        files.remove(name)
+    assert os.path.samestat(os.stat("/dev/null"), before)
+    assert path.is_symlink()
+    path.with_name("other").symlink_to("/dev/full")
+    for name in ("/dev/full", path.with_name("other")):
+        with pytest.raises(OSError, match=f"No space left on device: '{name}'"):
+            write(name)
+
+
+STANDARD = """
+import os, sys
+from fastnn.files.atomic import replacing
+print("before", flush=True)
+with replacing(sys.argv[1]) as file:
+    file.write(b"new")
+os.write(1, b" after")
+"""
+
+
+@posix
+@pytest.mark.parametrize("name", ["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1", "link"])
+@pytest.mark.parametrize("mode", ["xb", "ab"])
+def test_standard_output_goes_where_it_goes(name, mode, path):
+    """A file behind it is neither replaced nor begun anew."""
+    if name == "link":
+        path.with_name("link").symlink_to("/dev/stdout")
+        name = path.with_name("link")
+    if mode == "ab":
+        path.write_bytes(b"old ")
+    with open(path, mode) as output:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", STANDARD, name], stdout=output, check=False
+        )
+    assert done.returncode == 0
+    assert path.read_bytes() == b"old " * (mode == "ab") + b"before\nnew after"
+    piped = subprocess.run(
+        [sys.executable, "-P", "-c", STANDARD, name], stdout=subprocess.PIPE, check=True
+    )
+    assert piped.stdout == b"before\nnew after"
+
+
+@posix
+def test_an_open_file_of_another_process_is_refused(path):
+    path.write_bytes(b"old")
+    with path.open() as file:
+        own = f"/proc/self/fd/{file.fileno()}"
+        other = f"/proc/{os.getppid()}/fd/{file.fileno()}"
+        if not os.path.exists(own):
+            pytest.skip("no /proc")
+        with pytest.raises(OSError, match=f"another process: '{other}'"):
+            write(other)
+        with pytest.raises(OSError, match="no regular file"):
+            append_line(own, "line")
+    assert path.read_bytes() == b"old"
+
+
+@posix
+def test_a_socket_and_a_link_without_end_are_refused(path):
+    path.symlink_to(path)
+    with pytest.raises(OSError, match=f"'{path}'"):
+        write(path)
+    assert path.is_symlink()
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(path))
+        with pytest.raises(OSError, match=f"neither a regular file.*'{path}'"):
+            write(path)
+    assert stat.S_ISSOCK(path.stat().st_mode)
+
+
+@posix
+def test_a_log_and_a_checkpoint_are_regular_files(path):
+    os.mkfifo(path)
+    for name in (path, "/dev/null", "/dev/stdout"):
+        for job in (check_writable, lambda name: append_line(name, "line")):
+            with pytest.raises(OSError, match=f"no regular file, which this has to be: '{name}'"):
+                job(name)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+# ---------------------------------------------------------------- owners and links
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """Owner and group that the system lets a test give to files."""
+    if sys.platform == "win32" or os.getuid() != 0:
+        pytest.skip("gives files away")
+    return 12345, 23456
+
+
+@posix
+def test_a_file_keeps_its_owner_and_group(others, path):
+    path.write_bytes(b"old")
+    os.chown(path, *others)
+    path.chmod(0o640)
+    write(path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (*others, 0o640)
+
+
+@posix
+@pytest.mark.parametrize(("mode", "expected"), [(0o660, 0o600), (0o664, 0o644), (0o604, 0o644)])
+def test_another_group_gets_no_rights_of_its_own(mode, expected, others, path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path.write_bytes(b"old")
+    os.chown(path, -1, others[1])
+    path.chmod(mode)
+    monkeypatch.setattr(files.os, "chown", refuse)
+    write(path)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes")
+def test_a_file_keeps_its_attributes(path):
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.comment", b"mine")
+    except OSError:
+        pytest.skip("a file system without attributes")
+    write(path)
+    assert os.getxattr(path, "user.comment") == b"mine"
+
+
+@posix
+def test_links_stay_and_copies_by_hard_link_keep_what_they_have(path):
+    path.write_bytes(b"old")
+    link, copy = path.with_name("link"), path.with_name("copy")
+    link.symlink_to(path.name)
+    copy.hardlink_to(path)
+    write(link)
+    assert link.is_symlink()
+    assert (path.read_bytes(), copy.read_bytes()) == (b"new", b"old")
+    files.remove(link)
+    assert link.is_symlink()
+    assert not path.exists()
+    write(link)  # it leads to nothing
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+
+
+def test_new_folders_reach_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "sync_folder", lambda folder: synced.append(folder))
+    files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synced == [tmp_path, tmp_path / "a"]
+    files.make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
 
 
 @pytest.mark.parametrize("name", ["none/file", "file/file", "."])

@@ -4,6 +4,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -560,3 +562,108 @@ def test_every_byte_of_a_checkpoint_is_checked(saved):
         damaged[place] ^= 1 << place % 8
         saved.write_bytes(damaged)
         refused(saved)
+
+
+# ---------------------------------------------------------------- two runs on one checkpoint
+
+
+class Meanwhile(fastnn.Callback):
+    """A callback that does something after the first epoch."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def on_epoch_end(self, training):
+        if training.epoch == 1:
+            self.job()
+
+
+def in_use(path):
+    return pytest.raises(OSError, match=f"^{path}: another run writes there now")
+
+
+def test_a_second_run_is_told_and_takes_nothing_from_the_first(path):
+    def begin():
+        before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+        model, optimizer = parts(seed=7)
+        weights = model.state_dict()
+        for resume in (False, True):
+            with in_use(path):
+                train(model, optimizer, checkpoint=path, resume=resume)
+        for name, array in model.state_dict().items():
+            np.testing.assert_array_equal(array, weights[name])
+        assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
+
+    history = train(*parts(), checkpoint=path, callbacks=[Meanwhile(begin)])
+    assert len(history) == 4
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert len(train(*parts(), checkpoint=path, callbacks=[Meanwhile(int)], resume=True)) == 4
+
+
+def test_of_runs_in_threads_one_has_the_checkpoint(path):
+    start = threading.Barrier(4)
+    ended = []
+
+    def wait():
+        time.sleep(0.5)
+
+    def run():
+        model, optimizer = parts()
+        start.wait()
+        try:
+            train(model, optimizer, checkpoint=path, callbacks=[Meanwhile(wait)])
+            ended.append("whole")
+        except OSError as error:
+            ended.append(type(error).__name__)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(ended) == ["InUseError"] * 3 + ["whole"]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_run_that_fails_lets_go_of_the_checkpoint(path):
+    for _ in range(2):
+        with pytest.raises(StopError):
+            train(*parts(), checkpoint=path, callbacks=[Failing(2)])
+    path.write_bytes(b"damaged")
+    for _ in range(2):
+        with pytest.raises(ModelFileError, match="found 7 bytes"):
+            train(*parts(), checkpoint=path, resume=True)
+    path.unlink()
+    assert not list(path.parent.iterdir())
+    assert len(train(*parts(), checkpoint=path)) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_does_not_write_its_parents_checkpoint(path):
+    child = []
+
+    def fork():
+        child.append(os.fork())
+
+    try:
+        train(*parts(), checkpoint=path, callbacks=[Meanwhile(fork)])
+    except OSError as error:
+        if child == [0]:
+            os._exit(str(error).startswith(f"{path}: another run writes there now") - 1)
+        raise
+    finally:
+        if child == [0]:
+            os._exit(2)
+    assert os.waitpid(child[0], 0)[1] == 0
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "pipe"])
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_checkpoint_that_could_not_be_read_again_is_refused(name, tmp_path):
+    if name == "pipe":
+        name = tmp_path / "pipe"
+        os.mkfifo(name)
+    with pytest.raises(OSError, match=f"no regular file, which this has to be: '{name}'"):
+        train(*parts(), checkpoint=name)
+    assert not os.path.isfile(name)
