@@ -13,6 +13,7 @@ from fastnn.cli.cache import cache
 from fastnn.cli.evaluate import evaluate
 from fastnn.cli.export import export
 from fastnn.cli.info import info
+from fastnn.cli.output import Fastnn, say
 from fastnn.cli.plot import plot
 from fastnn.cli.predict import predict
 from fastnn.cli.reproduce import reproduce
@@ -20,6 +21,7 @@ from fastnn.cli.sweep import sweep
 from fastnn.cli.train import train
 
 app = typer.Typer(
+    cls=Fastnn,
     help="Train small neural networks on the CPU, in the blink of an eye.",
     no_args_is_help=True,
     add_completion=False,
@@ -37,7 +39,7 @@ def main() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"fastnn {__version__}")
+        say(f"fastnn {__version__}")
         raise typer.Exit
 
 

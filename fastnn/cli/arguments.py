@@ -12,7 +12,14 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from fastnn.cli.errors import fail
-from fastnn.runs.settings import SettingError, Settings, choices, optimizer_defaults
+from fastnn.cli.output import note
+from fastnn.runs.settings import (
+    SettingError,
+    Settings,
+    choices,
+    optimizer_defaults,
+    read_data,
+)
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
@@ -21,8 +28,6 @@ if TYPE_CHECKING:
 
 DATASETS = "{datasets}, or a file: CSV, .npy, .npz, Parquet."
 MODEL = "File that `fastnn train` wrote."
-_OWN = ("target", "task", "impute", "drop", "categorical", "test", "subset", "dtype")
-"""Settings that say how a file is read."""
 
 
 class Naming(TyperCommand):
@@ -78,8 +83,10 @@ def _usual(setting: str) -> str:
 
 def check_folder(folder: Path) -> None:
     """Make the folder; raise SettingError, before any work is done, if it is not writable."""
+    from fastnn.files.atomic import make_folder
+
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -118,7 +125,7 @@ def read_own(settings: Settings) -> Dataset:
     from fastnn.data.tables.targets import TargetError
 
     try:
-        return datasets.load(settings.dataset, **{name: getattr(settings, name) for name in _OWN})
+        return read_data(settings)
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
     except TargetError as error:
@@ -148,7 +155,7 @@ def read_labelled(model: Sequential, path: str, target: str | None):
         y = schema.target.encode(values, model.classes, table.name)
         columns = schema.read(table)
         for message in schema.unseen(columns):
-            typer.echo(f"fastnn: {message}", err=True)
+            note(f"fastnn: {message}")
         rows, which = np.arange(len(y)), f"{len(y):,} rows of {path}"
         if schema.split is not None and schema.split.made_of(y):
             rows = schema.split.parts(y)[1]
@@ -185,5 +192,5 @@ def read_model(path: Path) -> Sequential:
         except (OSError, ModelFileError) as error:
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
     for doubt in doubts:
-        typer.echo(f"fastnn: {doubt.message}", err=True)
+        note(f"fastnn: {doubt.message}")
     return model

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fastnn.cli.errors import reported_errors
+from fastnn.cli.output import say
 
 
 def cache(
@@ -19,24 +20,24 @@ def cache(
 
     place = folder.folder()
     if place is None:
-        typer.echo("no folder: there is no home folder, and FASTNN_CACHE_DIR names none")
+        say("no folder: there is no home folder, and FASTNN_CACHE_DIR names none")
         return
-    typer.echo(place)
+    say(place)
     with reported_errors():
         try:
             doubt, files = folder.doubt(place), folder.files(place)
         except FileNotFoundError:
-            typer.echo("absent: it is made when kernels are compiled")
+            say("absent: it is made when kernels are compiled")
             return
         except OSError as error:
             if clear:
                 raise
-            typer.echo(f"not used: {error.strerror}")
+            say(f"not used: {error.strerror}")
             return
         if doubt is not None:
-            typer.echo(f"not used: {doubt}")
+            say(f"not used: {doubt}")
         size = sum(status.st_size for _, status in files)
         entries = f"{len(files):,} {'entry' if len(files) == 1 else 'entries'}, {size:,} bytes"
         if clear:
             folder.clear(place)
-        typer.echo(f"{entries}{' removed' if clear else ''}")
+        say(f"{entries}{' removed' if clear else ''}")

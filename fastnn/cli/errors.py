@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from fastnn.cli.output import note
 from fastnn.runs.settings import SettingError
 
 
@@ -28,5 +29,5 @@ def reported_errors() -> Iterator[None]:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print a line on standard error, and end the command with exit status `code`."""
-    typer.echo(f"fastnn: {message}", err=True)
+    note(f"fastnn: {message}")
     raise typer.Exit(code)

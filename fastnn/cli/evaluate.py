@@ -10,6 +10,7 @@ import typer
 import fastnn
 from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
+from fastnn.cli.output import say
 from fastnn.runs.settings import DEFAULT_LOSSES, check_dataset, choices, one_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def evaluate(
 
             found = regression_scores(y, fastnn.predict(chain, x)[:, 0])
             scores = f"r2 {found['r2']:.4f}, rmse {found['rmse']:.4g}"
-    typer.echo(f"{scores}, loss {result.loss:.4g} on the {rows}")
+    say(f"{scores}, loss {result.loss:.4g} on the {rows}")
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:

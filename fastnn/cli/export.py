@@ -9,6 +9,7 @@ import typer
 
 from fastnn.cli.arguments import MODEL, read_model
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import say
 from fastnn.runs.settings import one_of
 
 _DTYPES = ("uint8", "float32", "float64")
@@ -23,6 +24,7 @@ def export(
 ) -> None:
     """Write a model to an ONNX file, with its preprocessing, for batches of any size."""
     import fastnn
+    from fastnn.files.atomic import is_replaced
 
     with reported_errors():
         if input_dtype is not None:
@@ -36,4 +38,5 @@ def export(
             fail(str(error))
         except (TypeError, ValueError) as error:
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
-    typer.echo(f"wrote {out}: {out.stat().st_size:,} bytes")
+    if is_replaced(out):  # else the model itself may be on standard output
+        say(f"wrote {out}: {out.stat().st_size:,} bytes")

@@ -9,6 +9,7 @@ import typer
 
 from fastnn.cli.arguments import MODEL, read_model
 from fastnn.cli.errors import reported_errors
+from fastnn.cli.output import say
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def info(
         size = model.stat().st_size
     _print_chain(chain)
     if chain.classes:
-        typer.echo(f"classes: {', '.join(chain.classes)}")
+        say(f"classes: {', '.join(chain.classes)}")
     if chain.schema is not None:
         _print_schema(chain.schema)
-    typer.echo(f"{model}: {size:,} bytes")
+    say(f"{model}: {size:,} bytes")
 
 
 def _print_schema(schema: Schema) -> None:
@@ -36,16 +37,16 @@ def _print_schema(schema: Schema) -> None:
     from fastnn.data.tables.summary import few
 
     if schema.target is not None:
-        typer.echo(f"{schema.target.task} of {schema.target.name}")
+        say(f"{schema.target.task} of {schema.target.name}")
     if schema.columns:
         named = [
             each.name if each.categories is None else f"{each.name} ({few(each.categories, 3)})"
             for each in schema.columns
         ]
-        typer.echo(f"columns: {few(named, 20)}")
+        say(f"columns: {few(named, 20)}")
     if schema.image is not None:
         height, width = schema.image.shape
-        typer.echo(f"pictures: converted to {height}x{width}")
+        say(f"pictures: converted to {height}x{width}")
 
 
 def _print_chain(model: Sequential) -> None:
@@ -57,4 +58,4 @@ def _print_chain(model: Sequential) -> None:
     total = sum(each.size for each in model.parameters())
     dtypes = {each.dtype.name for each in model.parameters()}
     print_table(["layer", "parameters"], rows)
-    typer.echo(f"{total:,} parameters of {' and '.join(sorted(dtypes)) or 'no dtype'}")
+    say(f"{total:,} parameters of {' and '.join(sorted(dtypes)) or 'no dtype'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import note, say
 from fastnn.cli.tables import print_table
-from fastnn.runs.settings import one_of
+from fastnn.files import plain
+from fastnn.runs.settings import from_plain, given_in, one_of, read_data
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
@@ -53,7 +55,7 @@ def plot(
         for run in found:
             written += _plot_run(run, out / run.name, picture_format)
     _print_runs(found)
-    typer.echo("\n".join(map(str, written)))
+    say(*written)
 
 
 def _read_runs(folders: list[Path]) -> list[_RunFiles]:
@@ -62,18 +64,28 @@ def _read_runs(folders: list[Path]) -> list[_RunFiles]:
     for folder in folders:
         path = folder / "history.json"
         try:
-            record = json.loads(path.read_text("utf-8"))
-            settings, history = record["settings"], record["history"]
-            if not (isinstance(settings, dict) and any(map(len, history.values()))):
-                raise ValueError("no epochs")
+            record = plain.loads(path.read_bytes())
+            _check_record(record)
         except OSError as error:
             fail(f"{path}: {error.strerror}; expected a folder that fastnn train wrote")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             fail(f"{path}: found no history of a run ({error})")
         found.append(_RunFiles("", folder, record))
     for run, name in zip(found, _run_names(folders), strict=True):
         run.name = name
     return found
+
+
+def _check_record(record: Any) -> None:
+    """Raise an error of values unless this is what `fastnn train` writes, with numbers in it."""
+    scores = record.get("test") or {}
+    series = list(record["history"].values())
+    if not any(map(len, series)):
+        raise ValueError("no epochs")
+    for number in itertools.chain(*series, scores.values()):
+        if number is not None:
+            float(number + 0)
+    given_in(record["settings"])
 
 
 def _run_names(folders: list[Path]) -> list[str]:
@@ -93,12 +105,12 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
     try:
         model = load(run.folder / "model.safetensors")
     except (OSError, ModelFileError) as error:
-        typer.echo(f"{run.name}: no pictures of its model: {error}", err=True)
+        note(f"{run.name}: no pictures of its model: {error}")
         return []
     try:
-        data: Dataset | None = _data(run.record["settings"])
+        data: Dataset | None = read_data(from_plain(run.record["settings"]))
     except (OSError, ValueError, TypeError, ImportError) as error:
-        typer.echo(f"{run.name}: no pictures of its test rows: {error}", err=True)
+        note(f"{run.name}: no pictures of its test rows: {error}")
         data = None
     shape = None if data is None else data.image_shape
     features = model.schema.features if model.schema is not None else []
@@ -112,22 +124,10 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
         try:
             draw(folder / f"{name}.{ending}")
         except ValueError as error:  # nothing to show, or the data file has changed since training
-            typer.echo(f"{run.name}: no {name}: {error}", err=True)
+            note(f"{run.name}: no {name}: {error}")
         else:
             written.append(folder / f"{name}.{ending}")
     return written
-
-
-def _data(settings: dict[str, Any]) -> Dataset:
-    """Return the data set of a run, loaded with the run's settings."""
-    from fastnn.data import datasets
-
-    name = settings["dataset"]
-    options: dict[str, Any] = {"subset": settings.get("subset")}
-    if datasets.is_path(name):
-        own = ("target", "task", "impute", "drop", "categorical", "test", "dtype")
-        options |= {key: settings[key] for key in own if key in settings}
-    return datasets.load(name, **options)
 
 
 def _test_pictures(model: Sequential, data: Dataset, features: list[str]) -> dict[str, Callable]:

@@ -14,6 +14,7 @@ import typer
 
 from fastnn.cli.arguments import MODEL, input_schema, read_model
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import note, say, standard_output
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _inputs(model: Sequential, source: Path | bytes, name: str) -> tuple[Iterato
     table = read_table(source, name)
     columns = schema.read(table)
     for message in schema.unseen(columns):
-        typer.echo(f"fastnn: {name}: {message}", err=True)
+        note(f"fastnn: {name}: {message}")
     return _blocks(schema, columns), False
 
 
@@ -125,7 +126,7 @@ def _names(model: Sequential, row: np.ndarray) -> list[str]:
 def _print_picture(model: Sequential, row: np.ndarray) -> None:
     """Print the class of a picture, and the probabilities of all classes, the greatest first."""
     names = _names(model, row)
-    typer.echo(names[row.argmax()])
+    say(names[row.argmax()])
     print_table(["class", "probability"], [[names[i], f"{row[i]:.2%}"] for i in (-row).argsort()])
 
 
@@ -140,7 +141,7 @@ def _print_rows(model: Sequential, rows: Iterator[np.ndarray]) -> None:
     ]
     print_table(["row", "prediction", *(["probability"] if names else []), *few], table)
     if next(rows, None) is not None:
-        typer.echo(f"the first {_ROWS_SHOWN} rows; --out FILE writes all")
+        say(f"the first {_ROWS_SHOWN} rows; --out FILE writes all")
 
 
 def _cells(names: list[str], row: np.ndarray) -> list[str]:
@@ -151,16 +152,18 @@ def _cells(names: list[str], row: np.ndarray) -> list[str]:
 
 def _write(model: Sequential, rows: Iterator[np.ndarray], out: Path) -> None:
     """Write all rows as CSV: prediction, and for classes its and all classes' probabilities."""
-    from fastnn.files.atomic import replacing
+    from fastnn.files.atomic import is_replaced, replacing
 
     if str(out) == "-":
-        _write_rows(model, rows, sys.stdout)
+        with standard_output() as text:
+            _write_rows(model, rows, text)
         return
     with replacing(out) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         count = _write_rows(model, rows, text)
         text.detach()
-    typer.echo(f"{out}: {count:,} predictions")
+    if is_replaced(out):  # else the predictions themselves may be on standard output
+        say(f"{out}: {count:,} predictions")
 
 
 def _write_rows(model: Sequential, rows: Iterator[np.ndarray], file) -> int:

@@ -11,6 +11,8 @@ import typer
 
 from fastnn.cli.arguments import check_folder
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import say, visible
+from fastnn.cli.tables import print_rich
 from fastnn.runs.settings import SettingError, one_of
 
 if TYPE_CHECKING:
@@ -50,16 +52,16 @@ def reproduce(
     with reported_errors():
         check_folder(out)
 
-        from fastnn.reports.reproduction import Options, Reproduction
+        from fastnn.files.atomic import locked
+        from fastnn.reports.reproduction import RESULTS, Options, Reproduction
 
-        work = Reproduction(
-            out, Options(torch, quick), progress=sys.stdout.isatty(), say=typer.echo
-        )
+        work = Reproduction(out, Options(torch, quick), progress=sys.stdout.isatty(), say=say)
         names = list(EXPERIMENTS) if name == ALL else [name]
-        results = _run(work, names, again)
+        with locked(out, RESULTS):
+            results = _run(work, names, again)
         for each in results:
             _print_results(each)
-    typer.echo(f"{out}: report.html, results.json, and a folder of figures for each experiment")
+    say(f"{out}: report.html, results.json, and a folder of figures for each experiment")
     if work.missing:
         fail("; ".join(f"{each} could not run: {why}" for each, why in work.missing.items()))
 
@@ -85,11 +87,9 @@ def _run(work: Reproduction, names: list[str], again: bool) -> list[dict[str, An
 def _print_results(results: dict[str, Any]) -> None:
     """Print a table of an experiment's runs, and its findings."""
     from rich import box
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
 
-    console = Console(markup=False, highlight=False)
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, title=f"{results['name']}", title_justify="left"
     )
@@ -102,14 +102,18 @@ def _print_results(results: dict[str, Any]) -> None:
                 for part in (made["train"], made["test"])
                 for text in (f"{part['loss']:.4g}", f"{part['accuracy']:.2%}")
             ]
-            table.add_row("" if place else run["name"], side, *numbers, f"{made['seconds']:.3g}")
-    console.print(table)
-    for run in results["runs"]:
-        for line in _lines(run):
-            console.print(Padding(f"{run['name']}: {line}", (0, 0, 0, 2)))
-    for finding in results["findings"]:
-        console.print(Padding(f"{finding['question']} {finding['answer']}", (1, 0, 0, 2)))
-    console.print()
+            cells = "" if place else run["name"], side, *numbers, f"{made['seconds']:.3g}"
+            table.add_row(*map(visible, cells))
+    lines = [
+        Padding(visible(f"{run['name']}: {line}"), (0, 0, 0, 2))
+        for run in results["runs"]
+        for line in _lines(run)
+    ]
+    findings = [
+        Padding(visible(f"{finding['question']} {finding['answer']}"), (1, 0, 0, 2))
+        for finding in results["findings"]
+    ]
+    print_rich(table, *lines, *findings, "")
 
 
 def _lines(run: dict[str, Any]) -> list[str]:

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from fastnn.cli.output import say
 from fastnn.cli.tables import print_table
 from fastnn.runs.search import READERS
 from fastnn.runs.settings import Settings
@@ -73,10 +72,10 @@ def print_results(found: Results) -> None:
         ]
         for values, group in ranked[:_TABLE_ROWS]
     ]
-    typer.echo("on the rows that validate" + (", mean ± deviation over the seeds" if seeds else ""))
+    say("on the rows that validate" + (", mean ± deviation over the seeds" if seeds else ""))
     print_table(titles, rows)
     if len(ranked) > _TABLE_ROWS:
-        typer.echo(f"and {len(ranked) - _TABLE_ROWS:,} more, in results.jsonl")
+        say(f"and {len(ranked) - _TABLE_ROWS:,} more, in results.jsonl")
 
 
 def _mean_rank(group: list[Result]) -> tuple:
@@ -124,7 +123,7 @@ def print_best(found: Results, data: Dataset) -> None:
     else:
         scores = regression_scores(data.y_test, fastnn.predict(model, data.x_test)[:, 0])
         test = f"test r2 {scores['r2']:.4f}"
-    typer.echo(f"best: {told}: validation {score_of(best)}, {test}")
+    say(f"best: {told}: validation {score_of(best)}, {test}")
 
 
 def print_comparison(
@@ -138,12 +137,12 @@ def print_comparison(
     scores = [score for each in results if (score := getattr(each, name)) is not None]
     mean, theirs = (form.format(statistics.mean(some)) for some in (scores, torch_scores))
     what = "accuracy" if classifies else "loss"
-    typer.echo(
+    say(
         f"PyTorch {torch.__version__}: {torch_rate:.3g} models a second; mean validation {what} "
         f"{theirs}, fastnn's {mean}"
     )
     if rate:
-        typer.echo(f"fastnn trains {rate / torch_rate:.3g} times as many models a second")
+        say(f"fastnn trains {rate / torch_rate:.3g} times as many models a second")
 
 
 def write_picture(found: Results) -> list[str]:

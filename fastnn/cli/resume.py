@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fastnn.cli.output import say
 from fastnn.runs.settings import SettingError, Settings
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
     """Raise SettingError if options of checkpoints do not fit, or the path is not writable."""
-    from fastnn.files.atomic import check_writable
+    from fastnn.files.atomic import check_writable, make_folder
 
     if path is None and resume:
         raise SettingError("resume", "give the file with --checkpoint")
@@ -26,7 +27,7 @@ def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
     if path is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         check_writable(path)
     except OSError as error:
         raise SettingError("checkpoint", f"cannot write {path}: {error.strerror}") from None
@@ -50,7 +51,7 @@ def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Sett
     from fastnn.runs.run import MAY_CHANGE, settings_in
 
     if not path.exists():
-        typer.echo(f"there is no {path} yet: beginning with the first epoch")
+        say(f"there is no {path} yet: beginning with the first epoch")
         return given
     try:
         settings = settings_in(path)

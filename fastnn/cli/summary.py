@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
+from fastnn.cli.output import say
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ def print_summary(data: Dataset) -> None:
         rows.append([*cells, *([f"{each.missing:,}"] if missing else []), *_range(each)])
     print_table(titles, rows)
     if len(features) > _SHOWN:
-        typer.echo(f"and {len(features) - _SHOWN:,} more columns")
-    typer.echo(_target(target, data))
+        say(f"and {len(features) - _SHOWN:,} more columns")
+    say(_target(target, data))
     for note in data.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _range(column: ColumnSummary) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 
 from fastnn.cli.arguments import check_folder, read_settled
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import say
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
 from fastnn.runs.search import grid, read_choices, sample
@@ -127,18 +128,19 @@ def sweep(
         if torch:
             _check_torch()
         check_folder(folder)
-        found = _open(points, folder, resume)
-        data = read_settled(points[0])
-        _check_points(points, data)
-        print_summary(data)
-        _run(found, data, jobs or _cores())
-        if found.best is None or found.best.outcome != "finished":
-            fail(f"no run came to its end: see {folder / 'results.jsonl'}")
-        print_results(found)
-        print_best(found, data)
-        if torch:
-            _compare(found, data, jobs or _cores())
-        typer.echo(f"{folder}: {', '.join(write_picture(found))}")
+        with _opened(points, folder) as found:
+            _check_folder(found, points, resume)
+            data = read_settled(points[0])
+            _check_points(points, data)
+            print_summary(data)
+            _run(found, data, jobs or _cores())
+            if found.best is None or found.best.outcome != "finished":
+                fail(f"no run came to its end: see {folder / 'results.jsonl'}")
+            print_results(found)
+            print_best(found, data)
+            if torch:
+                _compare(found, data, jobs or _cores())
+            say(f"{folder}: {', '.join(write_picture(found))}")
 
 
 def _cores() -> int:
@@ -163,34 +165,38 @@ def _check_points(points: list[Settings], data: Dataset) -> None:
         dataclasses.replace(points[0], loss=loss).choose_loss(data.task)
 
 
-def _open(points: list[Settings], folder: Path, resume: bool) -> Sweep:
-    """Return the sweep of a folder; refuse damaged results, and existing ones without `resume`."""
-    from fastnn.runs.results import RESULTS, SweepFileError
+def _opened(points: list[Settings], folder: Path) -> Sweep:
+    """Return the sweep of a folder; refuse damaged results."""
+    from fastnn.runs.results import SweepFileError
     from fastnn.runs.sweep import Sweep
 
     try:
-        found = Sweep(points, folder)
+        return Sweep(points, folder)
     except SweepFileError as error:
         fail(str(error))
+
+
+def _check_folder(found: Sweep, points: list[Settings], resume: bool) -> None:
+    """Refuse results without `resume`, and those of another data set."""
+    from fastnn.runs.results import RESULTS
+
     if found.results and not resume:
         raise SettingError(
             "resume",
-            f"{folder / RESULTS} has {len(found.results)} results; add --resume to go on with "
-            "them, or --out for another folder",
+            f"{found.folder / RESULTS} has {len(found.results)} results; add --resume to go on "
+            "with them, or --out for another folder",
         )
     for result in found.results.values():
         if result.settings.dataset != points[0].dataset:
-            raise SettingError("dataset", f"{folder / RESULTS} is of {result.settings.dataset}")
-    return found
+            path, dataset = found.folder / RESULTS, result.settings.dataset
+            raise SettingError("dataset", f"{path} is of {dataset}")
 
 
 def _run(found: Sweep, data: Dataset, jobs: int) -> None:
     """Train all models that are left, with a progress bar on a terminal."""
     left = len(found.left)
     done = len(found.points) - left
-    typer.echo(
-        f"{left:,} models to train on {jobs} processes" + (f", {done:,} are done" if done else "")
-    )
+    say(f"{left:,} models to train on {jobs} processes" + (f", {done:,} are done" if done else ""))
     if not left:
         return
     try:
@@ -212,9 +218,7 @@ def _run(found: Sweep, data: Dataset, jobs: int) -> None:
             f"a process was ended from outside after {found.trained:,} of {left:,} models, perhaps "
             "for want of memory; --resume goes on, --jobs takes fewer"
         )
-    typer.echo(
-        f"{found.trained:,} models in {found.seconds:.3g} s: {found.rate:.3g} models a second"
-    )
+    say(f"{found.trained:,} models in {found.seconds:.3g} s: {found.rate:.3g} models a second")
 
 
 @contextmanager

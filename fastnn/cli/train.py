@@ -10,6 +10,7 @@ import typer
 
 from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
+from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
@@ -218,9 +219,10 @@ def train(
         files = run.write(folder)
     _print_history(run.history)
     if run.early_stopping is not None and run.early_stopping.stopped_epoch:
-        typer.echo(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
-    typer.echo(
-        f"{_test_result(run)}; {run.seconds:.3g} s of training\n{folder}: {', '.join(files)}"
+        say(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
+    say(
+        f"{_test_result(run)}; {run.seconds:.3g} s of training",
+        f"{folder}: {', '.join(files)}",
     )
 
 
@@ -265,10 +267,10 @@ def _announce_compilation(dtype: str) -> None:
     if interpreter.run.is_compiled(dtype):
         return
     if folder.refusal() is None:
-        typer.echo(f"compiling, which is done once and then kept in {folder.folder()}")
+        say(f"compiling, which is done once and then kept in {folder.folder()}")
         companion.start(dtype)
     else:
-        typer.echo("compiling")
+        say("compiling")
 
 
 def _print_plan(run: Run) -> None:
@@ -277,11 +279,11 @@ def _print_plan(run: Run) -> None:
     widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes) or 1]
     kind = f" {settings.activation}" if settings.hidden else ""
     validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
-    typer.echo(
+    say(
         f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
-        f"{rows['test']:,} to test\n"
+        f"{rows['test']:,} to test",
         f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
-        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}"
+        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}",
     )
 
 

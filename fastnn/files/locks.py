@@ -26,6 +26,8 @@ class InUseError(OSError):
 class Held:
     """A lock on `path`, held until `release`; `name` is the lock's file, which is then removed.
 
+    A context manager, which releases the lock.
+
     Raises InUseError if another thread or process holds it, and OSError if `name` cannot be
     written. A file system without locks is warned of.
     """
@@ -40,6 +42,12 @@ class Held:
         except BaseException:
             del _HELD[self._key]
             raise
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     def check(self) -> None:
         """Raise InUseError in a forked child, whose parent holds the lock."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastnn.files.atomic import replacing
+from fastnn.files.atomic import make_folder, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,7 @@ def save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     if path is None:
         return figure
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     kind = path.suffix.lower().removeprefix(".")
     if kind in FORMATS and kind != "png":
         with replacing(path) as file:

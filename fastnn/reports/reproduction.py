@@ -22,7 +22,8 @@ from typing import Any
 
 from fastnn import reports
 from fastnn._version import __version__
-from fastnn.files.atomic import replacing
+from fastnn.files import plain
+from fastnn.files.atomic import make_folder, remove, replacing
 from fastnn.reports import page
 from fastnn.reports.study import MissingDataError, Study
 from kernels.base import host
@@ -66,8 +67,8 @@ class Reproduction:
             self._say(f"{name}: finished before, kept")
             return finished
         folder = self.out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RESULTS).unlink(missing_ok=True)  # marks the experiment as unfinished
+        make_folder(folder)
+        remove(folder / RESULTS)  # marks the experiment as unfinished
         study = Study(
             folder,
             torch=self.options.torch,
@@ -102,7 +103,7 @@ class Reproduction:
     def finished(self, name: str) -> dict[str, Any] | None:
         """Return results that were made with these options by this code, or None."""
         try:
-            results = json.loads((self.out / name / RESULTS).read_bytes())
+            results = plain.loads((self.out / name / RESULTS).read_bytes())
             complete = results["digest"] == self.digest and all(
                 (self.out / name / picture["file"]).is_file() for picture in results["pictures"]
             )

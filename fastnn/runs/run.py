@@ -17,7 +17,7 @@ from fastnn._version import __version__
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.schema import Schema
 from fastnn.files import container, models
-from fastnn.files.atomic import replacing
+from fastnn.files.atomic import remove, replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import regression_scores
 from fastnn.nn.dropout import Dropout
@@ -185,7 +185,7 @@ class Run(Callback):
         Pictures of an earlier run are removed, so that all files in the folder are of one run.
         """
         for picture in PICTURES:
-            (folder / picture).unlink(missing_ok=True)
+            remove(folder / picture)
         models.save(self.model, folder / MODEL)
         with replacing(folder / HISTORY) as file:
             file.write(json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n")

@@ -10,12 +10,16 @@ import difflib
 import inspect
 import json
 import math
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn.compiler.limits import MOST_THREADS
+
+if TYPE_CHECKING:
+    from fastnn.data.dataset import Dataset
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Name of the default loss of each task."""
@@ -38,6 +42,7 @@ DTYPES = ("float32", "float64")
 _OF_OPTIMIZERS = ("lr", "momentum", "weight_decay")
 _WIDEST = 1_000_000
 _SEEDS = 2**32
+_LARGEST = 1 << 1023  # integers below are floating-point numbers, too
 
 
 class SettingError(ValueError):
@@ -274,14 +279,52 @@ def one_of(setting: str, name: str, known: Iterable[str]) -> None:
 def from_plain(plain: Mapping[str, Any]) -> Settings:
     """Return settings from plain values of JSON, where tuples are lists.
 
-    Raises SettingError for values that are not allowed, TypeError for unknown names.
+    Raises SettingError for values that are not allowed, TypeError for unknown names and other
+    types.
     """
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
-    }
-    return Settings(**given)
+    return Settings(**given_in(plain))
+
+
+def given_in(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what plain values give for settings; raise TypeError for other names or types."""
+    given = {name: tuple(each) if type(each) is list else each for name, each in plain.items()}
+    check_types(Settings, given)
+    return given
+
+
+def check_types(kind: type, given: Mapping[str, Any]) -> None:
+    """Raise TypeError unless values are of the types that a dataclass has for their names."""
+    hints = typing.get_type_hints(kind)
+    for name, value in given.items():
+        if name not in hints:
+            raise TypeError(f"{name!r} is unknown; expected {', '.join(hints)}")
+        if not _is_of(value, hints[name]):
+            raise TypeError(f"{name} is {value!r}; expected {hints[name]}")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Return whether a value is of a type, an optional type, or a tuple of a type."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_of(each, arguments[0]) for each in value)
+    if arguments:
+        return any(_is_of(value, each) for each in arguments)
+    if hint is float:
+        return type(value) is float or (type(value) is int and abs(value) < _LARGEST)
+    return type(value) is hint
 
 
 def key_of(settings: Settings) -> str:
     """Return a text that is equal for settings that produce the same model."""
     return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)
+
+
+def read_data(settings: Settings) -> Dataset:
+    """Return the data set, or the table in a file, that settings name; raise as `load` does."""
+    from fastnn.data import datasets
+
+    options: dict[str, Any] = {"subset": settings.subset}
+    if datasets.is_path(settings.dataset):
+        own = "target", "task", "impute", "drop", "categorical", "test", "dtype"
+        options |= {name: getattr(settings, name) for name in own}
+    return datasets.load(settings.dataset, **options)

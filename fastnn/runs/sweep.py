@@ -15,12 +15,11 @@ from typing import Any
 
 from fastnn.data import datasets
 from fastnn.data.dataset import Dataset
-from fastnn.files import models
 from fastnn.optim.monitors import MONITORS
 from fastnn.runs.processes import in_processes
-from fastnn.runs.results import BEST, Result, Results
+from fastnn.runs.results import Result, Results
 from fastnn.runs.run import Run
-from fastnn.runs.settings import Settings, key_of
+from fastnn.runs.settings import Settings, key_of, read_data
 from fastnn.training.steps import NonFiniteLossError
 
 
@@ -43,19 +42,25 @@ class Sweep(Results):
     @property
     def left(self) -> list[Settings]:
         """Return the settings that have no result, and the best ones if their model is missing."""
-        done = set(self.results)
-        if self.best is not None and not (self.folder / BEST).exists():
-            done.remove(key_of(self.best.settings))
-        return [each for each in self.points if key_of(each) not in done]
+        lost = [] if self.lost is None else [self.lost]
+        return [each for each in self.points if key_of(each) not in self.results] + lost
 
     def run(self, dataset: Dataset, jobs: int) -> Iterator[Result]:
         """Train with all settings in `left`, in `jobs` processes, and yield results as they come.
 
         `trained` counts the models, and `seconds` is the time since the processes have started.
         """
-        for seconds, (result, model) in train_all(_train, self.left, dataset, jobs):
+        points = [each for each in self.points if key_of(each) not in self.results]
+        yield from self._train(points, dataset, jobs)
+        while (lost := self.lost) is not None:  # a new best one may have taken its place
+            same = lost in self.points
+            yield from self._train([lost], dataset if same else read_data(lost), 1)
+
+    def _train(self, points: list[Settings], dataset: Dataset, jobs: int) -> Iterator[Result]:
+        before = self.seconds
+        for seconds, (result, model) in train_all(_train, points, dataset, jobs):
             self.keep(result, model)
-            self.trained, self.seconds = self.trained + 1, seconds
+            self.trained, self.seconds = self.trained + 1, before + seconds
             yield result
 
 
@@ -85,7 +90,8 @@ def _train(settings: Settings, dataset: Dataset) -> tuple[Result, bytes]:
         run.train()
     numbers: dict[str, Any] = {name: _last(getattr(run.history, name)) for name in MONITORS}
     numbers |= {"seconds": run.seconds, "parameters": run.parameters}
-    return Result(settings, run.outcome, **numbers), models.dumps(run.model)
+    result = Result(settings, run.outcome, **numbers)
+    return result, result.to_bytes(run.model)
 
 
 def _last(values: Sequence[float | None]) -> float | None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from fastnn.files import models
+from fastnn.files.atomic import make_folder
 from fastnn.training.callbacks.watch import Watch
 from fastnn.training.training import Training
 
@@ -55,7 +56,7 @@ class ModelCheckpoint(Watch):
         """Check that the model can be saved, and create the folder."""
         super().on_train_begin(training)
         models.check(training.model)
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(self.path).parent)
 
     def on_epoch_end(self, training: Training) -> None:
         """Save the model if this epoch is the best, or all are saved."""

@@ -10,6 +10,7 @@ import pytest
 
 import fastnn
 from fastnn import datasets
+from fastnn.files import atomic
 from fastnn.runs import search
 from fastnn.runs.results import BEST, RESULTS, Result, read_results
 from fastnn.runs.run import Run
@@ -32,14 +33,33 @@ def points():
 @pytest.fixture(scope="module")
 def whole(disk, tmp_path_factory):
     """A sweep from end to end."""
-    sweep = Sweep(points(), tmp_path_factory.mktemp("whole"))
-    results = list(sweep.run(disk, 2))
+    with Sweep(points(), tmp_path_factory.mktemp("whole")) as sweep:
+        results = list(sweep.run(disk, 2))
     return sweep, results
 
 
 def plain(result):
     """A result without what is different each time."""
     return dataclasses.replace(result, seconds=0.0)
+
+
+def save(result, data, folder):
+    """Train and write the model of a result as the best one; returns the result."""
+    run = Run(result.settings, data)
+    run.train()
+    (folder / BEST).write_bytes(result.to_bytes(run.model))
+    return result
+
+
+def assert_best(folder):
+    """Check that the best model in a folder is the best result's, by training it."""
+    best = max(read_results(folder / RESULTS), key=lambda each: each.rank)
+    run = Run(best.settings, datasets.load("disk", subset=best.settings.subset))
+    run.train()
+    assert (best.loss, best.val_loss) == (run.history.loss[-1], run.history.val_loss[-1])
+    kept = fastnn.load(folder / BEST).state_dict()
+    for name, array in run.model.state_dict().items():
+        np.testing.assert_array_equal(kept[name], array, strict=True)
 
 
 def by_key(results):
@@ -88,26 +108,25 @@ def test_a_sweep_goes_on_with_what_has_no_line(lines, torn, whole, disk, tmp_pat
     (tmp_path / RESULTS).write_text("".join(done) + torn)
     if done:
         best = max(map(Result.from_line, done), key=lambda each: each.rank)
-        run = Run(best.settings, disk)
-        run.train()
-        fastnn.save(run.model, tmp_path / BEST)
-    again = Sweep(points(), tmp_path)
-    assert len(again.left) == 8 - lines
-    list(again.run(disk, 1))
+        save(best, disk, tmp_path)
+    with Sweep(points(), tmp_path) as again:
+        assert len(again.left) == 8 - lines
+        list(again.run(disk, 1))
     assert again.trained == 8 - lines
     assert by_key(again.results.values()) == by_key(results)
     assert by_key(read_results(tmp_path / RESULTS)) == by_key(results)
-    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
+    assert_best(tmp_path)
 
 
 def test_a_best_model_that_is_missing_is_trained_again(whole, disk, tmp_path):
     sweep, _ = whole
     (tmp_path / RESULTS).write_bytes((sweep.folder / RESULTS).read_bytes())
-    again = Sweep(points(), tmp_path)
-    assert [each.seed for each in again.left] == [sweep.best.settings.seed]
-    list(again.run(disk, 1))
-    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
-    assert Sweep(points(), tmp_path).left == []
+    with Sweep(points(), tmp_path) as again:
+        assert [each.seed for each in again.left] == [sweep.best.settings.seed]
+        list(again.run(disk, 1))
+    assert_best(tmp_path)
+    with Sweep(points(), tmp_path) as again:
+        assert again.left == []
 
 
 def test_more_points_are_added(whole, disk, tmp_path):
@@ -115,26 +134,27 @@ def test_more_points_are_added(whole, disk, tmp_path):
     for name in (RESULTS, BEST):
         (tmp_path / name).write_bytes((sweep.folder / name).read_bytes())
     more = search.grid(FIXED, {**CHOICES, "seed": [1, 2]})
-    again = Sweep(more, tmp_path)
-    assert {each.seed for each in again.left} == {2}
-    list(again.run(disk, 2))
+    with Sweep(more, tmp_path) as again:
+        assert {each.seed for each in again.left} == {2}
+        list(again.run(disk, 2))
     assert len(again.results) == 12
+    assert_best(tmp_path)
 
 
 def test_a_loss_that_is_not_finite_is_a_result(disk, tmp_path):
     some = search.grid(FIXED, {"lr": [0.1, 1e30]})
-    sweep = Sweep(some, tmp_path)
-    results = {each.settings.lr: each for each in sweep.run(disk, 1)}
+    with Sweep(some, tmp_path) as sweep:
+        results = {each.settings.lr: each for each in sweep.run(disk, 1)}
     assert results[1e30].outcome == "loss not finite"
     assert results[1e30].val_loss is None
     assert sweep.best.settings.lr == 0.1
-    assert Sweep(some, tmp_path).left == []
+    with Sweep(some, tmp_path) as again:
+        assert again.left == []
 
 
 def test_a_mistake_in_a_process_ends_the_sweep_and_keeps_what_was_done(whole, disk, tmp_path):
     wrong = dataclasses.replace(disk, mean=np.zeros(3, np.float32))
-    sweep = Sweep(points(), tmp_path)
-    with pytest.raises(ValueError, match="3"):
+    with Sweep(points(), tmp_path) as sweep, pytest.raises(ValueError, match="3"):
         list(sweep.run(wrong, 1))
     assert len(read_results(tmp_path / RESULTS)) == sweep.trained
 
@@ -182,7 +202,8 @@ from fastnn.runs.sweep import Sweep
 if __name__ == "__main__":
     fixed = {"dataset": "disk", "epochs": 2, "subset": 200}
     points = search.grid(fixed, {"hidden": [(4,), (8, 4)], "lr": [0.05, 0.2], "seed": [0, 1]})
-    for _ in Sweep(points, pathlib.Path(sys.argv[1])).run(datasets.load("disk", subset=200), 2):
+    sweep = Sweep(points, pathlib.Path(sys.argv[1]))
+    for _ in sweep.run(datasets.load("disk", subset=200), 2):
         print("result", flush=True)
         sys.stdin.read()
 """
@@ -207,17 +228,86 @@ def _group(leader):
     return found.stdout.split()
 
 
+def test_two_sweeps_in_one_folder_the_second_is_told(disk, tmp_path):
+    with Sweep(points()[:2], tmp_path) as sweep:
+        for _ in sweep.run(disk, 1):
+            before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+            with pytest.raises(OSError, match=f"^{tmp_path}: another run writes there now"):
+                Sweep(points(), tmp_path)
+            assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == [BEST, RESULTS]
+    Sweep(points(), tmp_path).close()
+
+
+class KilledError(Exception):
+    """A process is over."""
+
+
+@pytest.mark.parametrize("moment", ["model", "line"])
+@pytest.mark.parametrize("other", [False, True])
+@pytest.mark.parametrize("killed", [0, 1])
+def test_the_best_model_is_that_of_the_best_result_whenever_one_is_killed(
+    killed, other, moment, disk, tmp_path, monkeypatch
+):
+    """Also if the next command has other settings, and never trains what was killed."""
+    name = {"model": "replacing", "line": "append_line"}[moment]
+    job, left = getattr(atomic, name), [killed]
+
+    def die(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KilledError
+        return job(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, name, die)
+        # Of two epochs, then of one: each model that comes is better than those before it.
+        rising = search.grid(FIXED, {"lr": [1e-6, 0.01, 0.3]})
+        with Sweep(rising, tmp_path) as sweep, pytest.raises(KilledError):
+            list(sweep.run(disk, 1))
+    more = search.grid(FIXED, {"lr": [2e-6]}) if other else rising
+    with Sweep(more, tmp_path) as again:
+        list(again.run(disk, 1))
+    assert_best(tmp_path)
+    assert len(read_results(tmp_path / RESULTS)) == len({*map(key, again.results.values())})
+
+
+def key(result):
+    return search.key_of(result.settings)
+
+
+@pytest.mark.parametrize("content", [None, b"damaged", "old", "of another"])
+def test_a_best_model_that_is_not_the_best_results_is_trained_by_any_command(
+    content, whole, disk, tmp_path
+):
+    """As files of earlier versions, which do not tell the result, and files of somebody's own."""
+    sweep, results = whole
+    (tmp_path / RESULTS).write_bytes((sweep.folder / RESULTS).read_bytes())
+    if content == "old":
+        fastnn.save(fastnn.Sequential(fastnn.Linear(2, 2)), tmp_path / BEST)
+    elif content == "of another":
+        save(min(results, key=lambda each: each.rank), disk, tmp_path)
+    elif content is not None:
+        (tmp_path / BEST).write_bytes(content)
+    other = search.grid({**FIXED, "subset": 150}, {"lr": [1e-6]})
+    with Sweep(other, tmp_path) as again:
+        assert again.left == [*again.points, again.best.settings]
+        list(again.run(datasets.load("disk", subset=150), 1))
+        assert again.left == []
+    assert_best(tmp_path)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes")
 def test_a_sweep_that_is_killed_goes_on(whole, disk, tmp_path):
     sweep, results = whole
     processes = sweep_killed(tmp_path)
     done = len(read_results(tmp_path / RESULTS))
     assert 1 <= done < 8
-    again = Sweep(points(), tmp_path)
-    assert len(again.left) == 8 - done
-    list(again.run(disk, 2))
+    with Sweep(points(), tmp_path) as again:
+        assert len(again.left) == 8 - done
+        list(again.run(disk, 2))
     assert by_key(again.results.values()) == by_key(results)
-    assert (tmp_path / BEST).read_bytes() == (sweep.folder / BEST).read_bytes()
+    assert_best(tmp_path)
     deadline = time.monotonic() + 60
     while any(map(_lives, processes)) and time.monotonic() < deadline:
         time.sleep(0.1)
