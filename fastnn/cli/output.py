@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
@@ -18,12 +17,8 @@ from typing import Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
-# Control characters, those that turn the direction of text, separators of lines, and halves of
-# characters, which no encoding has.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from fastnn.files.texts import visible
+
 _BROKEN_PIPE = 141  # the exit status that shells give to a program whose reader is gone
 
 
@@ -33,15 +28,6 @@ class OutputError(Exception):
     def __init__(self, error: OSError):
         super().__init__(f"standard output: {error.strerror or error}")
         self.code = error.errno
-
-
-def visible(text: str, but: str = "") -> str:
-    """Return text with escapes in the place of what no terminal should get; `but` is kept."""
-    return _UNSEEN.sub(lambda found: found[0] if found[0] in but else _escaped(found[0]), text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
 
 
 def say(*lines: object) -> None:

@@ -11,8 +11,9 @@ import typer
 
 from fastnn.cli.arguments import check_folder
 from fastnn.cli.errors import fail, reported_errors
-from fastnn.cli.output import say, visible
+from fastnn.cli.output import say
 from fastnn.cli.tables import print_rich
+from fastnn.files.texts import visible
 from fastnn.runs.settings import SettingError, one_of
 
 if TYPE_CHECKING:

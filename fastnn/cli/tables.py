@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from fastnn.cli.output import visible, written
+from fastnn.cli.output import written
+from fastnn.files.texts import visible
 
 _TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "prediction")
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn.plots.style import DASHES, INKS, MARKERS, new_figure, plain, save
+from fastnn.plots.style import DASHES, INKS, MARKERS, legend, new_figure, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _STYLES = {"training": (INKS[0], DASHES[0]), "validation": (INKS[1], DASHES[1])}
 _LOG_DECADES = 2
@@ -112,27 +113,16 @@ def comparison(
     if not panels:
         raise ValueError(f"no finite loss or accuracy in the histories of {list(histories)}")
     figure = new_figure(4.8 * len(panels), 3.6 + 0.22 * -(-len(histories) // 2))
+    drawn: dict[str, Line2D] = {}
     styles = {name: _cycled(place) for place, name in enumerate(histories)}
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (key, runs) in zip(all_axes, panels.items(), strict=True):
         for name, series in runs.items():
-            _draw_run(axes, name, series, *styles[name])
+            drawn[name] = _draw_run(axes, name, series, *styles[name])
         _frame(axes, key, [each for series in runs.values() for each in series.values()])
         best = "validation" if any("validation" in each for each in runs.values()) else "training"
         axes.set_title(f"{best} {key}" + (", thin: training" if best == "validation" else ""))
-    handles = {
-        label: line
-        for axes in all_axes
-        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        handlelength=5,
-    )
+    legend(figure, [*drawn.values()], [*drawn], loc="outside lower center", ncols=2, handlelength=5)
     return save(figure, path)
 
 
@@ -141,9 +131,10 @@ def _cycled(place: int):
     return INKS[place % len(INKS)], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)]
 
 
-def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, marker) -> None:
+def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, marker) -> Line2D:
+    """Draw a run; return the line for the legend."""
     epochs, values = series["validation" if "validation" in series else "training"]
-    axes.plot(
+    (line,) = axes.plot(
         epochs,
         values,
         color=ink,
@@ -156,6 +147,7 @@ def _draw_run(axes: Axes, name: str, series: dict[str, Series], ink, dashes, mar
     )
     if len(series) == 2:
         axes.plot(*series["training"], color=ink, linestyle=dashes, linewidth=0.8)
+    return line
 
 
 def _series(history: Mapping[str, Sequence[float | None] | None], key: str) -> dict[str, Series]:

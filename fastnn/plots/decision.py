@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastnn.metrics import link_of, probabilities
-from fastnn.plots.style import MARKERS, SEQUENTIAL, new_figure, save
+from fastnn.plots.style import MARKERS, SEQUENTIAL, legend, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,9 +86,10 @@ def decision(
     x, y_true = x[:_MOST_POINTS], y_true[:_MOST_POINTS]
     if classes:
         _shade_classes(axes, sides, outputs, classes, link_of(model))
+        drawn = []
         for place, name in enumerate(classes):
             own = x[y_true == place]
-            axes.plot(
+            drawn += axes.plot(
                 own[:, 0],
                 own[:, 1],
                 MARKERS[place % len(MARKERS)],
@@ -99,7 +100,7 @@ def decision(
                 linestyle="none",
                 label=name,
             )
-        figure.legend(loc="outside right center", frameon=False)
+        legend(figure, drawn, classes, loc="outside right center")
     else:
         _shade_numbers(axes, sides, outputs[..., 0], x, y_true)
     axes.set(xlabel=features[0], ylabel=features[1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn.files.atomic import make_folder, replacing
 
@@ -28,9 +29,9 @@ SIGNED = "gray"
 
 def new_figure(width: float, height: float, layout="constrained") -> Figure:
     """Return an empty figure of a width and height in inches, with a white background."""
-    from matplotlib.figure import Figure
+    from fastnn.plots.figure import LiteralFigure
 
-    return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    return LiteralFigure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
 
 
 def plain(axes: Axes) -> None:
@@ -38,6 +39,17 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def legend(owner: Any, drawn: Sequence[Any], names: Sequence[str], **options) -> None:
+    """Add a legend to a figure or to axes: names of what was drawn, whatever they begin with.
+
+    matplotlib leaves out those that begin with an underscore.
+    """
+    places = [str(place) for place in range(len(drawn))]
+    made = owner.legend(drawn, places, frameon=False, **options)
+    for text, name in zip(made.get_texts(), names, strict=True):
+        text.set_text(name)
 
 
 def save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:

@@ -35,9 +35,9 @@ LEGEND = {"frameon": False, "fontsize": 9.5, "handlelength": 1.6}
 
 def panel(height: float = HEIGHT) -> tuple[Figure, Axes]:
     """Return a figure of the common width, and its only panel."""
-    from matplotlib.figure import Figure
+    from fastnn.plots.figure import LiteralFigure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = LiteralFigure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92", linewidth=0.8)

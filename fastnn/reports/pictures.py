@@ -52,11 +52,12 @@ def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
     Blue is inside, orange outside; the line is the decision boundary, the dashes the true circle.
     """
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
+
+    from fastnn.plots.figure import LiteralFigure
 
     colors = LinearSegmentedColormap.from_list("classes", [ORANGE, "white", BLUE])
     rows = -(-len(moments) // 3)
-    figure = Figure(figsize=(WIDTH, 0.2 + 1.62 * rows), layout="constrained")
+    figure = LiteralFigure(figsize=(WIDTH, 0.2 + 1.62 * rows), layout="constrained")
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
     for axes, (epoch, values) in zip(panels, moments.items(), strict=False):
         _unit_square(axes)
@@ -81,10 +82,10 @@ def surfaces(moments: Mapping[int, np.ndarray]) -> Figure:
 
 def images(pixels: np.ndarray, titles: Sequence[str], *, signed: bool = False) -> Figure:
     """Plot images (n, height, width), five in a row; `signed` is blue above 0 and red below."""
-    from matplotlib.figure import Figure
+    from fastnn.plots.figure import LiteralFigure
 
     rows = -(-len(pixels) // 5)
-    figure = Figure(figsize=(WIDTH, 1.15 * rows), layout="constrained")
+    figure = LiteralFigure(figsize=(WIDTH, 1.15 * rows), layout="constrained")
     bound = float(np.abs(pixels).max()) or 1.0
     shades = {"cmap": "RdBu", "vmin": -bound, "vmax": bound} if signed else {"cmap": "gray_r"}
     panels = figure.subplots(rows, 5, squeeze=False).ravel()

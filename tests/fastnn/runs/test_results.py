@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from fastnn.runs.results import RESULTS, Result, Results, SweepFileError
 from fastnn.runs.settings import Settings
 
-
 GOOD = Result(Settings(), "finished", 0.5).to_line()
 
 
@@ -50,8 +49,8 @@ def test_a_line_that_is_no_result_is_named(line, tmp_path):
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each, max_size=3),
-)  # fmt: skip
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each),
+)
 
 
 @given(place=st.sampled_from(["loss", "outcome", "settings", "x", "rank"]), value=VALUES)

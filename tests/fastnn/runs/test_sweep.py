@@ -299,7 +299,7 @@ def test_a_best_model_that_is_not_the_best_results_is_trained_by_any_command(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes")
 def test_a_sweep_that_is_killed_goes_on(whole, disk, tmp_path):
-    sweep, results = whole
+    _, results = whole
     processes = sweep_killed(tmp_path)
     done = len(read_results(tmp_path / RESULTS))
     assert 1 <= done < 8
