@@ -8,9 +8,10 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -157,40 +158,24 @@ def _has_sha256(path: Path, sha256: str) -> bool:
 
 def _read_split(name: str, images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images as uint8 (n, 784) and their labels as int64 (n,)."""
-    y = _read_idx(labels, ndim=1)
+    count, *shape = _read_idx(images, 3, _shape)
+    if tuple(shape) != IMAGE_SHAPE:
+        raise ValueError(f"{images}: found images of {tuple(shape)}, expected {IMAGE_SHAPE}")
+    if (count,) != (labelled := _read_idx(labels, 1, _shape)):
+        raise ValueError(f"{images}: found {count} images, expected {labelled[0]}, as in {labels}")
+    y = _read_idx(labels, 1)
     n_classes = len(_SOURCES[name].classes)
     if y.max() >= n_classes:
         raise ValueError(f"{labels}: found label {y.max()}, expected 0 to {n_classes - 1}")
     for other, source in _SOURCES.items():
         if other != name and zlib.crc32(y.data) == source.train_labels_crc32:
             raise ValueError(f"{labels}: found the labels of {other!r}, expected those of {name!r}")
-    x = _read_idx(images, ndim=3)
-    if x.shape[1:] != IMAGE_SHAPE:
-        raise ValueError(f"{images}: found images of {x.shape[1:]}, expected {IMAGE_SHAPE}")
-    if len(x) != len(y):
-        raise ValueError(f"{images}: found {len(x)} images, expected {len(y)}, as in {labels}")
+    x = _read_idx(images, 3)
     return x.reshape(len(x), -1), y.astype(np.int64)
 
 
-def _read_idx(path: Path, ndim: int) -> np.ndarray:
-    """Return the uint8 array of `ndim` dimensions in an IDX file, gzipped or not.
-
-    Raises ValueError, with the path, if the file is damaged or of another type.
-    """
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        limit = path.stat().st_size * (_MAX_DEFLATE_RATIO if gzipped else 1)
-        try:
-            with gzip.GzipFile(fileobj=file) if gzipped else file as stream:
-                return _parse_idx(path, stream, ndim, limit)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path}: found a damaged gzip stream ({error}), expected a whole file"
-            ) from error
-
-
-def _parse_idx(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> np.ndarray:
+def _shape(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> tuple[int, ...]:
+    """Return the shape in a header; raise ValueError if a file of this size cannot hold that."""
     header = stream.read(4 + 4 * ndim)
     magic = bytes((0, 0, 8, ndim))  # 8: the elements are unsigned bytes
     if header[:4] != magic:
@@ -201,17 +186,40 @@ def _parse_idx(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> 
     expected = math.prod(shape)
     if expected == 0:
         raise ValueError(f"{path}: found a header for no data, shape {shape}, expected some")
-    if expected > limit:  # a broken header must not allocate all memory
+    if expected > limit:
         raise ValueError(
             f"{path}: found a file of at most {limit} bytes, expected {expected} for shape {shape}"
         )
-    array = np.empty(shape, np.uint8)
-    filled = _fill(stream, array.data.cast("B"))
+    return shape
+
+
+def _array(path: Path, stream: io.BufferedIOBase, ndim: int, limit: int) -> np.ndarray:
+    """Return the array in a file."""
+    array = np.empty(_shape(path, stream, ndim, limit), np.uint8)
+    expected, filled = array.size, _fill(stream, array.data.cast("B"))
     if filled < expected:
         raise ValueError(f"{path}: found {filled} bytes of data, expected {expected}: truncated")
     if stream.read(1):  # reading to the end also makes gzip verify its checksum
         raise ValueError(f"{path}: found more than the expected {expected} bytes of data")
     return array
+
+
+def _read_idx(path: Path, ndim: int, read: Callable[..., Any] = _array) -> Any:
+    """Return what `read` finds in an IDX file of uint8 and `ndim` dimensions, gzipped or not.
+
+    Raises ValueError, with the path, if the file is damaged or of another type.
+    """
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        limit = path.stat().st_size * (_MAX_DEFLATE_RATIO if gzipped else 1)
+        try:
+            with gzip.GzipFile(fileobj=file) if gzipped else file as stream:
+                return read(path, stream, ndim, limit)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{path}: found a damaged gzip stream ({error}), expected a whole file"
+            ) from error
 
 
 def _fill(stream: io.BufferedIOBase, buffer: memoryview) -> int:

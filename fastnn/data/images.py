@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MOST_PIXELS = 80_000_000
+"""Most pixels of a picture; one with more is refused."""
+_ENOUGH_PIXELS = 4_000_000  # a larger picture is reduced while it is read
+_BAND = 64  # rows of the reduced picture
+_FORMATS = "PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"  # Pillow would run programs for others
 _LEAST_CONTRAST = 16  # grey levels; a picture with less contrast counts as empty
 _FAINTEST = 0.1  # share of full ink below which a pixel counts as ground: noise, JPEG artefacts
 _CENTRES = ("mass", "middle")
@@ -60,8 +67,10 @@ class Conversion:
     def __call__(self, source: str | os.PathLike[str] | bytes) -> np.ndarray:
         """Return the pixels of a picture, float32 (1, height * width) from 0 to `top`.
 
-        `source` is a path, or the bytes of a file. Raises ValueError if it is not a picture or
-        the picture is empty, OSError if the file cannot be read.
+        `source` is a path, or the bytes of a file: PNG, JPEG, GIF, BMP, WebP or TIFF, of an
+        animation the first picture. One of more than 4 million pixels is reduced while it is
+        read. Raises ValueError if it is not a picture, has more than `MOST_PIXELS`, or is empty,
+        OSError if the file cannot be read.
         """
         name = "the picture" if isinstance(source, bytes) else os.fspath(source)
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -106,16 +115,71 @@ def _opened(content: bytes, name: str) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            return _grey(ImageOps.exif_transpose(opened))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(io.BytesIO(content), formats=_FORMATS)
+        with opened:
+            if math.prod(opened.size) > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            return _grey(ImageOps.exif_transpose(_reduced(opened)))
+    except Image.DecompressionBombError:
+        raise ValueError(
+            f"{name}: found a picture of too many pixels; expected at most {MOST_PIXELS:,}"
+        ) from None
     except UnidentifiedImageError:
-        raise ValueError(f"{name}: found no picture; expected PNG, JPEG or the like") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{name}: found no picture; expected {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+        ) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # those of Pillow's decoders have no common base
         raise ValueError(f"{name}: found a damaged picture: {error}") from error
 
 
+def _reduced(image: Image) -> Image:
+    """Return a picture with means of squares of pixels, until there are not too many.
+
+    It is converted band by band, so that what is large is in memory only once.
+    """
+    import PIL.Image
+    from PIL import ExifTags
+
+    factor = _factor(image)
+    if factor == 1:
+        return image
+    image.draft("", (image.width // factor, image.height // factor))  # JPEG decodes small ones
+    factor = _factor(image)
+    small = PIL.Image.new(_mode(image), (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, small.height, _BAND):
+        bottom = min(image.height, (top + _BAND) * factor)
+        band = _plain(image.crop((0, top * factor, image.width, bottom)))
+        small.paste(band.reduce(factor), (0, top))
+    turned = ExifTags.Base.Orientation
+    if turned in (exif := image.getexif()):
+        small.getexif()[turned] = exif[turned]
+    return small
+
+
+def _factor(image: Image) -> int:
+    """Return the side of squares of pixels that a picture has too many of."""
+    return max(1, math.ceil(math.sqrt(math.prod(image.size) / _ENOUGH_PIXELS)))
+
+
+def _mode(image: Image) -> str:
+    """Return the mode of a picture's grey levels: of many bits, see-through, or plain."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return "F"
+    return "LA" if image.has_transparency_data else "L"
+
+
+def _plain(image: Image) -> Image:
+    """Return a picture in its mode of grey levels."""
+    deep = image.mode.startswith("I;")  # which Pillow does not convert to floats
+    return (image.convert("I") if deep else image).convert(_mode(image))
+
+
 def _grey(image: Image) -> np.ndarray:
-    if image.mode == "F" or image.mode.startswith("I"):  # more than 8 bits
+    if _mode(image) == "F":
         levels = np.asarray(image, np.float64)
         return levels * (255 / max(levels.max(), 1))
     if not image.has_transparency_data:

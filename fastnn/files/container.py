@@ -20,6 +20,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from fastnn.files import plain
+
 FORMAT_VERSION = 1
 """Version of the format that is written; earlier versions can be read."""
 
@@ -180,34 +182,41 @@ def _tensors(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _array(name: str, entry: Mapping[str, Any]) -> np.ndarray:
-    if entry["dtype"] == "BF16":  # BF16 is the upper half of a float32
-        upper = np.frombuffer(entry["data"], "<u2").astype("<u4") << 16
-        return upper.view("<f4").reshape(entry["shape"])
-    if entry["dtype"] not in _DTYPES:
+    dtype, shape = entry["dtype"], entry["shape"]
+    if dtype != "BF16" and dtype not in _DTYPES:
         raise ModelFileError(
-            f"found tensor {name!r} of {entry['dtype']}; expected one of BF16, {', '.join(_DTYPES)}"
+            f"found tensor {name!r} of {dtype}; expected one of BF16, {', '.join(_DTYPES)}"
         )
-    return np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    if dtype == "BF16":  # the upper half of a float32
+        flat = (np.frombuffer(entry["data"], "<u2").astype("<u4") << 16).view("<f4")
+    else:
+        flat = np.frombuffer(entry["data"], _DTYPES[dtype])
+    try:
+        return flat.reshape(shape)
+    except (ValueError, OverflowError) as error:
+        raise ModelFileError(
+            f"found tensor {name!r} of {len(shape)} dimensions, {shape}; expected a shape that "
+            f"NumPy can have: {error}"
+        ) from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
     """Return the metadata of a safetensors file, known to be whole."""
     length = int.from_bytes(content[:_LENGTH], "little")
-    return json.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
+    try:
+        return plain.loads(content[_LENGTH : _LENGTH + length]).get("__metadata__") or {}
+    except ValueError as error:
+        raise _not_whole(len(content), str(error)) from error
 
 
 def _description(text: str) -> dict[str, Any]:
     """Return the description from its JSON text, after checking its version."""
     try:
-        description = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        description = plain.loads(text)
+    except ValueError as error:
         raise ModelFileError(f"found an architecture that cannot be read: {error}") from error
     _check_version(description)
     return description
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds the number {name}, expected finite ones")
 
 
 def _check_version(description: Any) -> None:

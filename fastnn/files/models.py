@@ -196,19 +196,43 @@ def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
             "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
             "and fit(..., resume=True) can read it, with such a model"
         )
-    model = _made(description["model"], "model", tensors)
+    room = _Room(_FEW + sum(array.size for array in tensors.values()))
+    model = _made(description["model"], "model", tensors, room)
     model.schema = _schema(description.get("schema"))
     _fill(model, tensors)
     return model
 
 
-def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
+class _Room:
+    """The numbers that all layers of a file may hold: somewhat more than its tensors do.
+
+    Layers whose parameters do not learn hold some without a tensor.
+    """
+
+    def __init__(self, numbers: int):
+        self.numbers = numbers
+
+    def take(self, kind: type[Layer], arguments: Mapping[str, Any]) -> None:
+        """Raise ValueError for a layer that would hold far more numbers than the file."""
+        widths: list[Any] = []
+        for name in kind.sizes:
+            value = arguments.get(name, 1)
+            widths += value if isinstance(value, list) else [value]
+        if kind.sizes and all(type(width) is int for width in widths):
+            self.numbers -= math.prod(widths)
+        if self.numbers < 0:
+            given = ", ".join(f"{name} is {arguments.get(name)}" for name in kind.sizes)
+            raise ValueError(f"{given}, far more than the file holds numbers")
+
+
+def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray], room: _Room) -> Sequential:
     """Return a chain made from its description; `tensors` are only checked."""
     try:
         if (name := described["class"]) != "Sequential":
             raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
         parts = [
-            _layer(each, f"{place}[{i}]", tensors) for i, each in enumerate(described["layers"])
+            _layer(each, f"{place}[{i}]", tensors, room)
+            for i, each in enumerate(described["layers"])
         ]
         chain = Sequential(*parts)
         chain.classes = _class_names(described.get("classes", ()), place)
@@ -217,11 +241,11 @@ def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequ
     return chain
 
 
-def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Layer:
+def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray], room: _Room) -> Layer:
     """Return a layer or a chain made from its description."""
     name = described["class"]
     if name == "Sequential":
-        return _made(described, place, tensors)
+        return _made(described, place, tensors, room)
     if name not in LAYERS:
         raise ModelFileError(
             f"found a {name!r} as {place}; expected one of Sequential, {', '.join(LAYERS)}"
@@ -230,7 +254,7 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
     _check_shapes(kind, described, place, tensors)
     try:
         arguments = dict(described["arguments"])
-        _check_sizes(kind, arguments, tensors)
+        room.take(kind, arguments)
         if "dtype" in described:
             arguments["dtype"] = described["dtype"]
         return kind(**arguments)
@@ -238,18 +262,6 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
         raise ModelFileError(
             f"found a {name} as {place} with arguments that it does not take: {error}"
         ) from error
-
-
-def _check_sizes(
-    kind: type[Layer], arguments: dict[str, Any], tensors: Mapping[str, np.ndarray]
-) -> None:
-    """Raise ValueError for a layer that would hold far more numbers than the file."""
-    most = max(_FEW, sum(array.size for array in tensors.values()))
-    for name in kind.sizes:
-        value = arguments.get(name, 0)
-        widths = value if isinstance(value, list) else [value]
-        if all(type(n) is int for n in widths) and math.prod(widths) > most:
-            raise ValueError(f"{name} is {value}, far more than the file holds numbers")
 
 
 def _check_shapes(

@@ -176,6 +176,23 @@ def test_reading_holds_one_copy_of_the_data(tmp_path):
     assert size < peak < 1.5 * size
 
 
+@pytest.mark.parametrize("bomb", [TRAIN_IMAGES, TRAIN_LABELS])
+def test_a_file_that_unpacks_to_far_more_than_the_other_one_is_refused_unread(bomb, tmp_path):
+    """A hundred kilobytes that hold a hundred megabytes."""
+    write(tmp_path, contents())
+    shape = (127_000, 28, 28) if bomb == TRAIN_IMAGES else (100_000_000,)
+    header = bytes((0, 0, 8, len(shape))) + b"".join(n.to_bytes(4, "big") for n in shape)
+    replaced(bomb, header + bytes(100_000_000))(tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"{tmp_path}.*found .* images, expected"):
+            datasets.mnist(folder=tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
 def replaced(name, data, packed=True):
     """Return a change of one file: `data` for its bytes, gzipped if `packed`."""
     return lambda folder: (folder / name).write_bytes(gzip.compress(data) if packed else data)

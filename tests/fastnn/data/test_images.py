@@ -1,13 +1,19 @@
 import io
 import os
+import sys
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import fastnn
 from fastnn import datasets
+from fastnn.data import images
 from fastnn.data.images import Conversion
+from processes import python
 
 
 def encoded(image, kind="PNG", **options):
@@ -161,3 +167,138 @@ def test_mnist_itself_survives_being_enlarged_inverted_and_moved():
     original = fastnn.predict(model, data.x_test).argmax(axis=1)
     assert (original == data.y_test).mean() > 0.9
     assert (converted == original).mean() > 0.95
+
+
+# ---------------------------------------------------------------- pictures of very many pixels
+
+
+def taken(job):
+    """Run code in a process of its own; return the most memory it took beyond the imports, MB."""
+    program = f"""
+import resource, sys
+from PIL import Image, ImageOps
+from fastnn.data import images
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+Image.init()
+before = peak()
+{job}
+print(peak() - before)
+"""
+    return int(python(program).stdout)
+
+
+def png(width, height, kind):
+    """A PNG of zeros, without ever holding its pixels; `kind` is the header's bits and colours."""
+
+    def chunk(name, content):
+        return (
+            len(content).to_bytes(4, "big") + name + content
+            + zlib.crc32(name + content).to_bytes(4, "big")
+        )  # fmt: skip
+
+    bits, colours = kind
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours]
+    row = b"\0" * (1 + -(-width * bits * channels // 8))
+    packed = zlib.compressobj()
+    data = b"".join(packed.compress(row) for _ in range(height)) + packed.flush()
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([bits, colours, 0, 0, 0])
+    palette = chunk(b"PLTE", bytes(6)) if colours == 3 else b""
+    start, end = b"\x89PNG\r\n\x1a\n", chunk(b"IEND", b"")
+    return start + chunk(b"IHDR", header) + palette + chunk(b"IDAT", data) + end
+
+
+def large_seven():
+    image = Image.new("L", (900, 1100), 240)
+    lines = [(150, 200), (750, 200), (350, 950)]
+    ImageDraw.Draw(image).line(lines, fill=20, width=90, joint="curve")
+    return image
+
+
+KINDS = {"1 bit": (1, 0), "grey": (8, 0), "deep": (16, 0), "palette": (8, 3), "see-through": (8, 6)}
+
+
+@pytest.mark.parametrize("side", [9000, 14_000, 65_000])
+def test_a_picture_of_too_many_pixels_is_refused(side, recwarn):
+    content = png(side, side, (1, 0))
+    with pytest.raises(ValueError, match=r"x: found a picture of too many pixels.*80,000,000"):
+        images._opened(content, "x")
+    assert not recwarn.list
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(kind, tmp_path):
+    side = 8900
+    assert side**2 < images.MOST_PIXELS < 9000**2
+    (tmp_path / "x.png").write_bytes(png(side, side, kind))
+    job = f"assert images._opened(open({str(tmp_path / 'x.png')!r}, 'rb').read(), 'x').size < 5e6"
+    assert taken(job) < 600
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16", "F", "CMYK"])
+def test_a_picture_that_is_reduced_is_the_same_picture(kind, mode, monkeypatch):
+    image = large_seven()
+    if mode == "1":
+        image = image.point(lambda level: 255 * (level > 127))  # not dithered
+    deep = image.convert("I").point(lambda level: level * 200) if mode == "I;16" else image
+    if mode == "RGBA":
+        image = Image.merge("RGBA", (*[image] * 3, image.point(lambda level: 255 - level)))
+    if mode == "I;16" and kind not in ("PNG", "TIFF"):
+        pytest.skip("not a mode of this format")
+    try:
+        content = encoded(deep.convert(mode) if mode != "RGBA" else image, kind)
+    except (OSError, ValueError):
+        pytest.skip("not a mode of this format")
+    whole = Conversion()(content)
+    monkeypatch.setattr(images, "_ENOUGH_PIXELS", 100_000)
+    reduced = Conversion()(content)
+    assert reduced.shape == whole.shape
+    assert np.abs(reduced - whole).mean() < 4  # of 255
+    assert not np.array_equal(reduced, whole)
+
+
+def test_a_reduced_photograph_is_turned_as_its_camera_says(monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in ("JPEG", "PNG"):
+        content = encoded(large_seven(), kind, exif=exif)
+        with monkeypatch.context() as patch:
+            patch.setattr(images, "_ENOUGH_PIXELS", 100_000)
+            reduced = Conversion()(content)
+        assert np.abs(reduced - Conversion()(content)).mean() < 4
+
+
+def test_of_an_animation_the_first_picture_is_taken():
+    frames = [Image.new("L", (300, 200), 255)] * 3
+    for kind in ("GIF", "WEBP"):
+        content = encoded(seven(), kind, save_all=True, append_images=frames)
+        expected = Conversion()(encoded(seven(), kind))
+        assert np.abs(Conversion()(content) - expected).mean() < 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"P5 9 9 255\n" + bytes(81)],
+)
+def test_formats_that_are_not_named_are_not_read(content):
+    """Pillow starts a program for PostScript."""
+    with pytest.raises(ValueError, match="found no picture; expected PNG, JPEG, GIF, BMP, WEBP or"):
+        Conversion()(content)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"]))
+def test_a_damaged_picture_is_a_picture_or_refused(data, kind):
+    content = bytearray(encoded(seven((60, 80), at=(5, 5)), kind))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        with np.errstate(all="ignore"):
+            Conversion()(bytes(content))
+    except ValueError as error:
+        said = str(error)
+    else:
+        return
+    assert said.startswith("the picture: found")

@@ -2,6 +2,7 @@ import json
 import os
 import stat
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from fastnn import (
     Softmax,
     Tanh,
 )
+from fastnn.files import container
 from fastnn.files.container import FORMAT_VERSION, ModelFileError
 from own_layers import Doubled, OtherLinear, OtherSequential
 from processes import python
@@ -455,6 +457,104 @@ def test_a_norm_far_larger_than_the_file_is_refused_before_memory_is_taken(norm,
     fastnn.save(Sequential(norm), path)
     rewrite(path, in_layer(0, arguments={name: 10**10}))
     assert f"{name} is 10000000000, far more than the file holds numbers" in refused(path)
+
+
+ALONE = {
+    "LayerNorm": {"normalized_shape": 10**6, "elementwise_affine": False},
+    "BatchNorm1d": {"num_features": 10**6, "affine": False, "track_running_stats": False},
+}
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_many_layers_without_tensors_are_refused_before_memory_is_taken(kind, saved):
+    """Each holds no more than a small file may; together they would take gigabytes."""
+    layers = [{"class": kind, "arguments": ALONE[kind]}] * 500
+    rewrite(saved, lambda d: d["model"].update(layers=layers))
+    tracemalloc.start()
+    try:
+        assert "1000000, far more than the file holds numbers" in refused(saved)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6
+
+
+def raw(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def tensor(shape, size=0, dtype="F32"):
+    return {"1.weight": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}
+
+
+HEADERS = {
+    "70 dimensions": raw(tensor([1] * 70, 4), bytes(4)),
+    "70 dimensions of 16 bits": raw(tensor([1] * 70, 2, "BF16"), bytes(2)),
+    "70 dimensions of nothing": raw(tensor([0] * 70)),
+    "a product that overflows": raw(tensor([2**40, 2**40, 0])),
+    "a size that overflows": raw(tensor([0, 2**63])),
+    "the largest size": raw(tensor([2**64 - 1, 0])),
+    "a size beyond": raw(tensor([2**64, 0])),
+    "a negative size": raw(tensor([-1, 0])),
+    "more bytes than there are": raw(tensor([2**40], 2**42)),
+    "a negative offset": raw({"a": {"dtype": "U8", "shape": [1], "data_offsets": [-1, 0]}}),
+    "offsets turned": raw({"a": {"dtype": "U8", "shape": [1], "data_offsets": [1, 0]}}, b"1"),
+    "bytes of nobody": raw(tensor([1], 4), bytes(5)),
+    "bytes of two": raw({name: tensor([1], 4)["1.weight"] for name in "ab"}, bytes(4)),
+    "a name twice": raw(b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+                        b'"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
+    "a number that is not finite": raw(b'{"a":{"dtype":"U8","shape":[NaN],"data_offsets":[0,0]}}'),
+    "metadata twice": raw(b'{"__metadata__":{"a":"b","a":"c"}}'),
+    "metadata of numbers": raw(b'{"__metadata__":{"a":1}}'),
+    "nesting without end": raw(b'{"a":' * 100_000),
+    "lists without end": raw(b"[" * 100_000),
+    "a length of all there is": b"\xff" * 8 + b"{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", HEADERS.values(), ids=HEADERS)
+def test_a_header_of_something_else(content, path):
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        refused(path)
+        into = Sequential(Linear(3, 5))
+        with pytest.raises(ModelFileError):
+            fastnn.load(path, into=into)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+
+
+SIZES = st.one_of(st.integers(0, 3), st.sampled_from([2**31, 2**32, 2**62, 2**63 - 1, 2**64 - 1]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    shape=st.lists(SIZES, max_size=70),
+    dtype=st.sampled_from(["F32", "F64", "BF16", "U8", "BOOL", "I16", "F8_E4M3"]),
+    size=st.integers(0, 64),
+)
+def test_a_tensor_of_any_shape_is_a_tensor_or_refused(shape, dtype, size, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(raw(tensor(shape, size, dtype), bytes(size)))
+    try:
+        found = container.read(path)
+    except ModelFileError:
+        return
+    assert found.tensors["1.weight"].shape == tuple(shape)
+    refused(path)
+
+
+def test_a_description_that_says_something_twice(saved):
+    with safetensors.safe_open(saved, "np") as file:
+        description = json.loads(file.metadata()["fastnn"])
+    del description["checksum"]
+    text = json.dumps(description)
+    rewrite(saved, metadata={"fastnn": text[:-1] + ', "model": null}'})
+    assert "'model' twice" in refused(saved)
 
 
 def test_a_weight_that_is_not_there(saved):
