@@ -196,8 +196,7 @@ def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
             "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
             "and fit(..., resume=True) can read it, with such a model"
         )
-    room = _Room(_FEW + sum(array.size for array in tensors.values()))
-    model = _made(description["model"], "model", tensors, room)
+    model = made(description["model"], "model", tensors)
     model.schema = _schema(description.get("schema"))
     _fill(model, tensors)
     return model
@@ -225,8 +224,16 @@ class _Room:
             raise ValueError(f"{given}, far more than the file holds numbers")
 
 
-def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray], room: _Room) -> Sequential:
+def made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
     """Return a chain made from its description; `tensors` are only checked."""
+    room = _Room(_FEW + sum(array.size for array in tensors.values()))
+    return _chain(described, place, tensors, room)
+
+
+def _chain(
+    described: Any, place: str, tensors: Mapping[str, np.ndarray], room: _Room
+) -> Sequential:
+    """Return a chain for whose layers there is room."""
     try:
         if (name := described["class"]) != "Sequential":
             raise ModelFileError(f"found a {name!r} as {place}; expected a Sequential")
@@ -245,7 +252,7 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray], room: 
     """Return a layer or a chain made from its description."""
     name = described["class"]
     if name == "Sequential":
-        return _made(described, place, tensors, room)
+        return _chain(described, place, tensors, room)
     if name not in LAYERS:
         raise ModelFileError(
             f"found a {name!r} as {place}; expected one of Sequential, {', '.join(LAYERS)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -76,7 +78,28 @@ def _load(source: str | os.PathLike[str] | bytes):
         raise TableError(f"found a file that NumPy cannot read: {error}") from error
 
 
+def _check_size(stream: IO[bytes], size: int) -> None:
+    """Raise TableError unless a stream of so many bytes is an array that they can hold.
+
+    NumPy takes the memory that the header names before it reads.
+    """
+    first = np.lib.format.read_magic(stream) == (1, 0)
+    read = "read_array_header_1_0" if first else "read_array_header_2_0"
+    shape, _, dtype = getattr(np.lib.format, read)(stream)
+    if (needed := math.prod(shape) * dtype.itemsize) > size and not dtype.hasobject:
+        raise TableError(f"found an array of {shape} and {dtype}, {needed:,} bytes, in {size:,}")
+
+
 def _read_npy(source: str | os.PathLike[str] | bytes, name: str) -> Table:
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            _check_size(stream, size)
+    except TableError:
+        raise
+    except Exception as error:  # errors of tokenize and NumPy have no common base
+        raise TableError(f"found a file that NumPy cannot read: {error}") from error
     array = _load(source)
     if array.dtype.names:
         return Table(name, {key: _column(key, array[key]) for key in array.dtype.names})
@@ -89,6 +112,9 @@ def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
     """Return a table of arrays of one length; 1-d arrays are columns, others hold many columns."""
     try:
         with _load(source) as file:
+            for each in file.zip.infolist():
+                with file.zip.open(each) as member:
+                    _check_size(member, each.file_size)
             arrays = {key: file[key] for key in file.files}
     except TableError:
         raise

@@ -1,6 +1,8 @@
 import builtins
 import csv
 import io
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -186,6 +188,51 @@ def test_arrays_of_an_archive_are_columns_together():
 def test_arrays_that_are_no_table(content, message):
     with pytest.raises(TableError, match=message):
         read_table(content)
+
+
+def claiming(shape, dtype="<f8"):
+    """The bytes of a .npy file whose header claims a shape."""
+    file = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(80)
+
+
+SHAPES = [(10**8, 10), (10**12, 10), (2**40, 2**40), (11, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("way", ["bytes", "file", "archive", "archive file"])
+def test_an_array_that_its_bytes_cannot_hold_is_refused_unread(way, shape, tmp_path):
+    content, path = claiming(shape), tmp_path / "x"
+    if "archive" in way:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", content)
+        content = packed.getvalue()
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TableError, match="found"):
+            read_table(path if "file" in way else content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_an_archive_with_something_else_is_refused_unread():
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TableError, match="found a file that NumPy cannot read"):
+            read_table(packed.getvalue())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1e6
 
 
 def test_pickles_are_not_read():
