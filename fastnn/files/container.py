@@ -153,10 +153,10 @@ def _plain(tree: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
 
 def _content(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a file, after checking that it can be a whole safetensors file."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # whose opening may wait without end
+        raise ModelFileError("found no ordinary file; expected a model saved by fastnn")
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError("found no ordinary file; expected a model saved by fastnn")
         beginning = file.read(_LENGTH)
         header = int.from_bytes(beginning, "little")
         if len(beginning) < _LENGTH or header > status.st_size - _LENGTH:

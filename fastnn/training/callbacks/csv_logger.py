@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-from fastnn.files.atomic import replacing
+from fastnn.files.atomic import make_folder, open_in_place, replacing
 from fastnn.optim.monitors import MONITORS
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.training import Training
@@ -41,21 +41,26 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, training: Training) -> None:
         """Open the file and keep the lines of the epochs before a resumed run."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([self.COLUMNS, *self._lines_until(training.epoch)])
-        with replacing(self.path) as file:
-            file.write(text.getvalue().encode())
-        self._file = self.path.open("a", newline="", encoding="utf-8")
+        make_folder(self.path.parent)
+        place = open_in_place(self.path)
+        if place is None:
+            with replacing(self.path) as file:
+                file.write(self._text_until(training.epoch))
+            place = self.path.open("ab")
+        else:  # a pipe or a device, which is opened once
+            place.write(self._text_until(0))
+        self._file = io.TextIOWrapper(place, "utf-8", newline="")
 
-    def _lines_until(self, epoch: int) -> list[list[str]]:
-        """Return the file's complete lines of epochs up to this one."""
-        if epoch == 0 or not self.path.exists():
-            return []
-        with self.path.open(newline="") as file:
-            lines = list(csv.reader(file))[1:]
-        whole = (line for line in lines if len(line) == len(self.COLUMNS))
-        return [line for line in whole if int(line[0]) <= epoch]
+    def _text_until(self, epoch: int) -> bytes:
+        """Return the line of names, and the file's complete lines of epochs up to this one."""
+        lines = [",".join(self.COLUMNS)]
+        if epoch > 0 and self.path.exists():
+            found = self.path.read_bytes().decode("utf-8", "replace").splitlines()
+            known = set(map(str, range(1, epoch + 1)))
+            # A power cut may leave zeros and halves of lines.
+            whole = (line for line in found if line.count(",") == lines[0].count(","))
+            lines += [line for line in whole if line.partition(",")[0] in known]
+        return "".join(f"{line}\r\n" for line in lines).encode()
 
     def on_epoch_begin(self, training: Training) -> None:
         """Store the learning rate."""

@@ -459,6 +459,12 @@ def test_a_norm_far_larger_than_the_file_is_refused_before_memory_is_taken(norm,
     assert f"{name} is 10000000000, far more than the file holds numbers" in refused(path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_is_not_waited_for(path):
+    os.mkfifo(path)
+    assert "no ordinary file" in refused(path)
+
+
 ALONE = {
     "LayerNorm": {"normalized_shape": 10**6, "elementwise_affine": False},
     "BatchNorm1d": {"num_features": 10**6, "affine": False, "track_running_stats": False},
