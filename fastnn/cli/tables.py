@@ -33,7 +33,7 @@ def print_rich(*parts: Any) -> None:
     from rich.console import Console
 
     console = Console(markup=False, highlight=False)
-    with console.capture() as drawn:
-        console.print(*parts)
     with written():
+        with console.capture() as drawn:
+            console.print(*parts)
         typer.echo(drawn.get(), nl=False)
