@@ -52,12 +52,13 @@ class Conversion:
             isinstance(shape, tuple)
             and len(shape) == 2
             and all(type(side) is int and side >= 1 for side in shape)
+            and math.prod(shape) <= _ENOUGH_PIXELS
             and type(self.box) is int
             and 1 <= self.box <= min(shape)
         ):
             raise ValueError(
-                f"shape is {shape!r} and box {self.box!r}; expected two positive integers, and "
-                "one that is not above them"
+                f"shape is {shape!r} and box {self.box!r}; expected two positive integers, of "
+                f"{_ENOUGH_PIXELS:,} pixels at most, and one that is not above them"
             )
         if not (isinstance(self.top, (int, float)) and 0 < self.top < float("inf")):
             raise ValueError(f"top is {self.top!r}; expected a positive number")
