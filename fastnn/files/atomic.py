@@ -132,7 +132,9 @@ def remove_partials(path: str | os.PathLike[str]) -> None:
     """Remove the partial files that killed processes left when they wrote `path`."""
     target = Path(os.path.realpath(path))
     for partial in target.parent.glob(f"{_prefix(target)}-*"):
-        with suppress(OSError), partial.open("r+b") as file:
+        # Some network file systems lock only what is open for writing.
+        mode = "r+b" if os.access(partial, os.W_OK) else "rb"
+        with suppress(OSError), partial.open(mode) as file:
             if try_lock(file):  # nobody is writing it
                 if sys.platform == "win32":
                     file.close()
