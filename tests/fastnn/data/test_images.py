@@ -136,8 +136,8 @@ def test_what_is_no_picture_is_an_error_that_names_the_file(content, message, tm
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"shape": (0, 3)}, {"shape": 28}, {"shape": (2001, 2000)}, {"shape": (28.0, 28)}, {"box": 0}, {"box": 29}, {"box": "a"},
-     {"top": 0}, {"top": float("nan")}, {"top": "x"}, {"centre": "edge"}],
+    [{"shape": (0, 3)}, {"shape": 28}, {"shape": (28.0, 28)}, {"box": 0}, {"box": 29}, {"box": "a"},
+     {"shape": (2001, 2000)}, {"top": 0}, {"top": float("nan")}, {"top": "x"}, {"centre": "edge"}],
 )  # fmt: skip
 def test_a_conversion_is_checked(wrong):
     with pytest.raises(ValueError, match="expected"):
