@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 _HELD: dict[tuple[int, str], Held] = {}
 """Locks of this process: the system tells processes apart, not threads."""
@@ -113,7 +113,7 @@ if sys.platform == "win32":
             raise
         return True
 
-    def try_lock(file: BinaryIO) -> bool:
+    def try_lock(file: IO[bytes]) -> bool:
         """Return True: Windows removes no open file."""
         return True
 
@@ -133,7 +133,7 @@ else:
             raise
         return True
 
-    def try_lock(file: BinaryIO) -> bool:
+    def try_lock(file: IO[bytes]) -> bool:
         """Lock a file until it is closed; return False if that is not possible."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
