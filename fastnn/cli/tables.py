@@ -32,7 +32,7 @@ def print_rich(*parts: Any) -> None:
     """Print what rich draws; its texts have to be `visible`."""
     from rich.console import Console
 
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, emoji=False)
     with written():
         with console.capture() as drawn:
             console.print(*parts)

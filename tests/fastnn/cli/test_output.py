@@ -118,6 +118,15 @@ def test_a_model_file_with_evil_classes(tmp_path):
         assert "title" in result.stdout
 
 
+def test_names_are_no_codes_of_tables(tmp_path):
+    model = fastnn.Sequential(fastnn.Linear(3, 2, seed=0))
+    model.classes = (":smile:", "[red]b[/red]")
+    fastnn.save(model, tmp_path / "model")
+    np.save(tmp_path / "rows.npy", np.ones((4, 3)))
+    shown = run("predict", tmp_path / "model", tmp_path / "rows.npy").stdout
+    assert all(name in shown for name in model.classes)
+
+
 def test_data_go_as_they_are_unless_to_a_terminal(tmp_path, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
