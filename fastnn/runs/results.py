@@ -106,7 +106,9 @@ class Results:
         for name in (RESULTS, BEST):
             atomic.remove_partials(self.folder / name)
         _cut(self.folder / RESULTS)
-        self._kept = _result_in(self.folder / BEST)
+        self._kept: Result | None = None
+        if (self.folder / RESULTS).exists():  # without one, somebody begins anew
+            self._kept = _result_in(self.folder / BEST)
         if self._kept is not None:
             known = self.results.get(key_of(self._kept.settings))
             if known is None or known.rank != self._kept.rank:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastnn.runs.results import RESULTS, Result, Results, SweepFileError
+import fastnn
+from fastnn.runs.results import BEST, RESULTS, Result, Results, SweepFileError
 from fastnn.runs.settings import Settings
 
 GOOD = Result(Settings(), "finished", 0.5).to_line()
@@ -101,3 +102,17 @@ def test_ranks():
     ]
     assert better == sorted(better)
     assert ranked(val_loss=0.1) > ranked(val_loss=0.2) > ranked()
+
+
+def test_without_a_file_of_results_a_sweep_begins_anew(tmp_path):
+    model = fastnn.Sequential(fastnn.Linear(2, 1, seed=0))
+    old = Result(Settings(seed=1), "finished", val_accuracy=0.9)
+    new = Result(Settings(seed=2), "finished", val_accuracy=0.1)
+    (tmp_path / BEST).write_bytes(old.to_bytes(model))
+    with Results(tmp_path) as found:
+        assert not found.results
+        assert found.lost is None
+        found.keep(new, new.to_bytes(model))
+    with Results(tmp_path) as found:
+        assert [*found.results.values()] == [new]
+        assert found.lost is None
