@@ -153,7 +153,8 @@ def _plain(tree: Any, name: str, tensors: dict[str, np.ndarray]) -> Any:
 
 def _content(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a file, after checking that it can be a whole safetensors file."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # whose opening may wait without end
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # whose opening may wait without end
         raise ModelFileError("found no ordinary file; expected a model saved by fastnn")
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
