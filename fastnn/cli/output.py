@@ -54,6 +54,8 @@ def written() -> Iterator[None]:
 def standard_output() -> Iterator[TextIO]:
     """Open standard output for data; a terminal gets them without control characters."""
     with written():
+        if sys.stdout is None:  # it was closed before the process began
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         yield _Visible(sys.stdout) if sys.stdout.isatty() else sys.stdout  # type: ignore[misc]
         sys.stdout.flush()
 

@@ -19,7 +19,7 @@ import fastnn
 from command_line import run
 from fastnn.cli import output
 from fastnn.cli.output import visible
-from processes import ROOT
+from processes import ROOT, python
 
 CLI = pathlib.Path(output.__file__).parent
 EVIL = "a\x1b]0;title\x07\x1b[2J\r\u202eb\u2066\x00\x9b31m\nfastnn: all is well\udce9"
@@ -190,6 +190,14 @@ def test_a_reader_that_is_gone_ends_it_quietly(arguments, model):
         os.close(writing)
     assert done.stderr == ""
     assert done.returncode in (1, 141)
+
+
+@posix
+def test_data_for_an_output_that_is_closed_are_an_error(model):
+    program = "import sys; sys.stdout = None; from fastnn.__main__ import main; main()"
+    done = python(program, "predict", *model, "--out", "-", check=False)
+    assert done.returncode == 1
+    assert done.stderr == "fastnn: standard output: Bad file descriptor\n"
 
 
 @posix
