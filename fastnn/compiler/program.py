@@ -169,7 +169,8 @@ class TrainingProgram(Program):
 
     def _emit_penalties(self, build: Builder, stages: list[Stage]) -> None:
         """Emit the penalty that weight decay adds to the loss, for the weights of linear layers."""
-        weights = [each.weights for each in stages if isinstance(each, linear.LinearStage)]
+        linears = [each for each in stages if isinstance(each, linear.LinearStage)]
+        weights = [each.weights for each in linears if each.layer._weight.decays]
         starts = np.cumsum([0, *(chunks.py_func(each.span) for each in weights)])
         self.penalties = np.zeros(starts[-1])
         for each, start in zip(weights, starts, strict=False):
