@@ -418,7 +418,7 @@ def matmul_update(
         if each is None:
             continue
         output(name, each, (x.shape[1], g.shape[1]), dtype)
-        regular = each.flags.aligned and each.strides[1] == each.itemsize
+        regular = each.strides[0] % each.itemsize == 0 and each.strides[1] == each.itemsize
         if each.size and (each.strides != parameter.strides or not regular):
             raise ValueError(f"{name} has strides {each.strides}; expected rows of the same kind")
     if parameter.size == 0:

@@ -543,10 +543,8 @@ class Machine(RuleBasedStateMachine):
         self.plain[place] = self.twin(self.model[place])
         self.new_optimizer(data)
 
-    @rule(
-        seed=SEEDS, rows=st.sampled_from([2, 7, 20, 40]), kind=st.sampled_from(["C", "F", "copy"])
-    )
-    def other_data(self, seed, rows, kind):
+    @rule(seed=SEEDS, rows=st.sampled_from([2, 7, 20, 40]))
+    def other_data(self, seed, rows):
         self.note("other data", rows)
         self.x, self.y = numbers(seed, (rows, self.columns), self.dtype), self.targets(seed, rows)
 

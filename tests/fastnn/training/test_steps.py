@@ -238,6 +238,12 @@ CHANGES = {
 }  # fmt: skip
 
 
+NO_CHANGES = {
+    "another chain of the layers", "predictions", "evaluation mode", "an inner chain",
+    "no clip_norm", "an own layer",
+}  # fmt: skip
+
+
 @ignore_own
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("name", CHANGES)
@@ -250,10 +256,7 @@ def test_changes_between_steps_are_followed(name, event):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("name", set(CHANGES) - {
-    "another chain of the layers", "predictions", "evaluation mode", "an inner chain",
-    "no clip_norm", "an own layer",
-})  # fmt: skip
+@pytest.mark.parametrize("name", [name for name in CHANGES if name not in NO_CHANGES])
 def test_changes_have_an_effect(name, event):
     assert run((), event, CHANGES[name], "Adam")[:2] != run((), event, lambda t: None, "Adam")[:2]
 
@@ -374,6 +377,42 @@ def test_targets_are_those_of_the_call(own, kind, value):
             array[:] = value
 
     assert trained(overwrite) == trained(lambda arrays: None)
+
+
+# --------------------------------------------------------------------------------- memory
+
+
+@ignore_own
+@pytest.mark.parametrize("own", [(), (Own(),)], ids=["compiled", "eager"])
+def test_memory_is_not_moved_by_resizing(own):
+    """Neither what fastnn hands out nor the caller's samples."""
+    model = network(*own)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x = X.copy()
+    tried = []
+
+    def resize(training):
+        arrays = [x] if not own else []
+        for parameter in model.parameters():
+            arrays += [parameter.data, parameter.grad, parameter.memory]
+        arrays += [optimizer.settings, *optimizer.memory.values()]
+        arrays += [array for _, array in model.named_buffers()]
+        while arrays:
+            array = arrays.pop()
+            if isinstance(array, np.ndarray):
+                arrays.append(array.base)
+                with pytest.raises(ValueError, match="resize"):
+                    array.resize(0, refcheck=False)
+                array = None
+                tried.append(1)
+
+    fit(model, x, Y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=2, batch_size=16, seed=0,
+        callbacks=[resize])  # fmt: skip
+    expected = network(*own)
+    fit(expected, X, Y, loss=CrossEntropyLoss(), epochs=2, batch_size=16, seed=0,
+        optimizer=SGD(expected.parameters(), lr=0.1, momentum=0.9))  # fmt: skip
+    assert state(model, optimizer)[0][:4] == state(expected, optimizer)[0][:4]
+    assert len(tried) > 40
 
 
 # --------------------------------------------------------------------------- what is left
