@@ -12,6 +12,7 @@ from kernels.base.jit import real_type
 from kernels.base.memory import (
     address,
     aligned_zeros,
+    fixed,
     leading_dimension,
     line_elements,
     padded,
@@ -62,7 +63,7 @@ class Builder:
     threads: int
     rows: list[list[int]] = field(default_factory=list)
     borrowed: list[list[int]] = field(default_factory=list)
-    kept: list[np.ndarray] = field(default_factory=list)
+    kept: list[Any] = field(default_factory=list)
     widest: int = 0
     """Largest number of inputs or outputs of a linear layer, which sets the size of the scratch."""
 
@@ -100,6 +101,10 @@ class Builder:
         """Keep an array alive as long as the program, and return its address."""
         self.kept.append(array)
         return address(array)
+
+    def fix(self, array: np.ndarray) -> None:
+        """See to it that a user's array cannot be resized as long as the program lives."""
+        self.kept.append(fixed(array))
 
     # ---------------------------------------------------------------- instructions
 

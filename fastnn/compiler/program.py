@@ -50,6 +50,15 @@ def layout(model: Sequential) -> list:
     return [*layers, *((parameter, parameter.decays) for parameter in model.parameters())]
 
 
+def check_dtype(model: Sequential, dtype: np.dtype) -> None:
+    """Raise ValueError unless a model, which callbacks may have changed, computes in a dtype."""
+    if model_dtype(model) != dtype:
+        raise ValueError(
+            f"the model computes in {model_dtype(model)} now; expected {dtype}, the dtype of the "
+            "samples"
+        )
+
+
 class Program:
     """Instructions and their memory: `opening` runs first, `table` for each batch, then `closing`.
 
@@ -82,10 +91,14 @@ class Program:
         learning: Learning | None = None,
     ) -> tuple[list[Stage], Block, Truth | None]:
         """Emit the gathering of samples and targets, and the forward pass of all stages."""
-        layers = [each for each in flat_layers(model) if type(each) not in (Identity, Flatten)]
+        every = flat_layers(model)
+        layers = [each for each in every if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
         stages = stages_of(layers, list(LAYERS.values()))
-        columns = self._check(model, source)
+        check_dtype(model, self.dtype)
+        columns = source.x.shape[1]
+        for layer in every:
+            columns = layer.output_columns(columns)
         for stage, above in pairwise(stages):
             stage.above = above
         x = emit_samples(build, source, normalize, wait=loss is None)
@@ -94,21 +107,6 @@ class Program:
             stage.arrange(build, learning)
             x = stage.forward(build, x, learning is not None)
         return stages, x, truth
-
-    def _check(self, model: Sequential, source: Source) -> int:
-        """Return the columns of the model's output.
-
-        Raises ValueError if samples do not fit the model, which callbacks may have changed.
-        """
-        if model_dtype(model) != self.dtype:
-            raise ValueError(
-                f"the model computes in {model_dtype(model)} now; expected {self.dtype}, the dtype "
-                "of the samples"
-            )
-        columns = source.x.shape[1]
-        for layer in flat_layers(model):
-            columns = layer.output_columns(columns)
-        return columns
 
 
 class TrainingProgram(Program):
@@ -151,6 +149,8 @@ class TrainingProgram(Program):
         for stage in stages:
             stage.track(build)
         self._emit_backward(build, stages, gradient, y, learning)
+        if self._updates:
+            self._emit_idle(build, learning)
         if not learning.fused:
             build.wait()
             if self._updates:
@@ -169,7 +169,8 @@ class TrainingProgram(Program):
 
     def _emit_penalties(self, build: Builder, stages: list[Stage]) -> None:
         """Emit the penalty that weight decay adds to the loss, for the weights of linear layers."""
-        weights = [each.weights for each in stages if isinstance(each, linear.LinearStage)]
+        linears = [each for each in stages if isinstance(each, linear.LinearStage)]
+        weights = [each.weights for each in linears if each.layer._weight.decays]
         starts = np.cumsum([0, *(chunks.py_func(each.span) for each in weights)])
         self.penalties = np.zeros(starts[-1])
         for each, start in zip(weights, starts, strict=False):
@@ -195,6 +196,18 @@ class TrainingProgram(Program):
         gradient = build.through_activation(gradient, y)
         for stage in reversed(taught):
             gradient = stage.backward(build, gradient, learning)
+
+    def _emit_idle(self, build: Builder, learning: Learning) -> None:
+        """Emit updates by zero for parameters whose layers a callback has taken out of the model.
+
+        They decay and keep their velocity, as in Python.
+        """
+        own = {id(each) for each in self.model.parameters()}
+        for parameter in self.optimizer.parameters:
+            if id(parameter) not in own:
+                parameter.gradient_memory[:] = 0
+                if learning.fused:
+                    learning.emit_update(build, parameter)
 
     def _emit_clipped_update(self, build: Builder, learning: Learning) -> None:
         """Emit the clipping of the whole gradient by its norm, and then the update."""

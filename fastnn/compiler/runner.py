@@ -110,14 +110,13 @@ class Runner:
         """Sum of the losses of the last batch whose loss was not finite."""
         return float(self._state[LOSS : LOSS + 1].view(np.float64)[0])
 
-    def slices(self, watched: bool = False):
-        """Run all batches slice by slice, yielding the number of the next batch after each slice.
+    def slices(self, begin: int = 0, watched: bool = False):
+        """Run the batches from `begin` slice by slice, yielding the next batch after each slice.
 
         The run ends early at a batch whose loss is not finite. The model gets the learned weights
         after the last batch or by `deliver`; if `watched`, after each slice, and the caller may
         change the model in between. A watched run also ends early if weights are not finite.
         """
-        begin = 0
         while begin < self.batches:
             until = min(self.batches, begin + self._pace)
             started = time.perf_counter()

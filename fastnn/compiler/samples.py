@@ -39,6 +39,7 @@ def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wa
     if normalize is not None:
         mean, factor = (table.astype(build.dtype) for table in normalize.tables(columns))
     x = build.block(columns)
+    build.fix(source.x)
     in_bytes = source.x.dtype == np.uint8
     build.emit(
         instructions.gather_bytes if in_bytes else instructions.gather,

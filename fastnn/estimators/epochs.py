@@ -20,18 +20,24 @@ class _Epsilons:
     _AHEAD = 512  # computed at a time
 
     def __init__(self, optimizer: Adam):
-        self._optimizer, self._epsilon, self._step = optimizer, optimizer.eps, optimizer.steps
-        self._table, self._used = np.empty(0), 0
+        self._optimizer, self._epsilon = optimizer, optimizer.eps
+        self._basis: tuple[float, ...] = ()
+        self._first, self._table = 0, np.empty(0)
 
     def next(self, count: int) -> np.ndarray:
         """Return the values of the next `count` steps."""
-        if self._used + count > len(self._table):
-            steps = self._step + 1 + np.arange(max(count, self._AHEAD))
-            bias = 1.0 - self._optimizer.beta2**steps
-            self._table, self._used = self._epsilon / np.sqrt(bias), 0
-        begin, self._used = self._used, self._used + count
-        self._step += count
-        return self._table[begin : self._used]
+        steps, basis = self._optimizer.steps, (self._epsilon, self._optimizer.beta2)
+        begin = steps - self._first
+        if basis != self._basis or not 0 <= begin <= len(self._table) - count:
+            bias = 1.0 - basis[1] ** (steps + 1 + np.arange(max(count, self._AHEAD)))
+            self._first, self._basis, begin = steps, basis, 0
+            self._table = self._epsilon / np.sqrt(bias)
+        return self._table[begin : begin + count]
+
+    def follow(self, last: float) -> None:
+        """Take over an epsilon that a callback has set since a batch with the epsilon `last`."""
+        if self._optimizer.eps != last:
+            self._epsilon = self._optimizer.eps
 
     def restore(self) -> None:
         """Set the optimizer's epsilon to its original value."""
@@ -72,11 +78,10 @@ class Epochs(Lowered):
             self._epsilons = _Epsilons(optimizer)
         self._settings = np.empty((len(self._starts), len(places)))
         self._settings[:, 0] = alpha / self._counts
-        optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         self._timetable, self._batch = Timetable(tuple(places), self._settings), batch
         steps = most * len(self._starts)
         self._threads = threads_for(step_work(network.model, batch), threads, steps)
-        self._done = 0
+        self._done, self._last_epsilon = 0, getattr(optimizer, "eps", 0.0)
         self.lower()
         self._constants = self._find_constants(y)
 
@@ -88,12 +93,16 @@ class Epochs(Lowered):
 
     def _basis(self) -> list:
         """Return all that the program fixes, with the counts from which it started."""
-        counts = [self._network.optimizer.steps, *(each.drawn for each in self._network.dropouts)]
-        return [*layout(self._network.model), *(count - self._done for count in counts)]
+        network = self._network
+        counts = [network.optimizer.steps, *(each.drawn for each in network.dropouts)]
+        fixed = [*layout(network.model), repr(network.loss), network.optimizer.clip_norm]
+        return [*fixed, *(count - self._done for count in counts)]
 
     def _make(self) -> Runner:
         network = self._network
         network.check_layers()
+        if network.optimizer.clip_norm is not None:
+            raise ValueError("a callback set clip_norm; an estimator's gradients are not clipped")
         program = TrainingProgram(
             network.model,
             network.loss,
@@ -133,6 +142,8 @@ class Epochs(Lowered):
 
     def renew(self) -> None:
         """Make the next epoch read the model again, because callbacks may change it."""
+        if self._epsilons is not None:
+            self._epsilons.follow(self._last_epsilon)
         self.refresh()
         self.runner.renew()
 
@@ -141,7 +152,8 @@ class Epochs(Lowered):
 
         Returns None if the loss or a weight became infinite or NaN.
         """
-        runner, penalties = self.runner, self.runner.program.penalties
+        network, runner, penalties = self._network, self.runner, self.runner.program.penalties
+        network.optimizer.settings[updates.GRADIENT_SCALE] = network.gradient_scale
         runner.totals[:] = 0
         penalties[:] = 0
         if self._weights is not None:
@@ -156,12 +168,13 @@ class Epochs(Lowered):
             if not runner.deliver():
                 runner.rewind()
             self._done = runner.ticks
-            self._network.optimizer.steps += self._done - before
-            for layer in self._network.dropouts:
+            network.optimizer.steps += self._done - before
+            for layer in network.dropouts:
                 layer.drawn += self._done - before
+            self._last_epsilon = getattr(network.optimizer, "eps", 0.0)
         if self._done - before < self.batches:
             return None
-        total = runner.totals[0] * self._network.loss_scale + penalties.sum()
+        total = runner.totals[0] * network.loss_scale + penalties.sum()
         if self._constants is not None:
             shares = self._source.weights
             total += self._constants.sum() if shares is None else self._constants @ shares

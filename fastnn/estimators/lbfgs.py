@@ -43,23 +43,23 @@ class Objective(Lowered):
         self._network, self._samples = network, samples
         network.optimizer = SGD(network.model.parameters(), lr=0.0)
         self._threads = threads_for(step_work(network.model, samples), threads)
-        self.lower()
         self._parameters = list(network.model.parameters())
-        decays = (alpha / mass if each.decays else 0.0 for each in self._parameters)
-        spans = [each.span for each in self._parameters]
-        self._ends = np.cumsum(spans)
-        self._decay = np.repeat(list(decays), spans)
+        self._spans = [each.span for each in self._parameters]
+        self._ends, self._shrinking = np.cumsum(self._spans), alpha / mass
+        self.lower()
         self._constant = 0.0
         if network.out_activation == "exp":
             rows = poisson_constant(np.asarray(y, np.float64)).sum(axis=1)
             self._constant = float(np.average(rows, weights=weights))
 
     def _basis(self) -> list:
-        return layout(self._network.model)
+        return [*layout(self._network.model), repr(self._network.loss)]
 
     def _make(self) -> Runner:
         network, samples = self._network, self._samples
         network.check_layers()
+        decays = [self._shrinking if each.decays else 0.0 for each in self._parameters]
+        self._decay = np.repeat(decays, self._spans)
         program = TrainingProgram(
             network.model,
             network.loss,
@@ -113,7 +113,7 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
     callbacks = listeners(estimator.callbacks or ())
     training = Training(network.model, network.loss, network.optimizer, History())
     training.epochs, training.batches, training.batch = estimator.max_iter, 1, 1
-    started, changed = time.perf_counter(), False
+    started, changed, evaluations = time.perf_counter(), False, 0
 
     def after(intermediate_result) -> None:
         nonlocal started, changed
@@ -131,26 +131,34 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
             raise StopIteration
 
     def search():
-        return scipy.optimize.minimize(
+        nonlocal evaluations
+        found = scipy.optimize.minimize(
             objective,
             objective.read(),
             method="L-BFGS-B",
             jac=True,
             callback=after if callbacks or estimator.verbose else None,
             options={
-                "maxfun": estimator.max_fun,
+                "maxfun": estimator.max_fun - evaluations,
                 "maxiter": estimator.max_iter - training.epoch,
                 "gtol": estimator.tol,
             },
         )
+        evaluations += found.nfev
+        return found
+
+    def may_go_on() -> bool:
+        more = training.epoch < estimator.max_iter and evaluations < estimator.max_fun
+        return more and not training.stop
 
     notify(callbacks, "on_train_begin", training)
     try:
         # BLAS threads spin between calls, on the cores that compute the loss.
         with _libraries().limit(limits=1, user_api="blas"):
             earlier, result = 0, search()
-            while changed and not training.stop and training.epoch < estimator.max_iter:
-                changed, earlier, result = False, training.epoch, search()
+            while changed and may_go_on():
+                changed, earlier = False, training.epoch
+                result = search()  # sets `changed`
         if not changed:
             objective.write(result.x)
     finally:

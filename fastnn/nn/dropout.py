@@ -54,12 +54,21 @@ class Dropout(Layer):
     torch_twin = TorchTwin("Dropout", ("p",))
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None, stream: int = 0):
+        self.p = p
+        self.reseed(fresh_seed() if seed is None else seed, stream)
+
+    @property
+    def p(self) -> float:
+        """Probability that an element is dropped."""
+        return vars(self)["p"]
+
+    @p.setter
+    def p(self, p: float) -> None:
         number = is_number(p)
         if not number or not 0.0 <= p <= 1.0:
             error = ValueError if number else TypeError
             raise error(f"Dropout: p is {p!r}; expected a probability from 0 to 1")
-        self.p = float(p)
-        self.reseed(fresh_seed() if seed is None else seed, stream)
+        vars(self)["p"] = float(p)
 
     def reseed(self, seed: int, stream: int = 0) -> None:
         """Start the masks of a seed (63 bits) and a stream (32 bits) from the first."""

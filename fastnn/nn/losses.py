@@ -144,7 +144,16 @@ class _ClassLoss(Loss):
     of_classes = True
 
     def __init__(self, weight=None):
-        self.weight = _weights_of(type(self).__name__, "weight", weight, "class")
+        self.weight = weight
+
+    @property
+    def weight(self) -> np.ndarray | None:
+        """Weights of the classes, float64, or None; assigning takes those of an array."""
+        return vars(self)["weight"]
+
+    @weight.setter
+    def weight(self, value) -> None:
+        vars(self)["weight"] = _weights_of(type(self).__name__, "weight", value, "class")
 
     def factors(self, classes: int) -> np.ndarray:
         """Return a weight for each class; raise ValueError if `weight` has another length."""

@@ -18,6 +18,7 @@ from fastnn.nn.layer import (
 )
 from fastnn.nn.parameters import Parameter, copy_into
 from fastnn.nn.twins import TorchTwin
+from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import normalization
 
 __all__ = ["BatchNorm1d", "LayerNorm"]
@@ -171,15 +172,19 @@ class BatchNorm1d(_Norm):
             )
         self.momentum = None if momentum is None else float(momentum)
         self.track_running_stats = bool(track_running_stats)
-        self._running = np.zeros((2, num_features), self.dtype)
-        self._running[1] = 1.0
-        self._tracked = np.zeros((), np.int64)
+        self._keep(np.repeat([[0.0], [1.0]], num_features, axis=1), 0)
 
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, and older pickles have two of them.
         moments = state.pop("running_mean", None), state.pop("running_var", None)
-        running = np.array(state.get("_running", moments), state["computes_in"])
-        vars(self).update(state, _running=running, _tracked=np.array(state["_tracked"]))
+        vars(self).update(state)
+        self._keep(np.asarray(state.get("_running", moments)), state["_tracked"])
+
+    def _keep(self, running: np.ndarray, tracked) -> None:
+        """Set the memory of the running moments, (2, columns), and of the count of batches."""
+        flat = lasting(running.astype(self.computes_in).reshape(-1))
+        self._running, self._tracked = flat.reshape(2, -1), lasting_zeros(1, np.int64).reshape(())
+        self._tracked[...] = tracked
 
     @property
     def num_features(self) -> int:
@@ -222,7 +227,7 @@ class BatchNorm1d(_Norm):
         if self.track_running_stats:
             yield "running_mean", self.running_mean
             yield "running_var", self.running_var
-            yield "num_batches_tracked", self._tracked
+            yield "num_batches_tracked", self._tracked[...]
 
     @property
     def uses_batch(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kernels.base.memory import aligned, aligned_zeros, padded
+from kernels.base.memory import lasting, lasting_zeros, padded
 
 __all__ = ["Parameter"]
 
@@ -56,7 +56,7 @@ class Parameter:
         value = np.asarray(value)
         self._memory_shape, self._view = memory_shape or value.shape, view
         span = padded(math.prod(self.memory_shape), value.dtype)
-        self._memory, self._gradient = (aligned_zeros(span, value.dtype) for _ in range(2))
+        self._memory, self._gradient = (lasting_zeros(span, value.dtype) for _ in range(2))
         self.data[...] = value
 
     def __getstate__(self) -> dict:
@@ -67,7 +67,7 @@ class Parameter:
         # Unpickled arrays may be read-only, mapped from a file, or not aligned.
         state = _in_own_memory(state)
         vars(self).update(
-            state, _memory=aligned(state["_memory"]), _gradient=aligned(state["_gradient"])
+            state, _memory=lasting(state["_memory"]), _gradient=lasting(state["_gradient"])
         )
 
     @property

@@ -60,25 +60,8 @@ class Sequential(Layer):
     schema: Any = None
 
     def __init__(self, *layers: Layer):
-        for place, layer in enumerate(layers):
-            if isinstance(layer, type) or not (
-                callable(getattr(layer, "forward", None))
-                and callable(getattr(layer, "backward", None))
-            ):
-                raise TypeError(
-                    f"Sequential: layer {place} is {layer!r}; expected an object with forward "
-                    "and backward"
-                )
-        every = list(every_layer(layers))
-        if len({id(layer) for layer in every}) < len(every):
-            raise ValueError("Sequential: a layer is in the chain twice; make one for each place")
         self.layers = list(layers)
-        for name, parameter in self.named_parameters():
-            if not isinstance(parameter, Parameter):
-                raise TypeError(
-                    f"Sequential: parameter {name} is a {type(parameter).__name__}; expected a "
-                    "fastnn.Parameter"
-                )
+        check_chain(self)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output of the last layer."""
@@ -189,6 +172,27 @@ class Sequential(Layer):
         lines = [textwrap.indent(each, "  ") for each in inner]
         count = sum(parameter.size for parameter in self.parameters())
         return "\n".join(["Sequential(", *lines, f")  # {count:,} parameters"])
+
+
+def check_chain(model: Sequential) -> None:
+    """Raise TypeError or ValueError for layers that make no chain; `layers` may be changed."""
+    for place, layer in enumerate(model.layers):
+        if isinstance(layer, type) or not (
+            callable(getattr(layer, "forward", None)) and callable(getattr(layer, "backward", None))
+        ):
+            raise TypeError(
+                f"Sequential: layer {place} is {layer!r}; expected an object with forward and "
+                "backward"
+            )
+    every = list(every_layer(model.layers))
+    if len({id(layer) for layer in every}) < len(every):
+        raise ValueError("Sequential: a layer is in the chain twice; make one for each place")
+    for name, parameter in model.named_parameters():
+        if not isinstance(parameter, Parameter):
+            raise TypeError(
+                f"Sequential: parameter {name} is a {type(parameter).__name__}; expected a "
+                "fastnn.Parameter"
+            )
 
 
 def every_layer(layers: Iterable) -> Iterator:

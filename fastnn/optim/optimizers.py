@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.nn.layer import is_number
 from fastnn.nn.parameters import Parameter, copy_into
-from kernels.base.memory import aligned, aligned_zeros
+from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import updates
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
@@ -84,7 +84,7 @@ class Optimizer:
                 )
         if len({id(parameter) for parameter in self.parameters}) < len(self.parameters):
             raise ValueError(f"{type(self).__name__}: a parameter is there twice")
-        self._settings = np.zeros(updates.SETTINGS)
+        self._settings = lasting_zeros(updates.SETTINGS, np.float64)
         self.settings[updates.GRADIENT_SCALE] = 1.0
         self.initial_lr: float | None = None
         """Learning rate from which schedules start; None until there is a schedule."""
@@ -108,7 +108,7 @@ class Optimizer:
             totals[parameter.dtype] = start + parameter.span
         memories = self.rule.memories
         self._memory = {
-            dtype: aligned_zeros(memories * size, dtype).reshape(memories, size)
+            dtype: lasting_zeros(memories * size, dtype).reshape(memories, size)
             for dtype, size in totals.items()
         }
 
@@ -126,9 +126,9 @@ class Optimizer:
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, mapped from a file, or not aligned.
         vars(self).update(state)
-        self._settings = aligned(self._settings)
+        self._settings = lasting(self._settings)
         self._memory = {
-            dtype: aligned(array.reshape(-1)).reshape(array.shape)
+            dtype: lasting(array.reshape(-1)).reshape(array.shape)
             for dtype, array in self._memory.items()
         }
 

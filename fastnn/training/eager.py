@@ -77,17 +77,21 @@ class EagerRunner:
     def __exit__(self, *error) -> None:
         pass
 
-    def slices(self, watched: bool = False):
-        """Run all batches; yield after each batch how many are done."""
+    def slices(self, begin: int = 0, watched: bool = False):
+        """Run the batches from `begin`; yield after each batch how many are done.
+
+        If `watched`, the caller may change the model in between.
+        """
         if self._snapshot is not None:
-            self.model.train()
             self._take()
         with in_use(self.model) if self.optimizer is None else nullcontext():
-            for batch in range(self.batches):
+            for batch in range(begin, self.batches):
                 done = self.run(batch, batch + 1)
                 yield batch + done
                 if not done:
                     return
+                if watched:
+                    self._take()
 
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`; return how many were finished."""
@@ -102,8 +106,17 @@ class EagerRunner:
         return end - begin
 
     def _step(self, rows: np.ndarray) -> bool:
+        """Do a step; return False, with the buffers as before, if its loss is not finite."""
+        before, done = _copies(self.model.named_buffers()), False
+        try:
+            done = self._do(rows)
+        finally:
+            if not done:
+                _restore(self.model.named_buffers(), before)
+        return done
+
+    def _do(self, rows: np.ndarray) -> bool:
         assert self.source.y is not None
-        before = _copies(self.model.named_buffers())
         output = self.model.forward(_numbers(self.model, self.source.x[rows]))
         targets, weights = self.source.y[rows], None
         if self.source.weights is None:
@@ -118,7 +131,6 @@ class EagerRunner:
         if self.optimizer is not None:
             if not math.isfinite(loss):
                 self.stopped, self.last_loss = True, loss
-                _restore(self.model.named_buffers(), before)
                 return False
             self.optimizer.zero_grad()
             self.model.backward(self.loss.backward())

@@ -12,9 +12,8 @@ import numpy as np
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.source import Source
 from fastnn.nn.dropout import dropouts
-from fastnn.nn.layer import as_layer
 from fastnn.nn.losses import Loss
-from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
+from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.optim.optimizers import Optimizer
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks.callback import Callback, listeners, notify
@@ -34,7 +33,7 @@ from fastnn.training.inputs import (
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights
-from fastnn.training.steps import Steps
+from fastnn.training.steps import Steps, check_trainable
 from fastnn.training.training import Training
 
 __all__ = ["fit"]
@@ -169,7 +168,7 @@ def fit(
             model, validation, loss, classifies, EVALUATION_BATCH, threads, times=epochs
         )
     batch = min(batch_size, len(samples))
-    _check_batches(model, len(samples), batch)
+    check_trainable(model, len(samples), batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
     step_count = epochs * -(-len(samples) // batch)
@@ -277,17 +276,6 @@ def _check_schedule(schedule: Schedule, optimizer: Optimizer) -> None:
         raise TypeError(f"schedule is {schedule!r}; expected one of fastnn.schedules")
     if schedule.optimizer is not optimizer:
         raise ValueError("the schedule was made for another optimizer than fit is given")
-
-
-def _check_batches(model: Sequential, samples: int, batch: int) -> None:
-    """Raise ValueError if a batch of one row would reach a layer that needs more rows."""
-    if samples % batch == 1 or batch == 1:
-        for layer in flat_layers(model):
-            if as_layer(layer).least_rows > 1:
-                raise ValueError(
-                    f"batches of {batch} of {samples} samples leave one of a single row, of which "
-                    f"{type(layer).__name__} can learn nothing; take another batch_size"
-                )
 
 
 def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:

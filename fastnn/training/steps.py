@@ -11,12 +11,13 @@ from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     TrainingProgram,
     UnsupportedError,
+    check_dtype,
     layout,
 )
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.layer import Layer, as_layer
-from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
+from fastnn.nn.sequential import Sequential, check_chain, flat_layers, model_dtype
 from fastnn.optim.schedules import Schedule
 from fastnn.training.callbacks.callback import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
@@ -68,9 +69,9 @@ class Steps(Lowered):
     """Steps of a `fit`, an epoch at a time, with the return to finite weights.
 
     A program is made for certain layers, settings of these and of the loss, counts of steps, and
-    for clipping by norm or not. Callbacks may change all of these; then a new program is made for
-    the next epoch. They may also change weights, after an epoch or in `on_batches_end`; the program
-    then reads the model's weights again instead of using its own copy.
+    for clipping by norm or not. Callbacks may change all of these, and the weights, after an epoch
+    or in `on_batches_end`. The next batch follows them: by a new program, or by reading the model's
+    weights again instead of the program's own copy.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Steps(Lowered):
             self._schedule = training.schedule
             table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
             self._timetable = Timetable(self._schedule.places, table)
-        self._warned = False
+        self._warned, self._settled = False, True
         self._ticks = 0  # of the runner, whose counts of steps the model and the others have
         self.lower()
 
@@ -110,6 +111,8 @@ class Steps(Lowered):
     def _make(self) -> Runner | EagerRunner:
         """Return a runner, in Python for what no program can express."""
         training = self._training
+        check_trainable(training.model, len(self._source.x), self._batch)
+        check_dtype(training.model, self._dtype)
         arguments = training.model, training.loss, training.optimizer, self._source, self._batch
         self._counting = _counters(training.model)
         self._firsts, self._ticks = self._counts(), 0
@@ -131,12 +134,15 @@ class Steps(Lowered):
     def settle(self) -> bool:
         """Write the runner's weights and counts of steps to the model, optimizer and schedule.
 
-        Returns whether all weights are finite; if not, the model keeps its previous weights.
+        Returns whether all weights are finite; if not, the model keeps its previous weights. Does
+        nothing if there were no steps since the last call, because callbacks may have set counts.
         """
+        if self._settled:
+            return True
         finite = self.runner.deliver()
         if not finite:
             self.runner.rewind()
-        self._ticks = self.runner.ticks
+        self._ticks, self._settled = self.runner.ticks, True
         of_optimizer, *others = (first + self._ticks for first in self._firsts)
         self._training.optimizer.steps = of_optimizer
         if self._schedule is not None:
@@ -150,21 +156,23 @@ class Steps(Lowered):
 
         Raises NonFiniteLossError if the loss or a weight becomes infinite or NaN.
         """
-        training = self._training
-        self.refresh()
-        runner = self.runner
+        self._follow()
         if self._has_callbacks:
-            runner.renew()
+            self.runner.renew()
         if self._schedule is not None and self._timetable is not None:
             self._schedule.fill(self._timetable.values)
-        first_tick = runner.ticks
-        runner.totals[:] = 0
+        self.runner.totals[:] = 0
         done = 0
-        for done in runner.slices(watched=self._read_by_callbacks):
-            tell(done)
+        while True:
+            runner, skipped = self.runner, done - self.runner.ticks
+            done = self._run(done, tell)
+            if runner is self.runner:
+                break
+            self.runner.totals[:] = runner.totals
         stopped, bad = runner.stopped, done + 1
         if not self.settle():  # repeat the steps, which are deterministic, one by one
-            left = runner.redo(runner.kept - first_tick, done)
+            self._settled = False
+            left = runner.redo(runner.kept + skipped, done)
             self.settle()
             bad = bad if stopped else left + 1
         elif not stopped:
@@ -172,7 +180,43 @@ class Steps(Lowered):
         what = f"the loss became {runner.last_loss}"
         if not stopped:
             what = "the weights became infinite or NaN"
+        training = self._training
         raise NonFiniteLossError(what, training.epoch, bad, runner.batches, training.history)
+
+    def _run(self, begin: int, tell: Callable[[int], None]) -> int:
+        """Run the batches from `begin`, up to a change by a callback; return how many are done."""
+        runner, watched, done = self.runner, self._read_by_callbacks, begin
+        self._settled = False
+        for done in runner.slices(begin, watched):
+            if watched:
+                if runner.stopped or not runner.deliver():
+                    break
+                self.settle()
+            tell(done)
+            if watched and self._follow():
+                break
+            self._settled = False
+        return done
+
+    def _follow(self) -> bool:
+        """Make a new runner if callbacks have changed what a program fixes; return True then."""
+        self._training.model.train()
+        return self.refresh()
+
+
+def check_trainable(model: Sequential, samples: int, batch: int) -> None:
+    """Raise TypeError or ValueError for layers that make no chain, or need more rows than a batch.
+
+    Callbacks may change the layers, so this is checked for each program.
+    """
+    check_chain(model)
+    if samples % batch == 1 or batch == 1:
+        for layer in flat_layers(model):
+            if as_layer(layer).least_rows > 1:
+                raise ValueError(
+                    f"batches of {batch} of {samples} samples leave one of a single row, of which "
+                    f"{type(layer).__name__} can learn nothing; take another batch_size"
+                )
 
 
 def _counters(model: Sequential) -> list[tuple[Layer, str]]:

@@ -1,4 +1,8 @@
-"""Checks of the arguments that Python passes to kernels, with their error messages."""
+"""Checks of the arguments that Python passes to kernels, with their error messages.
+
+What was checked is a view of its own, whose shape no other thread can change. Class indices are
+copied first, because they are places in memory to the kernels.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ def floating(name: str, value) -> np.ndarray:
     Integers and booleans become float64 as in NumPy, half precision becomes float32.
     Raises TypeError for any other dtype.
     """
-    array = np.asarray(value)
+    array = np.asarray(value)[...]
     if array.dtype in FLOATING and array.dtype.isnative and array.flags.aligned:
         return array
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
@@ -51,9 +55,10 @@ def row_weights(weights, rows: int, dtype) -> tuple[np.ndarray, float]:
     """
     if weights is None:
         return np.ones(rows, dtype), float(rows)
-    array = np.ascontiguousarray(floating("weights", weights), dtype)
-    if np.shape(weights) != (rows,):
-        raise ValueError(f"weights have shape {np.shape(weights)}; expected ({rows},)")
+    array = floating("weights", weights)
+    if array.shape != (rows,):
+        raise ValueError(f"weights have shape {array.shape}; expected ({rows},)")
+    array = np.ascontiguousarray(array, dtype)
     return array, float(np.add.accumulate(array, dtype=np.float64)[-1]) if rows else 0.0
 
 
@@ -107,12 +112,12 @@ def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
 
 
 def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
-    """Return labels as a contiguous int64 array of `rows` numbers below `classes`.
+    """Return labels as a new int64 array of `rows` numbers below `classes`.
 
     Raises TypeError for labels that are not integers, ValueError for another shape
     or a label out of range.
     """
-    array = np.asarray(labels)
+    array = np.array(labels, order="C")
     if array.dtype.kind not in "iub":
         raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
     if array.shape != (rows,):

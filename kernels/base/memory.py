@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 
 import numpy as np
 
@@ -26,9 +27,29 @@ def aligned_zeros(size: int, dtype) -> np.ndarray:
     return raw[start : start + size * dtype.itemsize].view(dtype)
 
 
-def aligned(values: np.ndarray) -> np.ndarray:
-    """Return a flat copy of a flat array: writable, in native byte order, on a cache line."""
-    copy = aligned_zeros(values.size, values.dtype.newbyteorder("="))
+def fixed(array: np.ndarray) -> weakref.ref:
+    """Return a reference to the owner of an array's memory.
+
+    NumPy does not resize, which moves the memory, what a weak reference refers to.
+    """
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return weakref.ref(array)
+
+
+_OWNERS: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+
+
+def lasting_zeros(size: int, dtype) -> np.ndarray:
+    """Return `aligned_zeros` to hand out: whoever has them cannot move their memory."""
+    zeros = aligned_zeros(size, dtype)
+    _OWNERS[id(zeros.base)] = zeros.base
+    return zeros
+
+
+def lasting(values: np.ndarray) -> np.ndarray:
+    """Return a flat copy of a flat array, in native byte order, in memory of `lasting_zeros`."""
+    copy = lasting_zeros(values.size, values.dtype.newbyteorder("="))
     copy[:] = values
     return copy
 

@@ -299,7 +299,7 @@ def _apply_to_any(code: int, x, out) -> np.ndarray:
     result = output("out", out, source.shape, source.dtype)
     if not result.flags.carray:
         result[...] = apply(code, source)
-    elif not _activate[source.dtype](code, source.ravel(), result.ravel(), ALONE):
+    elif not _activate[source.dtype](code, source.ravel(), np.asarray(result).ravel(), ALONE):
         apply(code, source.copy(), result)
     return result
 
@@ -337,9 +337,10 @@ def _apply_gradient_to_any(code: int, output_, gradient, out) -> np.ndarray:
     dtype = np.result_type(y, g)
     y, g = y.astype(dtype, copy=False), g.astype(dtype, copy=False)
     result = output("out", out, y.shape, dtype)
+    flat = np.asarray(result).ravel()
     if not result.flags.carray:
         result[...] = apply_gradient(code, y, g)
-    elif not _activate_gradient[dtype](code, y.ravel(), g.ravel(), result.ravel(), ALONE):
+    elif not _activate_gradient[dtype](code, y.ravel(), g.ravel(), flat, ALONE):
         apply_gradient(code, y.copy(), g.copy(), result)
     return result
 

@@ -236,8 +236,9 @@ def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
     if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8:
         found = getattr(mask, "dtype", type(mask).__name__)
         raise TypeError(f"mask has dtype {found}; expected an array of uint8")
+    mask = np.ascontiguousarray(mask)[...]  # a view of its own, as in `arrays`
     if mask.shape != (g.shape[0], mask_columns(g.shape[1])):
         raise ValueError(f"mask has shape {mask.shape}; expected one of {g.shape} in whole groups")
     out = np.empty_like(g)
-    _dropout_gradient[g.dtype](g, np.ascontiguousarray(mask), keep_scale(p), out)
+    _dropout_gradient[g.dtype](g, mask, keep_scale(p), out)
     return out

@@ -408,6 +408,7 @@ def matmul_update(
         found = dtype or type(parameter).__name__
         raise TypeError(f"parameter is of {found}; expected an array of float32 or float64")
     x, g = matrix("a", x, dtype), matrix("b", g, dtype)
+    parameter, first, second, third = map(_seen, (parameter, first, second, third))
     remembered = {"first": first, "second": second, "third": third}
     needed = updates.remembered(rule, settings)
     for name in list(remembered)[:needed]:
@@ -417,7 +418,8 @@ def matmul_update(
         if each is None:
             continue
         output(name, each, (x.shape[1], g.shape[1]), dtype)
-        if each.size and (each.strides != parameter.strides or each.strides[1] != each.itemsize):
+        regular = each.strides[0] % each.itemsize == 0 and each.strides[1] == each.itemsize
+        if each.size and (each.strides != parameter.strides or not regular):
             raise ValueError(f"{name} has strides {each.strides}; expected rows of the same kind")
     if parameter.size == 0:
         return
@@ -439,6 +441,11 @@ def matmul_update(
             spare,
             scratch,
         )
+
+
+def _seen(value):
+    """Return a view of an array, whose shape and strides nobody else can change."""
+    return value[...] if isinstance(value, np.ndarray) else value
 
 
 @contextmanager

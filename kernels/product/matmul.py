@@ -169,6 +169,12 @@ def _overlap(x, y):
 
 
 @inline
+def _of_whole_elements(x):
+    """Return whether whole elements lie between those of a 2-d array; records may divide them."""
+    return (np.int64(x.ctypes.data) | x.strides[0] | x.strides[1]) & (x.itemsize - 1) == 0
+
+
+@inline
 def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, team):
     """Compute C = f(A B + bias), or C += A B; return 1, `PAYS`, or 0 for arrays that do not fit."""
     rows, columns, depth = c.shape[0], c.shape[1], a.shape[1]
@@ -177,6 +183,8 @@ def _multiply_arrays(a, b, c, bias, has_bias, accumulate, activation, scratch, t
     if rows == 0 or columns == 0:
         return 1
     if depth > 0 and (_overlap(a, c) or _overlap(b, c)):
+        return 0
+    if not (_of_whole_elements(a) and _of_whole_elements(b) and _of_whole_elements(c)):
         return 0
     if team == ASK and rows * columns * depth >= LARGE_PRODUCT:
         return PAYS

@@ -80,7 +80,7 @@ class Learning:
         optimizer = self.optimizer
         rule = optimizer.rule.routine.address(build.real) if fused else 0
         settings = build.keep(optimizer.settings)
-        return Update(rule, parameter.decays, optimizer.steps, settings)
+        return Update(rule, bool(parameter.decays), optimizer.steps, settings)
 
     def emit_update(self, build: Builder, parameter: Parameter) -> None:
         """Emit the update of a parameter by the gradient in `Parameter.grad`."""

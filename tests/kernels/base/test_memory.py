@@ -20,6 +20,32 @@ def test_aligned_zeros_begin_at_a_cache_line(dtype):
     assert memory.aligned_zeros(0, dtype).shape == (0,)
 
 
+@pytest.mark.parametrize("refcheck", [True, False])
+def test_lasting_memory_is_not_moved(refcheck):
+    """Not by whoever has a view alone, nor when all other views are gone."""
+    array = memory.lasting_zeros(100, np.float32)
+    place = array.ctypes.data
+    with pytest.raises(ValueError, match="resize"):
+        array.base.resize(10_000, refcheck=refcheck)
+    copy = memory.lasting(np.arange(5, dtype=">f8"))
+    assert copy.dtype == np.float64
+    assert copy.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="resize"):
+        copy.base.resize(0, refcheck=refcheck)
+    assert array.ctypes.data == place
+    assert memory.address(copy) % 64 == 0
+
+
+def test_what_is_fixed_can_be_resized_afterwards():
+    array = np.zeros(10)
+    reference = memory.fixed(array[::2][1:])
+    with pytest.raises(ValueError, match="resize"):
+        array.resize(20, refcheck=False)
+    assert reference() is array
+    del reference
+    array.resize(20, refcheck=False)
+
+
 def test_address_is_that_of_the_first_element():
     x = np.arange(12.0).reshape(3, 4)
     assert memory.address(x) == x.ctypes.data
