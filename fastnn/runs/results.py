@@ -47,7 +47,16 @@ class Result:
     def from_line(cls, line: str) -> Result:
         """Return the result in a line; raise LookupError, TypeError or ValueError if invalid."""
         plain = json.loads(line)
-        return cls(from_plain(plain.pop("settings")), **plain)
+        result = cls(from_plain(plain.pop("settings")), **plain)
+        for name, value in vars(result).items():
+            if name not in ("settings", "outcome") and not _is_kept(value):
+                raise ValueError(f"{name} is {value!r}; expected a finite number or null")
+        return result
+
+
+def _is_kept(value: object) -> bool:
+    """Return whether a value is None or a finite number."""
+    return type(value) in (int, type(None)) or (type(value) is float and math.isfinite(value))
 
 
 class Results:
@@ -89,7 +98,7 @@ def read_results(path: Path) -> list[Result]:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             results.append(Result.from_line(line.decode()))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise SweepFileError(f"{path}: line {number} is no result of a run: {error}") from None
     if whole != content:
         with atomic.replacing(path) as file:

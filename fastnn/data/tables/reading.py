@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _load(source: str | os.PathLike[str] | bytes):
         if isinstance(source, bytes):
             return np.load(io.BytesIO(source), allow_pickle=False)
         return np.load(source, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # errors of zipfile, tokenize and NumPy have no common base
         raise TableError(f"found a file that NumPy cannot read: {error}") from error
 
 
@@ -89,7 +90,7 @@ def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
     """Return a table of arrays of one length; 1-d arrays are columns, others hold many columns."""
     try:
         with _load(source) as file:
-            arrays = {key: file[key] for key in file.files}
+            arrays = {key: np.asarray(file[key]) for key in file.files}
     except TableError:
         raise
     except Exception as error:  # errors of zipfile, zlib and NumPy have no common base
@@ -129,6 +130,8 @@ def _column(name: str, values: np.ndarray) -> np.ndarray:
         values = np.char.decode(values, "utf-8", "replace")
     if values.dtype.kind not in "UO":
         raise TableError(f"column {name!r} holds {values.dtype}; expected numbers or texts")
+    if values.dtype.kind == "U" and not _is_unicode(values):
+        raise TableError(f"column {name!r} holds characters that Unicode lacks; expected texts")
     cells = values.tolist()
     if all(isinstance(each, (bool, int, float)) or each is None for each in cells):
         return np.array([np.nan if each is None else each for each in cells], np.float64)
@@ -138,6 +141,14 @@ def _column(name: str, values: np.ndarray) -> np.ndarray:
             f"column {name!r} holds {odd!r}, a {type(odd).__name__}; expected numbers or texts"
         )
     return _texts(each if isinstance(each, str) else "" for each in cells)
+
+
+def _is_unicode(values: np.ndarray) -> bool:
+    """Return whether all characters of texts are Unicode's; NumPy does not check what it reads."""
+    if values.dtype.itemsize == 0:
+        return True
+    characters = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("=")).view(np.uint32)
+    return not ((characters > sys.maxunicode) | (characters & ~np.uint32(0x7FF) == 0xD800)).any()
 
 
 def _texts(cells) -> np.ndarray:

@@ -3,8 +3,14 @@ import pytest
 from fastnn.runs.results import RESULTS, Result, Results, SweepFileError
 from fastnn.runs.settings import Settings
 
+OUTCOME = '{"settings": {}, "outcome": "finished", '
 
-@pytest.mark.parametrize("line", ["{}", "x", "[]", '{"settings": {}}', '{"settings": 3}', ""])
+
+@pytest.mark.parametrize(
+    "line",
+    ["{}", "x", "[]", '{"settings": {}}', '{"settings": 3}', "", "[" * 100_000]
+    + [OUTCOME + f'"val_loss": {odd}}}' for odd in ("{}", "NaN", "-Infinity", "1e999", '"1"')],
+)
 def test_a_line_that_is_no_result_is_named(line, tmp_path):
     good = Result(Settings(), "finished", 0.5).to_line()
     content = f"{good}\n{line}\n{good}\n"
