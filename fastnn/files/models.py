@@ -196,13 +196,13 @@ def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
             "found the checkpoint of a model with layers of somebody's own; load(path, into=chain) "
             "and fit(..., resume=True) can read it, with such a model"
         )
-    model = _made(description["model"], "model", tensors)
+    model = made(description["model"], "model", tensors)
     model.schema = _schema(description.get("schema"))
     _fill(model, tensors)
     return model
 
 
-def _made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
+def made(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Sequential:
     """Return a chain made from its description; `tensors` are only checked."""
     try:
         if (name := described["class"]) != "Sequential":
@@ -221,7 +221,7 @@ def _layer(described: Any, place: str, tensors: Mapping[str, np.ndarray]) -> Lay
     """Return a layer or a chain made from its description."""
     name = described["class"]
     if name == "Sequential":
-        return _made(described, place, tensors)
+        return made(described, place, tensors)
     if name not in LAYERS:
         raise ModelFileError(
             f"found a {name!r} as {place}; expected one of Sequential, {', '.join(LAYERS)}"
