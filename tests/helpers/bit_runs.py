@@ -32,8 +32,10 @@ def _activations(d):
 
 
 def _norms(d):
+    # Without a bias, whose gradient before BatchNorm1d is rounding alone, which Adam enlarges.
+    first = Linear(COLUMNS, WIDTH, False, d, seed=1)
     return [
-        Normalize(0.1, 1.2, d), _linear(COLUMNS, WIDTH, d, 1), fastnn.BatchNorm1d(WIDTH, dtype=d),
+        Normalize(0.1, 1.2, d), first, fastnn.BatchNorm1d(WIDTH, dtype=d),
         fastnn.ReLU(), Dropout(0.3),
         Sequential(_linear(WIDTH, 130, d, 2), fastnn.LayerNorm(130, dtype=d), fastnn.Tanh()),
         Dropout(0.1), _linear(130, CLASSES, d, 3),
