@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from fastnn.compiler.limits import MOST_THREADS
-from fastnn.nn.layer import as_layer, is_integer
+from fastnn.nn.layer import as_layer
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
+from kernels.base import arrays
 from kernels.machine.team import get_num_threads
 
 _UPDATE = 25  # floating-point operations that take as long as updating one weight
@@ -34,8 +35,4 @@ def threads_for(work: float, threads: int | None, steps: float = math.inf) -> in
         if work * steps < _WORK_TO_START:
             return 1
         return int(max(1, min(get_num_threads(), work // _WORK_PER_THREAD)))
-    if not is_integer(threads) or not 1 <= threads <= MOST_THREADS:
-        raise ValueError(
-            f"threads is {threads!r}; expected a positive integer up to {MOST_THREADS}, or None"
-        )
-    return int(threads)
+    return arrays.count("threads", threads, 1, MOST_THREADS, ", or None")

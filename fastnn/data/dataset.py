@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,3 +88,13 @@ class SubsetError(ValueError):
     ...     print(error)
     subset must be at most 1437, the rows there are, got 2000
     """
+
+
+def whole(what: str, n, expected: str = "an integer") -> int:
+    """Return an integer of any kind as Python's int; raise TypeError, with its name, otherwise."""
+    try:
+        if not isinstance(n, bool):
+            return operator.index(n)
+    except TypeError:
+        pass
+    raise TypeError(f"{what} is {n!r}; expected {expected}")

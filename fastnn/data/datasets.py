@@ -6,7 +6,6 @@ import difflib
 import importlib.util
 import inspect
 import math
-import operator
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from fastnn.data import idx
-from fastnn.data.dataset import Dataset, SubsetError
+from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
 from fastnn.data.tables.reading import SUFFIXES
 from fastnn.data.tables.schema import Schema
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
+
+_MOST_ROWS = 2**48  # fewer bytes than an array can hold, whatever a row takes
 
 _IMAGES = {
     "mnist": (idx.DIGIT_CLASSES, Conversion()),
@@ -390,18 +391,19 @@ def _unknown(name: str) -> str:
 
 
 def _positive(what: str, n: int) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"{what} is {n!r}; expected an integer of at least 1")
-    if n < 1:
-        raise ValueError(f"{what} must be at least 1, got {n}")
-    return operator.index(n)
+    number = whole(what, n, "an integer of at least 1")
+    if not 1 <= number <= _MOST_ROWS:
+        least = f"at least 1, got {n}" if number < 1 else f"at most {_MOST_ROWS}, got {n}"
+        raise ValueError(f"{what} must be {least}")
+    return number
 
 
 def _rows(what: str, n: int | None, available: int, seed: int) -> np.ndarray | slice:
     """Return the indices of `n` random rows; for None a slice of all rows, which copies nothing."""
     if n is None:
         return slice(None)
-    if _positive(what, n) > available:
+    n = _positive(what, n)
+    if n > available:
         raise SubsetError(f"{what} must be at most {available}, the rows there are, got {n}")
     # The first rows of a permutation, so that a larger subset contains the smaller ones.
     return np.random.default_rng(seed).permutation(available)[:n]

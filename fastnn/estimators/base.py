@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from itertools import pairwise
 from numbers import Integral, Real
+from operator import index
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,8 +116,8 @@ class BaseMLP(BaseEstimator):
 
     def _fit(self, X, y, sample_weight, incremental: bool):
         sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(sizes) <= 0):
+        sizes = list(map(index, sizes if hasattr(sizes, "__iter__") else [sizes]))
+        if min(sizes, default=1) <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -148,7 +149,7 @@ class BaseMLP(BaseEstimator):
         epochs = self._make_epochs(network, X, y, weights, settings, incremental, keep)
         try:
             run = Stochastic(self, network, epochs, validation)
-            run.run(self._random_state, self.max_iter, incremental)
+            run.run(self._random_state, int(self.max_iter), incremental)
         finally:
             epochs.close()
             if validation is not None:
@@ -176,7 +177,7 @@ class BaseMLP(BaseEstimator):
             return last[1]
         if keep:  # the next call writes its samples into these
             X, y = np.array(X), np.array(y)
-        most = 1 if incremental else self.max_iter
+        most = 1 if incremental else int(self.max_iter)
         return Epochs(network, X, y, weights, *settings, most)
 
     def _hold_back(self, network: Network, X, y, weights):

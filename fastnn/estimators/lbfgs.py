@@ -112,7 +112,7 @@ def minimize(estimator, network: Network, x, y, weights) -> None:
     objective = Objective(network, x, y, weights, estimator.alpha, estimator.threads)
     callbacks = listeners(estimator.callbacks or ())
     training = Training(network.model, network.loss, network.optimizer, History())
-    training.epochs, training.batches, training.batch = estimator.max_iter, 1, 1
+    training.epochs, training.batches, training.batch = int(estimator.max_iter), 1, 1
     started, changed, evaluations = time.perf_counter(), False, 0
 
     def after(intermediate_result) -> None:

@@ -49,7 +49,7 @@ class Validation:
     def __init__(self, estimator, network: Network, x, y, labels, weights, threads):
         self._estimator, self._y, self._labels, self._weights = estimator, y, labels, weights
         self._kind = network.out_activation
-        self._outputs = Outputs(network, x, threads, estimator.max_iter)
+        self._outputs = Outputs(network, x, threads, int(estimator.max_iter))
 
     def compute(self) -> tuple[float, float]:
         """Return the current score and loss; the score is NaN if outputs are not finite."""
@@ -72,7 +72,7 @@ class Stochastic:
         self._epochs, self._validation = epochs, validation
         self._callbacks = listeners(estimator.callbacks or ())
         self._training = Training(network.model, network.loss, network.optimizer, History())
-        self._training.epochs = estimator.max_iter
+        self._training.epochs = int(estimator.max_iter)
         self._training.validating = validation is not None
         self._training.batches = self._training.batch = epochs.batches
 
@@ -113,9 +113,9 @@ class Stochastic:
             epochs.shuffle(random_state)
         loss = epochs.run()
         seconds = time.perf_counter() - started
-        if loss is None:
-            raise ValueError(_NOT_FINITE)
         estimator.n_iter_ += 1
+        if loss is None:
+            return self._diverged()
         estimator.t_ += len(epochs.order)
         estimator.loss_ = loss
         estimator.loss_curve_.append(loss)
@@ -135,6 +135,26 @@ class Stochastic:
         if estimator._no_improvement_count <= estimator.n_iter_no_change:
             return False
         return self._stuck()
+
+    def _diverged(self) -> bool:
+        """End training with NaN as the last score, if better weights are kept; else raise."""
+        estimator = self._estimator
+        if self._validation is None or not estimator.restore_best_weights:
+            raise ValueError(_NOT_FINITE)
+        warnings.warn(
+            f"Training diverged in iteration {estimator.n_iter_}: the loss or a weight became "
+            "infinite or NaN. The weights with the best validation score are kept.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+        estimator.loss_ = np.nan
+        for numbers in (
+            estimator.loss_curve_,
+            estimator.validation_scores_,
+            estimator.validation_loss_curve_,
+        ):
+            numbers.append(np.nan)
+        return True
 
     def _set_rate(self, rate: float) -> None:
         set_rate(self._network.optimizer, rate)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastnn.nn.layer import Layer, batch_of, gradient_of, is_number, kept_by
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.nn.twins import TorchTwin
+from kernels.base import arrays
 from kernels.functions import dropout as functions
 
 __all__ = ["Dropout"]
@@ -31,7 +34,7 @@ class Dropout(Layer):
     Raises
     ------
     ValueError
-        If `p` is below 0 or above 1.
+        If `p` is below 0 or above 1, or `seed` or `stream` is no integer.
     TypeError
         If `p` is not a number.
 
@@ -72,7 +75,8 @@ class Dropout(Layer):
 
     def reseed(self, seed: int, stream: int = 0) -> None:
         """Start the masks of a seed (63 bits) and a stream (32 bits) from the first."""
-        self.seed, self.stream, self.drawn = int(seed) & (2**63 - 1), int(stream), 0
+        self.seed = arrays.count("Dropout: seed", seed, -math.inf, math.inf) & (2**63 - 1)
+        self.stream, self.drawn = arrays.count("Dropout: stream", stream, 0), 0
 
     @property
     def drops(self) -> bool:

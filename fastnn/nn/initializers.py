@@ -64,7 +64,7 @@ def xavier_uniform(shape, rng) -> np.ndarray:
     >>> initializers.xavier_uniform((2, 3), np.random.default_rng(0)).shape
     (2, 3)
     """
-    bound = math.sqrt(6.0 / max(sum(shape), 1))
+    bound = math.sqrt(6.0 / max(sum(map(int, shape)), 1))
     return rng.uniform(-bound, bound, shape)
 
 
@@ -95,7 +95,7 @@ def xavier_normal(shape, rng) -> np.ndarray:
     >>> initializers.xavier_normal((2, 3), np.random.default_rng(0)).shape
     (2, 3)
     """
-    return rng.normal(0.0, math.sqrt(2.0 / max(sum(shape), 1)), shape)
+    return rng.normal(0.0, math.sqrt(2.0 / max(sum(map(int, shape)), 1)), shape)
 
 
 def kaiming_uniform(shape, rng) -> np.ndarray:

@@ -214,11 +214,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating))
 
 
-def is_integer(value: Any) -> bool:
-    """Return True for an integer other than True and False."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def constants_of(layer: Layer, graph: OnnxGraph, place: str) -> list[str]:
     """Add a layer's parameters to a graph by their names in the state dict; return the names."""
     return [graph.constant(f"{place}.{name}", p.data) for name, p in layer.named_parameters()]

@@ -15,11 +15,11 @@ from fastnn.nn.layer import (
     constants_of,
     dtype_of,
     gradient_of,
-    is_integer,
     kept_by,
 )
 from fastnn.nn.parameters import Parameter
 from fastnn.nn.twins import TorchTwin
+from kernels.base import arrays
 from kernels.base.memory import leading_dimension
 from kernels.product.affine import affine, affine_gradient
 from kernels.product.matmul import add_column_sums, matmul
@@ -76,11 +76,10 @@ class Linear(Layer):
         init: str | Initializer = "default",
         seed: int | np.random.Generator | None = None,
     ):
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not is_integer(value) or value < 1:
-                raise ValueError(f"Linear: {name} is {value!r}; expected a positive integer")
+        in_features = arrays.count("Linear: in_features", in_features)
+        out_features = arrays.count("Linear: out_features", out_features)
         self.computes_in = dtype = dtype_of(self, dtype)
-        in_features, out_features = int(in_features), int(out_features)
+        arrays.check_size("Linear: a weight", (out_features, in_features), np.float64)
         self.has_bias = bool(bias)
         rng = np.random.default_rng(seed)
         shape = out_features, in_features

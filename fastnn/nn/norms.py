@@ -12,12 +12,12 @@ from fastnn.nn.layer import (
     constants_of,
     dtype_of,
     gradient_of,
-    is_integer,
     is_number,
     kept_by,
 )
 from fastnn.nn.parameters import Parameter, copy_into
 from fastnn.nn.twins import TorchTwin
+from kernels.base import arrays
 from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import normalization
 
@@ -28,11 +28,11 @@ class _Norm(Layer):
     """Base of norms, with a gain and a shift for each column that can learn."""
 
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
-        if not is_integer(columns) or columns < 1:
-            raise ValueError(f"{self._name}: got {columns!r} columns; expected a positive integer")
+        columns = arrays.count(f"{self._name}: {self.sizes[0]}", columns)
         if not is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
         self.computes_in = dtype = dtype_of(self, dtype)
+        arrays.check_size(f"{self._name}: a weight", (columns,), dtype)
         self.eps = float(eps)
         # Those that do not learn are ones and zeros, which no optimizer gets.
         self._weight, self._bias = (
@@ -172,7 +172,7 @@ class BatchNorm1d(_Norm):
             )
         self.momentum = None if momentum is None else float(momentum)
         self.track_running_stats = bool(track_running_stats)
-        self._keep(np.repeat([[0.0], [1.0]], num_features, axis=1), 0)
+        self._keep(np.repeat([[0.0], [1.0]], self.columns, axis=1), 0)
 
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, and older pickles have two of them.

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from fastnn.nn.layer import is_integer
 from fastnn.optim.monitors import MONITORS, Watched, check_monitor
 from fastnn.optim.optimizers import Optimizer
+from kernels.base import arrays
 from kernels.functions import updates
 
 EVERY = ("epoch", "step")
@@ -85,9 +85,7 @@ class Schedule:
             raise ValueError(f"{self._name}: {name} is {value!r}; expected {description}")
 
     def _expect_count(self, name: str, value, low: int = 1) -> int:
-        allowed = is_integer(value) and value >= low
-        self._expect(name, value, allowed, f"an integer of {low} or more")
-        return int(value)
+        return arrays.count(f"{self._name}: {name}", value, low)
 
     def _expect_number(self, name: str, value, high: float) -> float:
         self._expect(name, value, 0 <= value <= high, f"a number from 0 to {high:g}")

@@ -69,7 +69,7 @@ def weights(
     if layer is None:
         raise ValueError("the model has no Linear layer whose weights could be shown")
     w = np.array(layer.weight.data)
-    if image_shape is not None and math.prod(image_shape) != w.shape[1]:
+    if image_shape is not None and math.prod(map(int, image_shape)) != w.shape[1]:
         raise ValueError(f"image_shape is {image_shape}; the layer has {w.shape[1]} inputs")
     units = _largest(w, 1, _MOST_UNITS)
     shown = w[units]

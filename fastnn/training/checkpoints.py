@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from fastnn.files.models import (
     UnknownLayerError,
     check_tensors,
     description_of,
+    made,
     parameters_among,
 )
 from fastnn.nn.dropout import dropouts
@@ -86,7 +88,7 @@ class TrainingState:
         with container.named(path):
             weights = parameters_among(tensors)
             check_tensors(self._model, weights)
-            self._check_architecture(description["model"])
+            self._check_architecture(description["model"], weights)
             before = self._model.state_dict(), self._state()
             try:
                 state = container.joined(description[TRAINING], tensors)
@@ -113,11 +115,17 @@ class TrainingState:
             "history": {name: list(values) for name, values in vars(training.history).items()},
         }
 
-    def _check_architecture(self, found: Any) -> None:
-        """Raise ModelFileError if layers differ from this model's although their shapes agree."""
+    def _check_architecture(self, found: Any, weights: Mapping[str, np.ndarray]) -> None:
+        """Raise ModelFileError if layers differ from this model's although their shapes agree.
+
+        Another version may describe the same layers with other keys.
+        """
         expected = self._description["model"]
         if found == expected:
             return
+        with suppress(ModelFileError):
+            if _description(made(found, "model", weights))["model"] == expected:
+                return
         try:
             pairs = list(zip(_layers(expected), _layers(found), strict=False))
             differing = [(place, a, b) for (place, a), (_, b) in pairs if a != b]

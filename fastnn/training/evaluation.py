@@ -22,7 +22,6 @@ from fastnn.training.eager import EagerRunner, predict_eagerly
 from fastnn.training.inputs import (
     check_kinds,
     check_model,
-    check_positive,
     classifies_by,
     output_columns,
     read_samples,
@@ -30,6 +29,7 @@ from fastnn.training.inputs import (
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights, total_weight
+from kernels.base import arrays
 
 __all__ = ["Evaluation", "evaluate", "predict"]
 
@@ -112,7 +112,7 @@ def evaluate(
     1.0
     """
     check_kinds(model, loss)
-    check_positive(batch_size=batch_size)
+    batch_size = arrays.count("batch_size", batch_size)
     dtype = model_dtype(model)
     samples = read_samples("x", x, dtype, takes_rows(model))
     columns = output_columns("x", model, samples)
@@ -216,7 +216,7 @@ def predict(
     array([[0., 2.]], dtype=float32)
     """
     check_model(model)
-    check_positive(batch_size=batch_size)
+    batch_size = arrays.count("batch_size", batch_size)
     dtype = model_dtype(model)
     samples = read_samples("x", x, dtype, takes_rows(model))
     results = np.empty((len(samples), output_columns("x", model, samples)), dtype)

@@ -24,17 +24,17 @@ from fastnn.training.history import History
 from fastnn.training.inputs import (
     check_bound,
     check_kinds,
-    check_positive,
-    check_seed,
     classifies_by,
     output_columns,
     read_samples,
+    read_seed,
     read_targets,
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights
 from fastnn.training.steps import Steps, check_trainable
 from fastnn.training.training import Training
+from kernels.base import arrays
 
 __all__ = ["fit"]
 
@@ -150,8 +150,8 @@ def fit(
     (20, True)
     """
     check_kinds(model, loss, optimizer)
-    check_positive(epochs=epochs, batch_size=batch_size, every=every)
-    check_seed(seed)
+    epochs, every = arrays.count("epochs", epochs), arrays.count("every", every)
+    batch_size, seed = arrays.count("batch_size", batch_size), read_seed(seed)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
     all_callbacks = listeners([Progress(), *callbacks] if progress else callbacks)
     dtype = model_dtype(model)

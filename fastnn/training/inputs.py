@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import kernels
 from fastnn.nn.kinds import is_known
-from fastnn.nn.layer import Layer, is_integer, is_number
+from fastnn.nn.layer import Layer, is_number
 from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers
 from fastnn.optim.optimizers import Optimizer
 from fastnn.training.eager import predict_eagerly
+from kernels.base import arrays
 
 
 def takes_rows(model: Sequential) -> bool:
@@ -111,13 +114,6 @@ def classifies_by(loss: Loss, y, columns: int) -> bool:
     return as_loss(loss).classifies(np.asarray(y), columns)
 
 
-def check_positive(**numbers) -> None:
-    """Raise ValueError, with the name, for a number that is not a positive integer."""
-    for name, value in numbers.items():
-        if not is_integer(value) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a positive integer")
-
-
 def check_bound(**numbers) -> None:
     """Raise TypeError or ValueError for a bound that is neither None nor a number of 0 or more."""
     for name, value in numbers.items():
@@ -129,10 +125,9 @@ def check_bound(**numbers) -> None:
             raise ValueError(f"{name} is {value!r}; expected a number of 0 or more, or None")
 
 
-def check_seed(seed) -> None:
-    """Raise ValueError for a seed that is neither None nor an integer of 0 or more."""
-    if seed is not None and not (is_integer(seed) and seed >= 0):
-        raise ValueError(f"seed is {seed!r}; expected an integer of 0 or more, or None")
+def read_seed(seed) -> int | None:
+    """Return a seed; raise ValueError for one that is neither None nor an integer of 0 or more."""
+    return None if seed is None else arrays.count("seed", seed, 0, math.inf, ", or None")
 
 
 def check_model(model) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 import kernels
 from fastnn.nn.losses import Loss
+from kernels.base.arrays import as_integer
 
 BALANCED = "balanced"
 """Class weights that give all classes the same sum: samples / (classes * class's samples)."""
@@ -87,12 +88,13 @@ def _of_classes(class_weight, labels: np.ndarray, classes: int) -> np.ndarray:
     if isinstance(class_weight, Mapping):
         weights = np.ones(classes)
         for label, weight in class_weight.items():
-            if not isinstance(label, (int, np.integer)) or not 0 <= label < classes:
+            index = as_integer(label)
+            if index is None or not 0 <= index < classes:
                 raise ValueError(
                     f"class_weight has a weight for {label!r}; expected class indices from 0 to "
                     f"{classes - 1}"
                 )
-            weights[label] = weight
+            weights[index] = weight
         return _numbers("class_weight", weights, classes, "class")
     return _numbers("class_weight", class_weight, classes, "class")
 

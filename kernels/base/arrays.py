@@ -6,10 +6,16 @@ copied first, because they are places in memory to the kernels.
 
 from __future__ import annotations
 
+import math
+import operator
+
 import numpy as np
 
 FLOATING = (np.dtype(np.float32), np.dtype(np.float64))
 """The dtypes that kernels are compiled for."""
+
+LARGEST = 2**63 - 1
+"""The largest size and count: kernels read them as int64."""
 
 
 def floating(name: str, value) -> np.ndarray:
@@ -71,11 +77,57 @@ def number(name: str, value, low: float, high: float):
     return value
 
 
-def integer(name: str, value, low: int, high: int) -> int:
-    """Return `value`; raise TypeError if it is no integer, ValueError outside `low` to `high`."""
-    if not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}; expected an integer from {low} to {high}")
-    return int(number(name, value, low, high))
+def as_integer(value) -> int | None:
+    """Return an integer of any kind as Python's int; None for anything else, True and False too.
+
+    Sums and products of Python's integers do not overflow, as those of NumPy's do.
+    """
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def integer(name: str, value, low: float, high: float) -> int:
+    """Return Python's int; raise TypeError if it is no integer, ValueError outside the range."""
+    found = as_integer(value)
+    if found is None:
+        raise TypeError(f"{name} is {value!r}; expected an integer {_range(low, high)}")
+    return number(name, found, low, high)
+
+
+def count(name: str, value, low: float = 1, high: float = LARGEST, or_none: str = "") -> int:
+    """Return Python's int; raise ValueError for anything but an integer from `low` to `high`.
+
+    `or_none`, ", or None", ends the message where the caller takes None.
+    """
+    found = as_integer(value)
+    if found is None or not low <= found <= high:
+        if low == 1:
+            expected = "a positive integer" + (f" up to {high}" if high < LARGEST else "")
+        else:
+            expected = f"an integer {_range(low, high)}".rstrip()
+        raise ValueError(f"{name} is {value!r}; expected {expected}{or_none}")
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    """Return the range of a number in words, nothing for one without bounds."""
+    if high >= LARGEST:
+        return "" if low == -math.inf else f"of {low} or more"
+    return f"from {low} to {high}"
+
+
+def check_size(name: str, shape: tuple[int, ...], dtype) -> None:
+    """Raise ValueError, with the numbers, for an array of more bytes than can be counted."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size > LARGEST:
+        raise ValueError(
+            f"{name} of shape {shape} and {np.dtype(dtype)} has {size} bytes; expected at most "
+            f"{LARGEST}"
+        )
 
 
 def output(name: str, out, shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -84,6 +136,7 @@ def output(name: str, out, shape: tuple[int, ...], dtype) -> np.ndarray:
     Raises TypeError if `out` is no array, ValueError if it cannot hold the result.
     """
     if out is None:
+        check_size(name, shape, dtype)
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} is of type {type(out).__name__}; expected a NumPy array")

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 
 from kernels.base import host
-from kernels.base.arrays import FLOATING, matrix, output
+from kernels.base.arrays import FLOATING, LARGEST, integer, matrix, output
 from kernels.base.jit import entry, inline, real_type, routine
 from kernels.base.kinds import (
     INTEGER,
@@ -381,7 +381,7 @@ def matmul_update(
     Raises
     ------
     TypeError
-        If an array has another dtype.
+        If an array has another dtype, or `step` is no integer.
     ValueError
         If a shape or stride does not fit, an array that the rule needs is missing, or `rule` is
         no rule.
@@ -400,6 +400,7 @@ def matmul_update(
     array([[-0.1,  0.1],
            [-0.2,  0.2]])
     """
+    step = integer("step", step, 0, LARGEST)
     x, g = matrix("a", a), matrix("b", b)
     if x.shape[0] != g.shape[0]:
         raise ValueError(f"a has shape {x.shape} and b {g.shape}; expected the same first length")

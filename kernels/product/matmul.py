@@ -320,7 +320,7 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
         done = compiled(*arguments)
         if done == PAYS:
             done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)
-    except (AttributeError, IndexError, KeyError, TypeError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         done = 0
     return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
 

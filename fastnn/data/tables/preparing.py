@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn.data.dataset import Dataset, SubsetError
+from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.tables.columns import TASKS, Column
 from fastnn.data.tables.reading import read_table
 from fastnn.data.tables.rows import encoded_rows, moments
@@ -44,6 +44,7 @@ def load_table(
     """Return the table in a file as a data set; arguments and errors are those of `load`."""
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {task!r}; expected {' or '.join(TASKS)}")
+    seed = whole("seed", seed)
     table = read_table(path)
     label, label_column = find_target(table, target)
     y, classes = read_target(table.name, label, label_column, task)
@@ -52,7 +53,7 @@ def load_table(
     summaries = summarise(names, columns)
     _check(table, summaries, impute)
 
-    split = Split.of(y, test, seed)
+    split = Split.of(y, test.item() if isinstance(test, np.generic) else test, seed)
     train, held_out = split.parts(y)
     train = train[: _wanted("subset", subset, len(train))]
     held_out = held_out[: _wanted("test_subset", test_subset, len(held_out))]
@@ -157,6 +158,7 @@ def _column(name: str, values: np.ndarray, rows: np.ndarray, fill: float | str |
 def _wanted(what: str, number: int | None, available: int) -> int:
     if number is None:
         return available
+    number = whole(what, number)
     if not 1 <= number <= available:
         raise SubsetError(f"{what} must be from 1 to {available}, the rows there are, got {number}")
     return number

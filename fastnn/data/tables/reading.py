@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import IO
@@ -74,7 +75,7 @@ def _load(source: str | os.PathLike[str] | bytes):
         if isinstance(source, bytes):
             return np.load(io.BytesIO(source), allow_pickle=False)
         return np.load(source, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # errors of zipfile, tokenize and NumPy have no common base
         raise TableError(f"found a file that NumPy cannot read: {error}") from error
 
 
@@ -115,7 +116,7 @@ def _read_npz(source: str | os.PathLike[str] | bytes, name: str) -> Table:
             for each in file.zip.infolist():
                 with file.zip.open(each) as member:
                     _check_size(member, each.file_size)
-            arrays = {key: file[key] for key in file.files}
+            arrays = {key: np.asarray(file[key]) for key in file.files}
     except TableError:
         raise
     except Exception as error:  # errors of zipfile, zlib and NumPy have no common base
@@ -155,6 +156,8 @@ def _column(name: str, values: np.ndarray) -> np.ndarray:
         values = np.char.decode(values, "utf-8", "replace")
     if values.dtype.kind not in "UO":
         raise TableError(f"column {name!r} holds {values.dtype}; expected numbers or texts")
+    if values.dtype.kind == "U" and not _is_unicode(values):
+        raise TableError(f"column {name!r} holds characters that Unicode lacks; expected texts")
     cells = values.tolist()
     if all(isinstance(each, (bool, int, float)) or each is None for each in cells):
         return np.array([np.nan if each is None else each for each in cells], np.float64)
@@ -164,6 +167,14 @@ def _column(name: str, values: np.ndarray) -> np.ndarray:
             f"column {name!r} holds {odd!r}, a {type(odd).__name__}; expected numbers or texts"
         )
     return _texts(each if isinstance(each, str) else "" for each in cells)
+
+
+def _is_unicode(values: np.ndarray) -> bool:
+    """Return whether all characters of texts are Unicode's; NumPy does not check what it reads."""
+    if values.dtype.itemsize == 0:
+        return True
+    characters = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("=")).view(np.uint32)
+    return not ((characters > sys.maxunicode) | (characters & ~np.uint32(0x7FF) == 0xD800)).any()
 
 
 def _texts(cells) -> np.ndarray:

@@ -46,11 +46,14 @@ def find_target(table: Table, target: str | None) -> tuple[str, np.ndarray]:
 def _target_file(path: Path, rows: int) -> np.ndarray:
     try:
         values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        shape = values.shape
+    except OSError:
+        raise
+    except Exception as error:  # errors of tokenize and NumPy have no common base
         raise TableError(f"{path}: found a file that NumPy cannot read: {error}") from error
-    if values.shape not in ((rows,), (rows, 1)) or values.dtype.kind not in "biufU":
+    if shape not in ((rows,), (rows, 1)) or values.dtype.kind not in "biufU":
         raise TableError(
-            f"{path}: found an array {values.shape} of {values.dtype}; expected a target for each "
+            f"{path}: found an array {shape} of {values.dtype}; expected a target for each "
             f"of {rows:,} rows"
         )
     values = values.reshape(rows)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn.training.callbacks.watch import Watch
 from fastnn.training.training import Training
+from kernels.base import arrays
 
 
 class EarlyStopping(Watch):
@@ -57,11 +58,8 @@ class EarlyStopping(Watch):
         restore_best: bool = True,
     ):
         super().__init__(monitor, mode, min_delta)
-        if not isinstance(patience, (int, np.integer)) or patience < 0:
-            raise ValueError(
-                f"EarlyStopping: patience is {patience!r}; expected an integer of 0 or more"
-            )
-        self.patience, self.restore_best = int(patience), restore_best
+        self.patience = arrays.count("EarlyStopping: patience", patience, 0)
+        self.restore_best = restore_best
 
     def _forget(self) -> None:
         super()._forget()

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import sklearn.neural_network
+from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.callbacks import Callback
@@ -172,6 +174,25 @@ def test_weights_that_are_not_finite_are_an_error(data):
     model = MLPRegressor(solver="sgd", learning_rate_init=1e200)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
         model.fit(X, y)
+
+
+def test_a_training_that_diverges_keeps_the_best_weights(data):
+    X, y = data("iris")[1:]
+    settings = {
+        "hidden_layer_sizes": 100, "activation": "identity", "solver": "sgd", "max_iter": 20,
+        "learning_rate_init": 1, "early_stopping": True, "random_state": 0,
+    }  # fmt: skip
+    with pytest.warns(ConvergenceWarning, match="Training diverged in iteration"):
+        ours = MLPRegressor(**settings).fit(X, y)
+    with np.errstate(all="ignore"):
+        theirs = sklearn.neural_network.MLPRegressor(**settings).fit(X, y)
+    scores = ours.validation_scores_
+    assert np.isnan([scores[-1], ours.loss_curve_[-1], ours.validation_loss_curve_[-1]]).all()
+    assert_allclose(scores, theirs.validation_scores_[: len(scores)], rtol=1e-6)
+    assert ours.score(X, y) == pytest.approx(theirs.score(X, y), rel=1e-6)
+    ours.set_params(restore_best_weights=False)
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        ours.fit(X, y)
 
 
 class _Interrupter(Callback):

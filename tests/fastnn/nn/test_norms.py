@@ -244,8 +244,8 @@ def test_batches_of_one_row_are_refused_at_once(batch_size):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LayerNorm(0), "LayerNorm: got 0 columns; expected a positive integer"),
-        (lambda: LayerNorm((2, 3)), r"LayerNorm: got \(2, 3\) columns"),
+        (lambda: LayerNorm(0), "LayerNorm: normalized_shape is 0; expected a positive integer"),
+        (lambda: LayerNorm((2, 3)), r"LayerNorm: normalized_shape is \(2, 3\); expected"),
         (lambda: BatchNorm1d(3, eps=-1), "BatchNorm1d: eps is -1"),
         (lambda: BatchNorm1d(3, momentum=1.5), "momentum is 1.5; expected a number from 0 to 1"),
         (lambda: BatchNorm1d(3, dtype=int), "dtype is int64; expected float32 or float64"),

@@ -364,7 +364,7 @@ def test_repr():
 
 
 BAD = [
-    (lambda o: StepLR(o, 0), "step_size is 0; expected an integer of 1 or more"),
+    (lambda o: StepLR(o, 0), "step_size is 0; expected a positive integer"),
     (lambda o: StepLR(o, 2.5), "step_size is 2.5"),
     (lambda o: StepLR(o, 1, -1.0), "gamma is -1.0"),
     (lambda o: StepLR(o, 1, every="batch"), "every is 'batch'"),

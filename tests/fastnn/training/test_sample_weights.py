@@ -210,6 +210,7 @@ def test_clipping_ends_with_a_run_that_fails():
         ({"class_weight": {3: 1.0}}, ValueError, "weight for 3; expected class indices from 0 to"),
         ({"class_weight": {"a": 1.0}}, ValueError, "weight for 'a'"),
         ({"class_weight": {0: -1.0}}, ValueError, "class_weight holds -1 at 0"),
+        ({"validation_data": (X, Y, -W)}, ValueError, "sample_weight holds -.* at 0"),
         ({"class_weight": [1.0]}, ValueError, r"class_weight has shape \(1,\); expected \(3,\)"),
         ({"class_weight": {0: 2}, "y": ROWS / 2, "loss": MSELoss()}, ValueError,
          "the targets are no classes; give sample_weight"),
@@ -235,3 +236,5 @@ def test_evaluate_refuses_weights():
     model = fastnn.Sequential(fastnn.Linear(4, 3, seed=0))
     with pytest.raises(ValueError, match="sample_weight has shape"):
         fastnn.evaluate(model, X, Y, loss=CrossEntropyLoss(), sample_weight=[1.0])
+    with pytest.raises(ValueError, match="sample_weight holds -"):
+        fastnn.evaluate(model, X, Y, loss=CrossEntropyLoss(), sample_weight=-W)

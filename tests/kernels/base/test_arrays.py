@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -139,3 +141,37 @@ def test_class_indices_are_copied():
     found = arrays.class_indices("labels", labels, 3, 3)
     labels[:] = 10**9
     assert found.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0,), "a positive integer"),
+        ((True,), "a positive integer"),
+        ((np.float32(2),), "a positive integer"),
+        ((2**63,), "a positive integer"),
+        ((9, 1, 8), "a positive integer up to 8"),
+        ((-1, 0), "an integer of 0 or more"),
+        ((1, 2, 3), "an integer from 2 to 3"),
+        (("1", -np.inf, np.inf), "an integer"),
+        ((-1, 0, np.inf, ", or None"), "an integer of 0 or more, or None"),
+    ],
+)
+def test_what_is_no_count(arguments, expected):
+    message = re.escape(f"n is {arguments[0]!r}; expected {expected}") + "$"
+    with pytest.raises(ValueError, match=message):
+        arrays.count("n", *arguments)
+
+
+@pytest.mark.parametrize("kind", [int, np.int8, np.uint8, np.uint64, np.array])
+def test_a_count_is_an_integer_of_python(kind):
+    for found in (arrays.count("n", kind(100)), arrays.integer("n", kind(100), 0, 100)):
+        assert type(found) is int
+        assert found == 100
+
+
+def test_a_size_beyond_what_can_be_counted():
+    arrays.check_size("x", (2**29, 2**30), np.float64)
+    message = re.escape(f"x of shape ({2**30}, {2**31}) and float64 has {2**64} bytes")
+    with pytest.raises(ValueError, match=message):
+        arrays.check_size("x", (2**30, 2**31), np.float64)
