@@ -82,13 +82,14 @@ def recorded(root):
         place = recorder.place(descriptor)
         if place is not None and os.path.isdir(os.path.join(recorder.root, place)):
             recorder.note("sync folder", place)
-        else:
+        elif place is not None:
             recorder.note("sync", os.fstat(descriptor).st_ino)
 
     def replace(old, new):
         places = recorder.place(old), recorder.place(new)
         real["replace"](old, new)
-        recorder.note("move", *places)
+        if None not in places:
+            recorder.note("move", *places)
 
     def unlink(path, **options):
         place = recorder.place(os.path.dirname(os.fspath(path)))
