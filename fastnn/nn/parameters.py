@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernels.base.arrays import FLOATING
 from kernels.base.memory import lasting, lasting_zeros, padded
 
 __all__ = ["Parameter"]
@@ -28,6 +29,11 @@ class Parameter:
     view : callable, optional
         Function that returns a view, of the shape of `value`, of an array of `memory_shape`; the
         default is the array itself.
+
+    Raises
+    ------
+    TypeError
+        If values are of another dtype.
 
     Attributes
     ----------
@@ -54,9 +60,12 @@ class Parameter:
         view: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         value = np.asarray(value)
+        dtype = value.dtype.newbyteorder("=")
+        if dtype not in FLOATING:
+            raise TypeError(f"Parameter: value is of {dtype}; expected float32 or float64")
         self._memory_shape, self._view = memory_shape or value.shape, view
-        span = padded(math.prod(self.memory_shape), value.dtype)
-        self._memory, self._gradient = (lasting_zeros(span, value.dtype) for _ in range(2))
+        span = padded(math.prod(self.memory_shape), dtype)
+        self._memory, self._gradient = (lasting_zeros(span, dtype) for _ in range(2))
         self.data[...] = value
 
     def __getstate__(self) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def fixed(array: np.ndarray) -> weakref.ref:
     return weakref.ref(array)
 
 
-_OWNERS: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+_OWNERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def lasting_zeros(size: int, dtype) -> np.ndarray:

@@ -34,8 +34,15 @@ class Place:
     @classmethod
     def of(cls, build: Builder, parameter: Parameter) -> Place:
         """Return the place of a parameter's own memory, which Python reads."""
+        _check_dtype(build, parameter)
         pointer, ld = build.keep(parameter.memory), parameter.memory_shape[-1]
         return cls(pointer, parameter.span, ld, 0, Memory(pointer, 0))
+
+
+def _check_dtype(build: Builder, parameter: Parameter) -> None:
+    """Raise ValueError for a parameter of another dtype, which a thread may have put there."""
+    if parameter.dtype != build.dtype:
+        raise ValueError(f"a parameter is {parameter.dtype} now; expected {build.dtype}")
 
 
 class Learning:
@@ -66,6 +73,7 @@ class Learning:
         return self._places[id(parameter)]
 
     def _borrow(self, build: Builder, parameter: Parameter, columns: int) -> Place:
+        _check_dtype(build, parameter)
         ld, span = parameter.memory_shape[-1], parameter.span
         rows = parameter.memory_shape[0] if columns else 1
         memories = list(self.optimizer.memories_of(parameter))

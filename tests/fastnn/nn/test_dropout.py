@@ -85,7 +85,8 @@ def test_dropout_of_infinities_and_nan_leaves_no_nan_where_dropped():
 
 def test_dropout_in_use_is_the_identity():
     x, layer = batch(4, 6), Dropout(0.5).eval()
-    assert layer(x) is x
+    assert np.shares_memory(layer(x), x)
+    np.testing.assert_array_equal(layer(x), x)
     assert layer.backward(x) is x
     assert layer.drawn == 0
     assert (layer.train()(x) != x).any()
@@ -93,6 +94,10 @@ def test_dropout_in_use_is_the_identity():
 
 @pytest.mark.parametrize("p", [-0.1, 1.5, math.nan])
 def test_dropout_refuses(p):
+    layer = Dropout(0.5)
+    with pytest.raises(ValueError, match="expected a probability from 0 to 1"):
+        layer.p = p
+    assert layer.p == 0.5
     with pytest.raises(ValueError, match=f"Dropout: p is {p}; expected a probability from 0 to 1"):
         Dropout(p)
 

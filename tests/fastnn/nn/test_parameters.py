@@ -149,3 +149,16 @@ def test_copies_stand_alone(padded_parameter, copied):
     assert (other.memory == -1).sum() == 15
     np.testing.assert_array_equal(padded_parameter.data.ravel(), np.arange(15))
     assert not padded_parameter.grad.any()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i4", "i8", "?", "c16", "g", "O", "S3", "M8[s]"])
+def test_other_dtypes_than_those_of_kernels_are_refused(dtype):
+    with pytest.raises(TypeError, match=r"Parameter: value is of .*; expected float32 or float64"):
+        Parameter(np.zeros(3, dtype))
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_other_byte_orders_are_converted(dtype):
+    parameter = Parameter(np.arange(3, dtype=dtype))
+    assert parameter.dtype.isnative
+    assert parameter.data.tolist() == [0, 1, 2]

@@ -196,7 +196,7 @@ def test_unpickled_arrays_are_writable():
     """Joblib maps large arrays from files, read-only."""
     optimizer = Adam(parameters("float64"), lr=0.1)
     advance(optimizer, 0, 2)
-    state = vars(optimizer).copy()
+    state = optimizer.__getstate__()
     state["_memory"] = {dtype: array.copy() for dtype, array in optimizer.memory.items()}
     for array in state["_memory"].values():
         array.flags.writeable = False
