@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.nn.state_dicts import as_array
 from fastnn.training.callbacks.watch import Watch
 from fastnn.training.training import Training
 from kernels.base import arrays
@@ -87,5 +88,6 @@ class EarlyStopping(Watch):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state from `state_dict`."""
         super().load_state_dict(state)
-        self._weights = dict(state["weights"]) or None
+        weights = dict(state["weights"])
+        self._weights = {name: as_array(name, each) for name, each in weights.items()} or None
         self.stopped_epoch = state["stopped_epoch"]
