@@ -1,5 +1,6 @@
 """Schedules: changes of the learning rate from epoch to epoch, or from batch to batch."""
 
+from fastnn.optim.schedule import Schedule
 from fastnn.optim.schedules import (
     CosineAnnealingLR,
     ExponentialLR,
@@ -7,7 +8,6 @@ from fastnn.optim.schedules import (
     MultiStepLR,
     OneCycleLR,
     ReduceLROnPlateau,
-    Schedule,
     SequentialLR,
     StepLR,
     cosine_with_warmup,

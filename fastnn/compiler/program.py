@@ -18,11 +18,11 @@ from fastnn.compiler.samples import Truth, emit_samples, emit_truth
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.kinds import LAYERS
 from fastnn.nn.layer import as_layer
-from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.nn.shapes import Flatten, Identity
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from kernels.functions.updates import chunks
 from kernels.instructions import samples, updates
 from kernels.machine.interpreter import table_of

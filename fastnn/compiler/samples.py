@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.source import Source
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.normalize import Normalize
 from kernels.instructions import samples as instructions
 

@@ -12,9 +12,10 @@ from fastnn.nn.activations import ReLU, Sigmoid, Tanh
 from fastnn.nn.dropout import Dropout, dropouts
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, MSELoss, PoissonNLLLoss
+from fastnn.nn.loss import Loss
+from fastnn.nn.losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, PoissonNLLLoss
 from fastnn.nn.sequential import Sequential
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 
 _LAYERS: dict[str, type[Layer] | None] = {
     "identity": None,

@@ -11,7 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fastnn.estimators.epochs import Epochs
 from fastnn.estimators.network import Network, row_losses
 from fastnn.estimators.outputs import Outputs
-from fastnn.optim.optimizers import SGD, Adam, Optimizer
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.optimizers import SGD, Adam
 from fastnn.training.callbacks.callback import listeners, notify
 from fastnn.training.history import History
 from fastnn.training.training import Training

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from fastnn.interop.torch import Normalize, to_torch
 from fastnn.interop.torch_steps import accuracy, train_epoch
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential, columns_of, model_dtype
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 
 _EVALUATION_ROWS = 1024
 _CLIPPING = ("clip_value", "clip_norm")

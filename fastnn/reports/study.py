@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from fastnn.data import datasets
 from fastnn.data.dataset import Dataset
 from fastnn.files.atomic import replacing
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from fastnn.reports.comparison import FASTNN, PYTORCH, Comparison, Side
 from fastnn.training.evaluation import Evaluation, evaluate
 from fastnn.training.fit import fit

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import kernels
 from fastnn.interop.torch_steps import accuracy
 from fastnn.interop.torch_training import TorchTraining, mean_loss
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from fastnn.training.history import History
 from fastnn.training.progress import ProgressBar
 from kernels.base import host

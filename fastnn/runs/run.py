@@ -23,12 +23,12 @@ from fastnn.metrics import regression_scores
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
 from fastnn.optim import schedules
-from fastnn.optim.optimizers import Optimizer
-from fastnn.optim.schedules import Schedule
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions

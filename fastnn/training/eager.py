@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.compiler.source import Source, Timetable
-from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, every_layer
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from fastnn.training.sample_weights import total_weight
 from kernels.base import forks
 from kernels.base.subnormals import Flushed

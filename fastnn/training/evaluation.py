@@ -16,7 +16,7 @@ from fastnn.compiler.program import (
 )
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
-from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.training.eager import EagerRunner, predict_eagerly
 from fastnn.training.inputs import (

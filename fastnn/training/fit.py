@@ -12,10 +12,10 @@ import numpy as np
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.source import Source
 from fastnn.nn.dropout import dropouts
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential, model_dtype
-from fastnn.optim.optimizers import Optimizer
-from fastnn.optim.schedules import Schedule
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.schedule import Schedule
 from fastnn.training.callbacks.callback import Callback, listeners, notify
 from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState

@@ -9,9 +9,9 @@ import numpy as np
 import kernels
 from fastnn.nn.kinds import is_known
 from fastnn.nn.layer import Layer, is_number
-from fastnn.nn.losses import Loss, as_loss
+from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from fastnn.training.eager import predict_eagerly
 from kernels.base import arrays
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 import kernels
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from kernels.base.arrays import as_integer
 
 BALANCED = "balanced"

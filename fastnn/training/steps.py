@@ -18,7 +18,7 @@ from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.layer import Layer, as_layer
 from fastnn.nn.sequential import Sequential, check_chain, flat_layers, model_dtype
-from fastnn.optim.schedules import Schedule
+from fastnn.optim.schedule import Schedule
 from fastnn.training.callbacks.callback import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
 from fastnn.training.history import History

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import Sequential
-from fastnn.optim.optimizers import Optimizer
-from fastnn.optim.schedules import Schedule
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.schedule import Schedule
 from fastnn.training.history import History
 
 __all__ = ["Training"]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn.nn.losses import as_loss
+from fastnn.nn.loss import as_loss
 from fastnn.training.sample_weights import total_weight
 from kernels.base import subnormals
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn.compiler.builder import Block, Builder
 from fastnn.nn.parameters import Parameter
-from fastnn.optim.optimizers import Optimizer
+from fastnn.optim.optimizer import Optimizer
 from kernels.base.kinds import Memory, Update
 from kernels.instructions import updates as instructions
 

@@ -30,7 +30,7 @@ from fastnn.compiler.program import (
     UnsupportedError,
 )
 from fastnn.compiler.runner import Runner
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 
 
 def check_same(run, hand_loop, bits, diverged=pytest.fail, threads=None):

@@ -24,7 +24,7 @@ from fastnn import (
     fit,
     predict,
 )
-from fastnn.nn.losses import Loss, as_loss, regression_targets
+from fastnn.nn.loss import Loss, as_loss, regression_targets
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 ROWS, CLASSES = st.integers(1, 40), st.integers(1, 40)

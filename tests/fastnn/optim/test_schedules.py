@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import fastnn
 from fastnn.optim import schedules
+from fastnn.optim.schedule import EVERY
 from fastnn.schedules import (
     CosineAnnealingLR,
     ExponentialLR,
@@ -289,7 +290,7 @@ def test_a_run_in_two_halves_is_one(bits, name):
     assert halves([4]) == halves([1, 3])
 
 
-@pytest.mark.parametrize("every", schedules.EVERY)
+@pytest.mark.parametrize("every", EVERY)
 def test_a_run_that_diverges_leaves_the_schedule_where_it_is(every):
     model = network()
     optimizer = fastnn.SGD(model.parameters(), lr=1e30)

@@ -30,7 +30,7 @@ from fastnn import (
     fit,
     predict,
 )
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from own_layers import Own
 
 X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)

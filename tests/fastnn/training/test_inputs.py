@@ -19,7 +19,7 @@ from fastnn import (
     predict,
 )
 from fastnn.compiler.cost import step_work
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.nn.sequential import model_dtype
 from fastnn.training.inputs import classifies_by, output_columns, read_targets
 

@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import fastnn
 from fastnn import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss, NLLLoss
-from fastnn.nn.losses import Loss
+from fastnn.nn.loss import Loss
 from fastnn.training.sample_weights import read_weights, total_weight
 from own_layers import compiled_and_eager, ignore_own
 
