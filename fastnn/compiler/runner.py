@@ -1,8 +1,8 @@
 """The runner of a program: it runs batches on threads, in slices of about 30 ms.
 
-Between slices Python moves a progress bar and handles Ctrl-C. The threads are Python
-threads, which release the global interpreter lock while they compute and while they wait for
-the next slice. Waiting must stay shorter than an epoch of a small network.
+Between slices Python moves a progress bar, handles Ctrl-C, and looks how many cores are free
+(`kernels.machine.load`). Each slice begins on one thread, and the others help as soon as they are
+there: nobody waits for a thread that starts, sleeps or has died.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from kernels.base import host, subnormals
 from kernels.base.jit import real_type
 from kernels.base.memory import aligned_zeros
 from kernels.functions.softmax import cross_entropy_scratch
-from kernels.machine import barrier, interpreter
+from kernels.machine import interpreter, posts
+from kernels.machine.barrier import LATE, PATIENCE
 from kernels.machine.followers import Followers
-from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
+from kernels.machine.load import LOAD
+from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREADS, TICK
 from kernels.machine.team import get_num_threads, set_num_threads
 
 __all__ = ["get_num_threads", "set_num_threads"]
 
 _SLICE = 0.03  # seconds between two checks for Ctrl-C
+_GLANCE = 0.001  # seconds of the first slice on fewer threads; each next one takes twice as long
+_PATIENT = 4e5  # nanoseconds, and half a step more, after which a thread that is waited for is late
 
 
 class Program(Protocol):
@@ -47,20 +51,28 @@ class Runner:
         self.program, self.samples = program, samples
         self.batches = -(-samples // program.batch)
         self._run_batches: Any = interpreter.run[program.dtype]
-        self._states = [np.zeros(STATE, np.int64) for _ in range(program.threads)]
-        for number, state in enumerate(self._states):
-            state[THREAD], state[THREADS] = number, program.threads
+        self._state = aligned_zeros(STATE, np.int64)
+        self._state[THREADS] = program.threads
         lanes = host.lanes(real_type(program.dtype))
         size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
-        self._barrier = aligned_zeros(barrier.BARRIER, np.int64)
-        tables = program.opening, program.table, program.closing
-        rows = samples, program.batch
-        self._arguments, *others = (
-            (*tables, state, aligned_zeros(size, program.dtype), self._barrier, *rows)
-            for state in self._states
-        )
-        self._followers = Followers(interpreter.follow[program.dtype], others, subnormals.Flushed)
+        self._board = aligned_zeros(posts.size(program.threads), np.int64)
+
+        def arguments(state: np.ndarray) -> tuple:
+            """Return the arguments of a thread that all threads have."""
+            tables = program.opening, program.table, program.closing
+            scratch = aligned_zeros(size, program.dtype)
+            return *tables, state, scratch, self._board, samples, program.batch
+
+        self._arguments = arguments(self._state)
+        others = [
+            (*arguments(aligned_zeros(STATE, np.int64)), number)
+            for number in range(1, program.threads)
+        ]
+        follow = interpreter.follow[program.dtype]
+        self._followers = Followers(follow, others, self._board, subnormals.Flushed)
         self._pace = 1  # batches a slice
+        self._alone = 0.0  # seconds of a slice on fewer threads; 0 while all work
+        self._expect(0.01)
 
     def __enter__(self) -> Runner:
         return self
@@ -71,23 +83,22 @@ class Runner:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._barrier[barrier.POSTED] = barrier.DISMISSED
         self._followers.end()
 
     @property
     def ticks(self) -> int:
         """Number of steps done so far."""
-        return int(self._states[0][TICK])
+        return int(self._state[TICK])
 
     @property
     def kept(self) -> int:
         """Number of steps whose results have been copied back to the model."""
-        return int(self._states[0][KEPT])
+        return int(self._state[KEPT])
 
     @property
     def stopped(self) -> bool:
         """True if the loss of a batch was not finite."""
-        return bool(self._states[0][HALT])
+        return bool(self._state[HALT])
 
     @property
     def totals(self) -> np.ndarray:
@@ -97,7 +108,7 @@ class Runner:
     @property
     def last_loss(self) -> float:
         """Sum of the losses of the last batch whose loss was not finite."""
-        return float(self._states[0][LOSS : LOSS + 1].view(np.float64)[0])
+        return float(self._state[LOSS : LOSS + 1].view(np.float64)[0])
 
     def slices(self, watched: bool = False):
         """Run all batches slice by slice, yielding the number of the next batch after each slice.
@@ -120,8 +131,13 @@ class Runner:
                 if self.kept != self.ticks:
                     return
                 self.renew()
-            fitting = done * _SLICE / max(elapsed, 1e-6)
+            self._expect(elapsed / done)
+            fitting = done * (self._alone or _SLICE) / max(elapsed, 1e-6)
             self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
+
+    def _expect(self, seconds: float) -> None:
+        """Expect a step to take some time: a thread is late compared with that."""
+        self._board[PATIENCE] = _PATIENT + 0.5e9 * seconds
 
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`, update the model, and return the number of batches done."""
@@ -138,14 +154,12 @@ class Runner:
 
     def renew(self) -> None:
         """Make the next run read the model's weights again, since they may have been changed."""
-        for state in self._states:
-            state[OPEN] = 0
+        self._state[OPEN] = 0
 
     def rewind(self) -> None:
         """Go back to the last step whose results the model holds, and clear the stop flag."""
         self.renew()
-        for state in self._states:
-            state[TICK], state[HALT] = state[KEPT], 0
+        self._state[TICK], self._state[HALT] = self._state[KEPT], 0
 
     def redo(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end` one by one, after `rewind`, until weights are not finite.
@@ -160,14 +174,26 @@ class Runner:
         return end
 
     def _post(self, begin: int, end: int, close: bool) -> int:
-        """Run batches on all threads; return the number of batches done."""
-        if not self._followers:
-            return self._run(begin, end, close)
-        with self._followers.wanted:
-            self._followers.gather(time.perf_counter())
-            return self._run(begin, end, close)
+        """Run batches on as many threads as there are cores; return the number of batches done."""
+        company, all_threads = LOAD.threads(self.program.threads), self.program.threads
+        if company < all_threads:
+            self._alone = min(2 * self._alone or _GLANCE, _SLICE)
+        else:
+            self._alone = 0.0
+        if company == 1:
+            return self._run(begin, end, close, 1)
+        started = time.perf_counter()
+        try:
+            self._followers.gather(company, started)
+            done = self._run(begin, end, close, company)
+        finally:
+            self._followers.company = 0
+        late = bool(self._board[LATE])
+        if late or self._board[posts.COMPANY] > 1:
+            LOAD.learn(time.perf_counter() - started, late)
+        return done
 
-    def _run(self, begin: int, end: int, close: bool) -> int:
-        """Run this thread's share, with subnormal numbers flushed to 0."""
+    def _run(self, begin: int, end: int, close: bool, company: int) -> int:
+        """Run this thread's part, with subnormal numbers flushed to 0."""
         with subnormals.Flushed():
-            return self._run_batches(*self._arguments, begin, end, close)
+            return self._run_batches(*self._arguments, begin, end, close, company)

@@ -19,9 +19,19 @@ from fastnn.nn.losses import Loss, as_loss
 from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.optim.optimizers import Optimizer
 from fastnn.training.sample_weights import total_weight
+from kernels.base import forks
 from kernels.base.subnormals import Flushed
 
 _USE = threading.RLock()
+
+
+def _renew() -> None:
+    """Renew the lock in the child of a fork, where nobody else holds it."""
+    global _USE
+    _USE = threading.RLock()
+
+
+forks.in_child(_renew)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import numba
 from numba import types
 from numba.core.codegen import get_host_cpu_features
 
+from kernels.base import quota
+
 CACHE_LINE = 64
 """Bytes of a cache line; arrays that kernels own are aligned to it."""
 
@@ -70,17 +72,27 @@ def lanes(dtype: types.Type) -> int:
     return VECTOR_BYTES * 8 // dtype.bitwidth
 
 
+MOST_THREADS = 256
+"""Largest number of threads to compute with; each has memory of its own."""
+
+
 def cores() -> int:
-    """Return the number of cores that this process may run on."""
+    """Return the number of cores that this process may use, now.
+
+    These are the cores that it may run on, at most as many as its share of time is worth
+    (`kernels.base.quota`).
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        found = len(os.sched_getaffinity(0))
+    else:
+        found = os.cpu_count() or 1
+    return max(1, min(found, quota.cores()))
 
 
 def threads() -> int:
-    """Return the number of threads to compute with: `cores`, at most `NUMBA_NUM_THREADS`.
+    """Return the number of threads to compute with: `cores`, at most `NUMBA_NUM_THREADS` and 256.
 
     joblib sets that variable in its worker processes, so that all of them together have one
     thread a core.
     """
-    return max(1, min(cores(), numba.config.NUMBA_NUM_THREADS))
+    return max(1, min(cores(), numba.config.NUMBA_NUM_THREADS, MOST_THREADS))

@@ -1,98 +1,124 @@
-"""Threads that run the work of a leading thread; between posts they poll briefly, then sleep.
+"""Threads that help a leading thread; between posts they look for work briefly, then sleep.
 
-They are Python threads. They release Python's interpreter lock while they compute and while they
-poll for posted work (`kernels.machine.interpreter.follow`).
+They are threads of Python that release its lock while they compute and while they look for work
+(`kernels.machine.interpreter.follow`). They are started without `threading`, since its hooks are
+for threads that run a program's own functions, and its `start` waits for the new thread.
 """
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kernels.base import forks
+from kernels.machine.barrier import ARRIVED
+from kernels.machine.load import LOAD
+from kernels.machine.posts import AWAY, DISMISSED, cells
+
 _LOOK = 0.03  # seconds between two checks of the cores that threads run on
 _PROCESSOR = 36  # index of the core among the fields of /proc/.../stat behind the thread's name
 
 
-class Follower(threading.Thread):
-    """A thread that runs the work of the leading thread.
+class Follower:
+    """A thread that follows the leader of `crew` after each call, as long as it is wanted.
 
-    `follow` is `kernels.machine.interpreter.follow` for one dtype, `arguments` are its arguments
-    without the last. The thread runs in the context that `surroundings` returns, and does not
-    sleep while `wanted` returns True.
+    `follow` is `kernels.machine.interpreter.follow` for one dtype, and `arguments` are its
+    arguments; the last one is `number`, from 1. The thread runs in the context that `surroundings`
+    returns. It starts with the first call.
     """
 
     def __init__(
         self,
-        follow: Callable[..., int],
+        crew: Followers,
+        number: int,
+        follow: Callable[..., None],
         arguments: Sequence[Any],
-        surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
-        wanted: Callable[[], bool] = lambda: False,
+        surroundings: Callable[[], AbstractContextManager[None]],
     ):
-        super().__init__(daemon=True)
-        self._follow, self._arguments = follow, arguments
-        self._surroundings, self._wanted = surroundings, wanted
-        self._called, self._ended = threading.Event(), False
-        self._allowed: set[int] = set()  # cores to allow at the next waking; empty: no change
-        self.awake = False
-        """True while the thread polls or works; a wanted thread stays awake."""
+        self._crew, self.number = crew, number
+        self._follow, self._arguments, self._surroundings = follow, arguments, surroundings
+        self.renew()
 
-    def begin(self) -> None:
-        """Start the thread, asleep, unless it has started."""
-        if self.ident is None:
-            self.start()
+    def renew(self) -> None:
+        """Forget the thread, which does not exist in the child of a fork."""
+        self._called = threading.Lock()  # unlocked by a call
+        self._called.acquire()
+        self._begun = False
+        self.native_id = 0
+        """The system's number of the thread, or 0 if it does not run."""
+        self._allowed: set[int] = set()  # cores to allow at the next waking; empty: no change
+
+    @property
+    def awake(self) -> bool:
+        """True while the thread looks for work or works."""
+        return self._crew.cells[self.number - 1] != AWAY
 
     def call(self) -> None:
-        """Wake the thread if it sleeps."""
-        self._called.set()
+        """Wake the thread, or start it; raise RuntimeError if that is impossible."""
+        if not self._begun:
+            self._begun = True
+            try:
+                _thread.start_new_thread(self._live, ())
+            except BaseException:
+                self._begun = False
+                raise
+        if self._called.locked():
+            self._called.release()
+
+    def dismiss(self) -> None:
+        """Let the thread end, and do no more work; nobody waits for that."""
+        self._crew.cells[self.number - 1] = DISMISSED
+        if self._begun:
+            self.call()
 
     def move(self, core: int, allowed: set[int]) -> None:
-        """Move the thread to a core; once it runs there, it may run on all `allowed` cores."""
+        """Move the thread to a core; once it is up there, it may run on all `allowed` cores."""
         self._allowed = allowed
-        os.sched_setaffinity(self._number(), {core})
-        if self.awake:
-            os.sched_setaffinity(self._number(), allowed)
+        os.sched_setaffinity(self.native_id, {core})
+        if self in LOAD.helpers:
+            os.sched_setaffinity(self.native_id, allowed)
 
     def core(self) -> int:
         """Return the number of the core that the thread last ran on."""
-        stat = Path(f"/proc/self/task/{self._number()}/stat").read_text()
+        stat = Path(f"/proc/self/task/{self.native_id}/stat").read_text()
         return int(stat.rpartition(")")[2].split()[_PROCESSOR])
 
-    def _number(self) -> int:
-        """Return the system's number of the thread; raise OSError if it has not started."""
-        if self.native_id is None:
-            raise OSError("the thread has not begun")
-        return self.native_id
+    def _live(self) -> None:
+        """Attend to the leader after each call, until the crew ends; report what goes wrong."""
+        try:
+            self.native_id = threading.get_native_id()
+            with self._surroundings():
+                while True:
+                    self._called.acquire()
+                    if self._crew.ended:
+                        return
+                    LOAD.helpers.add(self)
+                    self._attend()
+                    LOAD.helpers.discard(self)
+        except BaseException as error:
+            self._crew.error = error
+        finally:
+            LOAD.helpers.discard(self)
+            self._begun, self.native_id = False, 0
 
-    def end(self) -> None:
-        """End the thread and wait for that; a dismissed thread ends at once."""
-        self._ended = True
-        self._called.set()
-        if self.ident is not None:
-            self.join()
-
-    def run(self) -> None:
-        """Run the leading thread's work after each `call`, until `end`."""
-        seen = 0
-        with self._surroundings():
-            while True:
-                self._called.wait()
-                self._called.clear()
-                if self._ended:
-                    return
-                self.awake = True
-                if self._allowed:
-                    self._allowed = _allow(self._allowed)
-                while self.awake:
-                    seen = self._follow(*self._arguments, seen)
-                    # `awake` must be False before `_wanted` is read: otherwise a caller could
-                    # find the thread awake just before it sleeps, and wait for it in vain.
-                    self.awake = False
-                    self.awake = self._wanted() and not self._ended
+    def _attend(self) -> None:
+        """Follow the leader until the thread is wanted no more."""
+        if self._allowed:
+            self._allowed = _allow(self._allowed)
+        # The thread leaves before it reads `company`, which the leader sets before it looks who is
+        # there: otherwise the thread could sleep while the leader believes it to be awake.
+        self._follow(*self._arguments)
+        while self.number < self._crew.company and not self._crew.ended:
+            self._follow(*self._arguments)
 
 
 def _allow(cores: set[int]) -> set[int]:
@@ -125,52 +151,86 @@ def spread(others: Sequence[Follower]) -> None:
 
 
 class Followers:
-    """The followers of one leading thread, which holds the lock `wanted` to keep them awake.
+    """The followers of one leading thread, which share the memory `board` with it.
 
     `arguments` are the arguments of each `Follower`.
     """
 
     def __init__(
         self,
-        follow: Callable[..., int],
+        follow: Callable[..., None],
         arguments: Sequence[Sequence[Any]],
+        board: np.ndarray,
         surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
     ):
-        self.wanted = threading.Lock()
-        self._each = [Follower(follow, its, surroundings, self.wanted.locked) for its in arguments]
+        self.company = 0
+        """Number of threads that the leader wants, itself included; 0 if it wants no help."""
+        self.ended = False
+        self.error: BaseException | None = None
+        """The error that has ended one of the threads."""
+        self.cells, self._board = cells(board), board
+        self._each = [
+            Follower(self, number, follow, its, surroundings)
+            for number, its in enumerate(arguments, 1)
+        ]
         self._look = 0.0  # time of the next check of their cores
+        _crews.add(self)
 
     def __len__(self) -> int:
         return len(self._each)
 
-    def awake(self) -> bool:
-        """Return whether all are awake; they stay awake while they are wanted."""
-        for each in self._each:
+    def awake(self, company: int) -> bool:
+        """Return whether all of a company are awake; they stay so while they are wanted."""
+        for each in self._each[: company - 1]:
             if not each.awake:
                 return False
         return True
 
-    def gather(self, now: float) -> bool:
-        """Wake all and spread them over the cores; return whether all were awake before.
+    def gather(self, company: int, now: float) -> bool:
+        """Want a company of threads, and wake or start those that sleep; return whether none did.
 
-        `now` is the time of `time.perf_counter`. Raises RuntimeError if a thread cannot start.
+        `now` is the time of `time.perf_counter`. The caller sets `company` to 0 after the work.
+        Raises the error that has ended one of the threads, or RuntimeError if one cannot start.
         """
-        awake = self.awake()
+        self.company = company
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        awake = self.awake(company)
         if awake and now < self._look:
             return True
-        for each in self._each:
-            each.begin()
-        spread(self._each)
+        wanted = self._each[: company - 1]
+        spread([each for each in wanted if each.native_id])
         self._look = now + _LOOK
-        if not awake:
-            for each in self._each:
+        for each in wanted:
+            if not each.awake:
                 each.call()
         return awake
 
     def end(self) -> None:
-        """End all and wait for that; dismissed threads end at once."""
+        """Let all threads end; nobody waits for that."""
+        self.ended = True
         for each in self._each:
-            each.end()
+            each.dismiss()
+
+    def renew(self) -> None:
+        """Begin anew without threads, in the child of a fork."""
+        self.company, self.error = 0, None
+        self.cells[:] = AWAY
+        self._board[ARRIVED] = 0
+        for each in self._each:
+            each.renew()
+
+
+_crews: weakref.WeakSet[Followers] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for each in list(_crews):
+        each.renew()
+
+
+forks.in_child(_renew_all)
 
 
 def _find_this_core() -> Callable[[], int] | None:

@@ -2,13 +2,12 @@
 
 The work is a task, an instruction. The other threads run a program of two rows
 (`kernels.machine.interpreter`): the first makes them flush subnormal numbers if the caller does,
-the second is the task. The threads poll for about a millisecond after each call, ready for the next
-one. The result has the same bits with any number of threads.
+the second is the task. The threads look for the next call for about a millisecond after each; a
+call finds them there, or works alone. The result has the same bits with any number of threads.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.base import host
+from kernels.base import forks, host
 from kernels.base.calls import call
 from kernels.base.jit import inline
 from kernels.base.kinds import INTEGER
@@ -27,17 +26,21 @@ from kernels.base.memory import address, aligned_zeros
 from kernels.base.simd import advance, pointer_to
 from kernels.base.subnormals import flush, flushing
 from kernels.machine import interpreter
-from kernels.machine.barrier import BARRIER, DISMISSED, POSTED, post, wait
+from kernels.machine.barrier import LATE, PATIENCE, wait
 from kernels.machine.followers import Followers
 from kernels.machine.instruction import instruction, write_operands
 from kernels.machine.interpreter import FUNCTION, OPERANDS
-from kernels.machine.state import STATE, THREAD, THREADS
+from kernels.machine.load import LOAD
+from kernels.machine.pauses import now, spin
+from kernels.machine.posts import claim, post, release, size
+from kernels.machine.state import STATE, THREADS
 
-# Offsets in the team's memory behind the barrier, and its length, in int64.
-_STATE, _TABLE = BARRIER, BARRIER + STATE
+# Offsets in the team's memory, in int64: the number of threads that the caller wants and the
+# nanoseconds that it waits for them, the first thread's state, the program, and the board.
+_WANTED, _HOPE, _STATE, _TABLE = 0, 1, 8, 24
 _ROOM = 24  # length of a row: more than any task's operands need
 _TASK = _TABLE + _ROOM
-_MEMORY = _TASK + _ROOM
+_BOARD = _TASK + _ROOM
 _SCRATCH = 1 << 20  # float32 of scratch memory for each other thread, more than a product needs
 
 ASK, ALONE = 0, -1
@@ -52,8 +55,8 @@ LARGE = 32_768
 # Work is measured in units of the smallest work for which a team pays.
 _LONG = 50  # units that are worth waking threads, which takes some 0.1 ms
 _SHORT, _REPEATED = 1e-3, 3  # so are 3 calls, each within 1 ms of the last, as in a loop of steps
-_LATE, _LATE_WORK = 5e-4, 3e-5  # a call over 0.5 ms, plus 30 us a unit, has found a core busy
-_REST = 0.1  # seconds without the team after such a call: as long as OpenBLAS's threads stay awake
+_HOPING, _HOPING_WORK = 3e5, 5e3  # nanoseconds, and more a unit, to wait for threads that wake
+_PATIENT, _PATIENT_WORK = 4e5, 1e4  # and after which a thread that is waited for is late
 
 
 # --------------------------------------------------------------------- in compiled code
@@ -101,24 +104,41 @@ def _alone(task, operands, scratch):
 
 
 @inline
+def _claim_in_time(memory):
+    """Claim the wanted threads, if they are there or come while the caller hopes for them."""
+    board, company = advance(memory, _BOARD), memory[_WANTED]
+    if claim(board, company):
+        return True
+    began = now()
+    while now() - began < memory[_HOPE]:
+        if claim(board, company):
+            return True
+        spin()
+    return False
+
+
+@inline
 def share_out(team, task, operands, scratch):
     """Run a task, an instruction, on this thread alone or shared by the threads of a team.
 
     `operands` is a tuple in the order of their declaration; `team` is an address, `ASK` or
     `ALONE`.
     """
-    if team <= ASK:
+    memory = pointer_to(team, types.int64)
+    if team <= ASK or not _claim_in_time(memory):
         _alone(task, operands, scratch)
         return
-    memory = pointer_to(team, types.int64)
+    board, company = advance(memory, _BOARD), memory[_WANTED]
     state, row = advance(memory, _STATE), advance(memory, _TASK)
+    state[THREADS] = company
     memory[_TABLE + FUNCTION] = _address_of(_take_over, scratch)
     memory[_TABLE + OPERANDS] = flushing()
     row[FUNCTION] = _address_of(task, scratch)
     write_operands(advance(row, OPERANDS), task, operands)
-    post(memory, 0, 1, 0)
+    post(board, state, 0, 1, 0, company)
     call(row[FUNCTION], (advance(row, OPERANDS), state, scratch))
-    wait(memory, state[THREADS])
+    wait(board, company)
+    release(board, company)
 
 
 # --------------------------------------------------------------------------- in Python
@@ -128,62 +148,70 @@ class Team:
     """The threads of a team, and the memory in which tasks are posted to them."""
 
     def __init__(self, threads: int):
-        self._memory = aligned_zeros(_MEMORY, np.int64)
+        self._threads = threads
+        self._memory = aligned_zeros(_BOARD + size(threads), np.int64)
         self._address = address(self._memory)
-        self._memory[_STATE + THREADS] = threads
-        barrier, table = self._memory[:BARRIER], self._memory[_TABLE:].reshape(2, _ROOM)
-        others, nothing = [], interpreter.table_of([])
-        for number in range(1, threads):
-            state = aligned_zeros(STATE, np.int64)
-            state[THREAD], state[THREADS] = number, threads
-            tables = nothing, table, nothing
-            others.append((*tables, state, aligned_zeros(_SCRATCH, np.float32), barrier, 1, 1))
-        self._followers = Followers(interpreter.follow["float32"], others)
-        self._rest = 0.0  # time until which the team is not used
+        self._board, table = self._memory[_BOARD:], self._memory[_TABLE:_BOARD].reshape(2, _ROOM)
+        nothing = interpreter.table_of([])
+        others = [
+            (
+                *(nothing, table, nothing),
+                *(aligned_zeros(STATE, np.int64), aligned_zeros(_SCRATCH, np.float32)),
+                *(self._board, 1, 1, number),
+            )
+            for number in range(1, threads)
+        ]
+        self._followers = Followers(interpreter.follow["float32"], others, self._board)
+        self._lock = threading.Lock()  # of whoever uses the team
         self._asked, self._last = 0, 0.0  # calls in quick succession, and the time of the last
         self._ended = False
 
     def pays(self, long: bool) -> bool:
         """Return whether the team should do some work, which may be `long`.
 
-        It should not while it does other work, nor for a while after one of its threads was late.
-        If some threads sleep, only long work, or repeated calls in quick succession, are worth
-        waking them.
+        It should not while it does other work, nor while the machine has no cores for it. If some
+        threads sleep, only long work, or repeated calls in quick succession, are worth waking
+        them.
         """
-        now = time.perf_counter()
-        if now < self._rest or self._followers.wanted.locked():
+        company = LOAD.threads(self._threads)
+        if company == 1 or self._lock.locked():
             return False
+        now = time.perf_counter()
         self._asked = self._asked + 1 if now - self._last < _SHORT else 1
         self._last = now
-        return long or self._asked >= _REPEATED or self._followers.awake()
+        return long or self._asked >= _REPEATED or self._followers.awake(company)
 
     def run(self, compiled: Callable, arguments: tuple, work: float):
         """Call a compiled function with these arguments and the team's address.
 
         `work` is in units of the smallest work for which a team pays.
         """
-        with self._followers.wanted:
+        with self._lock:
             if self._ended:
                 return compiled(*arguments, ALONE)
-            started = time.perf_counter()
-            awake = self._followers.gather(started)
-            result = compiled(*arguments, self._address)
-            now = time.perf_counter()
-            if awake and now - started > _LATE + work * _LATE_WORK:
-                self._rest = now + _REST
-            return result
+            company, started = LOAD.threads(self._threads), time.perf_counter()
+            try:
+                awake = self._followers.gather(company, started)
+                hope = 0.0 if awake or work < _LONG else _HOPING + work * _HOPING_WORK
+                self._memory[_WANTED], self._memory[_HOPE] = company, hope
+                self._board[PATIENCE], self._board[LATE] = _PATIENT + work * _PATIENT_WORK, 0
+                result = compiled(*arguments, self._address)
+                if awake:
+                    LOAD.learn(time.perf_counter() - started, bool(self._board[LATE]))
+                return result
+            finally:
+                self._followers.company = 0
 
     def end(self) -> None:
-        """Wait for the current work and end the team's threads."""
-        with self._followers.wanted:
+        """Wait for the current work and let the team's threads end."""
+        with self._lock:
             self._ended = True
-            self._memory[POSTED] = DISMISSED
             self._followers.end()
 
 
 _team: Team | None = None
 _making = threading.Lock()
-_threads = host.threads()
+_threads = host.threads()  # of kernels and training, by default
 
 asking = ASK if _threads > 1 else ALONE
 """Value in place of a team's address in the first call of a function."""
@@ -213,17 +241,18 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Set the largest number of threads that kernels and training use by default.
 
-    Results have the same bits with any number of threads.
+    Results have the same bits with any number of threads. Fewer threads work while other programs
+    keep the cores busy.
 
     Parameters
     ----------
     threads : int
-        Number of threads, at least 1.
+        Number of threads, from 1 to 256.
 
     Raises
     ------
     ValueError
-        If `threads` is not a positive integer.
+        If `threads` is not an integer from 1 to 256.
 
     Examples
     --------
@@ -235,8 +264,12 @@ def set_num_threads(threads: int) -> None:
     >>> set_num_threads(before)
     """
     global _threads, _team, asking
-    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"threads is {threads!r}; expected a positive integer")
+    if not (type(threads) is int or isinstance(threads, np.integer)) or not (
+        1 <= threads <= host.MOST_THREADS
+    ):
+        raise ValueError(
+            f"threads is {threads!r}; expected a positive integer up to {host.MOST_THREADS}"
+        )
     with _making:
         before, _threads, _team = _team, int(threads), None
         asking = ASK if _threads > 1 else ALONE
@@ -279,5 +312,4 @@ def _forget() -> None:
     _team, _making = None, threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+forks.in_child(_forget)

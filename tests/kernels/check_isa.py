@@ -4,6 +4,7 @@ Run as a script by tests/kernels/base/test_host.py; prints the vector width it w
 """
 
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -17,9 +18,10 @@ from kernels.base.memory import aligned_zeros
 from kernels.functions import updates
 from kernels.instructions import layers, linear, losses, samples
 from kernels.instructions import updates as learning
-from kernels.machine.barrier import BARRIER
-from kernels.machine.interpreter import run, table_of
-from kernels.machine.state import STATE, THREAD, THREADS
+from kernels.machine.interpreter import follow, run, table_of
+from kernels.machine.posts import DISMISSED, READY, cells
+from kernels.machine.posts import size as board_size
+from kernels.machine.state import STATE, THREADS
 
 FUNCTIONS = {
     "relu": lambda x: np.maximum(x, 0),
@@ -217,18 +219,23 @@ def train(dtype, threads):
         emit(learning.update, size=w.size, p=w, g=w_slope, memory=velocity[None], how=sgd),
     ]
     program = table_of(rows)
-    barrier = aligned_zeros(BARRIER, np.int64)
+    board, state = aligned_zeros(board_size(threads), np.int64), np.zeros(STATE, np.int64)
+    state[THREADS] = threads
+    tables = table_of([]), program, table_of([])
 
-    def work(thread):
-        state = np.zeros(STATE, np.int64)
-        state[THREAD], state[THREADS] = thread, threads
-        tables = table_of([]), program, table_of([])
-        mine = state, dirty_scratch(dtype), barrier
-        assert run[np.dtype(dtype)](*tables, *mine, count, batch, 0, 5, 0) == 5
+    def help_out(thread):
+        mine = np.zeros(STATE, np.int64), dirty_scratch(dtype), board
+        while cells(board)[thread - 1] != DISMISSED:
+            follow[np.dtype(dtype)](*tables, *mine, count, batch, thread)
 
-    team = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    team = [threading.Thread(target=help_out, args=(n,)) for n in range(1, threads)]
     for thread in team:
         thread.start()
+    while not (cells(board) == READY).all():
+        time.sleep(0)
+    mine = state, dirty_scratch(dtype), board
+    assert run[np.dtype(dtype)](*tables, *mine, count, batch, 0, 5, 0, threads) == 5
+    cells(board)[:] = DISMISSED
     for thread in team:
         thread.join()
     return w

@@ -1,3 +1,4 @@
+import _thread
 import multiprocessing
 import os
 import signal
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from crews import together
 from fastnn import (
     SGD,
     Adam,
@@ -33,8 +36,17 @@ from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import Source, TrainingProgram
 from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads
 from kernels.base import host, subnormals
-from kernels.machine import followers
+from kernels.machine import followers, posts
+from kernels.machine.barrier import LATE
+from kernels.machine.load import LOAD
 from processes import python
+
+
+@pytest.fixture(autouse=True, scope="module")
+def all_threads_work():
+    """Threads work together however busy this machine is."""
+    with together():
+        yield
 
 
 def trained(run, bits, threads):
@@ -258,37 +270,198 @@ def test_threads_that_have_gone_to_sleep_go_on(bits, threads):
     assert results[0] == results[1]
 
 
-def test_a_thread_that_cannot_be_started_stops_no_other(monkeypatch):
+def test_a_thread_that_cannot_be_started_ends_the_run_and_stops_no_other(monkeypatch):
     started = []
 
-    def start(self):
+    def start(function, arguments):
         if started:
             raise RuntimeError("can't start new thread")
-        started.append(self)
-        threading.Thread.start(self)
+        started.append(function.__self__)
+        _thread.start_new_thread(function, arguments)
 
-    monkeypatch.setattr(followers.Follower, "start", start)
-    before = threading.active_count()
-    with pytest.raises(RuntimeError, match="can't start"), make(threads=3)[1] as running:
+    monkeypatch.setattr(followers, "_thread", SimpleNamespace(start_new_thread=start))
+    model, running = make(threads=3)
+    before = model.state_dict()
+    with pytest.raises(RuntimeError, match="can't start"), running:
         running.run(0, 1)
     assert len(started) == 1
-    assert threading.active_count() == before
+    soon_ended(started)
+    assert running.ticks == 0
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def soon_ended(each):
+    """Wait until these followers have no threads."""
+    end = time.monotonic() + 10
+    while any(follower.native_id for follower in each):
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_no_thread_is_left_behind():
-    before = threading.active_count()
-    _, running = make(threads=3)
-    with running:
-        list(running.slices())
-
-    def fail():
-        with make(threads=3)[1] as running:
+    def fail(running):
+        with running:
             running.run(0, 1)
             raise RuntimeError("mine")
 
+    _, running = make(threads=3)
+    with running:
+        list(running.slices())
+    soon_ended(running._followers._each)
+    _, running = make(threads=3)
     with pytest.raises(RuntimeError, match="mine"):
-        fail()
-    assert threading.active_count() == before
+        fail(running)
+    soon_ended(running._followers._each)
+
+
+# ---------------------------------------------------------------------- alone or together
+
+
+@settings(max_examples=25, deadline=None)
+@given(threads=st.integers(2, 5), seed=st.integers(0, 99))
+def test_threads_that_come_and_go_do_not_change_a_bit(bits, threads, seed):
+    """The load of the machine changes from slice to slice."""
+    random = np.random.default_rng(seed)
+    expected, alone = make(rows=500)
+    with alone:
+        list(alone.slices())
+    with pytest.MonkeyPatch.context() as patch, together(lambda most: random.integers(1, most + 1)):
+        patch.setattr(runner, "_SLICE", 2e-4)
+        model, running = make(rows=500, threads=threads)
+        with running:
+            list(running.slices())
+    assert bits(model) == bits(expected)
+    assert running.totals.tolist() == alone.totals.tolist()
+
+
+def test_on_a_busy_machine_slices_are_short_at_first_and_no_thread_starts(monkeypatch):
+    monkeypatch.setattr(LOAD, "threads", lambda most: 1)
+    _, running = make(rows=20_000, threads=2)
+    with running:
+        places = list(running.slices())
+        assert places[-1] == running.batches
+        assert running._alone == runner._SLICE
+    assert running._board[posts.POSTS] == len(places)
+    assert running._followers._each[0].native_id == 0
+    assert 0 < runner._GLANCE < runner._SLICE
+
+
+def test_a_run_goes_on_where_helpers_never_come(bits, monkeypatch):
+    monkeypatch.setattr(followers.Followers, "gather", lambda self, company, now: False)
+    results = []
+    for threads in (1, 3):
+        model, running = make(threads=threads)
+        with running:
+            list(running.slices())
+        results.append((bits(model), running.totals.tolist()))
+    assert results[0] == results[1]
+
+
+def test_a_run_tells_the_load_what_it_has_met(monkeypatch):
+    learned = []
+    monkeypatch.setattr(LOAD, "learn", lambda seconds, late: learned.append(late))
+    _, running = make(threads=2)
+    work = running._run_batches
+
+    def late(*arguments):
+        done = work(*arguments)
+        running._board[LATE] = 1
+        return done
+
+    with running:
+        running.run(0, 1)
+        running._run_batches = late
+        running.run(1, 2)
+    assert learned == [False, True]
+
+
+DYING = """
+import ctypes, sys, threading, time
+import numpy as np
+from fastnn import SGD, MSELoss, Linear, Sequential, fit
+from kernels.machine.load import LOAD
+
+LOAD.threads = lambda most: most
+model = Sequential(Linear(16, 64, seed=0, dtype=float), Linear(64, 4, seed=1, dtype=float))
+x, y = np.ones((640, 16)), np.ones((640, 4))
+weight, bias = (np.array(parameter) for parameter in (model[0].weight, model[0].bias))
+optimizer = SGD(model.parameters(), lr=1e-6)
+KILL
+try:
+    fit(model, x, y, loss=MSELoss(), optimizer=optimizer, batch_size=64, threads=2, epochs=EPOCHS)
+except InterruptedError:
+    print("died")
+assert optimizer.steps > 0
+# Of a sample of ones, the gradients of a weight and of the bias are one.
+moved = model[0].bias.data - bias
+assert np.all(moved != 0)
+assert np.allclose(model[0].weight.data - weight, moved[:, None], rtol=0, atol=1e-11)
+"""
+
+KILL = """
+def kill():
+    while True:
+        time.sleep(0.05)
+        for ident, frame in sys._current_frames().items():
+            while frame and frame.f_code.co_name != "_live":
+                frame = frame.f_back
+            if frame:
+                error = ctypes.py_object(InterruptedError)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
+                return
+
+threading.Thread(target=kill, daemon=True).start()
+"""
+
+
+def test_a_helping_thread_that_dies_ends_the_run_with_its_error():
+    """The model is at its last whole step."""
+    script = DYING.replace("KILL", KILL).replace("EPOCHS", "10**6")
+    assert python(script, timeout=120).stdout.split() == ["died"]
+
+
+def test_hooks_for_threads_do_not_reach_those_that_help():
+    hook = """
+def hook(*arguments):
+    raise InterruptedError("a tool refuses")
+
+threading.setprofile(hook)
+threading.settrace(hook)
+"""
+    script = DYING.replace("KILL", hook).replace("EPOCHS", "100")
+    assert python(script, timeout=120).stdout == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_that_is_forked_in_a_callback_goes_on():
+    program = """
+import os, sys
+import numpy as np
+from fastnn import SGD, CrossEntropyLoss, Linear, Sequential, fit
+from kernels.machine.load import LOAD
+
+LOAD.threads = lambda most: most
+child = None
+
+def fork(training):
+    global child
+    if training.epoch == 3:
+        child = os.fork()
+
+model = Sequential(Linear(64, 100, seed=0), Linear(100, 10, seed=1))
+r = np.random.default_rng(0)
+x, y = r.normal(size=(5000, 64)).astype(np.float32), np.arange(5000) % 10
+optimizer = SGD(model.parameters(), lr=0.01)
+history = fit(model, x, y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=6, batch_size=64,
+              seed=0, threads=2, callbacks=[fork])
+print(history.loss, flush=True)
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    first, second = python(program, timeout=60).stdout.splitlines()
+    assert first == second
 
 
 # ----------------------------------------------------------------------------- Ctrl-C
@@ -352,7 +525,7 @@ def test_ctrl_c_tells_callbacks_that_training_ends():
 
 
 def test_ctrl_c_before_the_first_step_changes_nothing(monkeypatch):
-    def interrupt(self, now):
+    def interrupt(self, company, now):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(followers.Followers, "gather", interrupt)
@@ -370,7 +543,9 @@ import os, random, signal, threading, time
 import numpy as np
 from fastnn import SGD, MSELoss, Linear, Sequential, fit
 from fastnn.compiler import runner
+from kernels.machine.load import LOAD
 
+LOAD.threads = lambda most: most
 runner._SLICE = 0.0  # a slice is one batch: much of the time is spent between them
 random.seed(0)
 model = Sequential(Linear(16, 64, seed=0, dtype=float), Linear(64, 4, seed=1, dtype=float))

@@ -9,7 +9,7 @@ from fastnn.compiler.builder import Builder
 from fastnn.compiler.samples import emit_samples, emit_truth
 from kernels.base.memory import aligned_zeros
 from kernels.machine import interpreter
-from kernels.machine.barrier import BARRIER
+from kernels.machine.posts import size
 from kernels.machine.state import STATE, THREADS
 
 DTYPES = (np.float32, np.float64)
@@ -31,8 +31,8 @@ def run(build, batch):
     nothing, state = interpreter.table_of([]), np.zeros(STATE, np.int64)
     state[THREADS] = 1
     tables = nothing, interpreter.table_of(build.rows), nothing
-    mine = state, aligned_zeros(64, build.dtype), aligned_zeros(BARRIER, np.int64)
-    done = interpreter.run[build.dtype](*tables, *mine, SAMPLES, BATCH, batch, batch + 1, 0)
+    mine = state, aligned_zeros(64, build.dtype), aligned_zeros(size(1), np.int64)
+    done = interpreter.run[build.dtype](*tables, *mine, SAMPLES, BATCH, batch, batch + 1, 0, 1)
     assert done == 1
 
 

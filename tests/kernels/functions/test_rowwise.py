@@ -3,6 +3,7 @@ import pytest
 from kit import FLOATS, normal
 from numpy.testing import assert_array_equal
 
+from crews import together
 from kernels.functions import rowwise
 from kernels.functions.softmax import softmax_gradient_rows, softmax_rows
 from kernels.machine import team
@@ -17,7 +18,8 @@ of_two = rowwise.of_two("softmax_gradient_again", softmax_gradient_rows)
 @pytest.fixture
 def threads(monkeypatch, set_threads):
     monkeypatch.setattr(team, "_LONG", 0)  # threads are waited for
-    return set_threads
+    with together():
+        yield set_threads
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

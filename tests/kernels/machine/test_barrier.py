@@ -1,5 +1,6 @@
 import itertools
 import threading
+import time
 
 import numba
 import numpy as np
@@ -7,22 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crews import Helpers
 from kernels.base.memory import aligned_zeros
 from kernels.base.simd import data
-from kernels.machine.barrier import (
-    ARRIVED,
-    BARRIER,
-    BEGIN,
-    CLOSE,
-    DISMISSED,
-    END,
-    GENERATION,
-    POSTED,
-    post,
-    posted,
-    share,
-    wait,
-)
+from kernels.machine.barrier import ARRIVED, BARRIER, GENERATION, LATE, PATIENCE, share, wait
 
 
 @given(items=st.integers(0, 2000), threads=st.integers(1, 64))
@@ -91,51 +80,32 @@ def test_nobody_passes_before_all_have_come(march):
     assert not early.is_alive()
 
 
-@pytest.fixture(scope="module")
-def listen():
-    """Compiled: the range of each notice after the first `seen`, until there are none."""
-
-    @numba.njit(nogil=True)
-    def listen(barrier, seen, heard):
-        meeting, count = data(barrier), 0
-        while posted(meeting, seen):
-            heard[count, 0], heard[count, 1] = meeting[BEGIN], meeting[END]
-            heard[count, 2] = meeting[CLOSE]
-            seen, count = seen + 1, count + 1
-        return seen
-
-    listen(aligned_zeros(BARRIER, np.int64), 0, np.zeros((1, 3), np.int64))
-    return listen
+def test_one_that_is_waited_for_too_long_is_late(march):
+    barrier, places = aligned_zeros(BARRIER, np.int64), aligned_zeros(16, np.int64)
+    for patience, late in ((10**12, 0), (10**6, 1)):
+        barrier[PATIENCE] = patience
+        with Helpers(lambda: march(barrier, places, 0, 2, 1)):
+            time.sleep(0.05)
+            march(barrier, places, 1, 2, 1)
+        assert barrier[LATE] == late
 
 
-@pytest.fixture(scope="module")
-def tell():
-    @numba.njit
-    def tell(barrier, begin, end, ends):
-        post(data(barrier), begin, end, ends)
+def test_one_that_waits_long_takes_no_core(march):
+    barrier, places = aligned_zeros(BARRIER, np.int64), aligned_zeros(16, np.int64)
+    spent = []
 
-    return tell
+    def wait():
+        before = time.thread_time()
+        march(barrier, places, 0, 2, 1)
+        spent.append(time.thread_time() - before)
 
-
-def test_a_notice_is_heard_once_and_also_late(listen, tell):
-    barrier, heard = aligned_zeros(BARRIER, np.int64), np.full((3, 3), -7)
-    assert listen(barrier, 0, heard) == 0
-    tell(barrier, 4, 9, 2)
-    assert listen(barrier, 0, heard) == 1
-    assert heard.tolist() == [[4, 9, 2], [-7] * 3, [-7] * 3]
-    assert listen(barrier, 1, heard) == 1
-
-
-def test_nobody_waits_after_being_dismissed(listen):
-    barrier = aligned_zeros(BARRIER, np.int64)
-    barrier[POSTED] = DISMISSED
-    heard = np.full((1, 3), -7)
-    assert listen(barrier, 0, heard) == 0
-    assert listen(barrier, 5, heard) == 5
-    assert (heard == -7).all()
+    with Helpers(wait):
+        time.sleep(0.5)
+        march(barrier, places, 1, 2, 1)
+    assert spent[0] < 0.25
 
 
 def test_the_counters_of_a_barrier_lie_on_lines_of_their_own():
-    places = sorted((ARRIVED, GENERATION, POSTED, BARRIER))
+    places = sorted((ARRIVED, GENERATION, PATIENCE, BARRIER))
     assert all(8 * (b - a) >= 64 for a, b in itertools.pairwise(places))
-    assert {BEGIN, END, CLOSE} < set(range(POSTED, BARRIER))
+    assert PATIENCE < LATE < BARRIER

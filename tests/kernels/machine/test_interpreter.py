@@ -1,20 +1,27 @@
-import threading
+import time
+from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kit import FLOATS, block, dirty_scratch, distance, row_of, settings_of
 from numpy.testing import assert_array_equal
 
 import kernels
+from crews import Helpers
 from kernels.base.jit import real_type
-from kernels.base.kinds import Memory, Update
+from kernels.base.kinds import INTEGER, WORDS, Memory, Update
 from kernels.base.memory import aligned_zeros
 from kernels.functions import updates
 from kernels.instructions import borrowing as borrowed
 from kernels.instructions import linear, losses, samples
 from kernels.machine import interpreter as epoch
-from kernels.machine.barrier import BARRIER, DISMISSED, POSTED
+from kernels.machine.barrier import LATE, PATIENCE
+from kernels.machine.instruction import instruction
 from kernels.machine.interpreter import table_of
+from kernels.machine.pauses import nap
+from kernels.machine.posts import AWAY, COMPANY, DISMISSED, POSTS, READY, cells, size
 from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREAD, THREADS, TICK
 from kernels.product import panels
 from kernels.product.affine import affine
@@ -44,10 +51,11 @@ class Network:
         self.opening, self.closing = NOTHING, NOTHING
         self.table = table_of(self._rows_of_a_step())
         self.states = [np.zeros(STATE, np.int64) for _ in range(threads)]
-        for thread, state in enumerate(self.states):
-            state[THREAD], state[THREADS] = thread, threads
+        self.state = self.states[0]
+        self.state[THREADS] = threads
         self.scratch = [dirty_scratch(dtype) for _ in range(threads)]
-        self.barrier = aligned_zeros(BARRIER, np.int64)
+        self.board = aligned_zeros(size(threads), np.int64)
+        self.board[PATIENCE] = 10**12
 
     def _rows_of_a_step(self):
         batch, hidden, output, target = map(self._batch, (INPUTS, HIDDEN, OUTPUTS, OUTPUTS))
@@ -110,24 +118,31 @@ class Network:
     def tables(self):
         return self.opening, self.table, self.closing
 
-    def run(self, begin, end, close=0):
-        """Numbers of batches that each thread finished."""
-        done = {}
+    def run(self, begin, end, close=0, company=None):
+        """Number of batches finished by all threads, or a company, unless one has just left."""
+        company = self.threads if company is None else company
+        with Helpers(*(partial(self.follow, thread) for thread in range(1, company))):
+            while not (cells(self.board)[: company - 1] == READY).all():
+                time.sleep(0)
+            done = self.lead(begin, end, close, company)
+            cells(self.board)[:] = DISMISSED
+        cells(self.board)[:] = AWAY
+        return done
 
-        def work(thread):
-            done[thread] = epoch.run[np.dtype(self.dtype)](
-                *self.tables, self.states[thread], self.scratch[thread], self.barrier,
-                self.samples, BATCH, begin, end, close,
+    def lead(self, begin, end, close, company):
+        """Number of batches that are finished with the threads that are there."""
+        return epoch.run[np.dtype(self.dtype)](
+            *self.tables, self.state, self.scratch[0], self.board,
+            self.samples, BATCH, begin, end, close, company,
+        )  # fmt: skip
+
+    def follow(self, thread):
+        """Follow the leader until it dismisses its helpers."""
+        while cells(self.board)[thread - 1] != DISMISSED:
+            epoch.follow[np.dtype(self.dtype)](
+                *self.tables, self.states[thread], self.scratch[thread], self.board,
+                self.samples, BATCH, thread,
             )  # fmt: skip
-
-        team = [threading.Thread(target=work, args=(n,)) for n in range(1, self.threads)]
-        for thread in team:
-            thread.start()
-        work(0)
-        for thread in team:
-            thread.join(60)
-            assert not thread.is_alive()
-        return [done[thread] for thread in range(self.threads)]
 
     def learned(self):
         arrays = *self.weights, *self.biases, *self.speeds, *self.bias_speeds
@@ -163,7 +178,7 @@ def test_an_epoch_has_the_bits_of_training_step_by_step(threads, dtype):
     samples = 10 * BATCH + 5  # the last batch is a smaller one
     network = Network(dtype, samples, threads)
     expected, totals = learn_in_steps(network, 11)
-    assert network.run(0, 11) == [11] * threads
+    assert network.run(0, 11) == 11
     for own, wanted in zip((*network.weights, *network.biases), expected, strict=True):
         assert_array_equal(own, wanted)
     assert network.totals[0] == pytest.approx(totals[0], rel=1e-12)
@@ -176,7 +191,7 @@ def test_an_epoch_in_slices_is_the_same(threads):
     whole, sliced = (Network(np.float32, 20 * BATCH, threads) for _ in range(2))
     whole.run(0, 20)
     for begin, end in ((0, 1), (1, 8), (8, 8), (8, 20)):
-        assert sliced.run(begin, end) == [end - begin] * threads
+        assert sliced.run(begin, end) == end - begin
     for own, wanted in zip(sliced.learned(), whole.learned(), strict=True):
         assert_array_equal(own, wanted)
     assert_array_equal(sliced.totals, whole.totals)
@@ -207,18 +222,17 @@ def test_a_run_opens_once_and_closes_as_it_is_told(threads, dtype):
     w = borrow_the_first_weight(network)
     network.table = NOTHING
     first = w.copy()
-    assert network.run(0, 3) == [3] * threads
+    assert network.run(0, 3) == 3
     w[...] = 1
-    assert network.run(3, 5) == [2] * threads
+    assert network.run(3, 5) == 2
     assert_array_equal(w, 1)
     assert {state[OPEN] for state in network.states} == {1}
     assert {state[KEPT] for state in network.states} == {0}
-    assert network.run(5, 5, close=1) == [0] * threads
+    assert network.run(5, 5, close=1) == 0
     assert_array_equal(w, first)
     assert {state[KEPT] for state in network.states} == {5}
     w[...] = 2
-    for state in network.states:
-        state[OPEN] = 0
+    network.state[OPEN] = 0
     network.run(5, 6, close=1)
     assert_array_equal(w, 2)
     assert {state[KEPT] for state in network.states} == {6}
@@ -231,31 +245,147 @@ def test_a_run_that_is_stopped_is_closed(threads):
     w = borrow_the_first_weight(spoiled)
     spoiled.run(0, 0)
     spoiled.copy[...] = 7
-    assert spoiled.run(0, 10, close=1) == [3] * threads
+    assert spoiled.run(0, 10, close=1) == 3
     assert {state[KEPT] for state in spoiled.states} == {3}
     assert_array_equal(w, 7)
 
 
-def test_a_thread_follows_the_first():
-    alone, pair = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 2)
-    dtype, arguments = np.dtype(np.float32), (pair.samples, BATCH)
-    seen = []
-
-    def follow():
-        mine = pair.states[1], pair.scratch[1], pair.barrier, *arguments
-        while pair.barrier[POSTED] != DISMISSED:
-            seen.append(epoch.follow[dtype](*pair.tables, *mine, max(seen, default=0)))
-
-    follower = threading.Thread(target=follow)
-    follower.start()
-    for begin, end in ((0, 1), (1, 8), (8, 20)):
-        mine = pair.states[0], pair.scratch[0], pair.barrier, *arguments
-        assert epoch.run[dtype](*pair.tables, *mine, begin, end, 0) == end - begin
-    pair.barrier[POSTED] = DISMISSED
-    follower.join(60)
-    assert not follower.is_alive()
-    assert seen[-1] == 3
+def test_helpers_that_are_not_there_are_not_waited_for():
+    alone, deserted = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 3)
     alone.run(0, 20)
+    assert deserted.lead(0, 20, 0, 3) == 20
+    cells(deserted.board)[0] = READY  # one is there, the other is not
+    assert deserted.lead(0, 0, 0, 3) == 0
+    assert cells(deserted.board).tolist() == [READY, AWAY]
+    assert deserted.board[COMPANY] == 1
+    assert_array_equal(deserted.totals, alone.totals)
+    for own, wanted in zip(deserted.learned(), alone.learned(), strict=True):
+        assert_array_equal(own, wanted)
+
+
+@given(
+    threads=st.integers(1, 7),
+    slices=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 7)), max_size=5),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_companies_one_after_another_have_the_bits_of_one(threads, slices):
+    batches = sum(length for length, _ in slices)
+    alone, mixed = (Network(np.float32, max(1, batches) * BATCH - 3, n) for n in (1, threads))
+    alone.run(0, batches)
+    begin = 0
+    for length, company in slices:
+        assert mixed.run(begin, begin + length, company=min(company, threads)) == length
+        begin += length
+    assert_array_equal(mixed.totals, alone.totals)
+    assert mixed.state[TICK] == batches
+    for own, wanted in zip(mixed.learned(), alone.learned(), strict=True):
+        assert_array_equal(own, wanted)
+
+
+@instruction(at=INTEGER, thread=INTEGER, until=WORDS)
+def take_a_nap(at, state, scratch):
+    """Sleep in one step of one thread, for some 20 ms or until there is another number."""
+    if state[TICK] == at.at and state[THREAD] == at.thread:
+        first, naps = at.until[0], 0
+        while at.until[0] == first and (first != 0 or naps < 200):
+            nap()
+            naps += 1
+
+
+def dawdle(network, *, at, thread, until=None):
+    """Let a thread sleep in a step, for long or until a number that is not 0 changes."""
+    until = np.zeros(1, np.int64) if until is None else until
+    row = network.row_of(take_a_nap, at=at, thread=thread, until=until)
+    network.until, network.table = until, table_of([row, *network._rows_of_a_step()])
+    network.board[PATIENCE] = 10**6
+
+
+STEPS = 3000  # enough for helpers that have left once more to come back
+
+
+@pytest.mark.parametrize("company", [2, 3])
+def test_helpers_that_come_later_join_at_the_next_step(company):
+    alone, joined = Network(np.float32, STEPS * BATCH), Network(np.float32, STEPS * BATCH, 3)
+    waiting = np.ones(1, np.int64)
+    dawdle(joined, at=4, thread=0, until=waiting)
+    joined.board[PATIENCE] = 10**12
+    alone.run(0, STEPS)
+    w = borrow_the_first_weight(joined)
+    before = w.copy()
+
+    def tell():
+        while not (cells(joined.board)[: company - 1] == READY).all():
+            time.sleep(0)
+        waiting[0] = 2
+
+    def follow_later(thread):
+        while joined.state[TICK] < 4:
+            time.sleep(0)
+        joined.follow(thread)
+
+    with Helpers(tell, *(partial(follow_later, thread) for thread in range(1, company))):
+        assert joined.lead(0, STEPS, 1, company) == STEPS
+        cells(joined.board)[:] = DISMISSED
+    assert joined.board[COMPANY] == company
+    assert joined.board[POSTS] >= 2
+    assert joined.state[KEPT] == STEPS
+    assert_array_equal(w, before)  # the copy, which does not learn, was given back
+    for own, wanted in zip(joined.learned()[1:], alone.learned()[1:], strict=True):
+        assert_array_equal(own, wanted)
+
+
+@pytest.mark.parametrize("thread", [0, 1])
+@pytest.mark.parametrize("at", [0, 4, 19])
+@pytest.mark.parametrize("close", [0, 1])
+def test_after_one_was_late_the_first_thread_goes_on_alone(close, at, thread):
+    alone, tardy = Network(np.float32, 20 * BATCH), Network(np.float32, 20 * BATCH, 2)
+    dawdle(tardy, at=at, thread=thread)
+    w = borrow_the_first_weight(tardy)
+    before = w.copy()
+    alone.run(0, 20)
+    with Helpers(partial(tardy.follow, 1)):
+        while cells(tardy.board)[0] != READY:
+            time.sleep(0)
+        assert tardy.lead(0, 20, close, 2) == 20
+        cells(tardy.board)[:] = DISMISSED
+    assert tardy.board[LATE] == 1
+    assert tardy.board[COMPANY] == 1 or at == 19
+    assert tardy.state[TICK] == 20
+    assert tardy.state[KEPT] == 20 * close
+    assert not close or np.array_equal(w, before)
+    assert_array_equal(tardy.totals, alone.totals)
+    for own, wanted in zip(tardy.learned()[1:], alone.learned()[1:], strict=True):
+        assert_array_equal(own, wanted)
+
+
+def test_a_run_that_is_stopped_while_one_is_late_is_closed_and_stays_stopped():
+    for at in (3, 4, 5):
+        network = Network(np.float32, 10 * BATCH, 2)
+        network.t[network.order[5 * BATCH], 0] = np.nan
+        dawdle(network, at=at, thread=1)
+        borrow_the_first_weight(network)
+        with Helpers(partial(network.follow, 1)):
+            while cells(network.board)[0] != READY:
+                time.sleep(0)
+            assert network.lead(0, 10, 1, 2) == 5
+            cells(network.board)[:] = DISMISSED
+        assert network.state[TICK] == network.state[KEPT] == 5
+        assert network.state[HALT] == 1
+
+
+def test_helpers_that_come_and_go_at_any_moment_are_claimed_or_not():
+    """Slices begin about when a helper gives up looking for work."""
+    alone, pair = Network(np.float32, 50 * BATCH), Network(np.float32, 50 * BATCH, 3)
+    random, companies = np.random.default_rng(0), []
+    with Helpers(partial(pair.follow, 1), partial(pair.follow, 2)):
+        for _ in range(20):
+            alone.lead(0, 50, 0, 1)
+            for begin in range(0, 50, 2):
+                time.sleep(random.uniform(0, 2e-3))
+                assert pair.lead(begin, begin + 2, 0, 3) == 2
+                companies.append(int(pair.board[COMPANY]))
+        cells(pair.board)[:] = DISMISSED
+    assert set(companies) <= {1, 3}
     for own, wanted in zip(pair.learned(), alone.learned(), strict=True):
         assert_array_equal(own, wanted)
 
@@ -279,7 +409,7 @@ def test_a_loss_that_is_not_finite_stops_all_threads_and_teaches_nothing(value, 
     clean = Network(dtype, 10 * BATCH, threads)
     clean.run(0, 6)
     spoiled.t[place, 2] = value
-    assert spoiled.run(0, 10) == [6] * threads
+    assert spoiled.run(0, 10) == 6
     for state in spoiled.states:
         assert state[HALT] == 1
         assert state[TICK] == 6
@@ -288,9 +418,8 @@ def test_a_loss_that_is_not_finite_stops_all_threads_and_teaches_nothing(value, 
         assert_array_equal(own, wanted)
     assert_array_equal(spoiled.totals, clean.totals)
     # With the sign to stop taken down, training goes on behind the spoiled batch.
-    for state in spoiled.states:
-        state[HALT] = 0
-    assert spoiled.run(7, 10) == [3] * threads
+    spoiled.state[HALT] = 0
+    assert spoiled.run(7, 10) == 3
     clean.run(7, 10)
     for own, wanted in zip(spoiled.learned(), clean.learned(), strict=True):
         assert_array_equal(own, wanted)
@@ -299,9 +428,9 @@ def test_a_loss_that_is_not_finite_stops_all_threads_and_teaches_nothing(value, 
 def test_no_program_and_no_batches():
     network = Network(np.float32, 3 * BATCH)
     held = network.learned()
-    assert network.run(2, 2) == [0]
+    assert network.run(2, 2) == 0
     network.table = network.table[:0]
-    assert network.run(0, 3) == [3]
+    assert network.run(0, 3) == 3
     for own, wanted in zip(network.learned(), held, strict=True):
         assert_array_equal(own, wanted)
 

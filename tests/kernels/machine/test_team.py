@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,11 +14,15 @@ from kit import FLOATS, normal, settings_of
 from numpy.testing import assert_array_equal
 
 import kernels
+from crews import together
 from kernels.base import subnormals
 from kernels.base.memory import line_elements
 from kernels.functions import updates
 from kernels.functions.activations import ACTIVATIONS, _activate
 from kernels.machine import team
+from kernels.machine.barrier import LATE
+from kernels.machine.load import LOAD
+from kernels.machine.posts import POSTS
 from kernels.machine.team import ALONE, LARGE, Team, get_num_threads, set_num_threads
 from kernels.product.choice import LARGE_PRODUCT
 from kernels.product.matmul import _scratch_bytes
@@ -40,8 +45,8 @@ def used(monkeypatch, set_threads):
             return super().run(listed, arguments, work)
 
     monkeypatch.setattr(team, "Team", Patient)
-    monkeypatch.setattr(team, "_LATE", np.inf)
-    return addresses
+    with together():
+        yield addresses
 
 
 def on(threads, function):
@@ -111,8 +116,8 @@ def test_products(dtype, data):
             kernels.matmul(a, b, c.copy(), accumulate=True),
         ]
     )
-    for alone, *together in zip(*results, strict=True):
-        for each in together:
+    for alone, *others in zip(*results, strict=True):
+        for each in others:
             assert_array_equal(each, alone)
 
 
@@ -122,8 +127,8 @@ def test_a_last_column_of_a_thread_s_own_is_summed_as_all_are(lines, dtype):
     """Threads split columns by cache lines. One column may be left; alone it would be narrow."""
     a = normal((40, 2000), dtype)
     b = normal((2000, lines * line_elements(dtype) + 1), dtype, 1)
-    alone, *together = by_threads(lambda: kernels.matmul(a, b))
-    for each in together:
+    alone, *others = by_threads(lambda: kernels.matmul(a, b))
+    for each in others:
         assert_array_equal(each, alone)
 
 
@@ -151,9 +156,10 @@ def by_threads(function):
     results = []
     try:
         team._LONG = 0
-        for threads in (1, 2, 3, 4):
-            set_num_threads(threads)
-            results.append(function())
+        with together():
+            for threads in (1, 2, 3, 4):
+                set_num_threads(threads)
+                results.append(function())
     finally:
         team._LONG = long_before
         set_num_threads(before)
@@ -199,7 +205,9 @@ def test_what_is_small_is_not_shared(used):
 
 
 @pytest.fixture
-def pair():
+def pair(monkeypatch):
+    """A team of two on a machine that is not busy."""
+    monkeypatch.setattr(LOAD, "threads", lambda most: most)
     made = Team(2)
     yield made
     made.end()
@@ -254,18 +262,55 @@ def test_it_does_one_work_at_a_time(pair):
     assert asked == [False, True]
 
 
-def test_one_whose_thread_was_late_rests(pair, monkeypatch):
-    monkeypatch.setattr(team, "_REST", 0.2)
-    monkeypatch.setattr(pair._followers, "gather", lambda now: True)  # all were awake
+def test_it_learns_from_a_thread_that_was_late(pair, monkeypatch):
+    learned = []
+    monkeypatch.setattr(LOAD, "learn", lambda seconds, late: learned.append(late))
 
     def late(x, address):
-        time.sleep(0.01)
+        pair._board[LATE] = 1
         return True
 
     pair.run(late, (X,), 1.0)
+    assert learned == [], "its thread was not there"
+    with together():
+        monkeypatch.setattr(LOAD, "learn", lambda seconds, late: learned.append(late))
+        gathered = pair._followers.gather
+        monkeypatch.setattr(pair._followers, "gather", lambda *how: gathered(*how) or True)
+        pair.run(relu, (X,), 1e9)
+        pair.run(late, (X,), 1.0)
+    assert learned == [False, True]
+
+
+def test_it_does_not_pay_on_a_busy_machine(pair, monkeypatch):
+    monkeypatch.setattr(LOAD, "threads", lambda most: 1)
     assert not pair.pays(True)
-    time.sleep(0.25)
-    assert pair.pays(True)
+    assert pair.run(relu, (X,), 1.0) is True
+
+
+def test_nobody_waits_for_threads_that_do_not_come(pair, monkeypatch):
+    monkeypatch.setattr(pair._followers, "gather", lambda company, now: True)
+    for work in (1.0, 1e3):
+        x = normal(4 * LARGE, np.float32)
+        expected = np.maximum(x, 0)
+        assert pair.run(relu, (x,), work) is True
+        assert_array_equal(x, expected)
+    assert pair._board[POSTS] == 0
+
+
+def test_fewer_threads_than_there_are_share_the_work(set_threads, monkeypatch):
+    monkeypatch.setattr(team, "_LONG", 0)
+    x = normal(5 * LARGE, np.float32)
+    set_threads(5)
+    for company in (1, 2, 3, 4, 5):
+        with together(lambda most, company=company: company):
+            assert_array_equal(kernels.relu(x), np.maximum(x, 0))
+
+
+def test_the_error_of_a_thread_that_has_died_is_raised_once(pair):
+    pair._followers.error = InterruptedError("a tool")
+    with pytest.raises(InterruptedError, match="a tool"):
+        pair.run(relu, (X,), 1.0)
+    assert pair.run(relu, (X,), 1.0) is True
 
 
 def test_after_a_call_that_fails_it_works_on(pair):
@@ -298,20 +343,33 @@ def test_it_sleeps_and_works_again(used):
 # ------------------------------------------------------------------------- threads
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "2", None])
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, np.True_, "2", None, 257, 10**9])
 def test_a_wrong_number_of_threads(threads):
-    with pytest.raises(ValueError, match="expected a positive integer"):
+    message = f"threads is {re.escape(repr(threads))}; expected a positive integer up to 256"
+    with pytest.raises(ValueError, match=message):
         set_num_threads(threads)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint64])
+def test_numbers_of_threads_of_numpys_kinds(set_threads, kind):
+    set_threads(kind(2))
+    assert get_num_threads() == 2
+
+
 def test_threads_that_are_no_longer_wanted_end(used):
-    before = threading.active_count()
     x = np.ones(2 * LARGE, np.float32)
+    ended = []
     for threads in (3, 2, 4, 1):
         set_num_threads(threads)
         assert get_num_threads() == threads
         kernels.relu(x)
-        assert threading.active_count() == before + threads - 1
+        if threads > 1:
+            ended += team._team._followers._each
+    assert len(ended) == 6
+    end = time.monotonic() + 10
+    while any(each.native_id for each in ended):
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_several_python_threads_at_once(used):
@@ -343,6 +401,7 @@ team._LONG = 0
 x = np.ones(10**6, np.float32)
 kernels.relu(x[:9])  # is compiled
 kernels.set_num_threads(2)
+team.LOAD.threads = lambda most: most
 assert kernels.relu(x).all() and team._team is not None
 def child():
     assert team._team is None

@@ -6,6 +6,7 @@ from kit import FLOATS
 from numpy.testing import assert_array_equal
 
 import kernels
+from crews import together
 from kernels.base import host
 from kernels.product.affine import affine
 from kernels.product.choice import FEW, LARGE_PRODUCT
@@ -54,7 +55,8 @@ def test_a_team_gives_the_same_bits(set_threads, dtype):
     alone = affine(x, w, bias)
     for threads in (2, 3):
         set_threads(threads)
-        for _ in range(5):
-            assert_array_equal(affine(x, w, bias), alone)
+        with together():
+            for _ in range(5):
+                assert_array_equal(affine(x, w, bias), alone)
     for i in range(0, rows, 97):
         assert_array_equal(affine(x[i : i + 1], w, bias), alone[i : i + 1])
