@@ -21,7 +21,7 @@ from kernels.machine import interpreter, posts
 from kernels.machine.barrier import LATE, PATIENCE
 from kernels.machine.followers import Followers
 from kernels.machine.load import LOAD
-from kernels.machine.state import HALT, KEPT, LOSS, OPEN, STATE, THREADS, TICK
+from kernels.machine.state import HALT, KEPT, LOSS, OPEN, ROOM, THREADS, TICK
 from kernels.machine.team import get_num_threads, set_num_threads
 
 __all__ = ["get_num_threads", "set_num_threads"]
@@ -51,7 +51,7 @@ class Runner:
         self.program, self.samples = program, samples
         self.batches = -(-samples // program.batch)
         self._run_batches: Any = interpreter.run[program.dtype]
-        self._state = aligned_zeros(STATE, np.int64)
+        self._state = aligned_zeros(ROOM, np.int64)
         self._state[THREADS] = program.threads
         lanes = host.lanes(real_type(program.dtype))
         size = max(program.scratch, cross_entropy_scratch(program.batch, lanes))
@@ -65,7 +65,7 @@ class Runner:
 
         self._arguments = arguments(self._state)
         others = [
-            (*arguments(aligned_zeros(STATE, np.int64)), number)
+            (*arguments(aligned_zeros(ROOM, np.int64)), number)
             for number in range(1, program.threads)
         ]
         follow = interpreter.follow[program.dtype]

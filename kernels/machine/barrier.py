@@ -12,11 +12,12 @@ from kernels.base.jit import inline
 from kernels.machine.atomics import atomic_add, atomic_load, atomic_store
 from kernels.machine.pauses import nap, now, spin
 
-ARRIVED, GENERATION, PATIENCE, LATE, BARRIER = 0, 8, 16, 17, 24
+ARRIVED, GENERATION, PATIENCE, LATE, BARRIER = 0, 16, 32, 33, 34
 """Indices into the int64 that threads share, and their number.
 
-They fill three cache lines: one for each counter of the barrier, and one for the nanoseconds after
-which a thread that is waited for is late, and whether one was.
+Each counter of the barrier is two cache lines from all else, since processors fetch lines in pairs.
+Behind them are the nanoseconds after which a thread that is waited for is late, and whether one
+was.
 """
 
 _SPINS = 200  # spins, some microseconds, before a waiting thread looks at the clock

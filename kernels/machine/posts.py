@@ -22,9 +22,9 @@ BEGIN, END, CLOSE, COMPANY, POSTS = range(BARRIER, BARRIER + 5)
 """Indices behind the barrier: the range of batches and whether to close, the number of threads
 that work on them, and the number of posts so far."""
 
-_STATE = BARRIER + 8  # the leader's state at the time of the post
-_CELLS = _STATE + 16
-_APART = 8  # int64 between two cells, so that each fills a cache line
+_STATE = 48  # the leader's state at the time of the post
+_CELLS = 64
+_APART = 16  # int64 between two cells: two cache lines
 
 DISMISSED, AWAY, READY, CLAIMED = -1, 0, 1, 2
 """Values of a helper's cell; a larger one is the number of its post, counted from `CLAIMED`."""

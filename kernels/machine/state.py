@@ -17,7 +17,7 @@ from kernels.machine.barrier import share
     KEPT,
     STATE,
 ) = range(10)
-"""Indices into the state of a run, and its length.
+"""Indices into the state of a run, and the number of those in use.
 
 `ROWS` is the number of rows of the batch, `START` its first position in the order of samples,
 `TICK` the number of finished steps. `THREAD` is the number of this thread, `THREADS` how many
@@ -25,6 +25,10 @@ there are. `HALT` is not 0 once the run must stop, and `LOSS` has the bits of th
 it. `OPEN` is 1 after the opening table; `KEPT` is the number of steps whose results have been
 given back (`kernels.instructions.borrowing`).
 """
+
+ROOM = 32
+"""Length of a state in memory: every thread writes its own with each instruction, and no cache
+line of it, nor the next one, may be another thread's."""
 
 
 @inline

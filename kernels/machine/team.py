@@ -33,7 +33,7 @@ from kernels.machine.interpreter import FUNCTION, OPERANDS
 from kernels.machine.load import LOAD
 from kernels.machine.pauses import now, spin
 from kernels.machine.posts import claim, post, release, size
-from kernels.machine.state import STATE, THREADS
+from kernels.machine.state import ROOM, STATE, THREADS
 
 # Offsets in the team's memory, in int64: the number of threads that the caller wants and the
 # nanoseconds that it waits for them, the first thread's state, the program, and the board.
@@ -156,7 +156,7 @@ class Team:
         others = [
             (
                 *(nothing, table, nothing),
-                *(aligned_zeros(STATE, np.int64), aligned_zeros(_SCRATCH, np.float32)),
+                *(aligned_zeros(ROOM, np.int64), aligned_zeros(_SCRATCH, np.float32)),
                 *(self._board, 1, 1, number),
             )
             for number in range(1, threads)

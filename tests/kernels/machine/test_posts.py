@@ -165,7 +165,8 @@ def test_one_that_is_dismissed_leaves_and_does_not_come_back():
 
 def test_each_cell_is_on_a_line_of_its_own_behind_the_leaders_state():
     places = [posts.cell.py_func(thread) for thread in (1, 2, 3)]
-    assert np.diff(places).min() * 8 >= 64
-    assert places[0] >= BARRIER + 8 + STATE
+    assert np.diff(places).min() * 8 >= 128
+    assert BARRIER < posts.POSTS < posts._STATE
+    assert places[0] >= posts._STATE + STATE
     assert len(posts.cells(board_of(4))) == 3
     assert len(posts.cells(board_of(1))) == 0
