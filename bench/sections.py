@@ -13,6 +13,7 @@ ELEMENTWISE_SIZES = {131_072: "in a cache", 8_388_608: "in memory"}
 
 STEP_RATIOS = "A training step, shuffling included: times as fast as its peers"
 STEP_SECONDS = "A training step, microseconds"
+STEP_CPU = "A training step: microseconds of CPU time, of all threads together"
 STEP_SETTINGS = "Threads that take least, and seconds of compiling"
 STEP_LEARNED = "What those trainings learn: test loss and accuracy"
 STEP_PEAK = "Training steps of more than 20 MFLOP on one core, shuffling included"

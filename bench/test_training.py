@@ -14,6 +14,7 @@ from bench.peers import PEERS
 from bench.report import Target, geometric_mean
 from bench.sections import (
     ALL_STEPS,
+    STEP_CPU,
     STEP_LEARNED,
     STEP_PEAK,
     STEP_RATIOS,
@@ -59,6 +60,7 @@ def test_training(short, benchmark, prepare, prepare_peers, pace, quick, record)
     for library, side in sides.items():
         title = PEERS[library].title
         add(STEP_SECONDS, title, rounds.of(library) * (1e6 / workload.steps))
+        add(STEP_CPU, title, side.cpu() * (1e6 / workload.steps))
         add(STEP_SETTINGS, f"{title}'s threads", side.threads)
         if "compile_seconds" in side.facts:
             add(STEP_SETTINGS, f"{title} compiles, s", side.facts["compile_seconds"])

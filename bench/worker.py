@@ -34,6 +34,7 @@ class _Timed:
 
     def __init__(self, case):
         self._case, self._calls = case, 1
+        self.forget()
 
     def check(self) -> dict[str, float]:
         return self._case.check()
@@ -44,10 +45,21 @@ class _Timed:
             asked = self._calls
             if asked > 1:
                 self._run(max(1, asked // _WARM_SHARE))
+            before = time.process_time()
             elapsed = self._run(asked)
+            cpu = time.process_time() - before
             self._calls = max(1, min(round(asked * seconds / max(elapsed, 1e-9)), 10 * asked))
             if elapsed > seconds / 2:
+                self._timed, self._cpu = self._timed + asked, self._cpu + cpu
                 return elapsed / asked
+
+    def forget(self) -> None:
+        """Forget the CPU time of the calls so far."""
+        self._timed, self._cpu = 0, 0.0
+
+    def cpu(self) -> float:
+        """Return the mean CPU time of the timed calls in seconds, that of all threads together."""
+        return self._cpu / self._timed
 
     def _run(self, calls: int) -> float:
         call = self._case.call
@@ -73,6 +85,8 @@ class _Server:
 
     def threads(self, count: int | None) -> None:
         self._module.set_threads(count)
+        for case in self._cases.values():
+            case.forget()
 
     def prepare(self, operation: str, arguments: dict[str, Any]) -> int:
         number = next(self._numbers)
@@ -84,6 +98,9 @@ class _Server:
 
     def time(self, case: int, seconds: float) -> float:
         return self._cases[case].time(seconds)
+
+    def cpu(self, case: int) -> float:
+        return self._cases[case].cpu()
 
     def drop(self, case: int) -> None:
         del self._cases[case]
@@ -174,6 +191,10 @@ class Side:
     def time(self, seconds: float) -> float:
         """Return the mean seconds of a call, from enough calls to last about `seconds`."""
         return self.worker.ask("time", case=self.case, seconds=seconds)
+
+    def cpu(self) -> float:
+        """Return the mean CPU time in seconds of the calls timed with this number of threads."""
+        return self.worker.ask("cpu", case=self.case)
 
     def use_threads(self, count: int | None) -> None:
         """Set the worker's number of threads; None lets the library choose."""

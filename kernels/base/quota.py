@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path, PurePosixPath
 
-_GROUPS, _MOUNTS = Path("/proc/self/cgroup"), Path("/proc/self/mountinfo")
+_GROUPS, _ROOT = "/proc/self/cgroup", "/sys/fs/cgroup"
+_WITHOUT = 1_000_000  # cores of a process without a quota
 
 
 @cache
@@ -17,44 +17,45 @@ def cores() -> int:
     would wait for it.
     """
     try:
-        quotas = [quota for folder in _folders() if (quota := _quota(folder)) is not None]
-    except (OSError, ValueError):  # another system, or none of this kind of files
-        quotas = []
-    return max(1, int(min(quotas, default=1e6)))
+        with open(_GROUPS) as file:
+            groups = file.read().splitlines()
+    except OSError:  # another system
+        return _WITHOUT
+    quotas = [quota for group in groups for folder in _folders(group) if (quota := _quota(folder))]
+    return max(1, int(min(quotas, default=_WITHOUT)))
 
 
-def _folders() -> Iterator[Path]:
-    """Yield the folders of this process's groups that may limit its time, and of their parents."""
-    roots = dict(_mounts())
-    for line in _GROUPS.read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        root = roots.get("cpu" if "cpu" in controllers.split(",") else controllers)
-        if root is None:
-            continue
-        inside = PurePosixPath(path).relative_to("/")
-        for part in (inside, *inside.parents):
-            yield root / part
+def _folders(group: str) -> Iterator[str]:
+    """Yield the folder of a group that may have a quota, and those of the groups around it.
+
+    `group` is a line of /proc/self/cgroup: of all controllers (version 2 of cgroups) or some.
+    """
+    _, controllers, path = group.split(":", 2)
+    if controllers == "":
+        root = _ROOT
+    elif "cpu" in controllers.split(","):
+        root = f"{_ROOT}/cpu"
+    else:
+        return
+    while path.strip("/"):
+        yield root + path
+        path = path.rpartition("/")[0]
+    yield root
 
 
-def _mounts() -> Iterator[tuple[str, Path]]:
-    """Yield "cpu" and the folder of that controller, or "" and that of all controllers (v2)."""
-    for line in _MOUNTS.read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        if kind == "cgroup2":
-            yield "", Path(before.split(" ")[4])
-        elif kind == "cgroup" and "cpu" in options.split(","):
-            yield "cpu", Path(before.split(" ")[4])
-
-
-def _quota(folder: Path) -> float | None:
+def _quota(folder: str) -> float | None:
     """Return the cores that a group may use, or None if it has no limit."""
     try:
-        limit, period = (folder / "cpu.max").read_text().split()
-    except OSError:
-        try:
-            limit = (folder / "cpu.cfs_quota_us").read_text().strip()
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    return None if limit in {"max", "-1"} else int(limit) / int(period)
+        with open(f"{folder}/cpu.max") as file:
+            limit, period = file.read().split()
+        return int(limit) / int(period)
+    except (OSError, ValueError):  # "max" is no limit
+        pass
+    try:
+        with open(f"{folder}/cpu.cfs_quota_us") as file:
+            limit = file.read()
+        with open(f"{folder}/cpu.cfs_period_us") as file:
+            period = file.read()
+        return int(limit) / int(period) if int(limit) > 0 else None
+    except (OSError, ValueError):
+        return None

@@ -3,9 +3,9 @@
 Threads that wait for each other are quick only while each has a core. Two things tell whether
 there are cores. Linux says how many tasks run now in the whole system; that is seen before any
 time is lost. Elsewhere, and where a process may use only a part of the system's cores, a thread
-that came late is the sign. Then the process works on one thread for a rest, which is longer each
-time, up to some seconds, until threads have worked together for as long as the rest without one
-being late.
+that came late is the sign. Then the process works on one thread for a rest, which is four times as
+long each time, up to some seconds, until threads have worked together for as long as the rest
+without one being late.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from kernels.base import forks, host
 
 _FRESH = 1e-3  # seconds for which a look at the load is true
-_SHORTEST, _LONGEST = 5e-3, 4.0  # seconds of a rest
+_SHORTEST, _LONGEST, _LONGER = 0.01, 4.0, 4  # seconds of a rest, and the factor of the next
 _RUNNING = 3  # index of "running/all" among the fields of /proc/loadavg
 
 
@@ -71,7 +71,7 @@ class Load:
             self._good += seconds
             return
         tired = self._good < self._rest
-        self._rest = min(2 * self._rest, _LONGEST) if tired else _SHORTEST
+        self._rest = min(_LONGER * self._rest, _LONGEST) if tired else _SHORTEST
         self._good, self._until = 0.0, self._clock() + self._rest
 
 

@@ -24,7 +24,14 @@ MODULE = """
     def die():
         return Case(lambda: os._exit(3), dict)
 
-    OPERATIONS = {"sleep": sleep, "die": die}
+    def spin(seconds):
+        def call():
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+        return Case(call, dict)
+
+    OPERATIONS = {"sleep": sleep, "spin": spin, "die": die}
 """
 
 
@@ -43,6 +50,19 @@ def test_times_a_call_by_the_workers_own_clock(worker):
     assert side.facts == {"threads": None, "seconds": 0.002}
     assert 0.002 <= side.time(0.01) < 0.1
     side.drop()
+
+
+def test_cpu_time_is_that_of_the_calls_since_threads_were_set(worker):
+    asleep, busy = worker.prepare("sleep", seconds=0.02), worker.prepare("spin", seconds=0.002)
+    for side in (asleep, busy):
+        side.time(0.005)
+    assert 0 <= asleep.cpu() < 0.01
+    assert 0.002 <= busy.cpu() < 0.02
+    busy.use_threads(2)
+    with pytest.raises(WorkerError, match="ZeroDivisionError"):
+        busy.cpu()
+    busy.time(0.005)
+    assert busy.cpu() >= 0.002
 
 
 def test_cases_wait_beside_each_other(worker):

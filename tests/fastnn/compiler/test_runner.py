@@ -31,7 +31,7 @@ from fastnn import (
     fit,
     predict,
 )
-from fastnn.compiler import runner
+from fastnn.compiler import limits, runner
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.program import Source, TrainingProgram
 from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads
@@ -128,6 +128,10 @@ def test_a_wrong_number_of_threads(threads):
     message = f"threads is {threads!r}; expected a positive integer up to 256, or None"
     with pytest.raises(ValueError, match=message):
         threads_for(1e6, threads)
+
+
+def test_there_is_one_largest_number_of_threads():
+    assert limits.MOST_THREADS == host.MOST_THREADS
 
 
 # ----------------------------------------------------------------------------- slices

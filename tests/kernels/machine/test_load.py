@@ -101,20 +101,20 @@ def rest(machine):
 
 def test_rests_get_longer_up_to_a_bound():
     machine = Machine(others=None)
-    rests = [rest(machine) for _ in range(14)]
+    rests = [rest(machine) for _ in range(8)]
     assert rests[0] == pytest.approx(load._SHORTEST, abs=2e-3)
-    for before, after in itertools.pairwise(rests[:10]):
-        assert after == pytest.approx(2 * before, abs=5e-3)
+    for before, after in itertools.pairwise(rests[:5]):
+        assert after == pytest.approx(load._LONGER * before, abs=5e-3)
     assert rests[-1] == pytest.approx(load._LONGEST, abs=2e-3)
 
 
 def test_rests_are_short_again_after_good_work():
     machine = Machine(others=None)
-    for _ in range(6):
+    for _ in range(3):
         longest = rest(machine)
     machine.load.learn(longest / 2, False)
-    assert rest(machine) == pytest.approx(2 * longest, abs=5e-3)
-    for _ in range(5):
+    assert rest(machine) == pytest.approx(load._LONGER * longest, abs=5e-3)
+    for _ in range(9):
         machine.load.learn(longest / 2, False)
     assert rest(machine) == pytest.approx(load._SHORTEST, abs=2e-3)
 
