@@ -146,10 +146,11 @@ class Runner:
     def deliver(self) -> bool:
         """Copy the learned weights back to the model, if all of them are finite.
 
-        Returns True if the model now holds the results of all steps.
+        This needs no helping thread, which may have died. Returns True if the model now holds the
+        results of all steps.
         """
         if self.kept != self.ticks:
-            self._post(0, 0, True)
+            self._run(0, 0, True, 1)
         return self.kept == self.ticks
 
     def renew(self) -> None:

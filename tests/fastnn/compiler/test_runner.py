@@ -425,6 +425,25 @@ def test_a_helping_thread_that_dies_ends_the_run_with_its_error():
     assert python(script, timeout=120).stdout.split() == ["died"]
 
 
+def test_what_was_learned_is_delivered_where_no_thread_can_start(bits, monkeypatch):
+    def refuse(function, arguments):
+        raise RuntimeError("can't start new thread")
+
+    expected, alone = make()
+    with alone:
+        alone.run(0, 2)
+    model, running = make(threads=2)
+    with running:
+        running._post(0, 2, False)
+        running._followers.error = InterruptedError()
+        with pytest.raises(InterruptedError):
+            running._post(2, 3, False)
+        monkeypatch.setattr(followers._thread, "start_new_thread", refuse)
+        assert running.deliver()
+    assert running.ticks == 2
+    assert bits(model) == bits(expected)
+
+
 def test_hooks_for_threads_do_not_reach_those_that_help():
     hook = """
 def hook(*arguments):

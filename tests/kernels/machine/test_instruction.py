@@ -7,6 +7,7 @@ from numba import types
 from numba.core.errors import NumbaError
 from numpy.testing import assert_array_equal
 
+from crews import together
 from kernels.base.jit import entry, real_type
 from kernels.base.kinds import (
     BYTES,
@@ -377,7 +378,8 @@ def test_a_task_is_carried_out_alone_or_by_each_thread_of_a_team(pair, operands,
     for to in (ALONE, ASK):
         compiled(sums, x, to)
     assert_array_equal(sums, [2 * 77, 0])
-    pair.run(compiled, (sums, x), 1.0)
+    with together():
+        pair.run(compiled, (sums, x), 1.0)
     assert_array_equal(sums, [3 * 77, 77])
 
 
