@@ -168,7 +168,8 @@ class Followers:
         self.ended = False
         self.error: BaseException | None = None
         """The error that has ended one of the threads."""
-        self.cells, self._board = cells(board), board
+        # The memory reads an element in half the time of the array.
+        self.cells, self._board = cells(board).data, board
         self._each = [
             Follower(self, number, follow, its, surroundings)
             for number, its in enumerate(arguments, 1)
@@ -181,8 +182,8 @@ class Followers:
 
     def awake(self, company: int) -> bool:
         """Return whether all of a company are awake; they stay so while they are wanted."""
-        for each in self._each[: company - 1]:
-            if not each.awake:
+        for number in range(company - 1):
+            if self.cells[number] == AWAY:
                 return False
         return True
 
@@ -216,9 +217,9 @@ class Followers:
     def renew(self) -> None:
         """Begin anew without threads, in the child of a fork."""
         self.company, self.error = 0, None
-        self.cells[:] = AWAY
         self._board[ARRIVED] = 0
         for each in self._each:
+            self.cells[each.number - 1] = AWAY
             each.renew()
 
 
