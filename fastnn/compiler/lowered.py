@@ -23,6 +23,9 @@ class Lowered:
         """Return a new runner."""
         raise NotImplementedError
 
+    def _check(self) -> None:
+        """Raise an error for a change that cannot be followed, beside those of `_make`."""
+
     def lower(self) -> None:
         """Make the first runner."""
         self.runner, self._fixed = self._make(), self._basis()
@@ -34,6 +37,7 @@ class Lowered:
         """
         if self._fixed == self._basis():
             return False
+        self._check()
         old = self.runner
         self.lower()
         old.__exit__(None, None, None)

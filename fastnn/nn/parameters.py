@@ -14,7 +14,7 @@ __all__ = ["Parameter"]
 
 
 class Parameter:
-    """Array that learns, and its gradient of the same shape, each in flat memory of its own.
+    """Array that learns, and its gradient of the same shape, each in flat memory.
 
     The memory stays where it is as long as the parameter lives, so a program that holds its
     address never reads anything else: whoever sets `data` or `grad` copies values into it. The
@@ -65,7 +65,8 @@ class Parameter:
             raise TypeError(f"Parameter: value is of {dtype}; expected float32 or float64")
         self._memory_shape, self._view = memory_shape or value.shape, view
         span = padded(math.prod(self.memory_shape), dtype)
-        self._memory, self._gradient = (lasting_zeros(span, dtype) for _ in range(2))
+        both = lasting_zeros(2 * span, dtype)
+        self._memory, self._gradient = both[:span], both[span:]
         self.data[...] = value
 
     def __getstate__(self) -> dict:

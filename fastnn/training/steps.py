@@ -108,11 +108,14 @@ class Steps(Lowered):
             *(count - self._ticks for count in self._counts()),
         ]
 
+    def _check(self) -> None:
+        """Raise an error for a model that cannot be trained on the samples, also in Python."""
+        check_trainable(self._training.model, len(self._source.x), self._batch)
+        check_dtype(self._training.model, self._dtype)
+
     def _make(self) -> Runner | EagerRunner:
         """Return a runner, in Python for what no program can express."""
         training = self._training
-        check_trainable(training.model, len(self._source.x), self._batch)
-        check_dtype(training.model, self._dtype)
         arguments = training.model, training.loss, training.optimizer, self._source, self._batch
         self._counting = _counters(training.model)
         self._firsts, self._ticks = self._counts(), 0
@@ -207,7 +210,7 @@ class Steps(Lowered):
 def check_trainable(model: Sequential, samples: int, batch: int) -> None:
     """Raise TypeError or ValueError for layers that make no chain, or need more rows than a batch.
 
-    Callbacks may change the layers, so this is checked for each program.
+    Callbacks may change the layers, so this is checked again for their models.
     """
     check_chain(model)
     if samples % batch == 1 or batch == 1:
