@@ -68,6 +68,7 @@ class Parameter:
         both = lasting_zeros(2 * span, dtype)
         self._memory, self._gradient = both[:span], both[span:]
         self.data[...] = value
+        self._shape = self.data.shape  # asked for often, when programs are made
 
     def __getstate__(self) -> dict:
         state = vars(self).copy()
@@ -79,6 +80,7 @@ class Parameter:
         vars(self).update(
             state, _memory=lasting(state["_memory"]), _gradient=lasting(state["_gradient"])
         )
+        self._shape = self.data.shape
 
     @property
     def memory_shape(self) -> tuple[int, ...]:
@@ -121,12 +123,12 @@ class Parameter:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of `data` and `grad`."""
-        return self.data.shape
+        return self._shape
 
     @property
     def size(self) -> int:
         """Number of elements, without padding."""
-        return self.data.size
+        return math.prod(self._shape)
 
     @property
     def dtype(self) -> np.dtype:
