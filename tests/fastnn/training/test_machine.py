@@ -7,6 +7,7 @@ runs the machine for long; what it does goes to LOG before it is done, in case t
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import faulthandler
 import functools
@@ -256,13 +257,15 @@ class Machine(RuleBasedStateMachine):
 
         def disturb():
             model = self.model
+            acts = {
+                "predict": lambda: fastnn.predict(model, self.x),
+                "wrap": lambda: fastnn.Sequential(*model.layers, fastnn.Softmax()),
+                "copy": lambda: copy.deepcopy(model),
+                "state": model.state_dict,
+            }
             while not ended.wait(1e-4):
-                {
-                    "predict": lambda: fastnn.predict(model, self.x),
-                    "wrap": lambda: fastnn.Sequential(*model.layers, fastnn.Softmax()),
-                    "copy": lambda: copy.deepcopy(model),
-                    "state": model.state_dict,
-                }[busy]()
+                with contextlib.suppress(RuntimeError):  # Python copies no dict that changes
+                    acts[busy]()
 
         beside = threading.Thread(target=disturb) if busy else None
         if beside is not None:
