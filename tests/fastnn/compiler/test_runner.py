@@ -37,7 +37,7 @@ from fastnn.compiler.program import Source, TrainingProgram
 from fastnn.compiler.runner import Runner, get_num_threads, set_num_threads
 from kernels.base import host, subnormals
 from kernels.machine import followers, posts
-from kernels.machine.barrier import LATE
+from kernels.machine.barrier import LATE, PATIENCE
 from kernels.machine.load import LOAD
 from processes import python
 
@@ -366,6 +366,7 @@ def test_a_run_tells_the_load_what_it_has_met(monkeypatch):
     learned = []
     monkeypatch.setattr(LOAD, "learn", lambda seconds, late: learned.append(late))
     _, running = make(threads=2)
+    running._board[PATIENCE] = 10**12
     work = running._run_batches
 
     def late(*arguments):
