@@ -27,8 +27,11 @@ from kernels.machine.team import get_num_threads, set_num_threads
 __all__ = ["get_num_threads", "set_num_threads"]
 
 _SLICE = 0.03  # seconds between two checks for Ctrl-C
+_TOGETHER = 0.01  # seconds of a slice of several threads, which goes on alone after one was late
 _GLANCE = 0.001  # seconds of the first slice on fewer threads; each next one takes twice as long
-_PATIENT = 4e5  # nanoseconds, and half a step more, after which a thread that is waited for is late
+_PATIENT = (
+    1.5e6  # nanoseconds, and half a step more, after which a thread that is waited for is late
+)
 
 
 class Program(Protocol):
@@ -71,6 +74,7 @@ class Runner:
         follow = interpreter.follow[program.dtype]
         self._followers = Followers(follow, others, self._board, subnormals.Flushed)
         self._pace = 1  # batches a slice
+        self._slice = _SLICE if program.threads == 1 else _TOGETHER
         self._alone = 0.0  # seconds of a slice on fewer threads; 0 while all work
         self._expect(0.01)
 
@@ -131,7 +135,7 @@ class Runner:
                     return
                 self.renew()
             self._expect(elapsed / done)
-            fitting = done * (self._alone or _SLICE) / max(elapsed, 1e-6)
+            fitting = done * (self._alone or self._slice) / max(elapsed, 1e-6)
             self._pace = max(1, int(min(fitting, 4 * self._pace, self.batches)))
 
     def _expect(self, seconds: float) -> None:

@@ -2,15 +2,15 @@
 
 Each thread runs the whole program on its share of every instruction's output, and waits where the
 program says so. A wait takes a few tenths of a microsecond when every thread has a core. If one
-has none, the others spin for some 40 us and then sleep in short naps, so that they take no core
-from it or from other programs, and note that a thread is late.
+has none, the others spin for some 40 us, then yield their cores, and then sleep in short naps, so
+that they take no core from it or from other programs, and note that a thread is late.
 """
 
 from __future__ import annotations
 
 from kernels.base.jit import inline
 from kernels.machine.atomics import atomic_add, atomic_load, atomic_store
-from kernels.machine.pauses import nap, now, spin
+from kernels.machine.pauses import give_way, nap, now, spin
 
 ARRIVED, GENERATION, PATIENCE, LATE, BARRIER = 0, 16, 32, 33, 34
 """Indices into the int64 that threads share, and their number.
@@ -47,13 +47,19 @@ def wait(barrier, threads):
 
 @inline
 def _be_patient(barrier, waited):
-    """Spin at first, then sleep; note if the wait of `waited` nanoseconds is too long."""
+    """Spin at first, then yield the core, then sleep; note if the wait is too long.
+
+    It has lasted `waited` nanoseconds.
+    """
+    patience = barrier[PATIENCE]
     if waited < _SPINNING:
         spin()
-        return
-    if waited > barrier[PATIENCE]:
-        atomic_store(barrier, LATE, 1)
-    nap()
+    elif 2 * waited < patience:
+        give_way()
+    else:
+        if waited > patience:
+            atomic_store(barrier, LATE, 1)
+        nap()
 
 
 @inline

@@ -24,6 +24,7 @@ from kernels.machine.barrier import ARRIVED
 from kernels.machine.load import LOAD
 from kernels.machine.posts import AWAY, DISMISSED, cells
 
+_BIRTH = 3e-4  # seconds to wait for a new thread
 _LOOK = 0.03  # seconds between two checks of the cores that threads run on
 _PROCESSOR = 36  # index of the core among the fields of /proc/.../stat behind the thread's name
 
@@ -50,8 +51,7 @@ class Follower:
 
     def renew(self) -> None:
         """Forget the thread, which does not exist in the child of a fork."""
-        self._called = threading.Lock()  # unlocked by a call
-        self._called.acquire()
+        self._called, self._up = _locked(), _locked()  # unlocked by a call, and by the thread
         self._begun = False
         self.native_id = 0
         """The system's number of the thread, or 0 if it does not run."""
@@ -63,16 +63,25 @@ class Follower:
         return self._crew.cells[self.number - 1] != AWAY
 
     def call(self) -> None:
-        """Wake the thread, or start it; raise RuntimeError if that is impossible."""
-        if not self._begun:
-            self._begun = True
-            try:
-                _thread.start_new_thread(self._live, ())
-            except BaseException:
-                self._begun = False
-                raise
+        """Wake the thread."""
+        LOAD.helpers.add(self)
         if self._called.locked():
             self._called.release()
+
+    def begin(self) -> None:
+        """Start the thread, asleep, unless it has begun; raise RuntimeError if that is impossible.
+
+        Waits for a moment, because the new thread may need this core.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            _thread.start_new_thread(self._live, ())
+        except BaseException:
+            self._begun = False
+            raise
+        self._up.acquire(timeout=_BIRTH)
 
     def dismiss(self) -> None:
         """Let the thread end, and do no more work; nobody waits for that."""
@@ -84,7 +93,7 @@ class Follower:
         """Move the thread to a core; once it is up there, it may run on all `allowed` cores."""
         self._allowed = allowed
         os.sched_setaffinity(self.native_id, {core})
-        if self in LOAD.helpers:
+        if self.awake:
             os.sched_setaffinity(self.native_id, allowed)
 
     def core(self) -> int:
@@ -96,6 +105,8 @@ class Follower:
         """Attend to the leader after each call, until the crew ends; report what goes wrong."""
         try:
             self.native_id = threading.get_native_id()
+            if self._up.locked():
+                self._up.release()
             with self._surroundings():
                 while True:
                     self._called.acquire()
@@ -119,6 +130,13 @@ class Follower:
         self._follow(*self._arguments)
         while self.number < self._crew.company and not self._crew.ended:
             self._follow(*self._arguments)
+
+
+def _locked() -> threading.Lock:
+    """Return a lock that is held."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _allow(cores: set[int]) -> set[int]:
@@ -201,6 +219,8 @@ class Followers:
         if awake and now < self._look:
             return True
         wanted = self._each[: company - 1]
+        for each in wanted:
+            each.begin()
         spread([each for each in wanted if each.native_id])
         self._look = now + _LOOK
         for each in wanted:

@@ -16,10 +16,10 @@ unknown name.
 from __future__ import annotations
 
 import operator
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import AttributeTemplate
@@ -98,6 +98,7 @@ class Instruction(Routine):
         super().__init__(function, (lambda real: Operands(self.declared, real), WORDS, REALS))
         # The offsets of words do not depend on the floating type.
         self._types = {name: kind(types.float64) for name, kind in declared.items()}
+        self._words_of = {name: _converter(kind) for name, kind in self._types.items()}
         self.length = len(list(elements(self._types.values())))
 
     def row(self, operands: Mapping[str, Any]) -> list[int]:
@@ -114,7 +115,7 @@ class Instruction(Routine):
 
     def _words(self, name: str, value: Any) -> Iterable[int]:
         try:
-            return _words_of(self._types[name], value)
+            return self._words_of[name](value)
         except (AttributeError, TypeError, ValueError) as error:
             expected = self._types[name]
             raise TypeError(
@@ -122,12 +123,17 @@ class Instruction(Routine):
             ) from error
 
 
-def _words_of(kind: types.Type, value: Any) -> Iterable[int]:
+def _converter(kind: types.Type) -> Callable[[Any], Iterable[int]]:
+    """Return a function that returns the int64 words of a value of this type."""
     if isinstance(kind, types.BaseNamedTuple):
-        return [operator.index(getattr(value, field)) for field in kind.fields]
+        fields = kind.fields
+        return lambda value: [operator.index(getattr(value, field)) for field in fields]
     if kind == types.float64:
-        return [int(np.float64(float(value)).view(np.int64))]
-    return [operator.index(value)]
+        return lambda value: _DOUBLE_AS_WORD.unpack(_DOUBLE.pack(float(value)))
+    return lambda value: (operator.index(value),)
+
+
+_DOUBLE, _DOUBLE_AS_WORD = struct.Struct("<d"), struct.Struct("<q")
 
 
 def instruction(**declared: Kind) -> Callable[[Callable], Instruction]:

@@ -56,7 +56,7 @@ LARGE = 32_768
 _LONG = 50  # units that are worth waking threads, which takes some 0.1 ms
 _SHORT, _REPEATED = 1e-3, 3  # so are 3 calls, each within 1 ms of the last, as in a loop of steps
 _HOPING, _HOPING_WORK = 3e5, 5e3  # nanoseconds, and more a unit, to wait for threads that wake
-_PATIENT, _PATIENT_WORK = 4e5, 1e4  # and after which a thread that is waited for is late
+_PATIENT, _PATIENT_WORK = 1e6, 1e4  # and after which a thread that is waited for is late
 
 
 # --------------------------------------------------------------------- in compiled code

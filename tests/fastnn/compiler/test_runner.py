@@ -154,6 +154,7 @@ def test_slices_cover_all_batches_once(bits, threads, monkeypatch):
     results = []
     for seconds in (0.0, 0.03, 100.0):
         monkeypatch.setattr(runner, "_SLICE", seconds)
+        monkeypatch.setattr(runner, "_TOGETHER", seconds)
         model, running = make(threads=threads)
         with running:
             places = list(running.slices())

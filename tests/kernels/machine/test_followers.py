@@ -53,13 +53,15 @@ def gather(crew, company=2):
 def test_a_follower_follows_each_time_it_is_called_and_then_sleeps():
     work = Work()
     crew = crew_of(work)
-    for times in (1, 2, 3):
+    times = 0  # a new thread may follow several times, as long as it is wanted
+    for _ in range(3):
         assert not gather(crew)
-        soon(lambda times=times: work.times == times)
         soon(lambda: not LOAD.helpers)
         assert not crew.awake(2)
+        assert work.times > times
+        times = work.times
     time.sleep(0.01)
-    assert work.times == 3
+    assert work.times == times
     assert len(work.threads) == 1
     crew.end()
 
@@ -125,7 +127,7 @@ def test_what_surrounds_it_is_entered_in_its_thread():
 
     crew = crew_of(work, surroundings=Here)
     gather(crew)
-    soon(lambda: work.times == 1)
+    soon(lambda: work.times >= 1)
     crew.end()
     soon(lambda: len(entered) == 2)
     assert {*entered} == work.threads
@@ -159,7 +161,7 @@ def test_the_error_of_one_that_dies_is_raised_once_and_another_takes_its_place(e
     work.error = None
     soon(lambda: crew._each[0].native_id == 0)
     gather(crew)
-    soon(lambda: work.times == 2)
+    soon(lambda: work.times >= 2)
     crew.end()
     assert len(work.threads) <= 2
 
@@ -190,7 +192,7 @@ def test_one_that_is_killed_from_outside():
     soon(lambda: crew.error is not None)
     with pytest.raises(InterruptedError):
         crew.gather(2, time.perf_counter())
-    assert not LOAD.helpers
+    soon(lambda: not LOAD.helpers)
 
 
 def test_one_that_cannot_start(monkeypatch):
@@ -250,7 +252,7 @@ def crew():
     work = Work(0.05)
     made = crew_of(work)
     gather(made)
-    soon(lambda: work.times == 1 and not LOAD.helpers)
+    soon(lambda: work.times and not LOAD.helpers)
     yield made
     made.end()
 
