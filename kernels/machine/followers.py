@@ -63,8 +63,10 @@ class Follower:
         return self._crew.cells[self.number - 1] != AWAY
 
     def call(self) -> None:
-        """Wake the thread."""
+        """Wake the thread, unless it has died."""
         LOAD.helpers.add(self)
+        if not self._begun:
+            LOAD.helpers.discard(self)
         if self._called.locked():
             self._called.release()
 
@@ -118,8 +120,8 @@ class Follower:
         except BaseException as error:
             self._crew.error = error
         finally:
-            LOAD.helpers.discard(self)
             self._begun, self.native_id = False, 0
+            LOAD.helpers.discard(self)  # after that: `call` adds it before it looks
 
     def _attend(self) -> None:
         """Follow the leader until the thread is wanted no more."""
