@@ -32,7 +32,7 @@ from fastnn.files.models import (
 )
 from fastnn.nn.dropout import dropouts
 from fastnn.nn.sequential import Sequential
-from fastnn.training.callbacks.callback import Callback
+from fastnn.training.callbacks.callback import Callback, notify
 from fastnn.training.training import Training
 
 _MOST = 2**63  # a program's table holds int64
@@ -94,6 +94,11 @@ class TrainingState:
                 state = container.joined(description[TRAINING], tensors)
                 self._check(state)
                 self._take(weights, state)
+                notify(
+                    (each for each in self.parts if isinstance(each, Callback)),
+                    "on_resume",
+                    self.training,
+                )
             except _MADE_UP as error:
                 self._take(*before)
                 if isinstance(error, ModelFileError):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from best_weights import Best
 from fastnn import Dropout, Linear, Normalize, ReLU, Sequential, Tanh
 from fastnn.files import container
 from fastnn.files.container import ModelFileError
@@ -133,22 +134,6 @@ def model():
     )  # fmt: skip
     made.classes = ("no", "yes")
     return made
-
-
-class Best(fastnn.Callback):
-    """A callback whose state has a number that JSON lacks, and arrays."""
-
-    def __init__(self):
-        self.best, self.weights = float("-inf"), {}
-
-    def on_epoch_end(self, training):
-        self.weights = training.model.state_dict()
-
-    def state_dict(self):
-        return {"best": self.best, "weights": self.weights}
-
-    def load_state_dict(self, state):
-        self.best, self.weights = float(state["best"]), dict(state["weights"])
 
 
 def resume(path, epochs, parts=None):

@@ -25,6 +25,7 @@ import safetensors.numpy
 from PIL import Image, ImageDraw
 
 import fastnn
+from best_weights import Best
 from fastnn import Dropout, Linear, Normalize, Sequential, Tanh
 from fastnn.data import idx
 from fastnn.data.images import Conversion
@@ -160,20 +161,8 @@ def _description_seeds() -> list[bytes]:
 # -------------------------------------------------------------------------- checkpoints
 
 
-class _Best(fastnn.Callback):
-    """A callback whose state has a number that JSON lacks, and arrays."""
-
-    def __init__(self) -> None:
-        self.best, self.weights = float("-inf"), {}
-
-    def on_epoch_end(self, training):
-        self.weights = training.model.state_dict()
-
-    def state_dict(self):
-        return {"best": self.best, "weights": self.weights}
-
-    def load_state_dict(self, state):
-        self.best, self.weights = float(state["best"]), dict(state["weights"])
+class _Best(Best):
+    """The callback under the name that the kept findings have."""
 
 
 def _train(path: Path, epochs: int) -> None:

@@ -55,6 +55,9 @@ class Callback:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state from `state_dict`, before a run resumes."""
 
+    def on_resume(self, training: Training) -> None:
+        """Act after all is restored from a checkpoint; an error refuses the checkpoint."""
+
 
 class FunctionCallback(Callback):
     """Callback that calls a function after each epoch."""

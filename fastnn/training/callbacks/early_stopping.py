@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.nn.state_dicts import as_array
+from fastnn.nn.state_dicts import as_array, compare
 from fastnn.training.callbacks.watch import Watch
 from fastnn.training.training import Training
 from kernels.base import arrays
@@ -74,6 +74,11 @@ class EarlyStopping(Watch):
                 self._weights = training.model.state_dict()
         elif training.epoch - self.best_epoch >= max(self.patience, 1):
             training.stop, self.stopped_epoch = True, training.epoch
+
+    def on_resume(self, training: Training) -> None:
+        """Raise KeyError or ValueError for best weights that are not of this model."""
+        if self._weights is not None:
+            compare(training.model.state_dict(), self._weights, strict=True)
 
     def on_train_end(self, training: Training) -> None:
         """Restore the best weights."""

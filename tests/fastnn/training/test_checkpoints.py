@@ -546,6 +546,45 @@ def test_a_state_that_somebody_made_up(edit, saved):
     refused(saved)
 
 
+def rename(weights):
+    weights["0.other"] = weights.pop("0.bias")
+
+
+def leave_out(weights):
+    del weights["0.weight"]
+
+
+def exchange(weights):
+    weights["0.weight"] = weights["0.bias"]
+
+
+@pytest.mark.parametrize("forge", [rename, leave_out, exchange])
+def test_best_weights_that_are_not_of_the_model(forge, path, bits):
+    """They are refused when the file is read, not when training ends."""
+
+    def stop(epochs):
+        model = fastnn.Sequential(fastnn.Linear(3, 2, seed=epochs))
+        before = bits(model)
+        how = {"loss": fastnn.MSELoss(), "optimizer": fastnn.SGD(model.parameters(), lr=0.1)}
+        stopping = fastnn.callbacks.EarlyStopping()
+        x = np.ones((4, 3), np.float32)
+        try:
+            fastnn.fit(model, x, x[:, :2], epochs=epochs, batch_size=2, seed=0, checkpoint=path,
+                resume=True, callbacks=[stopping], **how)  # fmt: skip
+        except ModelFileError:
+            assert bits(model) == before
+            raise
+
+    stop(2)
+    stop(3)
+    description, tensors, *_ = container.read(path)
+    (state,) = description["training"]["parts"]
+    forge(state["state"]["weights"])
+    path.write_bytes(container.packed(description, tensors))
+    with pytest.raises(ModelFileError, match=r"state that cannot be taken up: .*does not fit"):
+        stop(4)
+
+
 def test_a_checkpoint_without_a_checksum(saved):
     with safetensors.safe_open(saved, "np") as file:
         description = json.loads(file.metadata()["fastnn"])
