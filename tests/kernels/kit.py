@@ -142,7 +142,8 @@ def instruct(kind, dtype, state, **operands):
     words = np.array(words_of(kind, dtype, **operands), np.int64)
     pointer = ctypes.c_void_p
     run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer)(kind.address(real_type(dtype)))
-    run(words.ctypes.data, state.ctypes.data, dirty_scratch(dtype).ctypes.data)
+    scratch = dirty_scratch(dtype)  # a name keeps it while code works on it
+    run(words.ctypes.data, state.ctypes.data, scratch.ctypes.data)
 
 
 def carry_out(kind, dtype, rows, threads, /, *, start=0, tick=0, only=None, **operands):
