@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.summary import ColumnSummary
+from fastnn.data.tables.understanding import Understood
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,10 +35,10 @@ class Dataset:
         Height and width of an image, if rows are images.
     schema : Schema, optional
         Description of the inputs for the model file (`model.schema = data.schema`).
-    summary : tuple of ColumnSummary, default ()
-        Summaries of the columns of a file, the target last.
+    summary : tuple of Understood, default ()
+        What was understood of the columns of a table, the target last.
     notes : tuple of str, default ()
-        Remarks on conspicuous columns of a file.
+        Remarks on how a table was read, and on its columns.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Dataset:
     std: float | np.ndarray = 1.0
     image_shape: tuple[int, int] | None = None
     schema: Schema | None = None
-    summary: tuple[ColumnSummary, ...] = ()
+    summary: tuple[Understood, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

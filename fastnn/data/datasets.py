@@ -9,13 +9,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastnn.data import idx
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
-from fastnn.data.tables.reading import SUFFIXES
+from fastnn.data.tables.sources import SUFFIXES, is_pattern
 from fastnn.data.tables.schema import Schema
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
@@ -30,7 +31,7 @@ _DIGIT_PICTURES = Conversion((8, 8), box=8, top=16.0, centre="middle")
 
 
 def load(
-    name: str | os.PathLike[str],
+    name: Any,
     *,
     subset: int | None = None,
     test_subset: int | None = None,
@@ -38,24 +39,45 @@ def load(
     folder: str | os.PathLike[str] | None = None,
     target: str | None = None,
     task: str | None = None,
-    impute: bool = False,
+    impute: bool = True,
     drop: Sequence[str] = (),
+    keep: Sequence[str] = (),
     categorical: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+    missing: Sequence[str] | None = None,
+    comment: str | None = None,
     test: float = 0.2,
     dtype=np.float32,
 ) -> Dataset:
-    """Return a data set, built in or read from a table in a file.
+    """Return a data set, built in or read from a table.
 
-    A table is a CSV, .npy, .npz or Parquet file. All columns except the target are features:
-    numbers, or texts, which are one-hot encoded. Test rows are drawn by `seed`, stratified by
-    class. Means, categories and values that replace missing ones come from the training rows
-    alone. If all columns are bytes (uint8), rows are bytes. A large .npy file is mapped to memory
-    instead of loaded, and its rows are kept in a temporary file.
+    A table is a file, several files, a frame or a dict of columns. All columns except the target
+    are understood: numbers, also with decimal commas, thousands, percent signs or currencies where
+    the whole column agrees; categories, one-hot encoded, of which the 100 most frequent count and
+    the rest are one; booleans; dates and times, which become year, month, day, weekday and hour (as
+    sine and cosine), and days. A column of which nine cells in ten are numbers is one of numbers.
+    Columns of one value, a running index, and texts of their own in each row are left out. The
+    `notes` of the data set say so, and its `summary` says what became of each column. A class is
+    the text in the file; rows without a target are left out.
+
+    Test rows are drawn by `seed`, stratified by class. Means, categories and values that replace
+    missing ones come from the training rows alone. If all columns are bytes (uint8), rows are
+    bytes. A large .npy file is mapped to memory instead of loaded, and its rows are kept in a
+    temporary file.
 
     Parameters
     ----------
-    name : str or path-like
-        One of `DATASETS`, or the path of a table.
+    name : str, path-like, frame, or mapping
+        One of `DATASETS`; the path of a table (CSV, gzip or not, Parquet, JSON, .npy, .npz, or a
+        spreadsheet where openpyxl is installed); a pattern of paths, such as "data/*.csv"; a frame
+        of pandas or polars, an Arrow table, a DuckDB relation, an array (rows, columns), or a dict
+        of columns.
     subset, test_subset : int, optional
         Number of training and test rows, drawn without replacement by `seed`, or generated for
         "disk" and "two-class". None takes all rows, or the default number.
@@ -69,10 +91,24 @@ def load(
     task : {"classification", "regression"}, optional
         Task of a table; None finds it from the target: texts and few distinct whole numbers are
         classes.
-    impute : bool, default False
-        Whether missing values of a table are replaced by the median or the most frequent category.
-    drop, categorical : sequence of str, default ()
-        Columns of a table to leave out, and columns of numbers that are categories.
+    impute : bool, default True
+        Whether missing values of a table are replaced by the median or the most frequent text;
+        otherwise they are an error.
+    drop, keep : sequence of str, default ()
+        Columns of a table to leave out before anything of them is looked at, and columns not to
+        leave out.
+    categorical, numeric, dates : sequence of str, default ()
+        Columns of a table that are categories, numbers (all else in them is missing) and dates.
+    delimiter, decimal, thousands, comment : str, optional
+        Sign between cells, before decimals, between thousands, and at the beginning of lines to
+        skip. None finds the first three from the file.
+    encoding : str, optional
+        Encoding of texts; None is UTF-8, or UTF-16 or UTF-32 where a mark tells.
+    header : bool, optional
+        Whether the first line of a file of texts has the names of columns; None finds it.
+    missing : sequence of str, optional
+        Texts that stand for a missing value, as an empty cell does. None takes those of pandas, and
+        "?".
     test : float, default 0.2
         Share of the rows of a table to hold out for testing.
     dtype : dtype, default float32
@@ -96,39 +132,54 @@ def load(
     >>> import fastnn
     >>> fastnn.datasets.load("disk", subset=100, test_subset=50).x_train.shape
     (100, 2)
+    >>> columns = {"size": range(100), "city": ["Ulm", "Bonn"] * 50, "rent": range(0, 300, 3)}
+    >>> fastnn.datasets.load(columns, target="rent", keep=["size"]).schema.features
+    ['size', 'city=Bonn', 'city=Ulm']
     """
-    if is_path(name):
-        from fastnn.data.tables.preparing import load_table  # only needed here
+    options = {
+        "task": task,
+        "drop": drop,
+        "keep": keep,
+        "categorical": categorical,
+        "numeric": numeric,
+        "dates": dates,
+        "delimiter": delimiter,
+        "decimal": decimal,
+        "thousands": thousands,
+        "encoding": encoding,
+        "header": header,
+        "missing": missing,
+        "comment": comment,
+    }
+    if not isinstance(name, (str, os.PathLike)) or is_path(name):
+        from fastnn.data.tables.preparing import Preparation, load_table  # only needed here
+        from fastnn.data.tables.reading import Reading
+        from fastnn.data.tables.understanding import Wishes
 
-        return load_table(
-            name,
-            target,
-            task=task,
-            impute=impute,
-            drop=drop,
-            categorical=categorical,
-            test=test,
-            seed=seed,
-            subset=subset,
-            test_subset=test_subset,
-            dtype=dtype,
+        reading = Reading(delimiter, decimal, thousands, encoding, header, missing, comment)
+        wishes = Wishes(categorical, numeric, dates, keep)
+        how = Preparation(
+            target, task, impute, drop, wishes, reading, test, seed, subset, test_subset, dtype
         )
+        return load_table(name, how)
     name = os.fspath(name)
     if name not in DATASETS:
         raise ValueError(_unknown(name))
-    if target is not None or task is not None or impute or drop or categorical:
+    if given := [key for key, value in options.items() if value not in (None, ())]:
+        raise ValueError(f"data set {name!r} is no table, and takes no {', '.join(given)}")
+    if target is not None:
         raise ValueError(f"data set {name!r} has a target of its own; those of files are chosen")
     takes = inspect.signature(DATASETS[name]).parameters
     if folder is not None and "folder" not in takes:
         raise ValueError(f"data set {name!r} reads no files: folder={os.fspath(folder)!r}")
     made = "n_train" in takes
-    options = {
+    numbers = {
         "n_train" if made else "subset": subset,
         "n_test" if made else "test_subset": test_subset,
         "folder": folder,
     }
-    given = {key: value for key, value in options.items() if value is not None}
-    return DATASETS[name](seed=seed, **given)
+    chosen = {key: value for key, value in numbers.items() if value is not None}
+    return DATASETS[name](seed=seed, **chosen)
 
 
 def is_path(name: str | os.PathLike[str]) -> bool:
@@ -159,7 +210,10 @@ def is_path(name: str | os.PathLike[str]) -> bool:
         raise TypeError(f"a data set is named by text or a path, not by {name!r}")
     path = Path(name)
     return os.fspath(name) not in DATASETS and (
-        path.suffix.lower() in SUFFIXES or path.is_file() or len(path.parts) > 1
+        path.suffix.lower() in SUFFIXES
+        or path.is_file()
+        or len(path.parts) > 1
+        or is_pattern(os.fspath(name))
     )
 
 

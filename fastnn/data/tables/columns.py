@@ -1,123 +1,347 @@
-"""Descriptions of a table's columns in a model: its inputs, and the target that it predicts."""
+"""Descriptions of a table's columns in a model: how each is read, and the inputs it becomes.
+
+A description reads one value a row from its column, a number or the code of a text, and writes
+the network's inputs of it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.data.tables.summary import few
-from fastnn.data.tables.table import TableError, as_numbers, as_texts, missing_values, numbers_of
+from fastnn.data.tables import dates
+from fastnn.data.tables.numbers import Spelling
+from fastnn.data.tables.sql import listed
+from fastnn.data.tables.table import MISSING, UNSEEN
 
-TASKS = ("classification", "regression")
+_GREATEST = 1e37  # what float32 can hold, and its mean and square, too
 
 
 @dataclass(frozen=True)
 class Column:
-    """Feature column of a table: numbers, or texts of `categories` that are one-hot encoded.
+    """Feature column of a table. `fill` replaces missing values; without it one is an error."""
 
-    `fill` replaces missing values; without it a missing value is an error.
-    """
+    kind: ClassVar[str]
+    """The column's kind in a model file."""
 
     name: str
-    categories: tuple[str, ...] | None = None
-    fill: float | str | None = None
+    fill: Any = None
+
+    @property
+    @abstractmethod
+    def features(self) -> list[str]:
+        """Return a name for each network input."""
 
     @property
     def width(self) -> int:
-        """Return the number of network inputs of this column."""
-        return 1 if self.categories is None else len(self.categories)
+        """Return the number of network inputs."""
+        return len(self.features)
 
-    def unseen(self, values: np.ndarray) -> Counter[str]:
-        """Return the texts that are not among the categories, with their counts."""
-        found = Counter(each for each in values if each is not None)
-        return Counter({k: n for k, n in found.items() if k not in (self.categories or ())})
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the texts that are read as codes; none if numbers are read."""
+        return ()
 
+    @property
+    def of_texts(self) -> bool:
+        """Return whether the column of a file is to be read as texts."""
+        return True
+
+    @property
+    def of_numbers(self) -> bool:
+        """Return whether a column of numbers can be read, too."""
+        return False
+
+    @property
+    def scaled(self) -> bool:
+        """Return whether the inputs are to be scaled; those that are 0 and 1 are not."""
+        return True
+
+    def codes(self, texts: Sequence[str | None]) -> list[int]:
+        """Return the codes of texts: their places among `texts`."""
+        place = {text: i for i, text in enumerate(self.texts)}
+        return [MISSING if each is None else place.get(each, UNSEEN) for each in texts]
+
+    def query(self, cell: str, is_text: bool) -> str:
+        """Return the SQL of the value that is read from a cell; NULL for what cannot be read."""
+        if not is_text:
+            return f"CAST({cell} AS DOUBLE)"
+        return self._query(cell)
+
+    @abstractmethod
+    def _query(self, cell: str) -> str:
+        """Return the SQL of the value that is read from a text."""
+
+    def missing(self, values: np.ndarray) -> np.ndarray:
+        """Return a mask (rows,) of the missing values among those that were read."""
+        return values == MISSING if self.texts else np.isnan(values)
+
+    @abstractmethod
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
-        """Encode numbers or texts (rows,) into x (rows, width)."""
-        if self.fill is not None and (missing := missing_values(values)).any():
-            values = np.where(missing, np.array(self.fill, values.dtype), values)
-        if self.categories is None:
-            x[:, 0] = values
-            return
-        place = {category: i for i, category in enumerate(self.categories)}
-        codes = np.array([place.get(each, -1) for each in values], np.intp)
-        known = np.flatnonzero(codes >= 0)
-        x[:] = 0
-        x[known, codes[known]] = 1
+        """Write the inputs of values (rows,) into x (rows, width)."""
+
+    def known(self, values: np.ndarray) -> np.ndarray:
+        """Return values with missing ones filled, if there is something to fill them with."""
+        if self.fill is None or not (missing := self.missing(values)).any():
+            return values
+        return np.where(missing, self._read_fill(), values)
+
+    def _read_fill(self) -> float:
+        """Return what is read for the fill."""
+        return self.fill
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, except those that are None."""
         plain: dict[str, Any] = {"name": self.name}
-        if self.categories is not None:
-            plain["categories"] = list(self.categories)
-        if self.fill is not None:
-            plain["fill"] = self.fill
-        return plain
+        return plain if self.fill is None else plain | {"fill": self.fill}
 
     @classmethod
     def from_dict(cls, plain: Any) -> Column:
         """Return a column from the values of `to_dict`; raise ValueError for other values."""
         if not isinstance(plain, dict) or not isinstance(plain.get("name"), str):
             raise ValueError(f"found {plain!r} as a column; expected one with a name")
-        categories, fill = plain.get("categories"), plain.get("fill")
-        if categories is not None and not (_are_texts(categories) and categories):
-            raise ValueError(f"found categories {categories!r}; expected a list of texts")
-        kind = "a text" if categories else "a finite number"
-        if fill is not None and not (isinstance(fill, str) if categories else _is_number(fill)):
-            raise ValueError(f"found fill {fill!r} of column {plain['name']!r}; expected {kind}")
-        return cls(plain["name"], None if categories is None else tuple(categories), fill)
+        usual = "category" if plain.get("categories") is not None else "number"
+        kinds: dict[Any, type[Column]] = {
+            each.kind: each for each in (Number, Category, Flag, Moment)
+        }
+        kind = plain.get("kind", usual)
+        if not isinstance(kind, str) or kind not in kinds:
+            raise ValueError(f"found a column of kind {kind!r}; expected {', '.join(kinds)}")
+        return kinds[kind]._from_dict(plain)
+
+    @classmethod
+    @abstractmethod
+    def _from_dict(cls, plain: dict[str, Any]) -> Column:
+        """Return a column of this kind; raise ValueError for other values."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """Column to predict; `mean` and `std` are those of the training rows in a regression."""
+class Number(Column):
+    """Column of numbers, which may be spelled in a special way."""
 
-    name: str
-    task: str
-    mean: float = 0.0
-    std: float = 1.0
+    kind = "number"
 
-    def encode(self, values: np.ndarray, classes: Sequence[str], table: str) -> np.ndarray:
-        """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).
+    spelling: Spelling = Spelling()
 
-        Raises TableError for missing values, for texts in a regression and for unknown classes.
-        """
-        what = f"{table}: target {self.name!r}"
-        if missing := int(missing_values(values).sum()):
-            raise TableError(f"{what} is missing in {missing:,} of {len(values):,} rows")
-        if self.task == "regression":
-            y = numbers_of(values, what).astype(np.float64)
-            if not np.isfinite(y).all():
-                raise TableError(f"{what} holds {y[~np.isfinite(y)][0]}; expected finite numbers")
-            return y
-        place = {name: i for i, name in enumerate(classes)}
-        texts = as_texts(values)
-        if not place.keys() >= set(texts) and (numbers := as_numbers(values)) is not None:
-            texts = as_texts(numbers)  # so that "1.0" is class "1"
-        if unknown := sorted({each for each in texts if each not in place}):
-            raise TableError(f"{what} holds {few(unknown)}; expected one of {few(classes, 20)}")
-        return np.array([place[each] for each in texts], np.int64)
+    @property
+    def features(self) -> list[str]:
+        """Return the column's name."""
+        return [self.name]
+
+    @property
+    def of_texts(self) -> bool:
+        """Return whether the numbers are spelled so that only text can hold them."""
+        return not self.spelling.plain
+
+    @property
+    def of_numbers(self) -> bool:
+        """Return True."""
+        return True
+
+    def _query(self, cell: str) -> str:
+        return self.spelling.query(cell)
+
+    def missing(self, values: np.ndarray) -> np.ndarray:
+        """Return a mask of what is missing; bytes and other integers never are."""
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+
+    def write(self, values: np.ndarray, x: np.ndarray) -> None:
+        """Write the numbers; those beyond 1e37 are bounded where x cannot hold them."""
+        values = self.known(values)
+        if x.dtype == np.float32 and values.dtype == np.float64:
+            values = np.clip(values, -_GREATEST, _GREATEST)
+        x[:, 0] = values
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return vars(self).copy()
+        """Return plain values, except those that are usual."""
+        plain = super().to_dict()
+        return plain if self.spelling.plain else plain | {"spelling": self.spelling.to_dict()}
 
     @classmethod
-    def from_dict(cls, plain: Any) -> Target:
-        """Return a target from the values of `to_dict`; raise ValueError for other values."""
-        if not isinstance(plain, dict) or plain.keys() != {"name", "task", "mean", "std"}:
-            raise ValueError(f"found {plain!r} as the target; expected name, task, mean and std")
-        numbers = plain["mean"], plain["std"]
-        if not isinstance(plain["name"], str) or plain["task"] not in TASKS:
-            raise ValueError(f"found target {plain!r}; expected a name, and one of {TASKS}")
-        if not all(map(_is_number, numbers)) or plain["std"] <= 0:
-            raise ValueError(f"found mean and std {numbers} of the target; expected finite numbers")
-        return cls(**plain)
+    def _from_dict(cls, plain: dict[str, Any]) -> Number:
+        _check_fill(plain, _is_number, "a finite number")
+        spelled = plain.get("spelling")
+        spelling = Spelling() if spelled is None else Spelling.from_dict(spelled)
+        return cls(plain["name"], plain.get("fill"), spelling)
+
+
+@dataclass(frozen=True)
+class Category(Column):
+    """Column of texts, one-hot encoded; with `other`, an input of its own for all other texts.
+
+    Without `other`, the inputs of another text are all 0.
+    """
+
+    kind = "category"
+
+    categories: tuple[str, ...] = ()
+    other: bool = False
+
+    @property
+    def features(self) -> list[str]:
+        """Return `column=category` for each category."""
+        names = [f"{self.name}={category}" for category in self.categories]
+        return [*names, f"{self.name}=(other)"] if self.other else names
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the categories."""
+        return self.categories
+
+    @property
+    def scaled(self) -> bool:
+        """Return False."""
+        return False
+
+    def _query(self, cell: str) -> str:
+        return _code(cell, self.categories)
+
+    def _read_fill(self) -> int:
+        return self.categories.index(self.fill) if self.fill in self.categories else UNSEEN
+
+    def write(self, values: np.ndarray, x: np.ndarray) -> None:
+        """Write 1 in the place of each row's category, 0 elsewhere."""
+        codes = self.known(values)
+        if self.other:
+            codes = np.where(codes == UNSEEN, len(self.categories), codes)
+        x[:] = 0
+        rows = np.flatnonzero(codes >= 0)
+        x[rows, codes[rows]] = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, except those that are usual."""
+        plain = super().to_dict() | {"categories": list(self.categories)}
+        return plain | {"other": True} if self.other else plain
+
+    @classmethod
+    def _from_dict(cls, plain: dict[str, Any]) -> Category:
+        categories, other = plain.get("categories"), plain.get("other", False)
+        if not (_are_texts(categories) and categories) or not isinstance(other, bool):
+            raise ValueError(f"found categories {categories!r}; expected a list of texts")
+        _check_fill(plain, lambda fill: isinstance(fill, str), "a text")
+        return cls(plain["name"], plain.get("fill"), tuple(categories), other)
+
+
+@dataclass(frozen=True)
+class Flag(Column):
+    """Column of two texts, one input: 0 for the first text of `values`, 1 for the second."""
+
+    kind = "boolean"
+
+    values: tuple[str, str] = ("false", "true")
+
+    @property
+    def features(self) -> list[str]:
+        """Return the column's name."""
+        return [self.name]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the two texts, in small letters."""
+        return self.values
+
+    @property
+    def of_numbers(self) -> bool:
+        """Return True: 0 and 1 are read."""
+        return True
+
+    def codes(self, texts: Sequence[str | None]) -> list[int]:
+        """Return 0 and 1 for the two texts in letters of any size, and for the numbers 0 and 1."""
+        numbers = {"0": self.values[0], "1": self.values[1]}
+        small = [None if each is None else each.lower() for each in texts]
+        return super().codes([numbers.get(each or "", each) for each in small])
+
+    def query(self, cell: str, is_text: bool) -> str:
+        """Return the SQL of 0, 1 or another code."""
+        if not is_text:
+            return f"CASE {cell} WHEN 0 THEN 0 WHEN 1 THEN 1 ELSE {UNSEEN} END"
+        return self._query(cell)
+
+    def _query(self, cell: str) -> str:
+        return _code(f"lower({cell})", self.values)
+
+    def _read_fill(self) -> int:
+        return self.values.index(self.fill)
+
+    def write(self, values: np.ndarray, x: np.ndarray) -> None:
+        """Write 0 and 1; what is neither becomes a half."""
+        codes = self.known(values)
+        x[:, 0] = np.where(codes < 0, 0.5, codes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, except those that are None."""
+        return super().to_dict() | {"kind": self.kind, "values": list(self.values)}
+
+    @classmethod
+    def _from_dict(cls, plain: dict[str, Any]) -> Flag:
+        values = plain.get("values")
+        if not _are_texts(values) or len(set(values)) != 2:
+            raise ValueError(f"found {values!r} as the values of a column; expected two texts")
+        _check_fill(plain, lambda fill: fill in values, "one of its values")
+        return cls(plain["name"], plain.get("fill"), tuple(values))
+
+
+@dataclass(frozen=True)
+class Moment(Column):
+    """Column of dates and times: year, month, day, weekday, hour, and days since the first.
+
+    `spelling` is one of `fastnn.data.tables.dates`; `clock` is True if there are times of day.
+    Fills and `first` are seconds since 1970.
+    """
+
+    kind = "date"
+
+    spelling: str = dates.ISO
+    clock: bool = False
+    first: float = 0.0
+
+    @property
+    def date(self) -> bool:
+        """Return whether there are dates, not only times of a day."""
+        return not dates.is_clock(self.spelling)
+
+    @property
+    def features(self) -> list[str]:
+        """Return `column part` for each input."""
+        return [f"{self.name} {part}" for part in dates.parts(self.clock, self.date)]
+
+    def _query(self, cell: str) -> str:
+        return dates.query(cell, self.spelling)
+
+    def write(self, values: np.ndarray, x: np.ndarray) -> None:
+        """Write the parts of each moment."""
+        dates.write(self.known(values), self.clock, self.date, self.first, x)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, except those that are None."""
+        own = {"spelling": self.spelling, "clock": self.clock, "first": self.first}
+        return super().to_dict() | {"kind": self.kind} | own
+
+    @classmethod
+    def _from_dict(cls, plain: dict[str, Any]) -> Moment:
+        spelling, clock, first = (plain.get(key) for key in ("spelling", "clock", "first"))
+        known = (*dates.SPELLINGS, *dates.NUMBERS)
+        if spelling not in known or not isinstance(clock, bool) or not _is_number(first):
+            raise ValueError(f"found {plain!r} as a column of dates")
+        _check_fill(plain, _is_number, "a finite number")
+        return cls(plain["name"], plain.get("fill"), spelling, clock, first)
+
+
+def _code(cell: str, texts: Sequence[str]) -> str:
+    """Return the SQL of a text's place among texts; NULL for a missing one."""
+    found = f"enum_code(TRY_CAST({cell} AS ENUM({listed(texts)})))"
+    return f"CASE WHEN {cell} IS NOT NULL THEN coalesce(CAST({found} AS INTEGER), {UNSEEN}) END"
+
+
+def _check_fill(plain: dict[str, Any], fits, kind: str) -> None:
+    fill = plain.get("fill")
+    if fill is not None and not fits(fill):
+        raise ValueError(f"found fill {fill!r} of column {plain['name']!r}; expected {kind}")
 
 
 def _are_texts(values: Any) -> bool:

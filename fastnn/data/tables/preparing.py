@@ -1,158 +1,193 @@
-"""Preparation of a table in a file: training and test rows for a network."""
+"""Preparation of a table: training and test rows for a network."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastnn.data.dataset import Dataset, SubsetError, whole
-from fastnn.data.tables.columns import TASKS, Column
-from fastnn.data.tables.reading import read_table
+from fastnn.data.tables.columns import Number
+from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.rows import encoded_rows, moments
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.splits import Split
-from fastnn.data.tables.summary import ColumnSummary, check_finite, few, missing_text, summarise
-from fastnn.data.tables.table import Table, TableError, as_numbers, as_texts
+from fastnn.data.tables.table import Source, Table, TableError, few
 from fastnn.data.tables.targets import (
-    MOST_CATEGORIES,
+    TASKS,
+    Learned,
     find_target,
     learned_target,
+    missing_targets,
     no_column,
-    read_target,
-    target_summary,
+    understand_target,
 )
+from fastnn.data.tables.understanding import Understanding, Understood, Wishes
+
+_MOST_FOR_MEDIAN = 100_000  # rows, which are in random order
 
 
-def load_table(
-    path: str | os.PathLike[str],
-    target: str | None,
-    *,
-    task: str | None = None,
-    impute: bool = False,
-    drop: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    test: float = 0.2,
-    seed: int = 0,
-    subset: int | None = None,
-    test_subset: int | None = None,
-    dtype=np.float32,
-) -> Dataset:
-    """Return the table in a file as a data set; arguments and errors are those of `load`."""
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task is {task!r}; expected {' or '.join(TASKS)}")
-    seed = whole("seed", seed)
-    table = read_table(path)
-    label, label_column = find_target(table, target)
-    y, classes = read_target(table.name, label, label_column, task)
-    features = _features(table, label_column, drop, categorical)
-    names, columns = list(features), list(features.values())
-    summaries = summarise(names, columns)
-    _check(table, summaries, impute)
+@dataclass(frozen=True)
+class Preparation:
+    """Wishes for the preparation of a table; see `fastnn.data.datasets.load`."""
 
-    split = Split.of(y, test.item() if isinstance(test, np.generic) else test, seed)
+    target: str | None = None
+    task: str | None = None
+    impute: bool = True
+    drop: Sequence[str] = ()
+    wishes: Wishes = field(default_factory=Wishes)
+    reading: Reading = field(default_factory=Reading)
+    test: float = 0.2
+    seed: int = 0
+    subset: int | None = None
+    test_subset: int | None = None
+    dtype: Any = np.float32
+
+    def __post_init__(self) -> None:
+        if self.task is not None and self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}; expected {' or '.join(TASKS)}")
+
+
+def load_table(source: Any, how: Preparation, name: str | None = None) -> Dataset:
+    """Return a table as a data set; arguments and errors are those of `load`."""
+    opened = open_source(source, None, how.reading)
+    label, target_source = find_target(opened, how.target)
+    features = _features(opened, how, label if target_source is opened else None)
+    table, learned = _read(opened, target_source, label, features, how)
+    _check_lengths(table, learned)
+    kept = np.flatnonzero(~missing_targets(learned.y))
+    notes = [*opened.notes, *learned.understood.notes, *_missing_targets(label, learned, kept)]
+    y = learned.y[kept]
+    split = Split.of(y, how.test.item() if isinstance(how.test, np.generic) else how.test, whole("seed", how.seed))
     train, held_out = split.parts(y)
-    train = train[: _wanted("subset", subset, len(train))]
-    held_out = held_out[: _wanted("test_subset", test_subset, len(held_out))]
+    train = train[: _wanted("subset", how.subset, len(train))]
+    held_out = held_out[: _wanted("test_subset", how.test_subset, len(held_out))]
     if len(train) == 0 or len(held_out) == 0:
         raise TableError(
-            f"{table.name}: {len(y):,} rows with a share of {test:g} held out leave "
+            f"{table.name}: {len(y):,} rows with a share of {how.test:g} held out leave "
             f"{len(train):,} to train on and {len(held_out):,} to test on; expected some of both"
         )
-    fills = _fills(columns, train) if impute else [None] * len(columns)
-    if impute and None in fills:
-        raise TableError(
-            _no_values(
-                table.name, [name for name, fill in zip(names, fills, strict=True) if fill is None]
-            )
-        )
-    schema = Schema(
-        tuple(map(_column, names, columns, [train] * len(names), fills)),
-        learned_target(table.name, label, y[train], classes),
-        split=split,
-        named=table.named,
-    )
-    used = np.concatenate([train, held_out])
-    x = encoded_rows(schema, columns, used, dtype)
+    target = learned_target(table.name, learned.target, y[train])
+    understanding = _understanding(table, opened, how)
+    understood = understanding.columns(features, kept[train])
+    columns = [each.column for each in understood if each.column is not None]
+    if not columns:
+        reasons = "; ".join(note for each in understood for note in each.notes[:1])
+        raise TableError(f"{table.name}: no column is left to learn from: {reasons}"[:400])
+    if not how.impute:
+        _check_complete(table, understood)
+    schema = Schema(tuple(columns), target, split=split, named=table.named)
+    used = kept[np.concatenate([train, held_out])]
+    x = encoded_rows(schema, table, used, how.dtype, [each.name for each in columns])
+    if how.impute:
+        schema = _filled(schema, x, len(train))
+    else:
+        schema = replace(schema, columns=tuple(replace(each, fill=None) for each in columns))
     mean, std = moments(schema, x[: len(train)])
-    notes = [
-        *_notes(summaries, schema, mean, std, x.dtype),
-        *schema.unseen([v[held_out] if v.dtype == object else v for v in columns]),
-    ]
+    notes += [note for each in understood for note in each.notes]
+    notes += _blurred(schema, mean, std, x.dtype)
     arrays = x[: len(train)], y[train], x[len(train) :], y[held_out]
-    summary = *summaries, target_summary(label, y, classes)
-    name = Path(path).name
-    return Dataset(name, *arrays, classes, mean, std, None, schema, summary, tuple(notes))
+    summary = *understood, learned.understood
+    title = name or (Path(source).name if isinstance(source, (str, os.PathLike)) else "table")
+    return Dataset(
+        title, *arrays, learned.classes, mean, std, None, schema, summary, tuple(notes)
+    )  # fmt: skip
 
 
-def _features(
-    table: Table, target: np.ndarray, drop: Sequence[str], categorical: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Return the feature columns by name: texts for categories, numbers otherwise."""
-    for what, names in (("column to drop", drop), ("categorical column", categorical)):
+def _features(source: Source, how: Preparation, label: str | None) -> list[str]:
+    """Return the names of the columns that are looked at, besides the target."""
+    wishes = how.wishes
+    for what, names in (
+        ("column to drop", how.drop),
+        ("column to keep", wishes.keep),
+        ("categorical column", wishes.categorical),
+        ("numeric column", wishes.numeric),
+        ("column of dates", wishes.dates),
+    ):
         for name in names:
-            if name not in table.columns:
-                raise TableError(no_column(table, what, name))
-    features = {
-        name: as_texts(column)
-        if name in categorical or (numbers := as_numbers(column)) is None
-        else numbers
-        for name, column in table.columns.items()
-        if column is not target and name not in drop
-    }
+            if name not in source.names:
+                raise TableError(no_column(source, what, name))
+    features = [name for name in source.names if name != label and name not in how.drop]
     if not features:
-        raise TableError(f"{table.name}: no column is left to learn from, besides the target")
+        raise TableError(f"{source.name}: no column is left to learn from, besides the target")
     return features
 
 
-def _check(table: Table, summaries: Sequence[ColumnSummary], impute: bool) -> None:
-    """Raise TableError for columns that are empty, incomplete, infinite or too diverse."""
-    rows = len(table)
-    if empty := [each.name for each in summaries if each.count == 0]:
-        raise TableError(_no_values(table.name, empty))
-    if not impute and (lacking := missing_text(summaries)):
+def _read(
+    source: Source, target_source: Source, label: str, features: Sequence[str], how: Preparation
+) -> tuple[Table, Learned]:
+    """Return the table of features, and the target, which may be in the same table."""
+    texts = {*how.wishes.categorical, *how.wishes.dates} - {label}
+    if target_source is not source:
+        table = source.table(features, texts)
+        labels = target_source.table()
+        return table, understand_target(Understanding(labels, Wishes()), label, how.task)
+    # A label is the text in the file: "01" is another one than "1".
+    table = source.table({*features, label}, texts | source.spelled([label]))
+    return table, understand_target(_understanding(table, source, how), label, how.task)
+
+
+def _understanding(table: Table, source: Source, how: Preparation) -> Understanding:
+    reading = how.reading
+    return Understanding(
+        table, how.wishes, reading.decimal, reading.thousands, source.decimal_comma
+    )
+
+
+def _check_lengths(table: Table, learned: Learned) -> None:
+    if len(learned.y) != len(table):
         raise TableError(
-            f"{table.name}: values are missing in {lacking} of {rows:,} rows; --impute fills them "
-            "with the median or the most frequent category, --drop leaves a column out"
+            f"{table.name}: found {len(learned.y):,} targets; expected a target for each of "
+            f"{len(table):,} rows"
         )
-    check_finite(summaries, table.name)
-    most = min(MOST_CATEGORIES, max(50, rows // 2))
-    for each in summaries:
-        if len(each.counts) > most:
-            example = next(iter(each.counts))
-            raise TableError(
-                f"{table.name}: column {each.name!r} holds {len(each.counts):,} different texts, "
-                f"such as {example!r}; expected numbers or at most {most:,} categories. "
-                "--drop leaves it out"
-            )
+    if len(table) == 0:
+        raise TableError(f"{table.name}: found no rows; expected at least one")
 
 
-def _no_values(table: str, names: Sequence[str]) -> str:
-    return f"{table}: column {few(names)} holds no values to learn from; leave it out (--drop)"
+def _missing_targets(label: str, learned: Learned, kept: np.ndarray) -> list[str]:
+    count = len(learned.y) - len(kept)
+    if not count:
+        return []
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    return [f"{rows} of {len(learned.y):,} without a target {label!r}: left out"]
 
 
-def _fills(columns: Sequence[np.ndarray], rows: np.ndarray) -> list[float | str | None]:
-    """Return the replacements of missing values: median, or most frequent text, of `rows`."""
-    fills: list[float | str | None] = []
-    for values in columns:
-        known = values[rows]
-        if values.dtype == object:
-            counts = Counter(each for each in known if each is not None)
-            fills.append(min(counts, key=lambda each: (-counts[each], each), default=None))
-        else:
-            known = known[~np.isnan(known)] if known.dtype.kind == "f" else known
-            fills.append(float(np.median(known)) if len(known) else None)
-    return fills
+def _check_complete(table: Table, understood: Sequence[Understood]) -> None:
+    """Raise TableError for columns with missing values."""
+    lacking = [
+        f"{each.name} ({each.missing:,})" for each in understood if each.column and each.missing
+    ]
+    if lacking:
+        raise TableError(
+            f"{table.name}: values are missing in {few(lacking, 10)} of {len(table):,} rows; "
+            "--impute fills them with the median or the most frequent category, --drop leaves a "
+            "column out"
+        )
 
 
-def _column(name: str, values: np.ndarray, rows: np.ndarray, fill: float | str | None) -> Column:
-    """Return the description of a column; its categories are the texts of `rows`."""
-    if values.dtype != object:
-        return Column(name, None, fill)
-    return Column(name, tuple(sorted({each for each in values[rows] if each is not None})), fill)
+def _filled(schema: Schema, x: np.ndarray, training: int) -> Schema:
+    """Fill missing numbers of x with the medians of the training rows, which come first.
+
+    Returns the schema with these medians. Of many rows, the first ones, in random order, give them.
+    """
+    place, columns = 0, []
+    for column in schema.columns:
+        if isinstance(column, Number):
+            values = x[:, place]
+            some = values[: min(training, _MOST_FOR_MEDIAN)]
+            known = some[np.isfinite(some)] if x.dtype.kind == "f" else some
+            usual = float(np.median(known)) if len(known) else 0.0
+            if x.dtype.kind == "f":
+                np.copyto(values, usual, where=~np.isfinite(values))
+            column = replace(column, fill=usual)
+        columns.append(column)
+        place += column.width
+    return replace(schema, columns=tuple(columns))
 
 
 def _wanted(what: str, number: int | None, available: int) -> int:
@@ -164,22 +199,18 @@ def _wanted(what: str, number: int | None, available: int) -> int:
     return number
 
 
-def _notes(
-    summaries: Sequence[ColumnSummary],
-    schema: Schema,
-    mean: float | np.ndarray,
-    std: float | np.ndarray,
-    dtype: np.dtype,
+def _blurred(
+    schema: Schema, mean: float | np.ndarray, std: float | np.ndarray, dtype: np.dtype
 ) -> list[str]:
-    """Return remarks on columns that are constant, or that lose precision in `dtype`."""
-    constant = [each.name for each in summaries if not each.counts and each.low == each.high]
-    notes = [f"the same in all rows: {few(constant)}"] if constant else []
-    if dtype.kind == "f":
-        blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
-        names = [name for name, each in zip(schema.features, blurred, strict=True) if each]
-        if names := [name for name in names if name not in constant]:
-            notes.append(
-                f"column {few(names)}: {dtype} rounds its values by more than a hundredth of "
-                "their spread; subtract their mean, or compute in float64"
-            )
-    return notes
+    """Return remarks on columns that lose precision in `dtype`."""
+    if dtype.kind != "f":
+        return []
+    blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
+    varies = np.broadcast_to(std, schema.width) != 1.0
+    names = [name for name, each in zip(schema.features, blurred & varies, strict=True) if each]
+    if not names:
+        return []
+    return [
+        f"column {few(names)}: {dtype} rounds its values by more than a hundredth of "
+        "their spread; subtract their mean, or compute in float64"
+    ]

@@ -10,33 +10,40 @@ from pathlib import Path
 import numpy as np
 
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.summary import blocks
+from fastnn.data.tables.table import Table
 
 IN_MEMORY = 128 << 20
 """Largest size of rows, in bytes, that is kept in memory; larger ones go to a mapped file."""
 
 _MANY_COLUMNS = 64
+_PIECE = 1 << 13  # rows
 
 
 def encoded_rows(
-    schema: Schema, columns: Sequence[np.ndarray], used: np.ndarray, dtype=np.float32
+    schema: Schema, table: Table, used: np.ndarray, dtype=np.float32, names: Sequence[str] = ()
 ) -> np.ndarray:
-    """Return the rows `used`, in this order, of columns from `schema.read` as network inputs.
+    """Return the rows `used`, in this order, of a table as network inputs.
 
-    The result is (rows, width) of `dtype`, or of bytes if all columns are bytes. A large one is
-    mapped to a file.
+    `names` are those of the table's columns that the schema describes. The result is (rows, width)
+    of `dtype`, or of bytes if all columns are bytes. A large one is mapped to a file.
     """
-    if all(values.dtype == np.uint8 for values in columns):
+    names = list(names) or schema.names_in(table)
+    if names and all(
+        not column.of_texts and not table.is_text(name) and table.is_bytes(name)
+        for column, name in zip(schema.columns, names, strict=True)
+    ):
         dtype = np.dtype(np.uint8)
     x = _memory((len(used), schema.width), np.dtype(dtype))
-    place = np.full(len(columns[0]), -1)
+    place = np.full(len(table), -1)
     place[used] = np.arange(len(used))
-    for rows in blocks(columns):  # in the order of the file, so that it is read once
+    for rows, values in table.blocks(schema.columns, names):  # in the order of the file
         places = place[rows]
-        wanted = np.flatnonzero(places >= 0)
-        block = np.empty((len(wanted), schema.width), dtype)
-        schema.write(columns, wanted + rows.start, block)
-        x[places[wanted]] = block
+        for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
+            piece = slice(begin, begin + _PIECE)
+            wanted = np.flatnonzero(places[piece] >= 0)
+            block = np.empty((len(places[piece]), schema.width), dtype)
+            schema.write([each[piece] for each in values], block)
+            x[places[piece][wanted]] = block if len(wanted) == len(block) else block[wanted]
     return x
 
 
@@ -77,15 +84,15 @@ def moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | 
         count += more
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
     std = np.sqrt(squares / count)
-    is_number = np.repeat(
-        [column.categories is None for column in schema.columns],
+    scaled = np.repeat(
+        [column.scaled for column in schema.columns],
         [column.width for column in schema.columns],
     )
-    if is_number.all() and _one_scale(low, high):
+    if scaled.all() and _one_scale(low, high):
         return 0.0, float(high.max())
     # A deviation of the size of rounding errors belongs to a constant column.
-    varies = is_number & (std > np.finfo(np.float64).eps * np.abs(mean) * 8)
-    return np.where(is_number, mean, 0.0), np.where(varies, std, 1.0)
+    varies = scaled & (std > np.finfo(np.float64).eps * np.abs(mean) * 8)
+    return np.where(scaled, mean, 0.0), np.where(varies, std, 1.0)
 
 
 def _one_scale(low: np.ndarray, high: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ rows of numbers for the network.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.data.images import Conversion
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Column, Number
 from fastnn.data.tables.splits import Split
-from fastnn.data.tables.summary import blocks, check_finite, few, missing_text, summarise
-from fastnn.data.tables.table import Table, TableError, as_texts, numbers_of
+from fastnn.data.tables.table import UNSEEN, Source, Table, TableError, few
+from fastnn.data.tables.targets import Target
 
 LINKS = ("softmax", "identity")
 
@@ -45,7 +46,7 @@ class Schema:
     @classmethod
     def of_numbers(cls, count: int) -> Schema:
         """Return the schema of `count` columns of numbers without names."""
-        return cls(tuple(Column(str(place)) for place in range(count)), named=False)
+        return cls(tuple(Number(str(place)) for place in range(count)), named=False)
 
     @property
     def width(self) -> int:
@@ -54,85 +55,109 @@ class Schema:
 
     @property
     def features(self) -> list[str]:
-        """Return a name for each input: the name of the column, or `column=category`."""
-        return [
-            column.name if category is None else f"{column.name}={category}"
-            for column in self.columns
-            for category in (column.categories or (None,))
-        ]
+        """Return a name for each input."""
+        return [name for column in self.columns for name in column.features]
 
-    def encode(self, table: Table, dtype=np.float32) -> np.ndarray:
+    def table(self, source: Source, also: Sequence[str] = ()) -> Table:
+        """Return a source's table of the model's columns, and of `also` as texts."""
+        names = self.names_in(source)
+        texts = {name for name, each in zip(names, self.columns, strict=True) if each.of_texts}
+        return source.table({*names, *also}, texts | set(also))
+
+    def encode(self, source: Source, dtype=np.float32) -> np.ndarray:
         """Return the rows of a table as network inputs, (rows, width).
 
-        Warns (`UnseenCategoryWarning`) of categories unseen in training, whose one-hot columns are
-        all 0. Raises TableError if the table lacks columns, has texts in place of numbers, or lacks
-        values for which the schema has no replacement.
+        Warns (`UnseenCategoryWarning`) of categories unseen in training. Raises TableError if the
+        table lacks columns, has texts in place of numbers, or lacks values for which the schema has
+        no replacement.
         """
-        columns = self.read(table)
-        for message in self.unseen(columns):
+        table = self.table(source)
+        names = self.names_in(table)
+        for message in self.check(table, names):
             warnings.warn(message, UnseenCategoryWarning, stacklevel=2)
         x = np.empty((len(table), self.width), dtype)
-        for rows in blocks(columns):
-            self.write(columns, rows, x[rows])
+        for rows, values in table.blocks(self.columns, names):
+            self.write(values, x[rows])
         return x
 
-    def read(self, table: Table) -> list[np.ndarray]:
-        """Return the schema's columns of a table as numbers and texts; raise as `encode` does."""
-        columns = [
-            as_texts(values)
-            if column.categories is not None
-            else numbers_of(values, f"{table.name}: column {column.name!r}")
-            for column, values in zip(self.columns, self._pick(table), strict=True)
-        ]
-        summaries = summarise([each.name for each in self.columns], columns)
-        lacking = [
-            summary
-            for summary, column in zip(summaries, self.columns, strict=True)
-            if summary.missing and column.fill is None
-        ]
+    def check(self, table: Table, names: Sequence[str]) -> list[str]:
+        """Return messages on what a table holds that training did not.
+
+        `names` are those of the table's columns that the model takes. Raises TableError for values
+        that are missing or no numbers where the schema has no replacement.
+        """
+        columns = list(zip(self.columns, names, strict=True))
+        lacking: dict[str, int] = {}
+        messages = []
+        for place, (column, name) in enumerate(columns):
+            for text, count, row in table.odd(column, name):
+                if column.fill is None:
+                    raise TableError(
+                        f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
+                        f"expected {'numbers' if column.of_numbers else 'dates'}"
+                    )
+                messages.append(
+                    f"column {name!r}: {_rows(count)} {text!r}, which counts as missing"
+                )
+        unseen: list[Counter[int]] = [Counter() for _ in columns]
+        for _, values in table.blocks(self.columns, names):
+            for place, (column, name) in enumerate(columns):
+                missing = int(column.missing(values[place]).sum())
+                if missing and column.fill is None:
+                    lacking[name] = lacking.get(name, 0) + missing
+                if column.texts:
+                    unseen[place][UNSEEN] += int((values[place] == UNSEEN).sum())
+                elif column.fill is None and np.isinf(values[place]).any():
+                    raise TableError(
+                        f"{table.name}: column {name!r} holds an infinite number; expected finite ones"
+                    )
         if lacking:
+            counts = few([f"{name} ({count:,})" for name, count in lacking.items()], 10)
             raise TableError(
-                f"{table.name}: values are missing in {missing_text(lacking)} of {len(table):,} "
+                f"{table.name}: values are missing in {counts} of {len(table):,} "
                 "rows; the model was trained without --impute, so nothing stands for them"
             )
-        check_finite(summaries, table.name)
-        return columns
-
-    def write(self, columns: Sequence[np.ndarray], rows, x: np.ndarray) -> None:
-        """Encode `rows`, a slice or indices, of columns from `read` into x (n, width)."""
-        place = 0
-        for column, values in zip(self.columns, columns, strict=True):
-            column.write(values[rows], x[:, place : place + column.width])
-            place += column.width
-
-    def unseen(self, columns: Sequence[np.ndarray]) -> list[str]:
-        """Return messages on categories, in columns from `read`, that training did not see."""
-        messages = []
-        for column, values in zip(self.columns, columns, strict=True):
-            if column.categories is None or not (unseen := column.unseen(values)):
-                continue
-            messages.append(
-                f"column {column.name!r}: {_rows(unseen.total())} "
-                f"{few([f'{k!r}' for k, _ in unseen.most_common()])}, which training had not; "
-                f"known: {few([f'{k!r}' for k in column.categories], 10)}"
-            )
+        for (column, name), counted in zip(columns, unseen, strict=True):
+            if counted[UNSEEN]:
+                messages.append(self._unseen(table, column, name, counted[UNSEEN]))
         return messages
 
-    def _pick(self, table: Table) -> list[np.ndarray]:
-        """Return columns by name, or by index if the schema or the table has no names."""
-        missing = [each.name for each in self.columns if each.name not in table.columns]
+    def write(self, values: Sequence[np.ndarray], x: np.ndarray) -> None:
+        """Encode what the columns read, arrays (n,), into x (n, width)."""
+        place = 0
+        for column, read in zip(self.columns, values, strict=True):
+            column.write(read, x[:, place : place + column.width])
+            place += column.width
+
+    def _unseen(self, table: Table, column: Column, name: str, count: int) -> str:
+        """Return a message on texts that training did not see."""
+        known = {text.lower() for text in column.texts} | set(column.texts)
+        facts = table.text_facts(name, 1000)
+        new = [repr(text) for text in facts.counts if text not in known]
+        counted = 'count as "other"' if getattr(column, "other", False) else "are none of them"
+        return (
+            f"column {column.name!r}: {_rows(count)} {few(new)}, which training had not; they "
+            f"{counted}; known: {few([repr(each) for each in column.texts], 10)}"
+        )
+
+    def names_in(self, table: Source | Table) -> list[str]:
+        """Return the names of the model's columns in a table: by name, or by place.
+
+        The place counts if the schema or the table has no names. Raises TableError if columns are
+        missing.
+        """
+        missing = [each.name for each in self.columns if each.name not in table.names]
         if not missing:
-            return [table.columns[each.name] for each in self.columns]
-        if len(table.columns) == len(self.columns) and not (self.named and table.named):
-            return list(table.columns.values())
+            return [each.name for each in self.columns]
+        if len(table.names) == len(self.columns) and not (self.named and table.named):
+            return list(table.names)
         if self.named and table.named:
             raise TableError(
-                f"{table.name}: column {few(missing)} is missing; "
-                f"found {few(list(table.columns), 10)}"
+                f"{table.name}: column {few(missing)} is missing; found {few(table.names, 10)}"[:400]
             )
         names = f": {few([each.name for each in self.columns], 10)}" if self.named else ""
         raise TableError(
-            f"{table.name}: found {len(table.columns)} columns; "
+            f"{table.name}: found {len(table.names)} columns; "
             f"expected the {len(self.columns)} that the model takes{names}"
         )
 

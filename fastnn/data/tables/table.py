@@ -1,60 +1,141 @@
-"""Tables: columns of numbers and texts by name, and conversions of columns."""
+"""Tables: columns by name, of numbers or of texts, and facts about them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fastnn.data.tables.columns import Column
+
+UNSEEN, MISSING = -1, -2
+"""Codes of a text that is not among those that are known, and of a missing one."""
 
 
 class TableError(ValueError):
     """Error for a file that is not a usable table; the message has the file and the reason."""
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Table: columns of one length by name, in order.
+@dataclass(frozen=True)
+class NumberFacts:
+    """Facts about a column of numbers: counts of rows, and the range of the finite numbers.
 
-    A column is (rows,): numbers with NaN for missing values, or objects that are str with None for
-    missing values. A column of a CSV file holds texts until `as_numbers` converts them. `named` is
-    False if names are only indices: "0", "1", ...
+    `whole` is True if all are whole numbers, `steps` if each is one more, or one less, than the
+    one before it.
     """
 
-    name: str
-    columns: Mapping[str, np.ndarray]
-    named: bool = True
+    missing: int
+    infinite: int
+    low: float
+    high: float
+    mean: float
+    whole: bool
+    steps: bool
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """Facts about a column of texts: the most frequent ones with their numbers of rows.
+
+    `distinct` is the number of different texts.
+    """
+
+    missing: int
+    distinct: int
+    counts: dict[str, int]
+
+
+class Table(ABC):
+    """A table whose columns hold numbers, or texts.
+
+    Missing values are neither. `named` is False if names are only indices: "0", "1", ...
+    """
+
+    def __init__(self, name: str, names: Sequence[str], named: bool, rows: int):
+        self.name, self.names, self.named = name, tuple(names), named
+        self._rows = rows
 
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
+        return self._rows
+
+    @abstractmethod
+    def is_text(self, name: str) -> bool:
+        """Return whether a column holds texts."""
+
+    @abstractmethod
+    def is_bytes(self, name: str) -> bool:
+        """Return whether a column holds whole numbers from 0 to 255 in a byte each."""
+
+    @abstractmethod
+    def number_facts(self, names: Sequence[str]) -> list[NumberFacts]:
+        """Return the facts about columns of numbers."""
+
+    @abstractmethod
+    def text_facts(self, name: str, most: int, rows: np.ndarray | None = None) -> TextFacts:
+        """Return the facts about a column of texts, with at most `most` texts.
+
+        `rows` are the indices of the rows that count; None takes all. Numbers are taken as texts.
+        """
+
+    @abstractmethod
+    def count(self, name: str, readers: Sequence[str]) -> list[int]:
+        """Return the number of rows for which each SQL, with {} for a text, is not NULL."""
+
+    @abstractmethod
+    def values(self, column: Column, name: str) -> np.ndarray:
+        """Return what a column description reads in the column `name`, (rows,)."""
+
+    @abstractmethod
+    def blocks(
+        self, columns: Sequence[Column], names: Sequence[str]
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """Yield slices of rows, and what each column description reads in its column there.
+
+        The arrays are those of `values`.
+        """
+
+    @abstractmethod
+    def odd(self, column: Column, name: str) -> list[tuple[str, int, int]]:
+        """Return the texts that a column description cannot read: texts, rows, and first rows.
+
+        There are at most five, the most frequent ones first; rows are counted from 1.
+        """
 
 
-def as_numbers(column: np.ndarray) -> np.ndarray | None:
-    """Return a column as numbers with NaN for missing values; None if a text is not a number."""
-    if column.dtype != object:
-        return column
-    try:
-        return np.array([np.nan if each is None else float(each) for each in column], np.float64)
-    except ValueError:
-        return None
+class Source(ABC):
+    """A table that is not read yet: its names are known."""
+
+    def __init__(
+        self, name: str, names: Sequence[str], named: bool = True, notes: Sequence[str] = ()
+    ):
+        self.name, self.names, self.named = name, tuple(names), named
+        self.notes = tuple(notes)
+        """Remarks on how the table is read."""
+        self.decimal_comma = False
+        """True if a comma is more likely to begin decimals than to part thousands."""
+
+    def spelled(self, names: Collection[str]) -> set[str]:
+        """Return those columns whose numbers, if they hold any, are texts in the source."""
+        return set(names)
+
+    @abstractmethod
+    def table(
+        self, columns: Collection[str] | None = None, texts: Collection[str] = ()
+    ) -> Table:
+        """Return the table, with some of its columns (None: all), of which some are texts.
+
+        Raises TableError if the table cannot be read.
+        """
 
 
-def numbers_of(values: np.ndarray, what: str) -> np.ndarray:
-    """Return a column as numbers; raise TableError, whose message begins with `what`, for texts."""
-    numbers = as_numbers(values)
-    if numbers is not None:
-        return numbers
-    for row, each in enumerate(values, start=1):
-        if each is not None and as_numbers(np.array([each], object)) is None:
-            raise TableError(f"{what} holds {each!r} in row {row:,}; expected numbers")
-    raise AssertionError("a column that is no numbers has a text")
-
-
-def as_texts(column: np.ndarray) -> np.ndarray:
-    """Return a column as texts with None for missing values; whole numbers get no point."""
-    if column.dtype == object:
-        return column
-    return np.array([number_text(each) for each in column.tolist()], object)
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names as text, followed by the number of the others."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def number_text(value: float) -> str | None:
@@ -62,10 +143,3 @@ def number_text(value: float) -> str | None:
     if value != value:
         return None
     return str(int(value)) if not isinstance(value, bool) and value % 1 == 0 else str(value)
-
-
-def missing_values(column: np.ndarray) -> np.ndarray:
-    """Return a mask (rows,) of the missing values of a column."""
-    if column.dtype == object:
-        return np.equal(column, None).astype(bool)  # type: ignore[call-overload]
-    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)

@@ -1,0 +1,296 @@
+"""Tables in files of delimited texts (CSV), which DuckDB sniffs and parses."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from fastnn.data.tables.reading import Reading
+from fastnn.data.tables.relation import Relation, clean, connect
+from fastnn.data.tables.sql import listed, quoted
+from fastnn.data.tables.table import Source, TableError
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the marks at the beginning of a file, the longer ones first."""
+
+_DELIMITERS = ",;\t|"
+_NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
+_NOTHING = "(empty)"  # DuckDB's text for no sign
+_WHOLE = -1  # sniff all rows
+_MOST_LETTERS = 300
+
+
+class DelimitedSource(Source):
+    """One or several files of delimited texts with the same columns.
+
+    `compression` is that of the files. A file in another encoding than UTF-8, or with lines that
+    end in different ways, is copied first.
+    """
+
+    def __init__(
+        self, name: str, paths: Sequence[Path], reading: Reading, compression: str = "none"
+    ):
+        self._reading, self._compression = reading, compression
+        self._copies: list[tempfile._TemporaryFileWrapper] = []
+        self._title, self._paths = name, list(paths)
+        encoding = reading.encoding or _marked(paths[0])
+        if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
+            self._copy(encoding)
+        self._connection = connect()
+        names = self._mended(self._find_names)
+        notes = []
+        if self._skip:
+            lines = "line" if self._skip == 1 else f"{self._skip} lines"
+            notes.append(f"the first {lines} before the names of columns: left out")
+        super().__init__(name, names, self._header, notes)
+        self.decimal_comma = self._delimiter == ";"
+
+    # ------------------------------------------------------------------------- dialect
+
+    def _sniff(self, sample: int | None = None) -> None:
+        """Find the signs, the header and the columns' types, from the first rows or all."""
+        found = self._ask_sniffer(self._reading.delimiter, sample)
+        if len(found[5]) == 1 and self._reading.delimiter is None:
+            # A line with too many cells, or with none, makes the sniffer doubt all signs.
+            line = self._first_line(int(found[4]))
+            sign = max(_DELIMITERS, key=line.count)
+            if line.count(sign):
+                found = self._sniffed_with(sign, line, found)
+        delimiter, quote, escape, header, skip, columns = found
+        self._delimiter = delimiter
+        self._quote = '"' if quote == _NOTHING else quote
+        self._escape = self._quote if escape == _NOTHING else escape
+        self._header, self._skip = bool(header), int(skip)
+        self._types = [each["type"] for each in columns]
+        self._width = len(columns)
+
+    def _sniffed_with(self, sign: str, line: str, first: tuple) -> tuple:
+        """Return what the sniffer finds with a delimiter; texts if it finds nothing."""
+        try:
+            found = self._ask_sniffer(sign, None)
+        except TableError:
+            found = first
+        if len(found[5]) > 1:
+            return found
+        return sign, '"', '"', True, first[4], [{"type": "VARCHAR"}] * (line.count(sign) + 1)
+
+    def _ask_sniffer(self, delimiter: str | None, sample: int | None) -> tuple:
+        options = [f"nullstr = [{listed(self._reading.texts)}]"]
+        if delimiter is not None:
+            options.append(f"delim = {quoted(delimiter)}")
+        if self._reading.header is not None:
+            options.append(f"header = {self._reading.header}")
+        if self._reading.comment is not None:
+            options.append(f"comment = {quoted(self._reading.comment)}")
+        if sample is not None:
+            options.append(f"sample_size = {sample}")
+        file = quoted(str(self._paths[0]))
+        query = (
+            "SELECT Delimiter, Quote, Escape, HasHeader, SkipRows, Columns FROM "
+            f"sniff_csv({file}, {', '.join(options)}, compression = {quoted(self._compression)})"
+        )
+        try:
+            return self._connection.execute(query).fetchall()[0]
+        except duckdb.Error as error:
+            raise TableError(f"{self._title}: {self._reason(str(error))}") from error
+
+    def _first_line(self, skip: int) -> str:
+        """Return the line of names without what is quoted."""
+        with _opened(self._paths[0], self._compression) as file:
+            head = file.read(1 << 20).decode("utf-8-sig", "replace")
+        lines = head.splitlines()[skip:]
+        return re.sub(r'"[^"]*"', "", lines[0]) if lines else ""
+
+    # ------------------------------------------------------------------------- reading
+
+    def _find_names(self) -> list[str]:
+        """Return the names of the columns, after the signs were found."""
+        self._sniff()
+        return self._names() if self._header else [str(place) for place in range(self._width)]
+
+    def _names(self) -> list[str]:
+        """Return the names of the columns; raise TableError if files differ in them."""
+        first: list[str] | None = None
+        for path in self._paths:
+            cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(self._width))
+            found = self._ask(
+                f"SELECT * FROM {self._read(cells, [path], header=False, missing=())} LIMIT 1"
+            )
+            if not found:
+                raise TableError(f"{self._title}: found no line of names")
+            given = [("" if cell is None else cell).strip() for cell in found[0]]
+            names = [each or f"Unnamed: {place}" for place, each in enumerate(given)]
+            if first is not None and names != first:
+                raise TableError(
+                    f"{path}: found other columns than in {self._paths[0]}; expected the same"
+                )
+            first = names
+        assert first is not None
+        twice = sorted({each for each in first if first.count(each) > 1})
+        if twice:
+            raise TableError(
+                f"{self._title}: found {', '.join(map(repr, twice[:5]))} twice among the "
+                "columns' names"
+            )
+        return first
+
+    def table(
+        self, columns: Collection[str] | None = None, texts: Collection[str] = ()
+    ) -> Relation:
+        """Return the table; numbers are what the sniffer takes for them, unless `texts`."""
+        return self._mended(lambda: self._of_numbers(columns, texts))
+
+    def _mended(self, read: Callable[[], Any]) -> Any:
+        """Return what `read` returns; if it fails, and lines are odd, read a copy without them."""
+        try:
+            return read()
+        except TableError:
+            if self._copies or not self._has_odd_lines():
+                raise
+        self._copy("utf-8")
+        self._sniff()
+        return read()
+
+    def _of_numbers(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
+        """Return the table; sniff all rows if one behind the first ones has no number."""
+        try:
+            return self._table(columns, texts)
+        except _NotNumbersError:
+            self._sniff(_WHOLE)
+        try:
+            return self._table(columns, texts)
+        except _NotNumbersError as error:
+            raise TableError(f"{self._title}: column {error} holds more than numbers") from None
+
+    def _has_odd_lines(self) -> bool:
+        """Return whether lines are of spaces alone, or end in different ways."""
+        for path in self._paths:
+            with _opened(path, self._compression) as file:
+                ends = {line[-2:] == b"\r\n" or not line.strip() for line in file}
+            if len(ends) > 1:
+                return True
+        return False
+
+    def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
+        wanted = [
+            (place, name)
+            for place, name in enumerate(self.names)
+            if columns is None or name in columns
+        ]
+        kinds = ["VARCHAR"] * self._width
+        for place, name in wanted:
+            if self._types[place] in _NUMBERS and name not in texts:
+                kinds[place] = "BIGINT" if self._types[place] == "BIGINT" else "DOUBLE"
+        is_text = [kinds[place] == "VARCHAR" for place, _ in wanted]
+        cells = ", ".join(f"'c{place}': '{kind}'" for place, kind in enumerate(kinds))
+        selected = ", ".join(
+            f"{clean(f'c{place}', self._reading.texts) if text else f'c{place}'} AS c{new}"
+            for new, ((place, _), text) in enumerate(zip(wanted, is_text, strict=True))
+        )
+        origin = self._read(cells, self._paths, self._header, self._reading.texts)
+        return Relation.made(
+            self._connection, self.name, [name for _, name in wanted], self.named, is_text,
+            f"SELECT {selected or '1'} FROM {origin}", self._reason,
+        )
+
+    def _read(
+        self, cells: str, paths: Sequence[Path], header: bool, missing: Collection[str]
+    ) -> str:
+        """Return the SQL of reading files with known signs and columns."""
+        options = {
+            "delim": quoted(self._delimiter),
+            "quote": quoted(self._quote),
+            "escape": quoted(self._escape),
+            "header": str(header),
+            "skip": str(self._skip),
+            "columns": f"{{{cells}}}",
+            "compression": quoted(self._compression),
+        }
+        if missing:
+            options["nullstr"] = f"[{listed(missing)}]"
+        if self._reading.comment is not None:
+            options["comment"] = quoted(self._reading.comment)
+        files = listed(map(str, paths))
+        settings = ", ".join(f"{key} = {value}" for key, value in options.items())
+        return f"read_csv([{files}], auto_detect = False, {settings})"
+
+    def _ask(self, query: str) -> list[tuple]:
+        try:
+            return self._connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise TableError(f"{self._title}: {self._reason(str(error))}") from error
+
+    # -------------------------------------------------------------------------- errors
+
+    def _reason(self, message: str) -> str:
+        """Return the line and the fault that an error of DuckDB tells of."""
+        line = re.search(r"CSV Error on Line: (\d+)", message)
+        where = f"line {int(line[1]):,}" if line else "a line"
+        if fields := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
+            return f"{where} has {fields[2]} fields; expected {fields[1]}, as in the first line"
+        if "unterminated quote" in message:
+            return f"{where} has a quote that does not end, or goes on behind it"
+        if "nicode" in message or "not utf-8" in message:
+            return (
+                f"{where} is not text in UTF-8; expected CSV, .npy, .npz, Parquet or JSON, or "
+                "its encoding, such as --encoding latin-1"
+            )
+        if "Maximum line size" in message:
+            return f"{where} is longer than 2,000,000 bytes; expected lines of a table"
+        if found := re.search(r'Error when converting column "c(\d+)"', message):
+            raise _NotNumbersError(found[1])
+        if "sniffing file" in message or "state machine" in message:
+            return "found no table of delimited texts; expected CSV, .npy, .npz, Parquet or JSON"
+        return message
+
+    # -------------------------------------------------------------------------- copies
+
+    def _copy(self, encoding: str) -> None:
+        """Read copies of the files, in UTF-8, from now on."""
+        paths = []
+        for path in self._paths:
+            copy = tempfile.NamedTemporaryFile(suffix=".csv")
+            try:
+                _copy_lines(path, copy, encoding, self._compression)
+            except UnicodeError as error:
+                reason = f"found bytes that are not {encoding}: {error}"[:_MOST_LETTERS]
+                raise TableError(f"{self._title}: {reason}") from error
+            self._copies.append(copy)
+            paths.append(Path(copy.name))
+        self._paths, self._compression = paths, "none"
+
+
+class _NotNumbersError(Exception):
+    """A cell of a column of numbers is none."""
+
+
+def _marked(path: Path) -> str | None:
+    """Return the encoding that a mark at the beginning of a file tells of."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+
+
+def _copy_lines(path: Path, copy, encoding: str, compression: str) -> None:
+    """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
+    with _opened(path, compression) as binary, io.TextIOWrapper(binary, encoding) as lines:
+        for line in lines:
+            copy.write((line.removeprefix("\ufeff") if line.strip() else "\n").encode())
+    copy.flush()
+
+
+def _opened(path: Path, compression: str):
+    return gzip.open(path, "rb") if compression == "gzip" else path.open("rb")

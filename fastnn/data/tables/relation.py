@@ -1,0 +1,343 @@
+"""Tables in DuckDB, which parses files, compares texts and spills to disk what memory cannot hold.
+
+The columns of a table are named c0, c1, ... in SQL: names of files may hold anything.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from fastnn.data.tables.columns import Column
+from fastnn.data.tables.sql import listed, quoted
+from fastnn.data.tables.table import (
+    MISSING,
+    NumberFacts,
+    Source,
+    Table,
+    TableError,
+    TextFacts,
+)
+
+_ROW_GROUP = 122_880  # rows that DuckDB stores together
+_BLOCK_CELLS = 1 << 22
+_MEMORY, _MEMORY_A_COLUMN = 200, 0.5  # megabytes that DuckDB may take, and more for each column
+_MOST_LETTERS = 300  # of a reason that DuckDB gives
+
+_INTEGERS = (
+    "TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT HUGEINT UHUGEINT".split()
+)
+_REALS = "FLOAT DOUBLE DECIMAL".split()
+_NUMBERS = {*_INTEGERS, *_REALS}
+_TEXTS = {
+    *"VARCHAR ENUM UUID DATE TIME TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS".split(),
+    "TIMESTAMP WITH TIME ZONE",
+}
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """Return a connection that reads no variables of Python and fetches no extensions."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
+    spill = Path(tempfile.gettempdir()) if not _is_writable(folder) else folder
+    return duckdb.connect(
+        config={
+            "temp_directory": str(spill / "tables"),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
+        }
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def reported(name: str, reason: Callable[[str], str] = lambda message: message):
+    """Turn DuckDB's errors into TableError, with the name of the table."""
+    try:
+        yield
+    except duckdb.Error as error:
+        text = reason(str(error)).split("\n", 1)[0][:_MOST_LETTERS]
+        raise TableError(f"{name}: {text}") from error
+
+
+class RelationSource(Source):
+    """A table that DuckDB can read: `origin` is the SQL behind FROM, with columns `names`.
+
+    `kinds` are the types of the columns in DuckDB.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        origin: str,
+        named: bool = True,
+        keep: Any = None,
+    ):
+        self.connection, self.origin = connection, origin
+        self._keep = keep  # what DuckDB reads by address
+        with reported(name):
+            described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
+        self._kinds = {row[0]: str(row[1]) for row in described}
+        usable = [key for key, kind in self._kinds.items() if _base(kind) in _NUMBERS | _TEXTS | {"BOOLEAN"}]
+        odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
+        notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
+        super().__init__(name, usable, named, notes if odd else ())
+
+    @classmethod
+    def of_arrays(
+        cls, name: str, columns: Mapping[str, np.ndarray], named: bool = True
+    ) -> RelationSource:
+        """Return the source of arrays (rows,) in memory."""
+        connection = connect()
+        own = {f"c{i}": _plain(values) for i, values in enumerate(columns.values())}
+        connection.register("arrays", own)
+        selected = ", ".join(
+            f"c{i} AS {_identifier(key)}" for i, key in enumerate(columns)
+        )
+        source = cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
+        return source
+
+    def spelled(self, names: Collection[str]) -> set[str]:
+        """Return those columns that hold texts."""
+        return {name for name in names if _base(self._kinds[name]) not in _NUMBERS}
+
+    def table(
+        self, columns: Collection[str] | None = None, texts: Collection[str] = ()
+    ) -> Relation:
+        """Return the table; columns that are no numbers are texts anyway."""
+        from fastnn.data.tables.reading import MISSING_TEXTS
+
+        names = [each for each in self.names if columns is None or each in columns]
+        selected, is_text = [], []
+        for place, key in enumerate(names):
+            cell, kind = _identifier(key), _base(self._kinds[key])
+            text = kind not in _NUMBERS or key in texts
+            is_text.append(text)
+            if text:
+                cell = clean(_as_text(cell, kind), MISSING_TEXTS)
+            elif kind in ("DECIMAL", "HUGEINT", "UHUGEINT"):
+                cell = f"CAST({cell} AS DOUBLE)"
+            elif kind in ("FLOAT", "DOUBLE"):
+                cell = f"nullif({cell}, CAST('nan' AS {kind}))"
+            selected.append(f"{cell} AS c{place}")
+        return Relation.made(
+            self.connection, self.name, names, self.named, is_text,
+            f"SELECT {', '.join(selected)} FROM {self.origin}",
+        )
+
+
+def clean(cell: str, missing: Collection[str]) -> str:
+    """Return the SQL of a text without spaces around it; NULL for one that means nothing."""
+    trimmed = f"trim({cell}, {quoted(' ' + chr(9) + chr(10) + chr(13) + chr(160))})"
+    if not missing:
+        return trimmed
+    return f"CASE WHEN {trimmed} NOT IN ({listed(sorted(missing))}) THEN {trimmed} END"
+
+
+def _base(kind: str) -> str:
+    return kind.split("(", 1)[0].strip() if not kind.endswith("]") else kind
+
+
+def _as_text(cell: str, kind: str) -> str:
+    if kind == "BOOLEAN":
+        return f"CASE WHEN {cell} THEN 'True' WHEN NOT {cell} THEN 'False' END"
+    if kind in _REALS:
+        whole = f"{cell} = floor({cell}) AND abs({cell}) < 1e15"
+        number = f"CASE WHEN {whole} THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
+        return f"{number} WHEN NOT isnan(CAST({cell} AS DOUBLE)) THEN CAST({cell} AS VARCHAR) END"
+    return f"CAST({cell} AS VARCHAR)"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Return an array that DuckDB can read: in native byte order, no half floats."""
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        return values.astype(np.float64)
+    if values.dtype.kind in "biuf" and not values.dtype.isnative:
+        return values.astype(values.dtype.newbyteorder("="))
+    return values
+
+
+class Relation(Table):
+    """A table in DuckDB's memory, with columns c0, c1, ... of numbers or texts."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        names: Sequence[str],
+        named: bool,
+        is_text: Sequence[bool],
+    ):
+        self.connection = connection
+        rows = connection.execute("SELECT count(*) FROM cells").fetchall()[0][0]
+        super().__init__(name, names, named, rows)
+        kinds = connection.execute("DESCRIBE cells").fetchall()
+        self._kinds = {key: str(row[1]) for key, row in zip(names, kinds, strict=False)}
+        self._cell = {key: f"c{place}" for place, key in enumerate(names)}
+        self._text = dict(zip(names, is_text, strict=True))
+
+    @classmethod
+    def made(
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        names: Sequence[str],
+        named: bool,
+        is_text: Sequence[bool],
+        query: str,
+        reason: Callable[[str], str] = lambda message: message,
+    ) -> Relation:
+        """Return the table of a query; `reason` tells of an error in it."""
+        memory = int(_MEMORY + _MEMORY_A_COLUMN * len(names))
+        with reported(name, reason):
+            connection.execute(f"SET memory_limit = '{memory}MB'").fetchall()
+            connection.execute(f"CREATE OR REPLACE TABLE cells AS {query}").fetchall()
+        return cls(connection, name, names, named, is_text)
+
+    def is_text(self, name: str) -> bool:
+        """Return whether a column holds texts."""
+        return self._text[name]
+
+    def is_bytes(self, name: str) -> bool:
+        """Return whether a column is of bytes, and none is missing."""
+        if self._kinds[name] != "UTINYINT":
+            return False
+        missing = f"SELECT count(*) FROM cells WHERE {self._cell[name]} IS NULL"
+        return self._ask(missing)[0][0] == 0
+
+    def number_facts(self, names: Sequence[str]) -> list[NumberFacts]:
+        """Return the facts about columns of numbers, found in one pass."""
+        parts = []
+        for name in names:
+            cell = self._cell[name]
+            real = f"CAST({cell} AS DOUBLE)"
+            finite = f"FILTER (isfinite({real}))"
+            parts += [
+                f"count(*) - count({cell})",
+                f"count(*) FILTER (isinf({real}))",
+                f"min({real}) {finite}",
+                f"max({real}) {finite}",
+                f"avg({real}) {finite}",
+                f"count(*) FILTER ({real} <> floor({real})) = 0",
+                f"max({real} - rowid) = min({real} - rowid) OR "
+                f"max({real} + rowid) = min({real} + rowid)",
+            ]
+        found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
+        facts = []
+        for place in range(0, len(found), 7):
+            missing, infinite, low, high, mean, whole, steps = found[place : place + 7]
+            low, high = (np.inf, -np.inf) if low is None else (low, high)
+            steps = bool(steps) and missing == 0
+            facts.append(NumberFacts(missing, infinite, low, high, mean or 0.0, bool(whole), steps))
+        return facts
+
+    def text_facts(self, name: str, most: int, rows: np.ndarray | None = None) -> TextFacts:
+        """Return the facts about a column of texts."""
+        cell, where = self._cell[name], "TRUE"
+        if rows is not None:
+            self._choose(rows)
+            where = "rowid IN (SELECT row FROM chosen)"
+        text = cell if self._text[name] else _as_text(cell, _base(self._kinds[name]))
+        counted = (
+            f"SELECT {text} AS text, count(*) AS rows FROM cells WHERE {where} GROUP BY text"
+        )
+        distinct, missing = self._ask(
+            f"SELECT count(text), coalesce(sum(rows) FILTER (text IS NULL), 0) FROM ({counted})"
+        )[0]
+        found = self._ask(
+            f"SELECT * FROM ({counted}) WHERE text IS NOT NULL ORDER BY rows DESC, text "
+            f"LIMIT {most}"
+        )
+        return TextFacts(int(missing), int(distinct), dict(found))
+
+    def count(self, name: str, readers: Sequence[str]) -> list[int]:
+        """Return the number of rows for which each SQL, with {} for the cell, is not NULL."""
+        cell = self._cell[name]
+        parts = [f"count({each.replace('{}', cell)})" for each in readers]
+        return list(self._ask(f"SELECT {', '.join(parts)} FROM cells")[0]) if parts else []
+
+    def examples(self, name: str, most: int = 100) -> list[str]:
+        """Return the first texts of a column, in order of rows."""
+        cell = self._cell[name]
+        found = self._ask(f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL LIMIT {most}")
+        return [str(row[0]) for row in found]
+
+    def values(self, column: Column, name: str) -> np.ndarray:
+        """Return what a column description reads, (rows,)."""
+        parts = [values for _, (values,) in self.blocks([column], [name])]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def blocks(
+        self, columns: Sequence[Column], names: Sequence[str]
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """Yield slices of rows, and what the column descriptions read there."""
+        parts = [
+            self._read(each, name, place)
+            for place, (each, name) in enumerate(zip(columns, names, strict=True))
+        ]
+        step = min(_ROW_GROUP, max(2048, _BLOCK_CELLS // max(1, len(parts))))
+        for begin in range(0, len(self), step):
+            end = min(begin + step, len(self))
+            where = f"rowid >= {begin} AND rowid < {end}"
+            with reported(self.name):
+                found = self.connection.execute(
+                    f"SELECT {', '.join(parts) or '1'} FROM cells WHERE {where}"
+                ).fetchnumpy()
+            yield slice(begin, end), [np.asarray(found[f"v{i}"]) for i in range(len(parts))]
+
+    def odd(self, column: Column, name: str) -> list[tuple[str, int, int]]:
+        """Return the most frequent texts that a column description cannot read."""
+        cell = self._cell[name]
+        read = column.query(cell, self._text[name])
+        if not self._text[name] or column.texts:
+            return []
+        return self._ask(
+            f"SELECT {cell}, count(*), min(rowid) + 1 FROM cells "
+            f"WHERE {cell} IS NOT NULL AND ({read}) IS NULL "
+            f"GROUP BY {cell} ORDER BY count(*) DESC, {cell} LIMIT 5"
+        )
+
+    def _read(self, column: Column, name: str, place: int) -> str:
+        """Return the SQL of what a column description reads, as v0, v1, ..."""
+        cell = self._cell[name]
+        if not column.of_texts and self._kinds[name] == "UTINYINT" and self.is_bytes(name):
+            return f"{cell} AS v{place}"
+        text = self._text[name]
+        if not text and not column.of_numbers:
+            cell, text = _as_text(cell, _base(self._kinds[name])), True
+        read = column.query(cell, text)
+        nothing = str(MISSING) if column.texts else "CAST('nan' AS DOUBLE)"
+        return f"coalesce({read}, {nothing}) AS v{place}"
+
+    def _choose(self, rows: np.ndarray) -> None:
+        """Keep the indices of rows in the table `chosen`."""
+        with reported(self.name):
+            self.connection.register("given", {"row": np.ascontiguousarray(rows, np.int64)})
+            self.connection.execute(
+                "CREATE OR REPLACE TABLE chosen AS SELECT row FROM given"
+            ).fetchall()
+            self.connection.unregister("given")
+
+    def _ask(self, query: str) -> list[tuple]:
+        with reported(self.name):
+            return self.connection.execute(query).fetchall()

@@ -1,0 +1,65 @@
+"""Tables in spreadsheets, read by openpyxl where it is installed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from fastnn.data.tables.arrays import ArraySource
+from fastnn.data.tables.table import TableError
+
+OLD = b"\xd0\xcf\x11\xe0"
+"""The first bytes of spreadsheets before 2007."""
+
+
+def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
+    """Return whether a zip file is a workbook."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(name.startswith("xl/") for name in file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
+    """Return the table in the first sheet of a workbook; its first row has the names.
+
+    Raises TableError if openpyxl is missing or the workbook cannot be read.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise TableError(
+            f"{name}: found a spreadsheet; pip install openpyxl, or save it as CSV"
+        ) from None
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(
+            cell is not None for cell in row
+        )]
+        book.close()
+    except Exception as error:  # errors of openpyxl and zipfile have no common base
+        raise TableError(f"{name}: found a spreadsheet that cannot be read: {error}") from error
+    if len(rows) < 2:
+        raise TableError(f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows")
+    names = [f"Unnamed: {i}" if cell is None else str(cell) for i, cell in enumerate(rows[0])]
+    columns = zip(*rows[1:], strict=True)
+    return ArraySource(name, {key: _column(cells) for key, cells in zip(names, columns, strict=True)})
+
+
+def _column(cells: tuple[Any, ...]) -> np.ndarray:
+    """Return cells as numbers, if all that are there are numbers, else as texts."""
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if kinds and kinds <= {int, float}:
+        return np.array([np.nan if cell is None else cell for cell in cells], np.float64)
+    return np.array([None if cell is None else _text(cell) for cell in cells], object)
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, (datetime.datetime, datetime.date, datetime.time)):
+        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
+    return str(cell)
