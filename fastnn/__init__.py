@@ -65,6 +65,7 @@ _MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "sch
 _kernels_check.check()
 _provided.HOMES |= {
     "History.plot": "fastnn.plots:curves",
+    "Sequential.predict_frame": "fastnn.runs.predicting:predict_frame",
     "Sequential.to_torch": "fastnn.interop:to_torch",
 }
 

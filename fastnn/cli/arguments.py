@@ -23,10 +23,13 @@ from fastnn.runs.settings import (
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
+    from fastnn.data.tables.reading import Reading
     from fastnn.data.tables.schema import Schema
     from fastnn.nn.sequential import Sequential
 
-DATASETS = "{datasets}, or a file: CSV, .npy, .npz, Parquet."
+DATASETS = (
+    "{datasets}, or a file: CSV, Parquet, JSON, .npy, .npz, a spreadsheet; *.csv for several."
+)
 MODEL = "File that `fastnn train` wrote."
 
 
@@ -134,7 +137,7 @@ def read_own(settings: Settings) -> Dataset:
         fail(str(error))
 
 
-def read_labelled(model: Sequential, path: str, target: str | None):
+def read_labelled(model: Sequential, path: str, target: str | None, reading: Reading | None = None):
     """Return rows of a file, their targets, and a description of the rows for a message.
 
     These are the rows held out if the model was trained on this file, else all rows. A file that
@@ -142,25 +145,31 @@ def read_labelled(model: Sequential, path: str, target: str | None):
     """
     import numpy as np
 
-    from fastnn.data.tables.reading import read_table
     from fastnn.data.tables.rows import encoded_rows
-    from fastnn.data.tables.targets import find_target
+    from fastnn.data.tables.sources import open_source
+    from fastnn.data.tables.targets import find_target, missing_targets
 
     schema = input_schema(model)
     if schema.target is None:
         fail("the model was not trained on a file, so it knows no target; name a data set instead")
     try:
-        table = read_table(path)
-        _, values = find_target(table, target or schema.target.name)
-        y = schema.target.encode(values, model.classes, table.name)
-        columns = schema.read(table)
-        for message in schema.unseen(columns):
+        source = open_source(path, None, reading)
+        label, labels = find_target(source, target or schema.target.name)
+        own = labels is source
+        table = schema.table(source, source.spelled([label]) if own else (), [label] if own else ())
+        y = schema.target.read(table if own else labels.table(), label, model.classes)
+        names = schema.names_in(source)
+        for message in schema.check(table, names):
             note(f"fastnn: {message}")
-        rows, which = np.arange(len(y)), f"{len(y):,} rows of {path}"
+        rows = np.flatnonzero(~missing_targets(y))
+        if len(rows) < len(y):
+            note(f"fastnn: {path}: {len(y) - len(rows):,} rows without a target are left out")
+        y, which = y[rows], f"{len(rows):,} rows of {path}"
         if schema.split is not None and schema.split.made_of(y):
-            rows = schema.split.parts(y)[1]
+            held_out = schema.split.parts(y)[1]
+            rows, y = rows[held_out], y[held_out]
             which = f"{len(rows):,} rows of {path} that training held out"
-        return encoded_rows(schema, columns, rows), y[rows], which
+        return encoded_rows(schema, table, rows, names=names), y, which
     except (ValueError, ImportError) as error:
         fail(str(error))
 

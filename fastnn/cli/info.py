@@ -34,13 +34,13 @@ def info(
 
 def _print_schema(schema: Schema) -> None:
     """Print the target of a model, and its input columns or picture size."""
-    from fastnn.data.tables.summary import few
+    from fastnn.data.tables.table import few
 
     if schema.target is not None:
         say(f"{schema.target.task} of {schema.target.name}")
     if schema.columns:
         named = [
-            each.name if each.categories is None else f"{each.name} ({few(each.categories, 3)})"
+            f"{each.name} ({few(each.texts, 3)})" if each.texts else each.name
             for each in schema.columns
         ]
         say(f"columns: {few(named, 20)}")

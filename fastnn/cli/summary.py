@@ -9,25 +9,26 @@ from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
-    from fastnn.data.tables.summary import ColumnSummary
+    from fastnn.data.tables.understanding import Understood
 
 _SHOWN = 20
 _SHOWN_COUNTS = 3
-_WIDTH = 20
+_WIDTH = 28
 
 
 def print_summary(data: Dataset) -> None:
-    """Print a table's columns, its target and notes on odd values; nothing for named data sets."""
+    """Print what was understood of a table's columns and target, and notes.
+
+    Prints nothing for named data sets.
+    """
     if not data.summary:
         return
     *features, target = data.summary
-    missing = any(each.missing for each in features)
-    titles = ["column", "kind", *(["missing"] if missing else []), "least", "mean", "greatest"]
-    rows = []
-    for each in features[:_SHOWN]:
-        cells = [_short(each.name), "category" if each.counts else "number"]
-        rows.append([*cells, *([f"{each.missing:,}"] if missing else []), *_range(each)])
-    print_table(titles, rows)
+    rows = [
+        [_short(each.name), each.kind, f"{each.missing:,}", _short(_content(each)), each.became]
+        for each in features[:_SHOWN]
+    ]
+    print_table(["column", "kind", "missing", "content", "became"], rows)
     if len(features) > _SHOWN:
         say(f"and {len(features) - _SHOWN:,} more columns")
     say(_target(target, data))
@@ -35,28 +36,27 @@ def print_summary(data: Dataset) -> None:
         say(f"note: {note}")
 
 
-def _range(column: ColumnSummary) -> list[str]:
-    if column.counts:
-        return ["", f"{len(column.counts):,} kinds", ""]
-    return [f"{number:.4g}" for number in (column.low, column.mean, column.high)]
+def _content(column: Understood) -> str:
+    """Return the range of a column's numbers, or its most frequent texts."""
+    if column.facts is not None:
+        return column.example
+    texts = list(column.counts)
+    return column.example if not texts else ", ".join(texts[:_SHOWN_COUNTS])
 
 
-def _target(target: ColumnSummary, data: Dataset) -> str:
-    """Return a line about the target: its classes, or its range."""
+def _target(target: Understood, data: Dataset) -> str:
+    """Return a line about the target: its task and why, its classes or its range."""
+    head = f"target {target.name}: {target.became}"
     if not data.classes:
         assert data.schema is not None
         assert data.schema.target is not None
-        low, mean, high = _range(target)
-        std = data.schema.target.std
-        return (
-            f"target {target.name}: regression, {low} to {high}, mean {mean}, deviation {std:.4g}"
-        )
-    counts = ", ".join(
-        f"{_short(name)} ({count:,})" for name, count in target.counts.most_common(_SHOWN_COUNTS)
-    )
+        mean, std = data.schema.target.mean, data.schema.target.std
+        return f"{head}: {target.example}, mean {mean:.4g}, deviation {std:.4g}"
+    most = list(target.counts.items())[:_SHOWN_COUNTS]
+    counts = ", ".join(f"{_short(name)} ({count:,})" for name, count in most)
     more = len(data.classes) - _SHOWN_COUNTS
     rest = f" and {more} more" if more > 0 else ""
-    return f"target {target.name}: {len(data.classes)} classes, {counts}{rest}"
+    return f"{head}: {counts}{rest}"
 
 
 def _short(name: str) -> str:

@@ -16,6 +16,21 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
+from fastnn.cli.table_options import (
+    Categorical,
+    Comment,
+    Dates,
+    Decimal,
+    Delimiter,
+    Drop,
+    Encoding,
+    Header,
+    Impute,
+    Keep,
+    Missing,
+    Numeric,
+    Thousands,
+)
 from fastnn.runs.search import grid, read_choices, sample
 from fastnn.runs.settings import SettingError, Settings, key_of
 
@@ -69,9 +84,19 @@ def sweep(
         str | None, typer.Option(help="Of a file: the column to predict, as in fastnn train.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
-    impute: Annotated[bool, typer.Option("--impute", help="Fill missing values.")] = False,
-    drop: Annotated[list[str] | None, typer.Option(metavar="COLUMN")] = None,
-    categorical: Annotated[list[str] | None, typer.Option(metavar="COLUMN")] = None,
+    impute: Impute = Settings.impute,
+    drop: Drop = None,
+    keep: Keep = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    dates: Dates = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    missing: Missing = None,
+    comment: Comment = None,
     test: Annotated[float, typer.Option(help="Share of rows to hold out.")] = Settings.test,
     jobs: Annotated[
         int | None, typer.Option(help="Processes, of one thread each. [default: one a core]")
@@ -115,7 +140,17 @@ def sweep(
             "task": task,
             "impute": impute,
             "drop": tuple(drop or ()),
+            "keep": tuple(keep or ()),
             "categorical": tuple(categorical or ()),
+            "numeric": tuple(numeric or ()),
+            "dates": tuple(dates or ()),
+            "delimiter": delimiter,
+            "decimal": decimal,
+            "thousands": thousands,
+            "encoding": encoding,
+            "header": header,
+            "missing": tuple(missing or ()),
+            "comment": comment,
             "test": test,
         }
         for name, number in (("random", random), ("jobs", jobs)):

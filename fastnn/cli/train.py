@@ -13,6 +13,21 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
+from fastnn.cli.table_options import (
+    Categorical,
+    Comment,
+    Dates,
+    Decimal,
+    Delimiter,
+    Drop,
+    Encoding,
+    Header,
+    Impute,
+    Keep,
+    Missing,
+    Numeric,
+    Thousands,
+)
 from fastnn.cli.tables import print_table
 from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
 
@@ -87,20 +102,19 @@ def train(
         str | None,
         typer.Option(help="classification or regression. [default: from the target]"),
     ] = None,
-    impute: Annotated[
-        bool,
-        typer.Option(
-            "--impute", help="Fill missing values with the median or most frequent category."
-        ),
-    ] = Settings.impute,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column to leave out; repeat for more."),
-    ] = None,
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column of numbers that stand for categories."),
-    ] = None,
+    impute: Impute = Settings.impute,
+    drop: Drop = None,
+    keep: Keep = None,
+    categorical: Categorical = None,
+    numeric: Numeric = None,
+    dates: Dates = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    encoding: Encoding = None,
+    header: Header = None,
+    missing: Missing = None,
+    comment: Comment = None,
     test: Annotated[
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
@@ -185,7 +199,17 @@ def train(
             task=task,
             impute=impute,
             drop=tuple(drop or ()),
+            keep=tuple(keep or ()),
             categorical=tuple(categorical or ()),
+            numeric=tuple(numeric or ()),
+            dates=tuple(dates or ()),
+            delimiter=delimiter,
+            decimal=decimal,
+            thousands=thousands,
+            encoding=encoding,
+            header=header,
+            missing=tuple(missing or ()),
+            comment=comment,
             test=test,
             norm=norm,
             label_smoothing=label_smoothing,

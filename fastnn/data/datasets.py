@@ -16,8 +16,8 @@ import numpy as np
 from fastnn.data import idx
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
-from fastnn.data.tables.sources import SUFFIXES, is_pattern
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import SUFFIXES, is_pattern
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
 

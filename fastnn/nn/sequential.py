@@ -158,6 +158,41 @@ class Sequential(Layer):
         """Return a `torch.nn.Sequential` with the same weights; see `fastnn.interop.to_torch`."""
         return provided("Sequential.to_torch")(self)
 
+    def predict_frame(self, frame: Any) -> dict[str, np.ndarray]:
+        """Return predictions for the rows of a table, by a model that was trained on one.
+
+        Parameters
+        ----------
+        frame : frame, mapping, str or path-like
+            Table with the columns of the training, in any order; others are ignored. It may be
+            all that `fastnn.datasets.load` takes: a frame of pandas or polars, a dict of columns,
+            the path of a file.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            Columns (rows,). For numbers: "prediction". For classes: "prediction", the names of the
+            most probable classes, "probability", theirs, and "probability of ..." for each class.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained on a table, or the columns do not fit (`TableError`).
+
+        Warns
+        -----
+        UnseenCategoryWarning
+            For texts that the training rows did not have.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> model = fastnn.load("runs/wine/model.safetensors")  # doctest: +SKIP
+        >>> model.predict_frame("new.csv")["prediction"]  # doctest: +SKIP
+        array(['red', 'white'], dtype=object)
+        """
+        return provided("Sequential.predict_frame")(self, frame)
+
     def __len__(self) -> int:
         return len(self.layers)
 

@@ -39,6 +39,10 @@ SCHEDULES = {
 
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
+_OF_TABLES = (
+    "task", "impute", "drop", "keep", "categorical", "numeric", "dates", "delimiter", "decimal",
+    "thousands", "encoding", "header", "missing", "comment",
+)  # fmt: skip
 _OF_OPTIMIZERS = ("lr", "momentum", "weight_decay")
 _WIDEST = 1_000_000
 _SEEDS = 2**32
@@ -83,9 +87,19 @@ class Settings:
     threads: int | None = None
     target: str | None = None
     task: str | None = None
-    impute: bool = False
+    impute: bool = True
     drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    delimiter: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    missing: tuple[str, ...] = ()
+    comment: str | None = None
     test: float = 0.2
     norm: str = "none"
     label_smoothing: float = 0.0
@@ -125,8 +139,9 @@ class Settings:
         if self.task is not None:
             one_of("task", self.task, DEFAULT_LOSSES)
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
-        for name in ("target", "task", "impute", "drop", "categorical"):
-            if getattr(self, name) and not is_path(self.dataset):
+        for name in ("target", *_OF_TABLES):
+            usual = Settings.__dataclass_fields__[name].default
+            if getattr(self, name) != usual and not is_path(self.dataset):
                 raise SettingError(
                     name,
                     f"data set {self.dataset} has a target and columns of its "
@@ -260,10 +275,11 @@ def optimizer_defaults(optimizer: str) -> dict[str, float]:
 def check_dataset(name: str) -> None:
     """Raise SettingError unless a data set or a file has that name."""
     from fastnn.data.datasets import DATASETS, is_path
+    from fastnn.data.tables.sources import is_pattern
 
     if not is_path(name):
         one_of("dataset", name, DATASETS)
-    elif not Path(name).is_file():
+    elif not Path(name).is_file() and not is_pattern(name):
         raise SettingError("dataset", f"there is no file {name}")
 
 
@@ -325,6 +341,7 @@ def read_data(settings: Settings) -> Dataset:
 
     options: dict[str, Any] = {"subset": settings.subset}
     if datasets.is_path(settings.dataset):
-        own = "target", "task", "impute", "drop", "categorical", "test", "dtype"
+        own = "target", *_OF_TABLES, "test", "dtype"
         options |= {name: getattr(settings, name) for name in own}
+        options["missing"] = settings.missing or None
     return datasets.load(settings.dataset, **options)

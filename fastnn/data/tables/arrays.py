@@ -23,9 +23,7 @@ class ArraySource(Source):
         """Return those columns that hold texts."""
         return {name for name in names if self.columns[name].dtype.kind not in "biuf"}
 
-    def table(
-        self, columns: Collection[str] | None = None, texts: Collection[str] = ()
-    ) -> Table:
+    def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:
         """Return the table: of NumPy where there are only numbers, else of DuckDB."""
         chosen = {
             name: values
@@ -135,7 +133,10 @@ class _Facts:
             self._up = self._down = False
             return
         self._count += len(known)
-        self._low, self._high = min(self._low, float(known.min())), max(self._high, float(known.max()))
+        self._low, self._high = (
+            min(self._low, float(known.min())),
+            max(self._high, float(known.max())),
+        )
         self._total += float(known.sum(dtype=np.float64))
         if values.dtype.kind == "f":
             self._whole = self._whole and bool((known % 1 == 0).all())

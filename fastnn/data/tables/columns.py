@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastnn.data.tables import dates
-from fastnn.data.tables.numbers import Spelling
+from fastnn.data.tables.numbers import PLAIN, Spelling
 from fastnn.data.tables.sql import listed
 from fastnn.data.tables.table import MISSING, UNSEEN
 
@@ -126,7 +126,7 @@ class Number(Column):
 
     kind = "number"
 
-    spelling: Spelling = Spelling()
+    spelling: Spelling = PLAIN
 
     @property
     def features(self) -> list[str]:
@@ -166,7 +166,7 @@ class Number(Column):
     def _from_dict(cls, plain: dict[str, Any]) -> Number:
         _check_fill(plain, _is_number, "a finite number")
         spelled = plain.get("spelling")
-        spelling = Spelling() if spelled is None else Spelling.from_dict(spelled)
+        spelling = PLAIN if spelled is None else Spelling.from_dict(spelled)
         return cls(plain["name"], plain.get("fill"), spelling)
 
 
@@ -279,7 +279,7 @@ class Flag(Column):
 
     @classmethod
     def _from_dict(cls, plain: dict[str, Any]) -> Flag:
-        values = plain.get("values")
+        values: Any = plain.get("values")
         if not _are_texts(values) or len(set(values)) != 2:
             raise ValueError(f"found {values!r} as the values of a column; expected two texts")
         _check_fill(plain, lambda fill: fill in values, "one of its values")
@@ -324,7 +324,8 @@ class Moment(Column):
 
     @classmethod
     def _from_dict(cls, plain: dict[str, Any]) -> Moment:
-        spelling, clock, first = (plain.get(key) for key in ("spelling", "clock", "first"))
+        parts: list[Any] = [plain.get(key) for key in ("spelling", "clock", "first")]
+        spelling, clock, first = parts
         known = (*dates.SPELLINGS, *dates.NUMBERS)
         if spelling not in known or not isinstance(clock, bool) or not _is_number(first):
             raise ValueError(f"found {plain!r} as a column of dates")

@@ -202,8 +202,13 @@ class DelimitedSource(Source):
         )
         origin = self._read(cells, self._paths, self._header, self._reading.texts)
         return Relation.made(
-            self._connection, self.name, [name for _, name in wanted], self.named, is_text,
-            f"SELECT {selected or '1'} FROM {origin}", self._reason,
+            self._connection,
+            self.name,
+            [name for _, name in wanted],
+            self.named,
+            is_text,
+            f"SELECT {selected or '1'} FROM {origin}",
+            self._reason,
         )
 
     def _read(
@@ -262,7 +267,7 @@ class DelimitedSource(Source):
         """Read copies of the files, in UTF-8, from now on."""
         paths = []
         for path in self._paths:
-            copy = tempfile.NamedTemporaryFile(suffix=".csv")
+            copy = tempfile.NamedTemporaryFile(suffix=".csv")  # noqa: SIM115
             try:
                 _copy_lines(path, copy, encoding, self._compression)
             except UnicodeError as error:

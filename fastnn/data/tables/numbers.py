@@ -29,7 +29,7 @@ class Spelling:
     @property
     def plain(self) -> bool:
         """Return whether Python would read these numbers."""
-        return self == Spelling()
+        return self == PLAIN
 
     @property
     def pattern(self) -> str:
@@ -82,6 +82,10 @@ class Spelling:
         if spelling.thousands not in allowed or spelling.symbol not in ("", *_SYMBOLS):
             raise ValueError(f"found {plain!r} as a spelling of numbers")
         return spelling
+
+
+PLAIN = Spelling()
+"""Numbers as Python writes them."""
 
 
 def spellings(

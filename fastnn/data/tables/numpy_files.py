@@ -6,7 +6,6 @@ import io
 import math
 import os
 import sys
-from pathlib import Path
 from typing import IO
 
 import numpy as np

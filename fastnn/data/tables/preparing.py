@@ -63,7 +63,11 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     kept = np.flatnonzero(~missing_targets(learned.y))
     notes = [*opened.notes, *learned.understood.notes, *_missing_targets(label, learned, kept)]
     y = learned.y[kept]
-    split = Split.of(y, how.test.item() if isinstance(how.test, np.generic) else how.test, whole("seed", how.seed))
+    split = Split.of(
+        y,
+        how.test.item() if isinstance(how.test, np.generic) else how.test,
+        whole("seed", how.seed),
+    )
     train, held_out = split.parts(y)
     train = train[: _wanted("subset", how.subset, len(train))]
     held_out = held_out[: _wanted("test_subset", how.test_subset, len(held_out))]

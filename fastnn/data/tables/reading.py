@@ -13,7 +13,6 @@ MISSING_TEXTS = (
 """Texts that stand for a missing value: those of pandas, and a question mark."""
 
 
-
 @dataclass(frozen=True)
 class Reading:
     """Ways to read a file of texts; None is found from the file.
@@ -32,12 +31,18 @@ class Reading:
     def __post_init__(self) -> None:
         for name in ("delimiter", "comment"):
             sign = getattr(self, name)
-            if sign is not None and (not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\""):
+            if sign is not None and (
+                not isinstance(sign, str) or len(sign) != 1 or sign in '\r\n"'
+            ):
                 raise ValueError(f"{name} is {sign!r}; expected one letter")
         for name, allowed in (("decimal", ".,"), ("thousands", ".,' ")):
             sign = getattr(self, name)
-            if sign is not None and (not isinstance(sign, str) or sign == "" or sign not in allowed):
-                raise ValueError(f"{name} is {sign!r}; expected one of {' '.join(map(repr, allowed))}")
+            if sign is not None and (
+                not isinstance(sign, str) or sign == "" or sign not in allowed
+            ):
+                raise ValueError(
+                    f"{name} is {sign!r}; expected one of {' '.join(map(repr, allowed))}"
+                )
         if self.decimal is not None and self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}")
         if isinstance(self.missing, str) or not all(isinstance(each, str) for each in self.texts):
@@ -47,7 +52,8 @@ class Reading:
                 codecs.lookup(self.encoding)
             except (LookupError, TypeError):
                 raise ValueError(
-                    f"encoding is {self.encoding!r}; expected one that Python knows, such as latin-1"
+                    f"encoding is {self.encoding!r}; expected one that Python knows, such as "
+                    "latin-1"
                 ) from None
 
     @property

@@ -30,13 +30,32 @@ _BLOCK_CELLS = 1 << 22
 _MEMORY, _MEMORY_A_COLUMN = 200, 0.5  # megabytes that DuckDB may take, and more for each column
 _MOST_LETTERS = 300  # of a reason that DuckDB gives
 
-_INTEGERS = (
-    "TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT HUGEINT UHUGEINT".split()
-)
-_REALS = "FLOAT DOUBLE DECIMAL".split()
+_INTEGERS = [
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+    "UHUGEINT",
+]
+_REALS = ["FLOAT", "DOUBLE", "DECIMAL"]
 _NUMBERS = {*_INTEGERS, *_REALS}
 _TEXTS = {
-    *"VARCHAR ENUM UUID DATE TIME TIMESTAMP TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS".split(),
+    *[
+        "VARCHAR",
+        "ENUM",
+        "UUID",
+        "DATE",
+        "TIME",
+        "TIMESTAMP",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+    ],
     "TIMESTAMP WITH TIME ZONE",
 }
 
@@ -94,7 +113,11 @@ class RelationSource(Source):
         with reported(name):
             described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
         self._kinds = {row[0]: str(row[1]) for row in described}
-        usable = [key for key, kind in self._kinds.items() if _base(kind) in _NUMBERS | _TEXTS | {"BOOLEAN"}]
+        usable = [
+            key
+            for key, kind in self._kinds.items()
+            if _base(kind) in _NUMBERS | _TEXTS | {"BOOLEAN"}
+        ]
         odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
         notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
         super().__init__(name, usable, named, notes if odd else ())
@@ -107,11 +130,8 @@ class RelationSource(Source):
         connection = connect()
         own = {f"c{i}": _plain(values) for i, values in enumerate(columns.values())}
         connection.register("arrays", own)
-        selected = ", ".join(
-            f"c{i} AS {_identifier(key)}" for i, key in enumerate(columns)
-        )
-        source = cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
-        return source
+        selected = ", ".join(f"c{i} AS {_identifier(key)}" for i, key in enumerate(columns))
+        return cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
@@ -137,7 +157,11 @@ class RelationSource(Source):
                 cell = f"nullif({cell}, CAST('nan' AS {kind}))"
             selected.append(f"{cell} AS c{place}")
         return Relation.made(
-            self.connection, self.name, names, self.named, is_text,
+            self.connection,
+            self.name,
+            names,
+            self.named,
+            is_text,
             f"SELECT {', '.join(selected)} FROM {self.origin}",
         )
 
@@ -226,30 +250,43 @@ class Relation(Table):
         return self._ask(missing)[0][0] == 0
 
     def number_facts(self, names: Sequence[str]) -> list[NumberFacts]:
-        """Return the facts about columns of numbers, found in one pass."""
-        parts = []
-        for name in names:
-            cell = self._cell[name]
-            real = f"CAST({cell} AS DOUBLE)"
-            finite = f"FILTER (isfinite({real}))"
-            parts += [
-                f"count(*) - count({cell})",
-                f"count(*) FILTER (isinf({real}))",
-                f"min({real}) {finite}",
-                f"max({real}) {finite}",
-                f"avg({real}) {finite}",
-                f"count(*) FILTER ({real} <> floor({real})) = 0",
-                f"max({real} - rowid) = min({real} - rowid) OR "
-                f"max({real} + rowid) = min({real} + rowid)",
-            ]
+        """Return the facts about columns of numbers."""
+        parts = [
+            f"count({cell}), min({cell}), max({cell}), avg({cell})"
+            for cell in (self._cell[name] for name in names)
+        ]
         found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
-        facts = []
-        for place in range(0, len(found), 7):
-            missing, infinite, low, high, mean, whole, steps = found[place : place + 7]
+        return [
+            self._facts(name, *found[place : place + 4])
+            for name, place in zip(names, range(0, len(found), 4), strict=True)
+        ]
+
+    def _facts(self, name: str, count: int, low, high, mean) -> NumberFacts:
+        """Return the facts about a column, of which some are known; ask for others if need be."""
+        if count == 0:
+            return NumberFacts(len(self), 0, np.inf, -np.inf, 0.0, False, False)
+        cell, infinite = self._cell[name], 0
+        low, high, mean = float(low), float(high), float(mean)
+        if np.isinf(low) or np.isinf(high):
+            infinite, low, high, mean = self._ask(
+                f"SELECT count(*) FILTER (isinf({cell})), min({cell}) FILTER (isfinite({cell})), "
+                f"max({cell}) FILTER (isfinite({cell})), avg({cell}) FILTER (isfinite({cell})) "
+                "FROM cells"
+            )[0]
             low, high = (np.inf, -np.inf) if low is None else (low, high)
-            steps = bool(steps) and missing == 0
-            facts.append(NumberFacts(missing, infinite, low, high, mean or 0.0, bool(whole), steps))
-        return facts
+        whole = _base(self._kinds[name]) in _INTEGERS
+        if not whole and low % 1 == 0 == high % 1:
+            whole = not self._ask(f"SELECT 1 FROM cells WHERE {cell} <> floor({cell}) LIMIT 1")
+        steps = whole and count == len(self) == high - low + 1 and self._steps(cell, low, high)
+        return NumberFacts(len(self) - count, infinite, low, high, mean or 0.0, whole, steps)
+
+    def _steps(self, cell: str, low: float, high: float) -> bool:
+        """Return whether numbers rise, or fall, by 1 from row to row."""
+        real = f"CAST({cell} AS DOUBLE)"
+        rise, fall = self._ask(
+            f"SELECT bool_and({real} - rowid = {low}), bool_and({real} + rowid = {high}) FROM cells"
+        )[0]
+        return bool(rise or fall)
 
     def text_facts(self, name: str, most: int, rows: np.ndarray | None = None) -> TextFacts:
         """Return the facts about a column of texts."""
@@ -258,9 +295,7 @@ class Relation(Table):
             self._choose(rows)
             where = "rowid IN (SELECT row FROM chosen)"
         text = cell if self._text[name] else _as_text(cell, _base(self._kinds[name]))
-        counted = (
-            f"SELECT {text} AS text, count(*) AS rows FROM cells WHERE {where} GROUP BY text"
-        )
+        counted = f"SELECT {text} AS text, count(*) AS rows FROM cells WHERE {where} GROUP BY text"
         distinct, missing = self._ask(
             f"SELECT count(text), coalesce(sum(rows) FILTER (text IS NULL), 0) FROM ({counted})"
         )[0]
@@ -317,6 +352,10 @@ class Relation(Table):
             f"GROUP BY {cell} ORDER BY count(*) DESC, {cell} LIMIT 5"
         )
 
+    def selected(self, names: Sequence[str]) -> list[str]:
+        """Return the SQL of columns under their own names."""
+        return [f"{self._cell[name]} AS {_identifier(name)}" for name in names]
+
     def _read(self, column: Column, name: str, place: int) -> str:
         """Return the SQL of what a column description reads, as v0, v1, ..."""
         cell = self._cell[name]
@@ -341,3 +380,26 @@ class Relation(Table):
     def _ask(self, query: str) -> list[tuple]:
         with reported(self.name):
             return self.connection.execute(query).fetchall()
+
+
+def write_columns(
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    table: Table | None = None,
+    kept: Sequence[str] = (),
+    parquet: bool = False,
+) -> None:
+    """Write arrays (rows,) to a file, as CSV or Parquet, behind the columns `kept` of a table."""
+    own = table.connection if isinstance(table, Relation) else connect()
+    arrays = {f"v{i}": _plain(values) for i, values in enumerate(columns.values())}
+    items = [f"v{i} AS {_identifier(name)}" for i, name in enumerate(columns)]
+    origin = "written"
+    if kept and isinstance(table, Relation):
+        items = [*table.selected(kept), *items]
+        origin = "cells POSITIONAL JOIN written"
+    form = "FORMAT parquet" if parquet else "FORMAT csv, HEADER"
+    with reported(str(path)):
+        own.register("written", arrays)
+        query = f"SELECT {', '.join(items)} FROM {origin}"
+        own.execute(f"COPY ({query}) TO {quoted(str(path))} ({form})").fetchall()
+        own.unregister("written")

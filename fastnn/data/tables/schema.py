@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,13 @@ class Schema:
         """Return a name for each input."""
         return [name for column in self.columns for name in column.features]
 
-    def table(self, source: Source, also: Sequence[str] = ()) -> Table:
-        """Return a source's table of the model's columns, and of `also` as texts."""
+    def table(
+        self, source: Source, texts: Collection[str] = (), also: Collection[str] = ()
+    ) -> Table:
+        """Return a source's table of the model's columns and of `also`; `texts` are texts, too."""
         names = self.names_in(source)
-        texts = {name for name, each in zip(names, self.columns, strict=True) if each.of_texts}
-        return source.table({*names, *also}, texts | set(also))
+        own = {name for name, each in zip(names, self.columns, strict=True) if each.of_texts}
+        return source.table({*names, *also}, own | set(texts))
 
     def encode(self, source: Source, dtype=np.float32) -> np.ndarray:
         """Return the rows of a table as network inputs, (rows, width).
@@ -72,7 +74,7 @@ class Schema:
         no replacement.
         """
         table = self.table(source)
-        names = self.names_in(table)
+        names = self.names_in(source)
         for message in self.check(table, names):
             warnings.warn(message, UnseenCategoryWarning, stacklevel=2)
         x = np.empty((len(table), self.width), dtype)
@@ -89,7 +91,7 @@ class Schema:
         columns = list(zip(self.columns, names, strict=True))
         lacking: dict[str, int] = {}
         messages = []
-        for place, (column, name) in enumerate(columns):
+        for column, name in columns:
             for text, count, row in table.odd(column, name):
                 if column.fill is None:
                     raise TableError(
@@ -109,7 +111,8 @@ class Schema:
                     unseen[place][UNSEEN] += int((values[place] == UNSEEN).sum())
                 elif column.fill is None and np.isinf(values[place]).any():
                     raise TableError(
-                        f"{table.name}: column {name!r} holds an infinite number; expected finite ones"
+                        f"{table.name}: column {name!r} holds an infinite number; expected "
+                        "finite ones"
                     )
         if lacking:
             counts = few([f"{name} ({count:,})" for name, count in lacking.items()], 10)
@@ -153,7 +156,9 @@ class Schema:
             return list(table.names)
         if self.named and table.named:
             raise TableError(
-                f"{table.name}: column {few(missing)} is missing; found {few(table.names, 10)}"[:400]
+                f"{table.name}: column {few(missing)} is missing; found {few(table.names, 10)}"[
+                    :400
+                ]
             )
         names = f": {few([each.name for each in self.columns], 10)}" if self.named else ""
         raise TableError(

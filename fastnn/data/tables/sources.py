@@ -58,7 +58,7 @@ def open_source(source: Any, name: str | None = None, reading: Reading | None = 
 
 def _of_bytes(content: bytes, name: str, reading: Reading) -> Source:
     """Return the source of the bytes of a file, which DuckDB reads from a file only."""
-    file = tempfile.NamedTemporaryFile()
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115
     file.write(content)
     file.flush()
     opened = open_source(Path(file.name), name, reading)
@@ -76,7 +76,9 @@ def _of_path(path: str, name: str, reading: Reading) -> Source:
     if any(_format(_head(each)) != _format(head) for each in paths[1:]):
         raise TableError(f"{name}: found files of several formats; expected one")
     if head.startswith((_NPY, _ZIP)) and len(paths) > 1:
-        raise TableError(f"{name}: found {len(paths)} files; only texts, Parquet and JSON are joined")
+        raise TableError(
+            f"{name}: found {len(paths)} files; only texts, Parquet and JSON are joined"
+        )
     if head.startswith(_NPY):
         return _of_numpy("read_npy", paths[0], name)
     if head.startswith(_ZIP):
@@ -135,9 +137,13 @@ def _of_frame(source: Any, name: str) -> Source:
 
     if isinstance(source, np.ndarray):
         if source.dtype.names:
-            return ArraySource(name, {key: column_of(key, source[key]) for key in source.dtype.names})
+            return ArraySource(
+                name, {key: column_of(key, source[key]) for key in source.dtype.names}
+            )
         if source.ndim < 2:
-            raise TableError(f"{name}: found an array of shape {source.shape}; expected (rows, columns)")
+            raise TableError(
+                f"{name}: found an array of shape {source.shape}; expected (rows, columns)"
+            )
         return ArraySource(name, matrix_columns(source), named=False)
     if isinstance(source, Mapping):
         return _of_columns({key: np.asarray(each) for key, each in source.items()}, name)

@@ -38,17 +38,23 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
         ) from None
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(
-            cell is not None for cell in row
-        )]
+        rows = [
+            row
+            for row in book.worksheets[0].iter_rows(values_only=True)
+            if any(cell is not None for cell in row)
+        ]
         book.close()
     except Exception as error:  # errors of openpyxl and zipfile have no common base
         raise TableError(f"{name}: found a spreadsheet that cannot be read: {error}") from error
     if len(rows) < 2:
-        raise TableError(f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows")
+        raise TableError(
+            f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows"
+        )
     names = [f"Unnamed: {i}" if cell is None else str(cell) for i, cell in enumerate(rows[0])]
     columns = zip(*rows[1:], strict=True)
-    return ArraySource(name, {key: _column(cells) for key, cells in zip(names, columns, strict=True)})
+    return ArraySource(
+        name, {key: _column(cells) for key, cells in zip(names, columns, strict=True)}
+    )
 
 
 def _column(cells: tuple[Any, ...]) -> np.ndarray:

@@ -123,9 +123,7 @@ class Source(ABC):
         return set(names)
 
     @abstractmethod
-    def table(
-        self, columns: Collection[str] | None = None, texts: Collection[str] = ()
-    ) -> Table:
+    def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:
         """Return the table, with some of its columns (None: all), of which some are texts.
 
         Raises TableError if the table cannot be read.

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn.data.tables.arrays import ArraySource
 from fastnn.data.tables.columns import Category, Number
-from fastnn.data.tables.numbers import Spelling
+from fastnn.data.tables.numbers import PLAIN, Spelling
 from fastnn.data.tables.table import (
     MISSING,
     UNSEEN,
@@ -48,7 +48,7 @@ class Target:
     task: str
     mean: float = 0.0
     std: float = 1.0
-    spelling: Spelling = Spelling()
+    spelling: Spelling = PLAIN
 
     def read(self, table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
         """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).
@@ -120,7 +120,7 @@ class Target:
         if not all(map(_is_number, numbers)) or plain["std"] <= 0:
             raise ValueError(f"found mean and std {numbers} of the target; expected finite numbers")
         spelled = plain.get("spelling")
-        spelling = Spelling() if spelled is None else Spelling.from_dict(spelled)
+        spelling = PLAIN if spelled is None else Spelling.from_dict(spelled)
         return cls(plain["name"], plain["task"], *numbers, spelling)
 
 
@@ -142,7 +142,9 @@ def find_target(source: Source, target: str | None) -> tuple[str, Source]:
     names = source.names
     if target is None:
         raise TargetError(
-            f"{source.name}: no target is named; expected one of its columns: {few(names, 10)}"[:400]
+            f"{source.name}: no target is named; expected one of its columns: {few(names, 10)}"[
+                :400
+            ]
         )
     if target in names:
         return target, source
@@ -195,9 +197,7 @@ class Learned:
     understood: Understood
 
 
-def understand_target(
-    understanding: Understanding, name: str, task: str | None
-) -> Learned:
+def understand_target(understanding: Understanding, name: str, task: str | None) -> Learned:
     """Return the values of the target `name`, as classes or as numbers."""
     table = understanding.table
     if table.is_text(name):
@@ -232,9 +232,7 @@ def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Lear
     return Learned(target, y, classes, found)
 
 
-def _regression(
-    table: Table, name: str, facts: TextFacts, numbers: Number, why: str
-) -> Learned:
+def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why: str) -> Learned:
     column = numbers
     target = Target(name, "regression", spelling=column.spelling)
     notes: list[str] = []
@@ -286,7 +284,9 @@ def _guessed_task(table: Table, name: str, facts: TextFacts, numbers: Number | N
 
 def _reason(task: str, facts: TextFacts, numbers: Number | None) -> str:
     if task == "regression":
-        return f"since it holds {'many ' if facts.distinct > _MOST_CLASSES_OF_NUMBERS else ''}numbers"
+        return (
+            f"since it holds {'many ' if facts.distinct > _MOST_CLASSES_OF_NUMBERS else ''}numbers"
+        )
     return "since it holds texts" if numbers is None else "since it holds few whole numbers"
 
 

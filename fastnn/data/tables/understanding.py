@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fastnn.data.tables import dates
 from fastnn.data.tables.columns import Category, Column, Flag, Moment, Number
-from fastnn.data.tables.numbers import Spelling, spellings
+from fastnn.data.tables.numbers import PLAIN, Spelling, spellings
 from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
 
 MOST_CATEGORIES = 100
@@ -91,7 +92,8 @@ class Understanding:
             return _left_out(found, "holds no values", empty=True)
         if facts.infinite:
             found.notes.append(
-                f"column {name!r}: {_rows(facts.infinite)} an infinite number, which counts as missing"
+                f"column {name!r}: {_rows(facts.infinite)} an infinite number, which counts as "
+                "missing"
             )
         if name in self._wishes.keep or not self.table.named:
             return found
@@ -144,8 +146,10 @@ class Understanding:
         known = len(table) - facts.missing
         own = facts.distinct > max(_OWN_TEXTS * known, MOST_CATEGORIES / 2)
         if (own or facts.distinct == known) and known >= _LEAST_ROWS and not keep:
-            what = "its own text in each row" if facts.distinct == known else (
-                f"{facts.distinct:,} different texts"
+            what = (
+                "its own text in each row"
+                if facts.distinct == known
+                else (f"{facts.distinct:,} different texts")
             )
             return _left_out(found, f"has {what}")
         return self._category(found, facts)
@@ -168,7 +172,7 @@ class Understanding:
         if other:
             found.notes.append(
                 f"column {found.name!r} holds {facts.distinct:,} different texts: the "
-                f"{MOST_CATEGORIES} most frequent are categories, the rest are one, \"other\""
+                f'{MOST_CATEGORIES} most frequent are categories, the rest are one, "other"'
             )
         return replace(found, kind="category", column=column, became=became)
 
@@ -180,13 +184,17 @@ class Understanding:
         if count:
             texts = few([repr(text) for text, _, _ in odd], 5)
             found.notes.append(
-                f"column {found.name!r} holds numbers, and in {count:,} rows {texts}, which count as "
-                "missing (--categorical makes categories of all)"
+                f"column {found.name!r} holds numbers, and in {count:,} rows {texts}, which count "
+                "as missing (--categorical makes categories of all)"
             )
         if not spelling.plain:
             found.notes.append(f"column {found.name!r}: numbers with {spelling.describe()}")
         return replace(
-            found, kind="number", column=column, became="1 input", counts={},
+            found,
+            kind="number",
+            column=column,
+            became="1 input",
+            counts={},
             missing=found.missing + count,
         )
 
@@ -212,11 +220,16 @@ class Understanding:
         if count:
             odd = few([repr(text) for text, _, _ in self.table.odd(column, found.name)], 5)
             found.notes.append(
-                f"column {found.name!r} holds dates, and in {count:,} rows {odd}, which count as missing"
+                f"column {found.name!r} holds dates, and in {count:,} rows {odd}, which count as "
+                "missing"
             )
         became = f"{column.width} inputs"
         return replace(
-            found, kind="date", column=column, became=became, counts={},
+            found,
+            kind="date",
+            column=column,
+            became=became,
+            counts={},
             missing=found.missing + count,
         )
 
@@ -258,22 +271,27 @@ class Understanding:
         facts = self.table.text_facts(name, 100)
         if not any(sign.isdigit() for text in facts.counts for sign in text):
             return []
-        tried = spellings(iter(facts.counts), *self._signs)
+        tried = _promising(spellings(iter(facts.counts), *self._signs), list(facts.counts))
         known = len(self.table) - facts.missing
-        codes = self.table.count(name, [_IF_CODE])[0]
-        counts = self.table.count(name, [each.query("{}") for each in tried])
+        codes, *counts = self.table.count(name, [_IF_CODE, *(each.query("{}") for each in tried)])
         best = max(counts, default=0)
         told = name in self._wishes.numeric
         if not told and (codes or best < _NEARLY * known):
             return []
         fits = [each for each, count in zip(tried, counts, strict=True) if count == best and best]
-        if Spelling() in fits and not any(sign in text for text in facts.counts for sign in ".,"):
-            return [Spelling()]
+        if PLAIN in fits and not any(sign in text for text in facts.counts for sign in ".,"):
+            return [PLAIN]
         return fits
 
 
 _IF_CODE = "CASE WHEN regexp_full_match({}, '[+-]?0[0-9]+') THEN 1 END"
 """The SQL of whether a text is a whole number that begins with 0, as codes do."""
+
+
+def _promising(tried: Sequence[Spelling], examples: Sequence[str]) -> list[Spelling]:
+    """Return the spellings that many of the examples have."""
+    fits = [sum(bool(re.fullmatch(each.pattern, text)) for text in examples) for each in tried]
+    return [each for each, fit in zip(tried, fits, strict=True) if 2 * fit >= max(fits) > 0]
 
 
 def _preferred(fits: Sequence[Spelling], comma: bool) -> Spelling | None:
@@ -290,7 +308,7 @@ def _pair(facts: TextFacts) -> tuple[str, str] | None:
 
 def _left_out(found: Understood, why: str, empty: bool = False) -> Understood:
     """Return a column that is left out, with a note that says why."""
-    back = "" if empty else f"; --keep {found.name!r} takes it" 
+    back = "" if empty else f"; --keep {found.name!r} takes it"
     found.notes.append(f"column {found.name!r} is left out: it {why}{back}")
     return replace(found, column=None, became=f"left out: {why}")
 

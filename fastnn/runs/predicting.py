@@ -1,0 +1,84 @@
+"""Predictions of a model for the rows of a table: in columns, and in files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import open_source
+from fastnn.data.tables.table import Table
+from fastnn.metrics import link_of, probabilities
+from fastnn.nn.sequential import Sequential
+from fastnn.training.evaluation import predict
+
+
+def predict_frame(model: Sequential, frame: Any) -> dict[str, np.ndarray]:
+    """Return predictions by columns; see `Sequential.predict_frame`."""
+    if model.schema is None or not model.schema.columns:
+        raise ValueError("predict_frame: the model was not trained on a table")
+    return columns_of(model, predict(model, model.schema.encode(open_source(frame))))
+
+
+def predict_table(model: Sequential, schema: Schema, table: Table, names: Sequence[str]):
+    """Return the outputs for the rows of a table, (rows, outputs); rows are encoded in blocks."""
+    parts = []
+    for rows, values in table.blocks(schema.columns, names):
+        x = np.empty(
+            (rows.stop - rows.start, schema.width), np.float64 if _wide(model) else np.float32
+        )
+        schema.write(values, x)
+        parts.append(predict(model, x))
+    return np.concatenate(parts)
+
+
+def _wide(model: Sequential) -> bool:
+    return any(each.dtype == np.float64 for each in model.parameters())
+
+
+def columns_of(model: Sequential, outputs: np.ndarray) -> dict[str, np.ndarray]:
+    """Return columns of predictions, from outputs (rows, outputs).
+
+    For classes: "prediction", the names of the most probable ones, "probability", theirs, and
+    "probability of ..." for each class. For numbers: "prediction".
+    """
+    if not classifies(model, outputs):
+        return {"prediction": outputs[:, 0]}
+    names, shares = class_names(model, outputs.shape[1]), probabilities(outputs, link_of(model))
+    most = shares.argmax(axis=1)
+    columns = {"prediction": np.array(names, object)[most], "probability": shares.max(axis=1)}
+    return columns | {f"probability of {name}": shares[:, i] for i, name in enumerate(names)}
+
+
+def classifies(model: Sequential, outputs: np.ndarray) -> bool:
+    """Return whether a model's outputs are of classes."""
+    if model.schema is not None and model.schema.target is not None:
+        return model.schema.target.task == "classification"
+    return bool(model.classes) or outputs.shape[1] > 1
+
+
+def class_names(model: Sequential, count: int) -> list[str]:
+    """Return the names of a model's classes, or their places if they have none."""
+    return list(model.classes) if len(model.classes) == count else list(map(str, range(count)))
+
+
+def write(
+    file: BinaryIO,
+    columns: dict[str, np.ndarray],
+    table: Table | None = None,
+    kept: Sequence[str] = (),
+    parquet: bool = False,
+) -> None:
+    """Write columns to a file, as CSV or Parquet, behind the columns `kept` of the table."""
+    from fastnn.data.tables.relation import write_columns
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "predictions")
+        write_columns(path, columns, table, kept, parquet)
+        with path.open("rb") as written:
+            shutil.copyfileobj(written, file)
