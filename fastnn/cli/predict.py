@@ -40,7 +40,7 @@ def predict(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Rows (a file as for fastnn train) or a picture (PNG, JPEG); - for standard input.",
+            help="Rows (a file as in fastnn train) or a picture (PNG, JPEG); - for standard input.",
         ),
     ],
     out: Annotated[
