@@ -152,10 +152,11 @@ class Number(Column):
 
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the numbers; those beyond 1e37 are bounded where x cannot hold them."""
-        values = self.known(values)
-        if x.dtype == np.float32 and values.dtype == np.float64:
-            values = np.clip(values, -_GREATEST, _GREATEST)
-        x[:, 0] = values
+        with np.errstate(over="ignore"):
+            numbers = self.known(values).astype(x.dtype, copy=False)
+        if x.dtype == np.float32 and np.isinf(numbers).any():
+            numbers = np.clip(values, -_GREATEST, _GREATEST)
+        x[:, 0] = numbers
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, except those that are usual."""

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.relation import Relation, clean, connect
+from fastnn.data.tables.relation import Relation, clean, connect, trimmed
 from fastnn.data.tables.sql import listed, quoted
 from fastnn.data.tables.table import Source, TableError
 
@@ -197,7 +197,7 @@ class DelimitedSource(Source):
         is_text = [kinds[place] == "VARCHAR" for place, _ in wanted]
         cells = ", ".join(f"'c{place}': '{kind}'" for place, kind in enumerate(kinds))
         selected = ", ".join(
-            f"{clean(f'c{place}', self._reading.texts) if text else f'c{place}'} AS c{new}"
+            f"{self._clean(f'c{place}') if text else f'c{place}'} AS c{new}"
             for new, ((place, _), text) in enumerate(zip(wanted, is_text, strict=True))
         )
         origin = self._read(cells, self._paths, self._header, self._reading.texts)
@@ -210,6 +210,14 @@ class DelimitedSource(Source):
             f"SELECT {selected or '1'} FROM {origin}",
             self._reason,
         )
+
+    def _clean(self, cell: str) -> str:
+        """Return the SQL of a text that is cleaned only where spaces are around it.
+
+        DuckDB has already taken the others that stand for nothing.
+        """
+        cleaned = clean(cell, self._reading.texts)
+        return f"CASE WHEN length({cell}) = length({trimmed(cell)}) THEN {cell} ELSE {cleaned} END"
 
     def _read(
         self, cells: str, paths: Sequence[Path], header: bool, missing: Collection[str]

@@ -48,6 +48,8 @@ class Spelling:
 
     def query(self, cell: str) -> str:
         """Return the SQL of a text as a number; NULL for other texts."""
+        if self.plain:  # DuckDB would read underscores, too
+            return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
         clean = cell
         for sign in (*self._gaps, *self.symbol, *(_SPACES if self.symbol else "")):
             clean = f"replace({clean}, {quoted(sign)}, '')"

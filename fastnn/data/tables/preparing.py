@@ -29,7 +29,7 @@ from fastnn.data.tables.targets import (
 )
 from fastnn.data.tables.understanding import Understanding, Understood, Wishes
 
-_MOST_FOR_MEDIAN = 100_000  # rows, which are in random order
+_MOST_FOR_MEDIAN = 20_000  # rows, which are in random order
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MISSING_TEXTS = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "?", "N/A", "NA", "NAN", "NULL", "NaN", "None", "Null", "n/a", "nan", "none", "null",
+    "", "?", "#N/A", "<NA>", "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan", "null",
 )  # fmt: skip
-"""Texts that stand for a missing value: those of pandas, and a question mark."""
+"""Texts that stand for a missing value."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from fastnn.data.tables.table import (
 
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
 _BLOCK_CELLS = 1 << 22
-_MEMORY, _MEMORY_A_COLUMN = 200, 0.5  # megabytes that DuckDB may take, and more for each column
+_MEMORY, _MEMORY_A_COLUMN = 400, 0.5  # megabytes that DuckDB may take, and more for each column
 _MOST_LETTERS = 300  # of a reason that DuckDB gives
+_SPACES = " \t\n\r\v\f\u00a0"
 
 _INTEGERS = [
     "TINYINT",
@@ -168,10 +170,13 @@ class RelationSource(Source):
 
 def clean(cell: str, missing: Collection[str]) -> str:
     """Return the SQL of a text without spaces around it; NULL for one that means nothing."""
-    trimmed = f"trim({cell}, {quoted(' ' + chr(9) + chr(10) + chr(13) + chr(160))})"
-    if not missing:
-        return trimmed
-    return f"CASE WHEN {trimmed} NOT IN ({listed(sorted(missing))}) THEN {trimmed} END"
+    text = trimmed(cell)
+    return f"CASE WHEN {text} NOT IN ({listed(sorted(missing))}) THEN {text} END"
+
+
+def trimmed(cell: str) -> str:
+    """Return the SQL of a text without spaces around it."""
+    return f"trim({cell}, {quoted(_SPACES)})"
 
 
 def _base(kind: str) -> str:
@@ -219,6 +224,7 @@ class Relation(Table):
         self._kinds = {key: str(row[1]) for key, row in zip(names, kinds, strict=False)}
         self._cell = {key: f"c{place}" for place, key in enumerate(names)}
         self._text = dict(zip(names, is_text, strict=True))
+        self._known: dict[str, tuple[int, TextFacts]] = {}
 
     @classmethod
     def made(
@@ -289,21 +295,33 @@ class Relation(Table):
         return bool(rise or fall)
 
     def text_facts(self, name: str, most: int, rows: np.ndarray | None = None) -> TextFacts:
-        """Return the facts about a column of texts."""
+        """Return the facts about a column of texts; those about all rows are kept."""
+        if rows is not None:
+            return self._count_texts(name, most, rows)
+        known, facts = self._known.get(name, (-1, None))
+        if facts is None or known < most:
+            facts = self._count_texts(name, most, None)
+            self._known[name] = most, facts
+        return TextFacts(facts.missing, facts.distinct, dict(islice(facts.counts.items(), most)))
+
+    def _count_texts(self, name: str, most: int, rows: np.ndarray | None) -> TextFacts:
         cell, where = self._cell[name], "TRUE"
         if rows is not None:
             self._choose(rows)
             where = "rowid IN (SELECT row FROM chosen)"
         text = cell if self._text[name] else _as_text(cell, _base(self._kinds[name]))
         counted = f"SELECT {text} AS text, count(*) AS rows FROM cells WHERE {where} GROUP BY text"
-        distinct, missing = self._ask(
-            f"SELECT count(text), coalesce(sum(rows) FILTER (text IS NULL), 0) FROM ({counted})"
-        )[0]
         found = self._ask(
-            f"SELECT * FROM ({counted}) WHERE text IS NOT NULL ORDER BY rows DESC, text "
-            f"LIMIT {most}"
+            f"WITH counted AS MATERIALIZED ({counted}) SELECT text, rows, "
+            "(SELECT count(text) FROM counted), "
+            "(SELECT coalesce(sum(rows), 0) FROM counted WHERE text IS NULL) "
+            f"FROM counted ORDER BY text IS NULL, rows DESC, text LIMIT {max(most, 1)}"
         )
-        return TextFacts(int(missing), int(distinct), dict(found))
+        if not found:
+            return TextFacts(0, 0, {})
+        distinct, missing = found[0][2:]
+        counts = {text: rows for text, rows, *_ in found if text is not None}
+        return TextFacts(int(missing), int(distinct), counts)
 
     def count(self, name: str, readers: Sequence[str]) -> list[int]:
         """Return the number of rows for which each SQL, with {} for the cell, is not NULL."""

@@ -233,24 +233,20 @@ def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Lear
 
 
 def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why: str) -> Learned:
-    column = numbers
-    target = Target(name, "regression", spelling=column.spelling)
+    target = Target(name, "regression", spelling=numbers.spelling)
+    y = table.values(numbers, name).astype(np.float64)
     notes: list[str] = []
-    if table.is_text(name):
-        odd = table.odd(column, name)
-        (read,) = table.count(name, [column.query("{}", True)])
-        count = len(table) - facts.missing - read
-        if read == 0 or count > 0.1 * (read + count):
-            text, _, row = odd[0]
+    if odd := int(np.isnan(y).sum()) - facts.missing:
+        texts = table.odd(numbers, name)
+        if odd > 0.1 * (len(y) - facts.missing):
+            text, _, row = texts[0]
             raise TableError(
                 f"{table.name}: target {name!r} holds {text!r} in row {row:,}; expected numbers"
             )
-        if count:
-            texts = few([repr(text) for text, _, _ in odd], 5)
-            notes.append(f"target {name!r} holds {texts} in {count:,} rows, which are no numbers")
-        if not column.spelling.plain:
-            notes.append(f"target {name!r}: numbers with {column.spelling.describe()}")
-    y = table.values(column, name).astype(np.float64)
+        shown = few([repr(text) for text, _, _ in texts], 5)
+        notes.append(f"target {name!r} holds {shown} in {odd:,} rows, which are no numbers")
+    if not numbers.spelling.plain:
+        notes.append(f"target {name!r}: numbers with {numbers.spelling.describe()}")
     if np.isinf(y).any():
         raise TableError(
             f"{table.name}: target {name!r} holds {y[np.isinf(y)][0]}; expected finite numbers"

@@ -284,7 +284,9 @@ class Understanding:
         return fits
 
 
-_IF_CODE = "CASE WHEN regexp_full_match({}, '[+-]?0[0-9]+') THEN 1 END"
+_IF_CODE = (
+    "CASE WHEN starts_with({}, '0') THEN CASE WHEN regexp_full_match({}, '0[0-9]+') THEN 1 END END"
+)
 """The SQL of whether a text is a whole number that begins with 0, as codes do."""
 
 
