@@ -145,9 +145,11 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
     """
     import numpy as np
 
+    from fastnn.data.tables.preparing import values_to_split_by
     from fastnn.data.tables.rows import encoded_rows
     from fastnn.data.tables.sources import open_source
     from fastnn.data.tables.targets import find_target, missing_targets
+    from fastnn.data.tables.understanding import Understanding, Wishes
 
     schema = input_schema(model)
     if schema.target is None:
@@ -156,7 +158,10 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
         source = open_source(path, None, reading)
         label, labels = find_target(source, target or schema.target.name)
         own = labels is source
-        table = schema.table(source, source.spelled([label]) if own else (), [label] if own else ())
+        split = schema.split
+        by = [split.column] if split is not None and split.column in source.names else []
+        also = [*by, *([label] if own else [])]
+        table = schema.table(source, source.spelled([label]) if own else (), also)
         y = schema.target.read(table if own else labels.table(), label, model.classes)
         names = schema.names_in(source)
         for message in schema.check(table, names):
@@ -165,8 +170,9 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
         if len(rows) < len(y):
             note(f"fastnn: {path}: {len(y) - len(rows):,} rows without a target are left out")
         y, which = y[rows], f"{len(rows):,} rows of {path}"
-        if schema.split is not None and schema.split.made_of(y):
-            held_out = schema.split.parts(y)[1]
+        if split is not None and split.made_of(y):
+            keys = values_to_split_by(Understanding(table, Wishes()), split)[rows] if by else None
+            held_out = split.parts(y, keys)[1]
             rows, y = rows[held_out], y[held_out]
             which = f"{len(rows):,} rows of {path} that training held out"
         return encoded_rows(schema, table, rows, names=names), y, which

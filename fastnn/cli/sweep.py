@@ -24,12 +24,16 @@ from fastnn.cli.table_options import (
     Delimiter,
     Drop,
     Encoding,
+    Group,
     Header,
     Impute,
     Keep,
     Missing,
     Numeric,
+    SplitSeed,
+    TestFile,
     Thousands,
+    Time,
 )
 from fastnn.runs.search import grid, read_choices, sample
 from fastnn.runs.settings import SettingError, Settings, key_of
@@ -97,6 +101,10 @@ def sweep(
     header: Header = None,
     missing: Missing = None,
     comment: Comment = None,
+    group: Group = None,
+    time: Time = None,
+    test_file: TestFile = None,
+    split_seed: SplitSeed = Settings.split_seed,
     test: Annotated[float, typer.Option(help="Share of rows to hold out.")] = Settings.test,
     jobs: Annotated[
         int | None, typer.Option(help="Processes, of one thread each. [default: one a core]")
@@ -151,6 +159,10 @@ def sweep(
             "header": header,
             "missing": tuple(missing or ()),
             "comment": comment,
+            "group": group,
+            "time": time,
+            "test_file": test_file,
+            "split_seed": split_seed,
             "test": test,
         }
         for name, number in (("random", random), ("jobs", jobs)):

@@ -25,6 +25,19 @@ Impute = Annotated[
         help="Fill missing values with the median or most frequent category.",
     ),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column whose equal cells stay on one side of the split."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of times; the last rows are held out."),
+]
+TestFile = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Table of the test rows. [default: rows are held out]"),
+]
+SplitSeed = Annotated[int, typer.Option(help="Seed that draws the test rows of a file.")]
 Delimiter = Annotated[
     str | None, typer.Option(help="Sign between cells. [default: found from the file]")
 ]

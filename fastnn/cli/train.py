@@ -21,12 +21,16 @@ from fastnn.cli.table_options import (
     Delimiter,
     Drop,
     Encoding,
+    Group,
     Header,
     Impute,
     Keep,
     Missing,
     Numeric,
+    SplitSeed,
+    TestFile,
     Thousands,
+    Time,
 )
 from fastnn.cli.tables import print_table
 from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
@@ -115,6 +119,10 @@ def train(
     header: Header = None,
     missing: Missing = None,
     comment: Comment = None,
+    group: Group = None,
+    time: Time = None,
+    test_file: TestFile = None,
+    split_seed: SplitSeed = Settings.split_seed,
     test: Annotated[
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
@@ -210,6 +218,10 @@ def train(
             header=header,
             missing=tuple(missing or ()),
             comment=comment,
+            group=group,
+            time=time,
+            test_file=test_file,
+            split_seed=split_seed,
             test=test,
             norm=norm,
             label_smoothing=label_smoothing,

@@ -53,6 +53,9 @@ def load(
     missing: Sequence[str] | None = None,
     comment: str | None = None,
     test: float = 0.2,
+    group: str | None = None,
+    time: str | None = None,
+    test_file: str | os.PathLike[str] | None = None,
     dtype=np.float32,
 ) -> Dataset:
     """Return a data set, built in or read from a table.
@@ -111,6 +114,13 @@ def load(
         "?".
     test : float, default 0.2
         Share of the rows of a table to hold out for testing.
+    group : str, optional
+        Column of a table, such as a person, whose equal cells stay on one side of the split; it is
+        no input.
+    time : str, optional
+        Column of a table, of numbers or dates, by which the last rows are held out.
+    test_file : path-like, optional
+        Table of the test rows; then no rows of the other one are held out.
     dtype : dtype, default float32
         Dtype of the rows of a table.
 
@@ -150,6 +160,9 @@ def load(
         "header": header,
         "missing": missing,
         "comment": comment,
+        "group": group,
+        "time": time,
+        "test_file": test_file,
     }
     if not isinstance(name, (str, os.PathLike)) or is_path(name):
         from fastnn.data.tables.preparing import Preparation, load_table  # only needed here
@@ -159,8 +172,9 @@ def load(
         reading = Reading(delimiter, decimal, thousands, encoding, header, missing, comment)
         wishes = Wishes(categorical, numeric, dates, keep)
         how = Preparation(
-            target, task, impute, drop, wishes, reading, test, seed, subset, test_subset, dtype
-        )
+            target, task, impute, drop, wishes, reading, test, seed, subset, test_subset, dtype,
+            group, time, test_file,
+        )  # fmt: skip
         return load_table(name, how)
     name = os.fspath(name)
     if name not in DATASETS:

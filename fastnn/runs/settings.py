@@ -41,7 +41,8 @@ CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
 _OF_TABLES = (
     "task", "impute", "drop", "keep", "categorical", "numeric", "dates", "delimiter", "decimal",
-    "thousands", "encoding", "header", "missing", "comment",
+    "thousands", "encoding", "header", "missing", "comment", "group", "time",
+    "test_file",
 )  # fmt: skip
 _OF_OPTIMIZERS = ("lr", "momentum", "weight_decay")
 _WIDEST = 1_000_000
@@ -100,6 +101,10 @@ class Settings:
     header: bool | None = None
     missing: tuple[str, ...] = ()
     comment: str | None = None
+    group: str | None = None
+    time: str | None = None
+    test_file: str | None = None
+    split_seed: int = 0
     test: float = 0.2
     norm: str = "none"
     label_smoothing: float = 0.0
@@ -138,6 +143,10 @@ class Settings:
 
         if self.task is not None:
             one_of("task", self.task, DEFAULT_LOSSES)
+        seeds = f"an integer from 0 to {_SEEDS - 1}"
+        self._expect("split_seed", seeds, 0 <= self.split_seed < _SEEDS)
+        if self.group is not None and self.time is not None:
+            raise SettingError("time", "rows are split by group or by time, not by both")
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
         for name in ("target", *_OF_TABLES):
             usual = Settings.__dataclass_fields__[name].default
@@ -343,5 +352,5 @@ def read_data(settings: Settings) -> Dataset:
     if datasets.is_path(settings.dataset):
         own = "target", *_OF_TABLES, "test", "dtype"
         options |= {name: getattr(settings, name) for name in own}
-        options["missing"] = settings.missing or None
+        options |= {"missing": settings.missing or None, "seed": settings.split_seed}
     return datasets.load(settings.dataset, **options)

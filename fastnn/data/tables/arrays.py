@@ -82,6 +82,10 @@ class Arrays(Table):
         """Return the numbers of a column, or the codes of its categories."""
         return _read(column, self._columns[name])
 
+    def keys(self, name: str) -> np.ndarray:
+        """Return the numbers of a column."""
+        return self._columns[name]
+
     def blocks(
         self, columns: Sequence[Column], names: Sequence[str]
     ) -> Iterator[tuple[slice, list[np.ndarray]]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.data.dataset import Dataset, SubsetError, whole
-from fastnn.data.tables.columns import Number
+from fastnn.data.tables.columns import Column, Number
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.rows import encoded_rows, moments
 from fastnn.data.tables.schema import Schema
@@ -47,6 +47,15 @@ class Preparation:
     subset: int | None = None
     test_subset: int | None = None
     dtype: Any = np.float32
+    group: str | None = None
+    time: str | None = None
+    test_file: str | os.PathLike[str] | None = None
+
+    def split(self, y: np.ndarray) -> Split:
+        """Return the split of rows with targets `y`."""
+        share = self.test.item() if isinstance(self.test, np.generic) else self.test
+        share = share if self.test_file is None else 0.0
+        return Split.of(y, share, whole("seed", self.seed), self.group, self.time)
 
     def __post_init__(self) -> None:
         if self.task is not None and self.task not in TASKS:
@@ -61,46 +70,90 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     table, learned = _read(opened, target_source, label, features, how)
     _check_lengths(table, learned)
     kept = np.flatnonzero(~missing_targets(learned.y))
-    notes = [*opened.notes, *learned.understood.notes, *_missing_targets(label, learned, kept)]
     y = learned.y[kept]
-    split = Split.of(
-        y,
-        how.test.item() if isinstance(how.test, np.generic) else how.test,
-        whole("seed", how.seed),
+    understanding = _understanding(table, opened, how)
+    split = how.split(y)
+    train, held_out = _rows(understanding, split, y, kept, how)
+    understood = understanding.columns(
+        [name for name in features if name != split.group], kept[train]
     )
-    train, held_out = split.parts(y)
+    columns = _columns(table, understood, how)
+    target = learned_target(table.name, learned.target, y[train])
+    schema = Schema(columns, target, split=split, named=table.named)
+    names = [each.name for each in columns]
+    x = encoded_rows(schema, table, kept[np.concatenate([train, held_out])], how.dtype, names)
+    if how.impute:
+        schema = _filled(schema, x, len(train))
+    mean, std = moments(schema, x[: len(train)])
+    notes = [
+        *opened.notes,
+        *learned.understood.notes,
+        *_missing_targets(label, learned, kept),
+        *(note for each in understood for note in each.notes),
+        *_blurred(schema, mean, std, x.dtype),
+    ]
+    if split.group is not None:
+        notes.append(f"rows with the same {split.group!r} stay together; it is no input")
+    x_train, x_test, y_train, y_test = x[: len(train)], x[len(train) :], y[train], y[held_out]
+    if how.test_file is not None:
+        x_test, y_test, more = _test_rows(schema, label, learned.classes, x.dtype, how)
+        notes += more
+    title = name or (Path(source).name if isinstance(source, (str, os.PathLike)) else "table")
+    summary = *understood, learned.understood
+    return Dataset(
+        title, x_train, y_train, x_test, y_test, learned.classes, mean, std, None, schema, summary,
+        tuple(notes),
+    )  # fmt: skip
+
+
+def _rows(
+    understanding: Understanding, split: Split, y: np.ndarray, kept: np.ndarray, how: Preparation
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices, among those kept, of the training and of the held-out rows."""
+    by = None if split.column is None else values_to_split_by(understanding, split)[kept]
+    train, held_out = split.parts(y, by)
     train = train[: _wanted("subset", how.subset, len(train))]
     held_out = held_out[: _wanted("test_subset", how.test_subset, len(held_out))]
-    if len(train) == 0 or len(held_out) == 0:
+    if len(train) == 0 or (len(held_out) == 0 and how.test_file is None):
         raise TableError(
-            f"{table.name}: {len(y):,} rows with a share of {how.test:g} held out leave "
-            f"{len(train):,} to train on and {len(held_out):,} to test on; expected some of both"
+            f"{understanding.table.name}: {len(y):,} rows with a share of {split.share:g} held out "
+            f"leave {len(train):,} to train on and {len(held_out):,} to test on; expected some of "
+            "both"
         )
-    target = learned_target(table.name, learned.target, y[train])
-    understanding = _understanding(table, opened, how)
-    understood = understanding.columns(features, kept[train])
-    columns = [each.column for each in understood if each.column is not None]
+    return train, held_out
+
+
+def _columns(
+    table: Table, understood: Sequence[Understood], how: Preparation
+) -> tuple[Column, ...]:
+    """Return the descriptions of the columns that are inputs; raise TableError without any."""
+    columns = tuple(each.column for each in understood if each.column is not None)
     if not columns:
         reasons = "; ".join(note for each in understood for note in each.notes[:1])
         raise TableError(f"{table.name}: no column is left to learn from: {reasons}"[:400])
-    if not how.impute:
-        _check_complete(table, understood)
-    schema = Schema(tuple(columns), target, split=split, named=table.named)
-    used = kept[np.concatenate([train, held_out])]
-    x = encoded_rows(schema, table, used, how.dtype, [each.name for each in columns])
     if how.impute:
-        schema = _filled(schema, x, len(train))
-    else:
-        schema = replace(schema, columns=tuple(replace(each, fill=None) for each in columns))
-    mean, std = moments(schema, x[: len(train)])
-    notes += [note for each in understood for note in each.notes]
-    notes += _blurred(schema, mean, std, x.dtype)
-    arrays = x[: len(train)], y[train], x[len(train) :], y[held_out]
-    summary = *understood, learned.understood
-    title = name or (Path(source).name if isinstance(source, (str, os.PathLike)) else "table")
-    return Dataset(
-        title, *arrays, learned.classes, mean, std, None, schema, summary, tuple(notes)
-    )  # fmt: skip
+        return columns
+    _check_complete(table, understood)
+    return tuple(replace(each, fill=None) for each in columns)
+
+
+def _test_rows(
+    schema: Schema, label: str, classes: tuple[str, ...], dtype, how: Preparation
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return rows and targets of the file of test rows, and remarks on them."""
+    assert schema.target is not None
+    opened = open_source(how.test_file, None, how.reading)
+    if label not in opened.names:
+        raise TableError(no_column(opened, "target", label))
+    table = schema.table(opened, opened.spelled([label]), [label])
+    names = schema.names_in(opened)
+    notes = [f"{opened.name}: {message}" for message in schema.check(table, names)]
+    y = schema.target.read(table, label, classes)
+    kept = np.flatnonzero(~missing_targets(y))
+    kept = kept[: _wanted("test_subset", how.test_subset, len(kept))]
+    if len(kept) == 0:
+        raise TableError(f"{opened.name}: found no rows with a target {label!r} to test on")
+    return encoded_rows(schema, table, kept, dtype, names), y[kept], notes
 
 
 def _features(source: Source, how: Preparation, label: str | None) -> list[str]:
@@ -112,6 +165,8 @@ def _features(source: Source, how: Preparation, label: str | None) -> list[str]:
         ("categorical column", wishes.categorical),
         ("numeric column", wishes.numeric),
         ("column of dates", wishes.dates),
+        ("column of groups", () if how.group is None else [how.group]),
+        ("column of times", () if how.time is None else [how.time]),
     ):
         for name in names:
             if name not in source.names:
@@ -141,6 +196,26 @@ def _understanding(table: Table, source: Source, how: Preparation) -> Understand
     return Understanding(
         table, how.wishes, reading.decimal, reading.thousands, source.decimal_comma
     )
+
+
+def values_to_split_by(understanding: Understanding, split: Split) -> np.ndarray:
+    """Return the values (rows,) of the column by which a split goes.
+
+    Raises TableError for a column of times that holds neither numbers nor dates, or not in all
+    rows.
+    """
+    table = understanding.table
+    assert split.column is not None
+    if split.time is None:
+        return table.keys(split.column)
+    column = understanding.ordered(split.time)
+    values = table.values(column, split.time).astype(np.float64)
+    if np.isnan(values).any():
+        raise TableError(
+            f"{table.name}: column {split.time!r} is no time in "
+            f"{int(np.isnan(values).sum()):,} rows; expected numbers or dates in all"
+        )
+    return values
 
 
 def _check_lengths(table: Table, learned: Learned) -> None:

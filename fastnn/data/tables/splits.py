@@ -13,14 +13,18 @@ import numpy as np
 class Split:
     """Split of a table: the share of rows held out, and the seed that draws them.
 
-    The number of rows and a checksum (CRC-32) of the targets identify the table. Raises ValueError
-    for a share outside 0 to 1, and for other numbers that are not integers of 0 or more.
+    The number of rows and a checksum (CRC-32) of the targets identify the table. Rows are drawn
+    one by one; or all rows that agree in the column `group` together; or the last ones by the
+    column `time` are held out. Raises ValueError for a share outside 0 to 1, for other numbers that
+    are not integers of 0 or more, and for names that are no texts.
     """
 
     share: float
     seed: int
     rows: int
     checksum: int
+    group: str | None = None
+    time: str | None = None
 
     def __post_init__(self) -> None:
         numbers = self.seed, self.rows, self.checksum
@@ -28,25 +32,51 @@ class Split:
             raise ValueError(f"found a share of {self.share!r} held out; expected 0 to below 1")
         if not all(type(each) is int and each >= 0 for each in numbers):
             raise ValueError(f"found a split of {numbers}; expected whole numbers of 0 or more")
+        if not all(each is None or isinstance(each, str) for each in (self.group, self.time)):
+            raise ValueError(f"found a split by {self.group!r} and {self.time!r}; expected names")
+        if self.group is not None and self.time is not None:
+            raise ValueError(
+                f"group is {self.group!r} and time {self.time!r}; expected one of them"
+            )
 
     @classmethod
-    def of(cls, y: np.ndarray, share: float, seed: int) -> Split:
+    def of(
+        cls,
+        y: np.ndarray,
+        share: float,
+        seed: int,
+        group: str | None = None,
+        time: str | None = None,
+    ) -> Split:
         """Return the split that holds out `share` of the rows with targets `y` (rows,)."""
-        return cls(share, seed, len(y), _checksum(y))
+        return cls(share, seed, len(y), _checksum(y), group, time)
+
+    @property
+    def column(self) -> str | None:
+        """Return the name of the column that rows are split by, if there is one."""
+        return self.group if self.time is None else self.time
 
     def made_of(self, y: np.ndarray) -> bool:
         """Return whether `y` are the targets of the table that was split."""
         return len(y) == self.rows and _checksum(y) == self.checksum
 
-    def parts(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the indices of the training rows and of the held-out rows, in order of use."""
-        order = mixed_order(y, self.seed)
+    def parts(self, y: np.ndarray, by: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of the training rows and of the held-out rows, in order of use.
+
+        `by` (rows,) are the values of the column `group` or `time`, if there is one.
+        """
         held_out = round(self.share * len(y))
+        if self.column is None or by is None:
+            order = mixed_order(y, self.seed)
+        elif self.time is not None:
+            order = np.argsort(by, kind="stable")
+        else:
+            order, held_out = _by_group(by, self.seed, held_out)
         return order[: len(y) - held_out], order[len(y) - held_out :]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return vars(self).copy()
+        """Return plain values, except those that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def mixed_order(y: np.ndarray, seed: int) -> np.ndarray:
@@ -67,6 +97,24 @@ def mixed_order(y: np.ndarray, seed: int) -> np.ndarray:
     place = (np.arange(len(y)) - starts + rng.random(len(y))) / count
     place[count == 1] = 0
     return by_class[np.argsort(place, kind="stable")]
+
+
+def _by_group(by: np.ndarray, seed: int, held_out: int) -> tuple[np.ndarray, int]:
+    """Return an order of rows, group by group, and the number of rows of the last groups.
+
+    Groups are in random order by `seed`; the last ones have about `held_out` rows, at least one
+    group if that is not 0, but not all.
+    """
+    _, group, counts = np.unique(by, return_inverse=True, return_counts=True)
+    place = np.random.default_rng(seed).permutation(len(counts))  # of each group
+    sizes = np.empty_like(counts)
+    sizes[place] = counts
+    behind = sizes[::-1].cumsum()  # rows of the last group, the last two, ...
+    if held_out == 0 or len(counts) == 1:
+        return np.argsort(place[group], kind="stable"), 0
+    return np.argsort(place[group], kind="stable"), int(
+        behind[:-1][np.abs(behind[:-1] - held_out).argmin()]
+    )
 
 
 def _checksum(y: np.ndarray) -> int:

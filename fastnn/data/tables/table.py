@@ -90,6 +90,10 @@ class Table(ABC):
         """Return what a column description reads in the column `name`, (rows,)."""
 
     @abstractmethod
+    def keys(self, name: str) -> np.ndarray:
+        """Return numbers (rows,) that are equal where a column's cells are equal."""
+
+    @abstractmethod
     def blocks(
         self, columns: Sequence[Column], names: Sequence[str]
     ) -> Iterator[tuple[slice, list[np.ndarray]]]:

@@ -80,6 +80,19 @@ class Understanding:
             for name in names
         ]
 
+    def ordered(self, name: str) -> Column:
+        """Return the description of a column of numbers or dates; raise TableError for others."""
+        if not self.table.is_text(name):
+            return Number(name)
+        if (spelling := self.spelling(name)) is not None:
+            return Number(name, None, spelling)
+        if (moment := self._moment(name, self.table.text_facts(name, 2))) is not None:
+            return moment
+        raise TableError(
+            f"{self.table.name}: column {name!r} holds "
+            f"{_example(self.table.text_facts(name, 1))!r}; expected numbers or dates to order rows by"
+        )
+
     # -------------------------------------------------------------------------- numbers
 
     def _number(self, name: str, facts: NumberFacts) -> Understood:
