@@ -90,7 +90,7 @@ class Understanding:
             return moment
         raise TableError(
             f"{self.table.name}: column {name!r} holds "
-            f"{_example(self.table.text_facts(name, 1))!r}; expected numbers or dates to order rows by"
+            f"{_example(self.table.text_facts(name, 1))!r}; expected numbers or dates"
         )
 
     # -------------------------------------------------------------------------- numbers
