@@ -30,6 +30,9 @@ COMMAND = "`fastnn train` on digits, seconds from process start to files written
 COMMAND_MEMORY = "Peak memory of `fastnn train mnist`, MB"
 TRAINED = "Seconds from process start to a digits model of 97% test accuracy"
 
+TABLE_READING = "Tables: a CSV file of 500,000 rows and 21 columns to arrays of float32"
+TABLE_COMMANDS = "Tables: commands on that file, from process start to files written"
+
 GROWTH = {
     "width": "64-n-n-10, batch 64",
     "batch": "784-128-10, batch n",

@@ -22,7 +22,7 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
-            help="peak, matmul, elementwise, layers, training, estimators, runs, startup or "
+            help="peak, matmul, elementwise, layers, training, estimators, runs, startup, tables or "
             "growth. "
             "[default: all]",
         ),
