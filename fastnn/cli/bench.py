@@ -22,9 +22,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
-            help="peak, matmul, elementwise, layers, training, estimators, runs, startup, tables or "
-            "growth. "
-            "[default: all]",
+            help="peak, matmul, elementwise, layers, training, estimators, runs, startup, "
+            "tables or growth. [default: all]",
         ),
     ] = None,
     quick: Annotated[
