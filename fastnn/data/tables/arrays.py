@@ -78,6 +78,10 @@ class Arrays(Table):
         """Raise TypeError: there are no texts."""
         raise TypeError(f"column {name!r} holds numbers, no texts")
 
+    def examples(self, name: str, most: int) -> list[str]:
+        """Return an empty list: there are no texts."""
+        return []
+
     def values(self, column: Column, name: str) -> np.ndarray:
         """Return the numbers of a column, or the codes of its categories."""
         return _read(column, self._columns[name])

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.relation import Relation, clean, connect, trimmed
+from fastnn.data.tables.relation import Relation, clean, connect, spaced
 from fastnn.data.tables.sql import listed, quoted
 from fastnn.data.tables.table import Source, TableError
 
@@ -216,8 +216,7 @@ class DelimitedSource(Source):
 
         DuckDB has already taken the others that stand for nothing.
         """
-        cleaned = clean(cell, self._reading.texts)
-        return f"CASE WHEN length({cell}) = length({trimmed(cell)}) THEN {cell} ELSE {cleaned} END"
+        return f"CASE WHEN {spaced(cell)} THEN {clean(cell, self._reading.texts)} ELSE {cell} END"
 
     def _read(
         self, cells: str, paths: Sequence[Path], header: bool, missing: Collection[str]

@@ -170,13 +170,14 @@ class RelationSource(Source):
 
 def clean(cell: str, missing: Collection[str]) -> str:
     """Return the SQL of a text without spaces around it; NULL for one that means nothing."""
-    text = trimmed(cell)
+    text = f"trim({cell}, {quoted(_SPACES)})"
     return f"CASE WHEN {text} NOT IN ({listed(sorted(missing))}) THEN {text} END"
 
 
-def trimmed(cell: str) -> str:
-    """Return the SQL of a text without spaces around it."""
-    return f"trim({cell}, {quoted(_SPACES)})"
+def spaced(cell: str) -> str:
+    """Return the SQL of whether there are spaces around a text; it is quicker than to trim it."""
+    ends = " OR ".join(f"ends_with({cell}, {quoted(space)})" for space in _SPACES)
+    return f"({cell} < '!' OR starts_with({cell}, {quoted(_SPACES[-1])}) OR {ends})"
 
 
 def _base(kind: str) -> str:
@@ -329,8 +330,8 @@ class Relation(Table):
         parts = [f"count({each.replace('{}', cell)})" for each in readers]
         return list(self._ask(f"SELECT {', '.join(parts)} FROM cells")[0]) if parts else []
 
-    def examples(self, name: str, most: int = 100) -> list[str]:
-        """Return the first texts of a column, in order of rows."""
+    def examples(self, name: str, most: int) -> list[str]:
+        """Return the first texts of a column."""
         cell = self._cell[name]
         found = self._ask(f"SELECT {cell} FROM cells WHERE {cell} IS NOT NULL LIMIT {most}")
         return [str(row[0]) for row in found]

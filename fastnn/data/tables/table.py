@@ -86,6 +86,10 @@ class Table(ABC):
         """Return the number of rows for which each SQL, with {} for a text, is not NULL."""
 
     @abstractmethod
+    def examples(self, name: str, most: int) -> list[str]:
+        """Return texts of a column, from its first rows."""
+
+    @abstractmethod
     def values(self, column: Column, name: str) -> np.ndarray:
         """Return what a column description reads in the column `name`, (rows,)."""
 

@@ -277,6 +277,10 @@ class Understanding:
         comma = {","} in decimals or (self._comma and not point)
         return {name: _preferred(fits, comma and not point) for name, fits in fitting.items()}
 
+    def _count_fits(self, name: str, tried: Sequence[Spelling]) -> list[int]:
+        """Return the numbers of cells that are codes, and that have each of the spellings."""
+        return self.table.count(name, [_IF_CODE, *(each.query("{}") for each in tried)])
+
     def _fitting(self, name: str) -> list[Spelling]:
         """Return the spellings that nearly all cells of a column have."""
         if name in self._wishes.categorical or name in self._wishes.dates:
@@ -284,9 +288,14 @@ class Understanding:
         facts = self.table.text_facts(name, 100)
         if not any(sign.isdigit() for text in facts.counts for sign in text):
             return []
-        tried = _promising(spellings(iter(facts.counts), *self._signs), list(facts.counts))
+        examples = [*facts.counts, *self.table.examples(name, 300)]
+        tried = _promising(spellings(iter(examples), *self._signs), examples)
         known = len(self.table) - facts.missing
-        codes, *counts = self.table.count(name, [_IF_CODE, *(each.query("{}") for each in tried)])
+        codes, *counts = self._count_fits(name, _needed(tried, examples))
+        if max(counts, default=0) < known:  # a rare cell may need what no example does
+            codes, *counts = self._count_fits(name, tried)
+        else:
+            tried = _needed(tried, examples)
         best = max(counts, default=0)
         told = name in self._wishes.numeric
         if not told and (codes or best < _NEARLY * known):
@@ -303,10 +312,26 @@ _IF_CODE = (
 """The SQL of whether a text is a whole number that begins with 0, as codes do."""
 
 
+def _needed(tried: Sequence[Spelling], examples: Sequence[str]) -> list[Spelling]:
+    """Return the spellings without those whose sign between thousands no example needs."""
+    needed: list[Spelling] = []
+    for each in tried:
+        plain = [other for other in needed if other.decimal == each.decimal]
+        if not any(_fit(other, examples) == _fit(each, examples) for other in plain):
+            needed.append(each)
+    return needed
+
+
+def _fit(spelling: Spelling, examples: Sequence[str]) -> int:
+    """Return the number of examples that have a spelling."""
+    pattern = re.compile(spelling.pattern)
+    return sum(pattern.fullmatch(text) is not None for text in examples)
+
+
 def _promising(tried: Sequence[Spelling], examples: Sequence[str]) -> list[Spelling]:
-    """Return the spellings that many of the examples have."""
-    fits = [sum(bool(re.fullmatch(each.pattern, text)) for text in examples) for each in tried]
-    return [each for each, fit in zip(tried, fits, strict=True) if 2 * fit >= max(fits) > 0]
+    """Return the spellings that the most examples have, nearly."""
+    fits = [_fit(each, examples) for each in tried]
+    return [each for each, fit in zip(tried, fits, strict=True) if fit >= _NEARLY * max(fits) > 0]
 
 
 def _preferred(fits: Sequence[Spelling], comma: bool) -> Spelling | None:
