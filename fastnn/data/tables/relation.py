@@ -28,7 +28,7 @@ from fastnn.data.tables.table import (
 
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
 _BLOCK_CELLS = 1 << 22
-_MEMORY, _MEMORY_A_COLUMN = 400, 0.5  # megabytes that DuckDB may take, and more for each column
+_MEMORY, _MEMORY_A_COLUMN = 300, 0.5  # megabytes that DuckDB may take, and more for each column
 _MOST_LETTERS = 300  # of a reason that DuckDB gives
 _SPACES = " \t\n\r\v\f\u00a0"
 

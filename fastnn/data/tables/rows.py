@@ -34,8 +34,8 @@ def encoded_rows(
     ):
         dtype = np.dtype(np.uint8)
     x = _memory((len(used), schema.width), np.dtype(dtype))
-    place = np.full(len(table), -1)
-    place[used] = np.arange(len(used))
+    place = np.full(len(table), -1, np.int32 if len(table) < 2**31 else np.int64)
+    place[used] = np.arange(len(used), dtype=place.dtype)
     for rows, values in table.blocks(schema.columns, names):  # in the order of the file
         places = place[rows]
         for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
