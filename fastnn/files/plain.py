@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+_MOST = 200  # letters of a message about a value
+
 
 def loads(text: str | bytes) -> Any:
     """Return the value in a text of JSON.
@@ -42,3 +44,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"it holds {twice[:100]!r} twice")
     return found
+
+
+def number(name: str, value: Any) -> float | None:
+    """Return a number, or None; raise ValueError, with its name, for anything else."""
+    if value is not None and type(value) not in (int, float):
+        raise ValueError(f"{name} is {value!r}; expected a number or none"[:_MOST])
+    return value
+
+
+def count(name: str, value: Any) -> int:
+    """Return an integer of 0 or more; raise ValueError, with its name, for anything else."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} is {value!r}; expected an integer of 0 or more"[:_MOST])
+    return value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastnn.files.plain import count, number
 from fastnn.optim.monitors import Watched
 from fastnn.optim.optimizer import Optimizer
 from kernels.base import arrays
@@ -119,12 +120,19 @@ class Schedule:
         return {"last_epoch": self.last_epoch, "base_lr": self.base_lr}
 
     def load_state_dict(self, state: dict) -> None:
-        """Restore a state; raise KeyError if it belongs to another class of schedules."""
+        """Restore a state.
+
+        Raises KeyError if it belongs to another class of schedules, ValueError for other values.
+        """
         expected = self.state_dict().keys()
         if expected != state.keys():
             raise KeyError(
                 f"{self._name}: the state has {sorted(state)}; expected {sorted(expected)}"
             )
+        checks = {int: count, float: number, type(None): number}
+        for name, value in state.items():
+            if (check := checks.get(type(getattr(self, name)))) is not None:
+                check(name, value)
         for name, value in state.items():
             setattr(self, name, value)
         self._restore()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.files.plain import count
 from fastnn.nn.state_dicts import as_array, compare
 from fastnn.training.callbacks.watch import Watch
 from fastnn.training.training import Training
@@ -95,4 +96,4 @@ class EarlyStopping(Watch):
         super().load_state_dict(state)
         weights = dict(state["weights"])
         self._weights = {name: as_array(name, each) for name, each in weights.items()} or None
-        self.stopped_epoch = state["stopped_epoch"]
+        self.stopped_epoch = count("stopped_epoch", state["stopped_epoch"])

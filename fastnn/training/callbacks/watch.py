@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fastnn.files.plain import count, number
 from fastnn.optim.monitors import check_monitor
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.training import Training
@@ -49,13 +50,13 @@ class Watch(Callback):
 
     def _has_improved(self, training: Training) -> bool:
         """Return whether the last epoch is the best so far; store its number if so."""
-        number = training.history.last(self.monitor)
+        last = training.history.last(self.monitor)
         sign = 1 if self.mode == "max" else -1
-        better = not math.isnan(number) and (
-            self.best is None or sign * (number - self.best) > self.min_delta
+        better = not math.isnan(last) and (
+            self.best is None or sign * (last - self.best) > self.min_delta
         )
         if better:
-            self.best, self.best_epoch = number, training.epoch
+            self.best, self.best_epoch = last, training.epoch
         return better
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,5 +64,6 @@ class Watch(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a state from `state_dict`."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        """Restore a state from `state_dict`; raise ValueError if it holds no numbers."""
+        self.best = number("best", state["best"])
+        self.best_epoch = count("best_epoch", state["best_epoch"])

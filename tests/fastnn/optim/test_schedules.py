@@ -424,3 +424,22 @@ def test_steps_beyond_the_cycle():
     schedule.step()
     with pytest.raises(ValueError, match="the step is 3; expected at most 2"):
         schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (lambda o: schedules.ExponentialLR(o, 0.9), "last_epoch", "3"),
+        (lambda o: schedules.ExponentialLR(o, 0.9), "last_epoch", -1),
+        (lambda o: schedules.ExponentialLR(o, 0.9), "base_lr", [0.1]),
+        (schedules.ReduceLROnPlateau, "best", "0.5"),
+        (schedules.ReduceLROnPlateau, "num_bad_epochs", 1.5),
+    ],
+)
+def test_a_state_of_other_values_is_refused_and_changes_nothing(make, name, value):
+    model = fastnn.Linear(2, 1)
+    schedule = make(fastnn.SGD(model.parameters(), lr=0.1))
+    before = schedule.state_dict()
+    with pytest.raises(ValueError, match=f"{name} is .*; expected"):
+        schedule.load_state_dict(before | {"last_epoch": 7, name: value})
+    assert schedule.state_dict() == before

@@ -113,3 +113,13 @@ def test_early_stopping_goes_on_with_its_state(run, script):
 def test_settings_of_early_stopping(settings, message):
     with pytest.raises(ValueError, match=message):
         EarlyStopping(**settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("best", "0.5"), ("best_epoch", 1.5), ("best_epoch", -1), ("stopped_epoch", None)],
+)
+def test_a_state_of_other_values_is_refused(name, value):
+    stop = fastnn.callbacks.EarlyStopping()
+    with pytest.raises(ValueError, match=f"{name} is .*; expected"):
+        stop.load_state_dict(stop.state_dict() | {name: value})
