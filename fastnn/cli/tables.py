@@ -9,7 +9,7 @@ import typer
 from fastnn.cli.output import written
 from fastnn.files.texts import visible
 
-_TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "prediction")
+_TEXTS = ("layer", "column", "kind", "class", "run", "data", "network", "model", "prediction")
 
 
 def print_table(titles: list[str], rows: list[list[str]]) -> None:
