@@ -19,6 +19,8 @@ class Chain(Protocol):
     def __getitem__(self, place: int) -> Any: ...
 
 
+CLASS_SCORES = "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"
+NUMBER_SCORES = "r2", "mae", "rmse"
 MOST_RANKED = 500_000
 """Most rows times columns of probabilities that are ranked for ROC AUC."""
 
@@ -46,7 +48,8 @@ def classification_scores(y: np.ndarray, shares: np.ndarray) -> dict[str, float]
     -------
     dict of str to float
         "accuracy", "balanced_accuracy", "macro_f1", "log_loss" and "roc_auc", which is NaN where
-        `y` lacks a class, or where more than `MOST_RANKED` probabilities would be ranked.
+        `y` lacks a class, or where more than `MOST_RANKED` probabilities would be ranked. All are
+        NaN if a probability is not finite.
 
     Examples
     --------
@@ -60,6 +63,8 @@ def classification_scores(y: np.ndarray, shares: np.ndarray) -> dict[str, float]
     from sklearn import metrics
 
     classes = np.arange(shares.shape[1])
+    if not np.isfinite(shares).all():
+        return dict.fromkeys(CLASS_SCORES, math.nan)
     true, told, count = _confusions(y, shares)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that are predicted, but not in y
@@ -100,16 +105,31 @@ def _roc_auc(y: np.ndarray, shares: np.ndarray) -> float:
 def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
     """Return "r2", "mae" and "rmse" of predicted numbers, arrays (n,), by scikit-learn, in float64.
 
-    R2 is 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y.
+    R2 is 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y. All are NaN if a prediction is
+    not finite.
     """
     from sklearn import metrics
 
     y, p = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-    return {
-        "r2": float(metrics.r2_score(y, p)) if np.ptp(y) > 0 else math.nan,
-        "mae": float(metrics.mean_absolute_error(y, p)),
-        "rmse": float(metrics.root_mean_squared_error(y, p)),
-    }
+    scale = binary_scale(y)
+    y, p = y / scale, p / scale
+    if not np.isfinite(p).all():
+        return dict.fromkeys(NUMBER_SCORES, math.nan)
+    with np.errstate(over="ignore"):
+        return {
+            "r2": float(metrics.r2_score(y, p)) if np.ptp(y) > 0 else math.nan,
+            "mae": scale * float(metrics.mean_absolute_error(y, p)),
+            "rmse": scale * float(metrics.root_mean_squared_error(y, p)),
+        }
+
+
+def binary_scale(y: np.ndarray) -> float:
+    """Return the power of two below the largest number, or 1: y / scale has squares, and all bits.
+
+    The squares of numbers beyond 1e154, or below 1e-162, are infinite or 0 in float64.
+    """
+    largest = np.abs(y).max(initial=0)
+    return float(np.ldexp(1.0, np.frexp(largest)[1] - 1)) if largest > 0 else 1.0
 
 
 class Calibration(NamedTuple):

@@ -56,7 +56,7 @@ def print_verdict(verdict: Verdict) -> None:
         say(f"linear: fitted to {verdict.fitted_to}")
     found, shuffled, repeats = verdict.importances
     if not found:
-        say("which columns matter was not measured: the columns are too many, or test rows too few")
+        say("which columns matter: not measured, for many columns or few or equal test targets")
         return
     rows = [
         [_short(each.column), _number(verdict.score, each.mean), _number(verdict.score, each.std)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,10 +58,10 @@ class Folds:
             yield self.scores[-1]
 
     def summary(self) -> dict[str, tuple[float, float]]:
-        """Return mean and standard deviation over the folds of each score."""
+        """Return mean and standard deviation over the folds of each score, NaN if one is NaN."""
         columns = {name: [each[name] for each in self.scores] for name in self.scores[0]}
         return {
-            name: (statistics.fmean(values), statistics.stdev(values))
+            name: (float(np.mean(values)), float(np.std(values, ddof=1)))
             for name, values in columns.items()
         }
 

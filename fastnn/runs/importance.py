@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.metrics import predicted
+from fastnn.metrics import binary_scale, predicted
 from fastnn.nn.sequential import Sequential
 from fastnn.runs.verdict import Importance, Importances
 from fastnn.training.evaluation import predict
@@ -24,8 +24,8 @@ def importances(model: Sequential, x: np.ndarray, y: np.ndarray) -> Importances:
     A column is shuffled among at most 1,000 rows, with all its network inputs together, and the
     fall of accuracy (classes) or R2 (numbers) is taken; up to ten times. Rows and repeats are fewer
     where columns and weights are many, so that it takes about a second. It is not measured if less
-    than three times 50 rows would be left, for more than 2,000 columns, or if the rows have
-    the same target.
+    than three times 50 rows would be left, for more than 2,000 columns, if the rows have the same
+    target, or if predictions are not finite.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def importances(model: Sequential, x: np.ndarray, y: np.ndarray) -> Importances:
         return Importances([], rows, repeats)
     orders = np.concatenate([rng.permutation(rows) for _ in range(repeats)])
     whole, shuffled = _errors(model, x, y)[0], np.tile(x, (repeats, 1))
+    if not np.isfinite(whole):
+        return Importances([], rows, repeats)
     found, place = [], 0
     for column in columns:
         inputs = slice(place, place := place + column.width)
@@ -78,4 +80,6 @@ def _errors(model: Sequential, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     told = predicted(model, predict(model, x))
     if told.ndim == 2:
         return (told.argmax(axis=1).reshape(-1, len(y)) != y).mean(axis=1)
-    return ((told.reshape(-1, len(y)) - y) ** 2).mean(axis=1) / y.var()
+    scale = binary_scale(y)
+    y, told = y / scale, told.reshape(-1, len(y)) / scale
+    return ((told - y) ** 2).mean(axis=1) / y.var()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.metrics import is_ranked
+from fastnn.metrics import binary_scale, is_ranked
 
 RESAMPLES = 1000
 _GROUPS = 500
@@ -42,7 +42,7 @@ def intervals(y: np.ndarray, predicted: np.ndarray) -> dict[str, Interval]:
     correlated receiver operating characteristic curves", 1988.
     """
     draws = _Draws(len(y))
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN: a draw that lacks a class
+    with np.errstate(all="ignore"):  # NaN: a draw that lacks a class
         score = _of_numbers if predicted.ndim == 1 else _of_classes
         drawn = score(draws, y, predicted)
     return {name: _middle(values) for name, values in drawn.items()}
@@ -72,9 +72,12 @@ class _Draws:
 
 
 def _of_numbers(draws: _Draws, y: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    scale = binary_scale(y)
+    y, predicted = y / scale, predicted / scale
     errors, centred = y - predicted, y - y.mean()
     squares, sizes, spread, shift = draws.means(errors**2, np.abs(errors), centred**2, centred)
-    return {"r2": 1 - squares / (spread - shift**2), "mae": sizes, "rmse": np.sqrt(squares)}
+    r2 = 1 - squares / (spread - shift**2)
+    return {"r2": r2, "mae": scale * sizes, "rmse": scale * np.sqrt(squares)}
 
 
 def _of_classes(draws: _Draws, y: np.ndarray, shares: np.ndarray) -> dict[str, np.ndarray]:

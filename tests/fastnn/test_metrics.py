@@ -92,6 +92,26 @@ def test_outputs_mean_probabilities_or_numbers():
     np.testing.assert_allclose(predicted(model, outputs), [[0.25, 0.75]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e300])
+def test_numbers_of_any_size_have_scores(size, recwarn):
+    y, p = np.array([1.0, 2, 4, 5]), np.array([1.5, 2, 3, 5])
+    expected = regression_scores(y, p)
+    found = regression_scores(size * y, size * p)
+    assert found["r2"] == pytest.approx(expected["r2"])
+    assert found["mae"] == pytest.approx(size * expected["mae"], rel=1e-12, abs=0)
+    assert found["rmse"] == pytest.approx(size * expected["rmse"], rel=1e-12, abs=0)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_not_finite_have_no_scores(value):
+    y = np.array([0, 1, 1])
+    for told in (np.array([0, 1, value]), np.array([[1, 0], [0, 1], [value, 0]])):
+        found = scores(y, told)
+        assert len(found) in (3, 5)
+        assert np.isnan(list(found.values())).all()
+
+
 def test_r2_of_a_constant_is_not_a_number():
     assert np.isnan(regression_scores(np.ones(3), np.zeros(3))["r2"])
 

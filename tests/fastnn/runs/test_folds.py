@@ -92,6 +92,16 @@ def test_each_fold_is_an_ordinary_run_of_the_settings():
     }
 
 
+def test_a_score_that_a_fold_lacks_has_no_mean():
+    data = table()
+    data.y_train[:], data.y_test[:] = 0, 0
+    data.y_train[0] = 1  # is held out in one fold alone, and class 2 nowhere
+    folds = Folds(SETTINGS, data, 3)
+    list(folds.train())
+    assert np.isnan(folds.summary()["roc_auc"]).all()
+    assert np.isfinite(folds.summary()["accuracy"]).all()
+
+
 @pytest.mark.parametrize("count", [-1, 0, 1, N + 1])
 def test_another_number_of_folds_is_an_error(count):
     with pytest.raises(SettingError, match=f"{count}; expected 2 to 97, the rows there are"):

@@ -120,3 +120,5 @@ def test_few_rows_or_equal_targets_are_no_error(rows):
     model = linear([3, 0, 1, -2], *NUMBERS)
     assert len(importances(model, X[:rows], X[:rows, 0]).columns) in (0, 4)
     assert importances(model, X, np.ones(400)).columns == []
+    model[0].weight = np.full((1, 4), np.nan, np.float32)
+    assert importances(model, X, X[:, 0]).columns == []

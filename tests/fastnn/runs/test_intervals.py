@@ -82,6 +82,15 @@ def test_few_rows_are_no_error(n, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("size", [2.0**-900, 2.0**900])
+def test_numbers_of_any_size_have_intervals(size, recwarn):
+    y, p = numbers(200)
+    expected, found = intervals(y, p), intervals(size * y, size * p)
+    assert found["r2"] == expected["r2"]
+    np.testing.assert_array_equal(found["rmse"], size * np.array(expected["rmse"]))
+    assert not recwarn.list
+
+
 def test_of_a_missing_class_there_is_no_area():
     _, shares = classified(50, 2)
     found = intervals(np.zeros(50, int), shares)
