@@ -267,6 +267,7 @@ def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
     from fastnn.training.steps import NonFiniteLossError
 
     folds = Folds(settings, data, count)
+    say(f"{count} folds, each held out once, then the ordinary run")
     try:
         for _ in folds.train():
             pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.metrics import binary_scale, predicted
+from fastnn.metrics import binary_scale
 from fastnn.nn.sequential import Sequential
 from fastnn.runs.verdict import Importance, Importances
 from fastnn.training.evaluation import predict
@@ -77,9 +77,9 @@ def _affordable(model: Sequential, columns: int, rows: int) -> tuple[int, int]:
 
 def _errors(model: Sequential, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return 1 - accuracy, or 1 - R2, of each repetition of the rows, (repetitions,)."""
-    told = predicted(model, predict(model, x))
-    if told.ndim == 2:
-        return (told.argmax(axis=1).reshape(-1, len(y)) != y).mean(axis=1)
+    outputs = predict(model, x)
+    if model.classes:
+        return (outputs.argmax(axis=1).reshape(-1, len(y)) != y).mean(axis=1)
     scale = binary_scale(y)
-    y, told = y / scale, told.reshape(-1, len(y)) / scale
+    y, told = y / scale, outputs.astype(np.float64).reshape(-1, len(y)) / scale
     return ((told - y) ** 2).mean(axis=1) / y.var()

@@ -187,8 +187,8 @@ class Run(Callback):
         if self.verdict is not None or not self.classes:
             told = predicted(self.model, predict(self.model, x))
             self.scores = scores(y, told)
-        if self.verdict is not None:
-            self.verdict.judge(y, told, importances(self.model, x, y))
+            if self.verdict is not None:
+                self.verdict.judge(y, told, self.scores, importances(self.model, x, y))
         return self.test
 
     def write(self, folder: Path) -> list[str]:

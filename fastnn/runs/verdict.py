@@ -66,9 +66,15 @@ class Verdict:
         self.intervals: dict[str, Interval] = {}
         self.importances = Importances([], 0, 0)
 
-    def judge(self, y: np.ndarray, told: np.ndarray, importances: Importances) -> None:
-        """Take the network's predictions of the test rows, and which columns matter to it."""
-        self.scores, self.intervals = scores(y, told), intervals(y, told)
+    def judge(
+        self,
+        y: np.ndarray,
+        told: np.ndarray,
+        scores: dict[str, float],
+        importances: Importances,
+    ) -> None:
+        """Take the network's predictions of the test rows, their scores, and what matters to it."""
+        self.scores, self.intervals = scores, intervals(y, told)
         self.importances = importances
 
     def draw(self, folder: Path) -> list[str]:
