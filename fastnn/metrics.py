@@ -1,31 +1,135 @@
-"""Scores of predictions: errors of a regression, and calibration of probabilities."""
+"""Scores of predictions, by scikit-learn, and calibration of probabilities."""
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 
 class Chain(Protocol):
-    """Interface of a model that `link_of` needs."""
+    """Interface of a model that `link_of` and `predicted` need."""
 
     schema: Any
+    classes: Any
 
     def __len__(self) -> int: ...
     def __getitem__(self, place: int) -> Any: ...
 
 
-def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    """Return R^2 and the root mean squared error of predictions p, arrays (n,), in float64.
+CLASS_SCORES = "accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"
+NUMBER_SCORES = "r2", "mae", "rmse"
+MOST_RANKED = 500_000
+"""Most rows times columns of probabilities that are ranked for ROC AUC."""
 
-    R^2 = 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y; RMSE = sqrt(mean (y - p)^2),
-    as scikit-learn's `r2_score` and `root_mean_squared_error`.
+
+def scores(y: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return the scores of probabilities (n, classes), or of predicted numbers (n,)."""
+    score = regression_scores if predicted.ndim == 1 else classification_scores
+    return score(y, predicted)
+
+
+def classification_scores(y: np.ndarray, shares: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy, macro F1, log loss and ROC AUC of probabilities.
+
+    All are scikit-learn's. For more than two classes, ROC AUC is the mean over the classes of one
+    against the rest.
+
+    Parameters
+    ----------
+    y : numpy.ndarray
+        Class indices, (n,).
+    shares : numpy.ndarray
+        Probabilities, (n, classes), whose rows sum to 1.
+
+    Returns
+    -------
+    dict of str to float
+        "accuracy", "balanced_accuracy", "macro_f1", "log_loss" and "roc_auc", which is NaN where
+        `y` lacks a class, or where more than `MOST_RANKED` probabilities would be ranked. All are
+        NaN if a probability is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.metrics import classification_scores
+    >>> shares = np.array([[0.75, 0.25], [0.5, 0.5], [0.25, 0.75]])
+    >>> found = classification_scores(np.array([0, 1, 1]), shares)
+    >>> found["balanced_accuracy"], found["roc_auc"]
+    (0.75, 1.0)
     """
+    from sklearn import metrics
+
+    classes = np.arange(shares.shape[1])
+    if not np.isfinite(shares).all():
+        return dict.fromkeys(CLASS_SCORES, math.nan)
+    true, told, count = _confusions(y, shares)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are predicted, but not in y
+        return {
+            "accuracy": float(metrics.accuracy_score(true, told, sample_weight=count)),
+            "balanced_accuracy": float(
+                metrics.balanced_accuracy_score(true, told, sample_weight=count)
+            ),
+            "macro_f1": float(
+                metrics.f1_score(true, told, sample_weight=count, average="macro", zero_division=0)
+            ),
+            "log_loss": float(metrics.log_loss(y, shares, labels=classes)),
+            "roc_auc": _roc_auc(y, shares) if is_ranked(y, shares) else math.nan,
+        }
+
+
+def _confusions(y: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs of true and predicted classes that occur, and how often each does."""
+    pairs, counts = np.unique(y * shares.shape[1] + shares.argmax(axis=1), return_counts=True)
+    return *np.divmod(pairs, shares.shape[1]), counts
+
+
+def is_ranked(y: np.ndarray, shares: np.ndarray) -> bool:
+    """Return whether ROC AUC is given: each class is in `y`, and the work is bounded."""
+    classes = shares.shape[1]
+    ranked = len(y) * (1 if classes == 2 else classes)
+    return classes > 1 and ranked <= MOST_RANKED and len(np.unique(y)) == classes
+
+
+def _roc_auc(y: np.ndarray, shares: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    if shares.shape[1] == 2:
+        return float(roc_auc_score(y, shares[:, 1]))
+    return float(roc_auc_score(y, shares, multi_class="ovr"))
+
+
+def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
+    """Return "r2", "mae" and "rmse" of predicted numbers, arrays (n,), by scikit-learn, in float64.
+
+    R2 is 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y. All are NaN if a prediction is
+    not finite.
+    """
+    from sklearn import metrics
+
     y, p = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
-    squares, spread = float(((y - p) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
-    r2 = 1 - squares / spread if spread > 0 else float("nan")
-    return {"r2": r2, "rmse": float(np.sqrt(squares / len(y)))}
+    scale = binary_scale(y)
+    y, p = y / scale, p / scale
+    if not np.isfinite(p).all():
+        return dict.fromkeys(NUMBER_SCORES, math.nan)
+    with np.errstate(over="ignore"):
+        return {
+            "r2": float(metrics.r2_score(y, p)) if np.ptp(y) > 0 else math.nan,
+            "mae": scale * float(metrics.mean_absolute_error(y, p)),
+            "rmse": scale * float(metrics.root_mean_squared_error(y, p)),
+        }
+
+
+def binary_scale(y: np.ndarray) -> float:
+    """Return the power of two below the largest number, or 1: y / scale has squares, and all bits.
+
+    The squares of numbers beyond 1e154, or below 1e-162, are infinite or 0 in float64.
+    """
+    largest = np.abs(y).max(initial=0)
+    return float(np.ldexp(1.0, np.frexp(largest)[1] - 1)) if largest > 0 else 1.0
 
 
 class Calibration(NamedTuple):
@@ -79,3 +183,10 @@ def probabilities(outputs: np.ndarray, link: str = "softmax") -> np.ndarray:
     else:
         shares = np.exp(z - z.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
+
+
+def predicted(model: Chain, outputs: np.ndarray) -> np.ndarray:
+    """Return what a model's outputs mean: probabilities (n, classes), or numbers (n,)."""
+    if not model.classes:
+        return outputs[:, 0].astype(np.float64)
+    return probabilities(outputs, link_of(model))

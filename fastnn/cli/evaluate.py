@@ -11,9 +11,12 @@ import fastnn
 from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
 from fastnn.cli.output import say
+from fastnn.cli.scores import main_scores, print_scores
 from fastnn.runs.settings import DEFAULT_LOSSES, check_dataset, choices, one_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fastnn.data.dataset import Dataset
     from fastnn.nn.sequential import Sequential
 
@@ -33,7 +36,7 @@ def evaluate(
     """Print a model's scores on test rows: accuracy and loss, or for numbers R2, RMSE and loss.
 
     If the file is the one that the model was trained on, these are the rows that were held out;
-    else all rows.
+    else all rows. For files, a table has more scores and their 95% intervals.
     """
     with reported_errors():
         check_dataset(dataset)
@@ -52,14 +55,25 @@ def evaluate(
             result = fastnn.evaluate(chain, x, y, loss=choices("loss")[loss]())
         except (TypeError, ValueError) as error:  # layers do not fit each other, or the task
             raise typer.BadParameter(str(error), param_hint="'MODEL'") from None
-        if task == "classification":
-            scores = f"accuracy {result.accuracy:.2%}"
-        else:
-            from fastnn.metrics import regression_scores
+        told = None
+        if is_path(dataset):
+            from fastnn.metrics import predicted
 
-            found = regression_scores(y, fastnn.predict(chain, x)[:, 0])
-            scores = f"r2 {found['r2']:.4f}, rmse {found['rmse']:.4g}"
-    say(f"{scores}, loss {result.loss:.4g} on the {rows}")
+            told = predicted(chain, fastnn.predict(chain, x))
+    if told is None:
+        say(f"accuracy {result.accuracy:.2%}, loss {result.loss:.4g} on the {rows}")
+    else:
+        _print_table(y, told, f"loss {result.loss:.4g} on the {rows}")
+
+
+def _print_table(y: np.ndarray, told: np.ndarray, rest: str) -> None:
+    """Print a line of the main scores of predictions, and a table of all."""
+    from fastnn.metrics import scores
+    from fastnn.runs.intervals import intervals
+
+    found = scores(y, told)
+    say(f"{main_scores(found)}, {rest}")
+    print_scores(found, intervals(y, told))
 
 
 def _check_fit(model: Sequential, path: Path, dataset: Dataset) -> None:

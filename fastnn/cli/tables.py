@@ -10,7 +10,8 @@ from fastnn.cli.output import written
 from fastnn.files.texts import visible
 
 _TEXTS = (
-    "layer", "column", "kind", "class", "run", "data", "network", "prediction", "content", "became",
+    "layer", "column", "kind", "class", "run", "data", "network", "model", "prediction", "content",
+    "became",
 )  # fmt: skip
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
+from fastnn.cli.arguments import DATASETS, check_folder, is_path, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
+from fastnn.cli.scores import main_scores, print_folds, print_verdict
 from fastnn.cli.summary import print_summary
 from fastnn.cli.table_options import (
     Categorical,
@@ -36,7 +37,10 @@ from fastnn.cli.tables import print_table
 from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
 
 if TYPE_CHECKING:
+    from fastnn.data.dataset import Dataset
+    from fastnn.runs.folds import Folds
     from fastnn.runs.run import Run
+    from fastnn.runs.verdict import Verdict
     from fastnn.training.history import History
 
 _INTERRUPTED = 130  # the exit status that shells give to a program ended by Ctrl-C
@@ -175,6 +179,12 @@ def train(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to keep the state of the run in, for --resume.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a file: cross-validate first, each row held out once by one of so many runs."
+        ),
+    ] = None,
     every: Annotated[int, typer.Option(help="Epochs from one checkpoint to the next.")] = 1,
     resume: Annotated[
         bool,
@@ -241,21 +251,31 @@ def train(
         folder = out or Path("runs", Path(settings.dataset).stem)
         check_folder(folder)
         check_apart(checkpoint, folder)
+        if folds is not None and not is_path(settings.dataset):
+            raise SettingError("folds", f"{settings.dataset} has test rows; this is for files")
+        if folds is not None and (group or time or test_file):
+            raise SettingError("folds", "folds draw rows one by one, not by group, time or file")
 
         from fastnn.runs.run import Run
 
         data = read_settled(settings)
         run = Run(settings, data)
         print_summary(data)
-        del data  # frees memory before pictures are drawn
+        if is_path(settings.dataset):
+            run.verdict = _verdict_before(data)
         _print_plan(run)
         _announce_compilation(settings.dtype)
+        if folds is not None:
+            run.folds = _cross_validate(settings, data, folds).to_dict()
+        del data  # frees memory before pictures are drawn
         _train(run, folder, checkpoint=checkpoint, every=every, resume=resume)
         run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
     if run.early_stopping is not None and run.early_stopping.stopped_epoch:
         say(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
+    if run.verdict is not None:
+        print_verdict(run.verdict)
     say(
         f"{_test_result(run)}; {run.seconds:.3g} s of training",
         f"{folder}: {', '.join(files)}",
@@ -265,8 +285,40 @@ def train(
 def _test_result(run: Run) -> str:
     assert run.test is not None
     if run.scores:
-        return f"test r2 {run.scores['r2']:.4f}, test rmse {run.scores['rmse']:.4g}"
+        return main_scores(run.scores, "test ")
     return f"test accuracy {run.test.accuracy:.2%}, test loss {run.test.loss:.4g}"
+
+
+def _verdict_before(data: Dataset) -> Verdict:
+    """Return what is known before training: simple models, and columns that tell the target."""
+    from fastnn.runs.verdict import Verdict
+
+    verdict = Verdict(data)
+    for each in verdict.notes:
+        say(f"note: {each}")
+    return verdict
+
+
+def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
+    """Train a run for each fold and print their scores; end the command if one fails."""
+    from fastnn.runs.folds import Folds
+    from fastnn.training.steps import NonFiniteLossError
+
+    folds = Folds(settings, data, count, settings.split_seed)
+    say(f"{count} folds, each held out once, then the ordinary run")
+    try:
+        for _ in folds.train():
+            pass
+    except KeyboardInterrupt:
+        fail(f"interrupted in {_fold(folds)}; nothing is written", _INTERRUPTED)
+    except NonFiniteLossError as error:
+        fail(f"{error}, in {_fold(folds)}; nothing is written")
+    print_folds(folds.scores, folds.summary())
+    return folds
+
+
+def _fold(folds: Folds) -> str:
+    return f"fold {len(folds.scores) + 1} of {folds.count}"
 
 
 def _train(run: Run, folder: Path, **checkpoints) -> None:

@@ -8,6 +8,7 @@ from fastnn.plots.calibration import calibration
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import comparison, curves
 from fastnn.plots.decision import decision
+from fastnn.plots.importance import importance
 from fastnn.plots.mistakes import mistakes
 from fastnn.plots.predictions import predictions
 from fastnn.plots.sweep import sweep
@@ -19,6 +20,7 @@ __all__ = [
     "confusion",
     "curves",
     "decision",
+    "importance",
     "mistakes",
     "predictions",
     "sweep",

@@ -19,7 +19,7 @@ from fastnn.data.tables.schema import Schema
 from fastnn.files import container, models
 from fastnn.files.atomic import remove, replacing
 from fastnn.files.container import ModelFileError
-from fastnn.metrics import regression_scores
+from fastnn.metrics import predicted, scores
 from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
@@ -32,7 +32,10 @@ from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
+from fastnn.runs.importance import importances
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
+from fastnn.runs.verdict import PICTURE as IMPORTANCE
+from fastnn.runs.verdict import Verdict
 from fastnn.training import checkpoints
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.callbacks.early_stopping import EarlyStopping
@@ -43,9 +46,13 @@ from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 
 MODEL, HISTORY = "model.safetensors", "history.json"
-CURVES, CONFUSION, PREDICTIONS = PICTURES = "curves.png", "confusion.png", "predictions.png"
+CURVES, CONFUSION, PREDICTIONS = "curves.png", "confusion.png", "predictions.png"
+PICTURES = CURVES, CONFUSION, PREDICTIONS, IMPORTANCE
 FILES = MODEL, HISTORY, *PICTURES
-"""Names of the files in a run's folder; `PREDICTIONS` is a regression's in place of `CONFUSION`."""
+"""Names of the files in a run's folder.
+
+`PREDICTIONS` is a regression's in place of `CONFUSION`; `IMPORTANCE` is a table's.
+"""
 
 MAY_CHANGE = ("epochs", "threads")
 """Settings that may change when a run is resumed."""
@@ -92,6 +99,8 @@ class Run(Callback):
         self.outcome = "not started"
         self.test: Evaluation | None = None
         self.scores: dict[str, float] = {}
+        self.verdict: Verdict | None = None
+        self.folds: dict[str, Any] = {}
 
     def train(
         self,
@@ -174,9 +183,12 @@ class Run(Callback):
         self.test = evaluate(
             self.model, *self.test_data, loss=self.loss, threads=self.settings.threads
         )
-        if not self.classes:
-            x, y = self.test_data
-            self.scores = regression_scores(y, predict(self.model, x)[:, 0])
+        x, y = self.test_data
+        if self.verdict is not None or not self.classes:
+            told = predicted(self.model, predict(self.model, x))
+            self.scores = scores(y, told)
+            if self.verdict is not None:
+                self.verdict.judge(y, told, self.scores, importances(self.model, x, y))
         return self.test
 
     def write(self, folder: Path) -> list[str]:
@@ -194,13 +206,14 @@ class Run(Callback):
         curves(self.history.to_dict(), folder / CURVES)
         x, y = self.test_data
         outputs = predict(self.model, x, threads=self.settings.threads)
+        more = [] if self.verdict is None else self.verdict.draw(folder)
         if self.classes:
             confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
-            return [MODEL, HISTORY, CURVES, CONFUSION]
+            return [MODEL, HISTORY, CURVES, CONFUSION, *more]
         assert self.schema is not None
         assert self.schema.target is not None
         predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
-        return [MODEL, HISTORY, CURVES, PREDICTIONS]
+        return [MODEL, HISTORY, CURVES, PREDICTIONS, *more]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `history.json`: plain values, None for non-finite numbers."""
@@ -213,6 +226,8 @@ class Run(Callback):
             "test": {}
             if self.test is None
             else _finite_only({**self.test._asdict(), **self.scores}),
+            **_finite_only({} if self.verdict is None else self.verdict.to_dict()),
+            **_finite_only({"folds": self.folds} if self.folds else {}),
             "versions": {
                 "fastnn": __version__,
                 "python": platform.python_version(),

@@ -34,16 +34,17 @@ def encoded_rows(
     ):
         dtype = np.dtype(np.uint8)
     x = _memory((len(used), schema.width), np.dtype(dtype))
-    place = np.full(len(table), -1, np.int32 if len(table) < 2**31 else np.int64)
+    place: np.ndarray = np.full(len(table), -1, np.int32 if len(table) < 2**31 else np.int64)
     place[used] = np.arange(len(used), dtype=place.dtype)
     for rows, values in table.blocks(schema.columns, names):  # in the order of the file
         places = place[rows]
         for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
             piece = slice(begin, begin + _PIECE)
-            wanted = np.flatnonzero(places[piece] >= 0)
-            block = np.empty((len(places[piece]), schema.width), dtype)
+            rows_of_x = places[piece]
+            wanted = rows_of_x >= 0
+            block = np.empty((len(rows_of_x), schema.width), dtype)
             schema.write([each[piece] for each in values], block)
-            x[places[piece][wanted]] = block if len(wanted) == len(block) else block[wanted]
+            x[rows_of_x[wanted]] = block[wanted]
     return x
 
 

@@ -85,7 +85,7 @@ def test_a_classification_learns_and_tells_all(kinds):
     assert record["settings"]["loss"] == "cross-entropy"
     assert record["rows"] == {"training": 216, "validation": 24, "test": 60}
     assert {file.name for file in folder.iterdir()} == {
-        "model.safetensors", "history.json", "curves.png", "confusion.png",
+        "model.safetensors", "history.json", "curves.png", "confusion.png", "importance.png",
     }  # fmt: skip
     assert "5-100-2 relu" in output
 
@@ -98,14 +98,14 @@ def test_a_regression_learns_in_the_targets_own_units(prices):
     assert record["test"]["accuracy"] is None
     assert f"test r2 {record['test']['r2']:.4f}, test rmse {record['test']['rmse']:.4g}" in output
     assert {file.name for file in folder.iterdir()} == {
-        "model.safetensors", "history.json", "curves.png", "predictions.png",
+        "model.safetensors", "history.json", "curves.png", "predictions.png", "importance.png",
     }  # fmt: skip
     data = datasets.load(path, target="price")
     model = fastnn.load(folder / "model.safetensors")
     assert model.schema == data.schema
     predicted = fastnn.predict(model, data.x_test)[:, 0]
     assert regression_scores(data.y_test, predicted) == pytest.approx(
-        {"r2": record["test"]["r2"], "rmse": record["test"]["rmse"]}
+        {name: record["test"][name] for name in ("r2", "mae", "rmse")}
     )
     np.testing.assert_array_equal(model[0].mean, data.mean)
 
@@ -157,16 +157,132 @@ def test_a_parquet_file_trains_to_the_same_bits(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def _row(output, name):
+    """The cells of the first line of a table with a name."""
+    line = next(line for line in output.splitlines() if line.strip().startswith(name + " "))
+    return line.strip().removeprefix(name).split()
+
+
+def test_a_classification_is_set_beside_simple_models(kinds):
+    _, _, output, record = kinds
+    test = record["test"]
+    names = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "roc_auc"]
+    compared = record["compared"]
+    assert list(compared["linear"]) == list(compared["constant"]) == names
+    assert list(record["intervals"]) == names
+    for row, scores in (("network", test), ("linear", compared["linear"])):
+        expected = [f"{scores[name]:.2%}" for name in names[:2]]
+        expected += [f"{scores[name]:.4f}" for name in names[2:]]
+        assert _row(output, row) == expected
+    data = datasets.load(kinds[0], target="kind", impute=True)
+    share = (data.y_test == np.bincount(data.y_train).argmax()).mean()
+    assert compared["constant"]["accuracy"] == pytest.approx(share)
+    assert compared["linear"]["accuracy"] > 0.9
+    for name, (low, high) in record["intervals"].items():
+        assert low <= test[name] <= high
+    assert "95%: the middle of 1,000 bootstrap resamples of the test rows" in output
+
+
+def test_a_regression_is_set_beside_simple_models(prices):
+    _, _, output, record = prices
+    test = record["test"]
+    compared = record["compared"]
+    assert list(compared["linear"]) == list(compared["constant"]) == ["r2", "mae", "rmse"]
+    assert _row(output, "network") == [
+        f"{test['r2']:.4f}",
+        *(f"{test[n]:.4g}" for n in ("mae", "rmse")),
+    ]
+    assert compared["linear"]["r2"] > 0.99
+    assert abs(compared["constant"]["r2"]) < 0.1
+
+
+def test_the_columns_that_matter_are_told(kinds, prices):
+    for _, folder, output, record in (kinds, prices):
+        found = record["importance"]
+        assert set(found) == {"length", "width", "place"}
+        falls = [each["mean"] for each in found.values()]
+        assert falls == sorted(falls, reverse=True)
+        assert all(each["std"] >= 0 for each in found.values())
+        lines = output[output.index(" fall of ") :].splitlines()
+        assert [line.split()[0] for line in lines[2:5]] == list(found)
+        assert min(imread(folder / "importance.png").shape[:2]) > 250
+    assert next(iter(prices[3]["importance"])) == "length"
+    assert abs(prices[3]["importance"]["width"]["mean"]) < 0.02  # it tells nothing
+
+
+def test_a_column_that_alone_tells_the_target_is_said(tmp_path):
+    path = written(tmp_path / "a.csv", answer=np.where(KIND == "cat", 1, 2), kind=KIND)
+    output, _ = trained(path, "--target", "kind", "--epochs", 1, out=tmp_path / "run")
+    assert "note: `answer` alone predicts `kind`: does it hold the answer?" in output
+
+
+def test_a_linear_model_that_cannot_be_fitted_is_said_and_all_else_done(tmp_path, monkeypatch):
+    from fastnn.runs import baselines
+
+    def fail(data):
+        raise ValueError("no such luck\nin a second line")
+
+    monkeypatch.setattr(baselines, "linear", fail)
+    path = written(tmp_path / "a.csv", kind=KIND)
+    output, record = trained(path, "--target", "kind", "--epochs", 1, out=tmp_path / "run")
+    assert "note: no linear model to compare with: no such luck\n" in output
+    assert list(record["compared"]) == ["constant"]
+
+
+def test_a_named_data_set_is_not_compared(tmp_path):
+    output, record = trained("disk", "--epochs", 1, out=tmp_path / "run")
+    assert set(record["test"]) == {"loss", "accuracy"}
+    assert not {"compared", "intervals", "importance"} & set(record)
+    assert "network" not in output
+
+
+# cross-validation
+
+
+@pytest.mark.parametrize("target", ["kind", "price"])
+def test_folds_come_before_the_ordinary_run(target, tmp_path):
+    path = written(tmp_path / "a.csv", **{target: KIND if target == "kind" else PRICE})
+    options = path, "--target", target, "--epochs", 5
+    _, plain = trained(*options, out=tmp_path / "plain")
+    output, record = trained(*options, "--folds", 3, out=tmp_path / "folds")
+    assert "folds" not in plain
+    assert record["test"] == plain["test"]
+    first, second = (tmp_path / name / "model.safetensors" for name in ("plain", "folds"))
+    assert first.read_bytes() == second.read_bytes()
+    score = "accuracy" if target == "kind" else "r2"
+    found = record["folds"][score]
+    assert len(found["folds"]) == 3
+    assert found["mean"] == pytest.approx(np.mean(found["folds"]))
+    assert found["std"] == pytest.approx(np.std(found["folds"], ddof=1))
+    form = "{:.2%}" if target == "kind" else "{:.4f}"
+    assert _row(output, "fold 2")[0] == form.format(found["folds"][1])
+    assert _row(output, "mean")[0] == form.format(found["mean"])
+    assert output.index("fold 3") < output.index("epoch")
+
+
+def test_a_fold_that_fails_is_one_line_and_nothing_is_written(tmp_path):
+    path = written(tmp_path / "a.csv", price=PRICE)
+    result = run(
+        "train", path, "--target", "price", "--lr", 1e20, "--folds", 2, "--out", tmp_path / "run"
+    )
+    assert result.exit_code == 1
+    assert "in fold 1 of 2; nothing is written" in result.stderr.splitlines()[-1]
+    assert not list((tmp_path / "run").iterdir())
+
+
 # evaluate
 
 
 def test_the_file_of_the_training_is_evaluated_on_what_was_held_out(kinds, prices):
     path, folder, _, record = kinds
     result = run("evaluate", folder / "model.safetensors", path)
-    assert result.stdout == (
+    line, table = result.stdout.split("\n", 1)
+    assert line == (
         f"accuracy {record['test']['accuracy']:.2%}, loss {record['test']['loss']:.4g} "
-        f"on the 60 rows of {path} that training held out\n"
+        f"on the 60 rows of {path} that training held out"
     )
+    assert _row(table, "network")[0] == f"{record['test']['accuracy']:.2%}"
+    assert _row(table, "95%: from")[0] == f"{record['intervals']['accuracy'][0]:.2%}"
     path, folder, _, record = prices
     result = run("evaluate", folder / "model.safetensors", path)
     assert result.stdout.startswith(
@@ -237,6 +353,11 @@ def test_info_tells_the_columns(kinds, prices):
         (
             ["FILE", "--target", "kind", "--subset", "500"],
             "'--subset': subset must be from 1 to 240",
+        ),
+        (["digits", "--folds", "3"], "'--folds': digits has test rows; this is for files"),
+        (
+            ["FILE", "--target", "kind", "--folds", "1"],
+            "'--folds': 1; expected 2 to 300, the rows there are",
         ),
         (["FILE", "--target", "kind", "--drop", "x"], "no column to drop 'x'"),
     ],

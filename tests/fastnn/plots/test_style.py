@@ -35,6 +35,7 @@ DRAW = {
     "comparison": lambda path: plots.comparison({"a": HISTORY, "b": HISTORY}, path),
     "confusion": lambda path: plots.confusion([0, 1, 1], [0, 1, 0], ["a", "b"], path),
     "predictions": lambda path: plots.predictions(X[:, 0], X[:, 1], "price", path),
+    "importance": lambda path: plots.importance("ab", [0.2, 0.1], [0, 0.1], "R²", path),
     "calibration": lambda path: plots.calibration(SHARES, Y, path),
     "weights": lambda path: plots.weights(model(16, 3), (4, 4), path=path),
     "heat map": lambda path: plots.weights(model(5, 3), features=[*"abcde"], path=path),

@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import r2_score
+
+import fastnn
+from fastnn.data.dataset import Dataset
+from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.schema import Schema
+from fastnn.runs.folds import Folds, fold
+from fastnn.runs.run import Run
+from fastnn.runs.settings import SettingError, Settings
+
+RNG = np.random.default_rng(0)
+N = 97
+SETTINGS = Settings(epochs=3, batch_size=8, seed=1)
+
+
+def table(classes=("a", "b", "c")):
+    """A table whose first column is the number of the row."""
+    x = np.stack([np.arange(N), RNG.normal(5, 2, N)], 1).astype(np.float32)
+    y = (
+        np.sort(RNG.choice(len(classes), N, p=[0.6, 0.3, 0.1]))
+        if classes
+        else 100 * x[:, 1].astype(float)
+    )
+    order = RNG.permutation(N)
+    x, y = x[order], y[order]
+    task = "classification" if classes else "regression"
+    schema = Schema((Column("row"), Column("size")), Target("y", task))
+    return Dataset("t", x[:80], y[:80], x[80:], y[80:], classes, 0.0, 1.0, schema=schema)
+
+
+@pytest.mark.parametrize("count", [2, 5, 10, N])
+@pytest.mark.parametrize("classes", [("a", "b", "c"), ()])
+def test_each_row_is_held_out_once(count, classes):
+    parts = Folds(SETTINGS, table(classes), count).parts
+    assert len(parts) == count
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(N))
+    assert np.ptp([len(part) for part in parts]) <= 1
+
+
+def test_each_fold_has_every_class_nearly_in_proportion():
+    data = table()
+    y = np.concatenate([data.y_train, data.y_test])
+    for part in Folds(SETTINGS, data, 5).parts:
+        assert np.abs(np.bincount(y[part], minlength=3) - np.bincount(y) / 5).max() < 2
+
+
+def test_the_seed_decides_the_folds():
+    data = table()
+    first, again, other = (Folds(SETTINGS, data, 5, seed).parts for seed in (1, 1, 2))
+    np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
+    assert not np.array_equal(np.concatenate(first), np.concatenate(other))
+
+
+@pytest.mark.parametrize("classes", [("a", "b", "c"), ()])
+def test_a_fold_trains_on_the_other_rows_and_learns_their_means(classes):
+    data = table(classes)
+    held_out = Folds(SETTINGS, data, 4).parts[1]
+    part = fold(data, held_out)
+    whole = np.concatenate([data.x_train, data.x_test])
+    np.testing.assert_array_equal(part.x_test, whole[held_out])
+    rows = np.concatenate([part.x_train[:, 0], part.x_test[:, 0]])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(N))
+    y = dict(zip(whole[:, 0], np.concatenate([data.y_train, data.y_test]), strict=True))
+    assert [y[row] for row in rows] == [*part.y_train, *part.y_test]
+    np.testing.assert_allclose(part.mean, part.x_train.mean(axis=0, dtype=float))
+    np.testing.assert_allclose(part.std, part.x_train.std(axis=0, dtype=float))
+    if not classes:
+        assert part.schema.target.mean == pytest.approx(part.y_train.mean())
+        assert part.schema.target.std == pytest.approx(part.y_train.std())
+
+
+def test_each_fold_is_an_ordinary_run_of_the_settings():
+    data = table(())
+    folds = Folds(SETTINGS, data, 3)
+    assert len(list(folds.train())) == 3
+    for held_out, found in zip(folds.parts, folds.scores, strict=True):
+        run = Run(SETTINGS, part := fold(data, held_out))
+        run.train()
+        told = fastnn.predict(run.model, part.x_test)[:, 0].astype(float)
+        assert found["r2"] == r2_score(part.y_test, told)
+    r2 = [each["r2"] for each in folds.scores]
+    assert folds.summary()["r2"] == pytest.approx((np.mean(r2), np.std(r2, ddof=1)))
+    plain = json.loads(json.dumps(folds.to_dict()))
+    assert plain["r2"] == {
+        "folds": r2,
+        "mean": np.mean(r2),
+        "std": pytest.approx(np.std(r2, ddof=1)),
+    }
+
+
+def test_a_score_that_a_fold_lacks_has_no_mean():
+    data = table()
+    data.y_train[:], data.y_test[:] = 0, 0
+    data.y_train[0] = 1  # is held out in one fold alone, and class 2 nowhere
+    folds = Folds(SETTINGS, data, 3)
+    list(folds.train())
+    assert np.isnan(folds.summary()["roc_auc"]).all()
+    assert np.isfinite(folds.summary()["accuracy"]).all()
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, N + 1])
+def test_another_number_of_folds_is_an_error(count):
+    with pytest.raises(SettingError, match=f"{count}; expected 2 to 97, the rows there are"):
+        Folds(SETTINGS, table(), count)
