@@ -6,8 +6,9 @@ from sklearn.metrics import r2_score
 
 import fastnn
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Number
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.targets import Target
 from fastnn.runs.folds import Folds, fold
 from fastnn.runs.run import Run
 from fastnn.runs.settings import SettingError, Settings
@@ -28,7 +29,7 @@ def table(classes=("a", "b", "c")):
     order = RNG.permutation(N)
     x, y = x[order], y[order]
     task = "classification" if classes else "regression"
-    schema = Schema((Column("row"), Column("size")), Target("y", task))
+    schema = Schema((Number("row"), Number("size")), Target("y", task))
     return Dataset("t", x[:80], y[:80], x[80:], y[80:], classes, 0.0, 1.0, schema=schema)
 
 

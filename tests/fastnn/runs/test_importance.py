@@ -4,7 +4,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.inspection import permutation_importance
 
 import fastnn
-from fastnn.data.tables.columns import Column
+from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
 from fastnn.runs import importance
 from fastnn.runs.importance import importances
@@ -22,7 +22,7 @@ def linear(weight, *columns, classes=()):
     return model
 
 
-NUMBERS = tuple(map(Column, ["large", "nothing", "small", "negative"]))
+NUMBERS = tuple(map(Number, ["large", "nothing", "small", "negative"]))
 
 
 def test_a_column_that_the_model_does_not_read_has_no_importance():
@@ -81,12 +81,12 @@ def test_importances_are_scikit_learns(classifies):
 
 
 def test_all_inputs_of_a_column_are_shuffled_together():
-    place = Column("place", ("hill", "lake"))
+    place = Category("place", None, ("hill", "lake"))
     x = np.eye(2, dtype=np.float32)[RNG.integers(0, 2, 300)]
     x = np.concatenate([x, RNG.normal(size=(300, 1)).astype(np.float32)], axis=1)
     seen = []
 
-    model = linear([1, -1, 0.1], place, Column("size"))
+    model = linear([1, -1, 0.1], place, Number("size"))
     original = importance.predict
     try:
         importance.predict = lambda model, x: (seen.append(x.copy()), original(model, x))[1]

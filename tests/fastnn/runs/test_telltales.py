@@ -3,9 +3,10 @@ import pytest
 from sklearn import datasets
 
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.splits import mixed_order
+from fastnn.data.tables.targets import Target
 from fastnn.runs.telltales import telltales
 
 RNG = np.random.default_rng(0)
@@ -18,11 +19,16 @@ def remarks(y, target="y", **columns):
         name: tuple(sorted(set(each))) if each.dtype.kind == "U" else None
         for name, each in columns.items()
     }
-    described = tuple(Column(name, kinds[name]) for name in columns)
+    described = tuple(
+        Number(name) if kinds[name] is None else Category(name, None, kinds[name])
+        for name in columns
+    )
     x = np.zeros((len(y), sum(each.width for each in described)), np.float32)
     place = 0
     for each in described:
         values = columns[each.name]
+        if each.texts:
+            values = np.array(each.codes(values.tolist()))
         each.write(values, x[:, place : place + each.width])
         place += each.width
     classes = tuple(sorted(set(y))) if y.dtype.kind == "U" else ()
