@@ -19,7 +19,8 @@ from fastnn.data.tables.numbers import PLAIN, Spelling
 from fastnn.data.tables.sql import listed
 from fastnn.data.tables.table import MISSING, UNSEEN
 
-_GREATEST = 1e37  # what float32 can hold, and its mean and square, too
+GREATEST = 1e37
+"""Bound of numbers in float32, which can hold their means and deviations, too."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class Number(Column):
         with np.errstate(over="ignore"):
             numbers = self.known(values).astype(x.dtype, copy=False)
         if x.dtype == np.float32 and np.isinf(numbers).any():
-            numbers = np.clip(values, -_GREATEST, _GREATEST)
+            numbers = np.clip(values, -GREATEST, GREATEST)
         x[:, 0] = numbers
 
     def to_dict(self) -> dict[str, Any]:

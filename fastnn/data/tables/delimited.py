@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import tempfile
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,12 +178,10 @@ class DelimitedSource(Source):
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
-        for path in self._paths:
-            with _opened(path, self._compression) as file:
-                ends = {line[-2:] == b"\r\n" or not line.strip() for line in file}
-            if len(ends) > 1:
-                return True
-        return False
+        try:
+            return any(_is_odd(path, self._compression) for path in self._paths)
+        except (EOFError, OSError, zlib.error):  # a damaged archive
+            return False
 
     def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
         wanted = [
@@ -294,6 +293,12 @@ def _marked(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(4)
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+
+
+def _is_odd(path: Path, compression: str) -> bool:
+    """Return whether some lines of a file end otherwise than others, or hold only spaces."""
+    with _opened(path, compression) as file:
+        return len({line[-2:] == b"\r\n" or not line.strip() for line in file}) > 1
 
 
 def _copy_lines(path: Path, copy, encoding: str, compression: str) -> None:

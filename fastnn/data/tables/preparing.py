@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -183,12 +183,20 @@ def _read(
     """Return the table of features, and the target, which may be in the same table."""
     texts = {*how.wishes.categorical, *how.wishes.dates} - {label}
     if target_source is not source:
-        table = source.table(features, texts)
+        table = _table_of(source, features, texts)
         labels = target_source.table()
         return table, understand_target(Understanding(labels, Wishes()), label, how.task)
     # A label is the text in the file: "01" is another one than "1".
-    table = source.table({*features, label}, texts | source.spelled([label]))
+    table = _table_of(source, {*features, label}, texts | source.spelled([label]))
     return table, understand_target(_understanding(table, source, how), label, how.task)
+
+
+def _table_of(source: Source, columns: Collection[str], texts: Collection[str]) -> Table:
+    """Return a source's table; raise TableError if it has no rows."""
+    table = source.table(columns, texts)
+    if len(table) == 0:
+        raise TableError(f"{table.name}: found no rows; expected at least one")
+    return table
 
 
 def _understanding(table: Table, source: Source, how: Preparation) -> Understanding:
@@ -224,8 +232,6 @@ def _check_lengths(table: Table, learned: Learned) -> None:
             f"{table.name}: found {len(learned.y):,} targets; expected a target for each of "
             f"{len(table):,} rows"
         )
-    if len(table) == 0:
-        raise TableError(f"{table.name}: found no rows; expected at least one")
 
 
 def _missing_targets(label: str, learned: Learned, kept: np.ndarray) -> list[str]:

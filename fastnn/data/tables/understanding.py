@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fastnn.data.tables import dates
-from fastnn.data.tables.columns import Category, Column, Flag, Moment, Number
-from fastnn.data.tables.numbers import PLAIN, Spelling, spellings
+from fastnn.data.tables.columns import GREATEST, Category, Column, Flag, Moment, Number
+from fastnn.data.tables.numbers import Spelling, spellings
 from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
 
 MOST_CATEGORIES = 100
@@ -108,6 +108,10 @@ class Understanding:
                 f"column {name!r}: {_rows(facts.infinite)} an infinite number, which counts as "
                 "missing"
             )
+        if max(abs(facts.low), abs(facts.high)) > GREATEST:
+            found.notes.append(
+                f"column {name!r}: numbers beyond {GREATEST:g} are bounded, unless in float64"
+            )
         if name in self._wishes.keep or not self.table.named:
             return found
         if facts.low == facts.high and facts.missing == 0:
@@ -197,8 +201,8 @@ class Understanding:
         if count:
             texts = few([repr(text) for text, _, _ in odd], 5)
             found.notes.append(
-                f"column {found.name!r} holds numbers, and in {count:,} rows {texts}, which count "
-                "as missing (--categorical makes categories of all)"
+                f"column {found.name!r} holds numbers, and in {_count(count)} {texts}, which "
+                "count as missing (--categorical makes categories of all)"
             )
         if not spelling.plain:
             found.notes.append(f"column {found.name!r}: numbers with {spelling.describe()}")
@@ -233,8 +237,8 @@ class Understanding:
         if count:
             odd = few([repr(text) for text, _, _ in self.table.odd(column, found.name)], 5)
             found.notes.append(
-                f"column {found.name!r} holds dates, and in {count:,} rows {odd}, which count as "
-                "missing"
+                f"column {found.name!r} holds dates, and in {_count(count)} {odd}, which count "
+                "as missing"
             )
         became = f"{column.width} inputs"
         return replace(
@@ -301,8 +305,8 @@ class Understanding:
         if not told and (codes or best < _NEARLY * known):
             return []
         fits = [each for each, count in zip(tried, counts, strict=True) if count == best and best]
-        if PLAIN in fits and not any(sign in text for text in facts.counts for sign in ".,"):
-            return [PLAIN]
+        if not any(sign in text for text in examples for sign in ".,"):
+            return fits[:1]
         return fits
 
 
@@ -355,6 +359,10 @@ def _left_out(found: Understood, why: str, empty: bool = False) -> Understood:
 
 def _example(facts: TextFacts) -> str:
     return next(iter(facts.counts), "")
+
+
+def _count(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _rows(count: int) -> str:
