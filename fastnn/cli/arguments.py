@@ -125,7 +125,7 @@ def read_settled(settings: Settings) -> Dataset:
 def read_own(settings: Settings) -> Dataset:
     """Return the table that settings name; end the command if it cannot be trained on."""
     from fastnn.data import datasets
-    from fastnn.data.tables.targets import TargetError
+    from fastnn.data.tables.sources import TargetError
 
     try:
         return read_data(settings)
@@ -147,8 +147,8 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
 
     from fastnn.data.tables.preparing import values_to_split_by
     from fastnn.data.tables.rows import encoded_rows
-    from fastnn.data.tables.sources import open_source
-    from fastnn.data.tables.targets import find_target, missing_targets
+    from fastnn.data.tables.sources import find_target, open_source
+    from fastnn.data.tables.target import missing_targets
     from fastnn.data.tables.understanding import Understanding, Wishes
 
     schema = input_schema(model)
@@ -175,7 +175,7 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
             held_out = split.parts(y, keys)[1]
             rows, y = rows[held_out], y[held_out]
             which = f"{len(rows):,} rows of {path} that training held out"
-        return encoded_rows(schema, table, rows, names=names), y, which
+        return encoded_rows(schema.columns, table, names, rows), y, which
     except (ValueError, ImportError) as error:
         fail(str(error))
 

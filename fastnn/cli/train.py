@@ -38,6 +38,7 @@ from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Setting
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
+    from fastnn.nn.sequential import Sequential
     from fastnn.runs.folds import Folds
     from fastnn.runs.run import Run
     from fastnn.runs.verdict import Verdict
@@ -302,12 +303,18 @@ def _verdict_before(data: Dataset) -> Verdict:
 def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
     """Train a run for each fold and print their scores; end the command if one fails."""
     from fastnn.runs.folds import Folds
+    from fastnn.runs.run import Run
     from fastnn.training.steps import NonFiniteLossError
 
-    folds = Folds(settings, data, count, settings.split_seed)
+    def trained(part: Dataset) -> Sequential:
+        run = Run(settings, part)
+        run.train()
+        return run.model
+
+    folds = Folds(data, count, settings.split_seed)
     say(f"{count} folds, each held out once, then the ordinary run")
     try:
-        for _ in folds.train():
+        for _ in folds.train(trained):
             pass
     except KeyboardInterrupt:
         fail(f"interrupted in {_fold(folds)}; nothing is written", _INTERRUPTED)

@@ -102,16 +102,17 @@ def load(
         leave out.
     categorical, numeric, dates : sequence of str, default ()
         Columns of a table that are categories, numbers (all else in them is missing) and dates.
-    delimiter, decimal, thousands, comment : str, optional
-        Sign between cells, before decimals, between thousands, and at the beginning of lines to
-        skip. None finds the first three from the file.
+    delimiter, decimal, thousands : str, optional
+        Sign between cells, before decimals, and between thousands; None finds it from the file.
     encoding : str, optional
         Encoding of texts; None is UTF-8, or UTF-16 or UTF-32 where a mark tells.
     header : bool, optional
         Whether the first line of a file of texts has the names of columns; None finds it.
     missing : sequence of str, optional
-        Texts that stand for a missing value, as an empty cell does. None takes those of pandas, and
-        "?".
+        Texts that stand for a missing value, as an empty cell does; None takes "?", "#N/A", "<NA>",
+        "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan" and "null".
+    comment : str, optional
+        Sign at the beginning of lines to skip.
     test : float, default 0.2
         Share of the rows of a table to hold out for testing.
     group : str, optional

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.data.tables.sql import quoted
-
 ISO = "ISO"
 """Dates as ISO 8601 has them, with or without times: 2024-01-31, 2024-01-31 12:30:00."""
 
@@ -47,8 +45,8 @@ def query(cell: str, spelling: str) -> str:
     """Return the SQL of a text as seconds since 1970; NULL for other texts."""
     if spelling == ISO:
         read = f"epoch(TRY_CAST({cell} AS TIMESTAMP))"
-        return f"CASE WHEN regexp_full_match({cell}, {quoted(_ISO)}) THEN {read} END"
-    return f"epoch(try_strptime({cell}, {quoted(spelling)}))"
+        return f"CASE WHEN regexp_full_match({cell}, '{_ISO}') THEN {read} END"
+    return f"epoch(try_strptime({cell}, '{spelling}'))"
 
 
 def is_clock(spelling: str) -> bool:

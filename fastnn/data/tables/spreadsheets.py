@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data.tables.arrays import ArraySource
 from fastnn.data.tables.table import TableError
 
 OLD = b"\xd0\xcf\x11\xe0"
@@ -25,8 +24,8 @@ def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
-    """Return the table in the first sheet of a workbook; its first row has the names.
+def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
+    """Return the columns in the first sheet of a workbook; its first row has the names.
 
     Raises TableError if openpyxl is missing or the workbook cannot be read.
     """
@@ -52,9 +51,7 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
         )
     names = [f"Unnamed: {i}" if cell is None else str(cell) for i, cell in enumerate(rows[0])]
     columns = zip(*rows[1:], strict=True)
-    return ArraySource(
-        name, {key: _column(cells) for key, cells in zip(names, columns, strict=True)}
-    )
+    return {key: _column(cells) for key, cells in zip(names, columns, strict=True)}
 
 
 def _column(cells: tuple[Any, ...]) -> np.ndarray:
