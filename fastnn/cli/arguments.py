@@ -13,12 +13,12 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from fastnn.cli.errors import fail
 from fastnn.cli.output import note
+from fastnn.data.names import is_path
 from fastnn.runs.settings import (
     SettingError,
     Settings,
     choices,
     optimizer_defaults,
-    read_data,
 )
 
 if TYPE_CHECKING:
@@ -108,13 +108,6 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
         fail(str(error))
 
 
-def is_path(dataset: str) -> bool:
-    """Return whether the name of a data set is the path of a file."""
-    from fastnn.data import datasets
-
-    return datasets.is_path(dataset)
-
-
 def read_settled(settings: Settings) -> Dataset:
     """Return the data set, or the table in a file, that settings name."""
     if is_path(settings.dataset):
@@ -128,6 +121,8 @@ def read_own(settings: Settings) -> Dataset:
     from fastnn.data.tables.sources import TargetError
 
     try:
+        from fastnn.runs.data import read_data
+
         return read_data(settings)
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None

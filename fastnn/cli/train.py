@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, is_path, read_settled, sentence
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
@@ -34,6 +34,7 @@ from fastnn.cli.table_options import (
     Time,
 )
 from fastnn.cli.tables import print_table
+from fastnn.data.names import is_path
 from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
 
 if TYPE_CHECKING:

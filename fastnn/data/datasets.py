@@ -16,8 +16,8 @@ import numpy as np
 from fastnn.data import idx
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
+from fastnn.data.names import is_path
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.sources import SUFFIXES, is_pattern
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
 
@@ -195,41 +195,6 @@ def load(
     }
     chosen = {key: value for key, value in numbers.items() if value is not None}
     return DATASETS[name](seed=seed, **chosen)
-
-
-def is_path(name: str | os.PathLike[str]) -> bool:
-    """Return whether `load` takes a name as the path of a file, which need not exist.
-
-    Parameters
-    ----------
-    name : str or path-like
-        Name of a data set, or path of a table.
-
-    Returns
-    -------
-    bool
-        True for paths, False for names of data sets and for unknown names.
-
-    Raises
-    ------
-    TypeError
-        If `name` is neither a string nor a path.
-
-    Examples
-    --------
-    >>> from fastnn import datasets
-    >>> datasets.is_path("wine.csv"), datasets.is_path("digits")
-    (True, False)
-    """
-    if not isinstance(name, (str, os.PathLike)):
-        raise TypeError(f"a data set is named by text or a path, not by {name!r}")
-    path = Path(name)
-    return os.fspath(name) not in DATASETS and (
-        path.suffix.lower() in SUFFIXES
-        or path.is_file()
-        or len(path.parts) > 1
-        or is_pattern(os.fspath(name))
-    )
 
 
 def digits(*, subset: int | None = None, test_subset: int | None = None, seed: int = 0) -> Dataset:

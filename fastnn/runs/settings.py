@@ -14,12 +14,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn.compiler.limits import MOST_THREADS
-
-if TYPE_CHECKING:
-    from fastnn.data.dataset import Dataset
+from fastnn.data.names import NAMES, is_path, is_pattern
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Name of the default loss of each task."""
@@ -39,7 +37,7 @@ SCHEDULES = {
 
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
-_OF_TABLES = (
+OF_TABLES = (
     "task", "impute", "drop", "keep", "categorical", "numeric", "dates", "delimiter", "decimal",
     "thousands", "encoding", "header", "missing", "comment", "group", "time",
     "test_file",
@@ -139,8 +137,6 @@ class Settings:
 
     def _check_table(self) -> None:
         """Check the settings of a table, which only a file may have."""
-        from fastnn.data.datasets import is_path
-
         if self.task is not None:
             one_of("task", self.task, DEFAULT_LOSSES)
         seeds = f"an integer from 0 to {_SEEDS - 1}"
@@ -148,7 +144,7 @@ class Settings:
         if self.group is not None and self.time is not None:
             raise SettingError("time", "rows are split by group or by time, not by both")
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
-        for name in ("target", *_OF_TABLES):
+        for name in ("target", *OF_TABLES):
             usual = Settings.__dataclass_fields__[name].default
             if getattr(self, name) != usual and not is_path(self.dataset):
                 raise SettingError(
@@ -283,11 +279,8 @@ def optimizer_defaults(optimizer: str) -> dict[str, float]:
 
 def check_dataset(name: str) -> None:
     """Raise SettingError unless a data set or a file has that name."""
-    from fastnn.data.datasets import DATASETS, is_path
-    from fastnn.data.tables.sources import is_pattern
-
     if not is_path(name):
-        one_of("dataset", name, DATASETS)
+        one_of("dataset", name, NAMES)
     elif not Path(name).is_file() and not is_pattern(name):
         raise SettingError("dataset", f"there is no file {name}")
 
@@ -342,15 +335,3 @@ def _is_of(value: Any, hint: Any) -> bool:
 def key_of(settings: Settings) -> str:
     """Return a text that is equal for settings that produce the same model."""
     return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)
-
-
-def read_data(settings: Settings) -> Dataset:
-    """Return the data set, or the table in a file, that settings name; raise as `load` does."""
-    from fastnn.data import datasets
-
-    options: dict[str, Any] = {"subset": settings.subset}
-    if datasets.is_path(settings.dataset):
-        own = "target", *_OF_TABLES, "test", "dtype"
-        options |= {name: getattr(settings, name) for name in own}
-        options |= {"missing": settings.missing or None, "seed": settings.split_seed}
-    return datasets.load(settings.dataset, **options)

@@ -12,15 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.data.names import is_pattern
 from fastnn.data.tables.arrays import Arrays
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.table import Source, Table, TableError, few
-
-SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".json", ".jsonl", ".ndjson", ".gz",
-    ".zst", ".xlsx", ".xls",
-)  # fmt: skip
-"""File name endings of tables; the format is found from the contents."""
 
 _NPY, _ZIP, _PARQUET, _GZIP = b"\x93NUMPY", b"PK", b"PAR1", b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -31,11 +26,6 @@ _EXPECTED = "expected CSV, .npy, .npz, Parquet, JSON or a spreadsheet"
 def is_picture(head: bytes) -> bool:
     """Return whether the first bytes of a file are those of a picture."""
     return head.startswith(_PICTURES)
-
-
-def is_pattern(path: str) -> bool:
-    """Return whether a path stands for several files: `data/*.csv`."""
-    return glob.has_magic(path) and not os.path.exists(path)
 
 
 class ArraySource(Source):
