@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from fastnn.metrics import binary_scale
 from fastnn.nn.sequential import Sequential
+from fastnn.runs.importances import Importance, Importances
 from fastnn.training.evaluation import predict
 
 _MOST_REPEATS = 10
@@ -17,25 +16,6 @@ _FEWEST_ROWS = 50
 _MOST_COLUMNS = 2000
 _MOST_WORK = 20_000_000_000  # products of a weight and an input: less than a second
 _SEED = 0
-
-
-class Importance(NamedTuple):
-    """Fall of a model's accuracy, or of its R2, when a column is shuffled."""
-
-    column: str
-    mean: float
-    """Mean over the shuffles."""
-    std: float
-    """Standard deviation over the shuffles."""
-
-
-class Importances(NamedTuple):
-    """Importance of each column, the greatest first; empty if it was not measured."""
-
-    columns: list[Importance]
-    rows: int
-    """Test rows that were shuffled."""
-    repeats: int
 
 
 def importances(model: Sequential, x: np.ndarray, y: np.ndarray) -> Importances:

@@ -11,7 +11,7 @@ from fastnn.data.dataset import Dataset
 from fastnn.metrics import scores
 from fastnn.plots.importance import importance
 from fastnn.runs import baselines
-from fastnn.runs.importance import Importances
+from fastnn.runs.importances import Importances
 from fastnn.runs.intervals import Interval, intervals
 from fastnn.runs.telltales import telltales
 
