@@ -149,6 +149,8 @@ class DelimitedSource(Source):
             if not found:
                 raise TableError(f"{self._title}: found no line of names")
             given = [("" if cell is None else cell).strip() for cell in found[0]]
+            if not any(given):
+                raise TableError(f"{self._title}: found no names of columns in the first line")
             names = [each or f"Unnamed: {place}" for place, each in enumerate(given)]
             if first is not None and names != first:
                 raise TableError(
