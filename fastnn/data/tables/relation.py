@@ -199,7 +199,9 @@ def _identifier(name: str) -> str:
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
-    """Return an array that DuckDB can read: in native byte order, no half floats."""
+    """Return an array that DuckDB can read: in native byte order, no half floats, no hours."""
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[us]")
     if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
         return values.astype(np.float64)
     if values.dtype.kind in "biuf" and not values.dtype.isnative:

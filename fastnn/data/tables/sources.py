@@ -146,7 +146,9 @@ def _of_frame(source: Any, name: str) -> Source:
             )
         return ArraySource(name, matrix_columns(source), named=False)
     if isinstance(source, Mapping):
-        return _of_columns({key: np.asarray(each) for key, each in source.items()}, name)
+        return _of_columns(source, name)
+    if hasattr(source, "fetchnumpy"):  # a relation belongs to a connection of its own
+        return _of_columns(source.fetchnumpy(), name)
     from fastnn.data.tables.relation import RelationSource, connect
 
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
@@ -154,16 +156,26 @@ def _of_frame(source: Any, name: str) -> Source:
         connection.register("frame", source)
         return RelationSource(connection, name, "frame", keep=source)
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        return _of_columns({str(key): np.asarray(source[key]) for key in source.columns}, name)
+        return _of_columns({str(key): source[key] for key in source.columns}, name)
     raise TypeError(
         f"{name} is a {type(source).__name__}; expected a path, a frame of pandas or polars, an "
         "Arrow table, a DuckDB relation or a dict of columns"
     )
 
 
-def _of_columns(columns: dict[str, np.ndarray], name: str) -> ArraySource:
+def _as_array(values: Any) -> np.ndarray:
+    """Return values as an array, in which what is masked is None."""
+    if isinstance(values, np.ma.MaskedArray):
+        if not values.mask.any():
+            return values.data
+        return np.ma.filled(values.astype(object), None)
+    return np.asarray(values)
+
+
+def _of_columns(given: Mapping[Any, Any], name: str) -> ArraySource:
     from fastnn.data.tables.numpy_files import column_of
 
+    columns = {key: _as_array(each) for key, each in given.items()}
     lengths = {key: len(each) if each.ndim else None for key, each in columns.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
         raise TableError(f"{name}: found columns of lengths {lengths}; expected one length"[:400])

@@ -73,3 +73,44 @@ def test_seeds_differ_and_a_split_knows_its_targets():
 def test_a_split_is_checked(wrong):
     with pytest.raises(ValueError, match="found a s"):
         Split(**{"share": 0.2, "seed": 0, "rows": 3, "checksum": 1, **wrong})
+
+
+# ------------------------------------------------------------------- by groups and times
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 20), min_size=2, max_size=200).map(np.array), st.integers(0, 99))
+def test_a_group_is_on_one_side(by, seed):
+    y = np.random.default_rng(seed).normal(size=len(by))
+    train, test = Split.of(y, 0.2, seed, group="g").parts(y, by)
+    assert sorted([*train, *test]) == list(range(len(by)))
+    assert not set(by[train]) & set(by[test])
+    if len(set(by)) > 1 and round(0.2 * len(by)):
+        assert len(test) > 0
+        assert len(train) > 0
+
+
+def test_groups_of_one_size_are_held_out_in_proportion():
+    y, by = np.zeros(1000), np.repeat(np.arange(100), 10)
+    _, test = Split.of(y, 0.2, 3, group="g").parts(y, by)
+    assert len(test) == 200
+    assert set(by[test]) != set(by[Split.of(y, 0.2, 4, group="g").parts(y, by)[1]])
+
+
+def test_the_last_rows_by_time_are_held_out():
+    y, by = np.zeros(50), np.random.default_rng(0).permutation(50)
+    train, test = Split.of(y, 0.2, 0, time="t").parts(y, by)
+    assert by[test].tolist() == list(range(40, 50))
+    assert by[train].tolist() == list(range(40))  # what validates are the last of them
+
+
+@pytest.mark.parametrize("ways", [{"group": 3}, {"group": "a", "time": "b"}])
+def test_a_split_by_what_is_no_name_or_by_two_is_refused(ways):
+    with pytest.raises(ValueError, match=r"found a split by 3|expected one of them"):
+        Split(0.2, 0, 5, 0, **ways)
+
+
+def test_a_split_is_the_same_from_its_plain_values():
+    for split in (Split(0.2, 0, 5, 7), Split(0.2, 0, 5, 7, time="t"), Split(0.5, 1, 2, 3, "g")):
+        assert Split(**split.to_dict()) == split
+    assert Split(0.2, 0, 5, 7).to_dict().keys() == {"share", "seed", "rows", "checksum"}
