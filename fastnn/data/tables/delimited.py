@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import glob
 import gzip
 import io
 import re
@@ -33,6 +34,7 @@ _NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
 _NOTHING = "(empty)"  # DuckDB's text for no sign
 _WHOLE = -1  # sniff all rows
 _MOST_LETTERS = 300
+_QUOTED, _LINE_END = re.compile(r'"[^"]*"'), re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -101,9 +103,11 @@ class DelimitedSource(Source):
             options.append(f"header = {self._reading.header}")
         if self._reading.comment is not None:
             options.append(f"comment = {quoted(self._reading.comment)}")
+        if self._line_end():
+            options.append(f"new_line = {quoted(self._line_end())}")
         if sample is not None:
             options.append(f"sample_size = {sample}")
-        file = quoted(str(self._paths[0]))
+        file = quoted(glob.escape(str(self._paths[0])))
         query = (
             "SELECT Delimiter, Quote, Escape, HasHeader, SkipRows, Columns FROM "
             f"sniff_csv({file}, {', '.join(options)}, compression = {quoted(self._compression)})"
@@ -116,7 +120,15 @@ class DelimitedSource(Source):
     def _first_line(self, skip: int) -> str:
         """Return the line of names without what is quoted."""
         lines = self._head().splitlines()[skip:]
-        return re.sub(r'"[^"]*"', "", lines[0]) if lines else ""
+        return _QUOTED.sub("", lines[0]) if lines else ""
+
+    def _line_end(self) -> str:
+        """Return the sign behind lines where a quoted name holds another one; else nothing."""
+        head = self._head()
+        first, end = _LINE_END.search(head), _LINE_END.search(_QUOTED.sub("", head))
+        if first is None or end is None or first[0] == end[0]:
+            return ""
+        return end[0].replace("\r", "\\r").replace("\n", "\\n")  # as DuckDB names it
 
     def _head(self) -> str:
         """Return the beginning of the first file."""
@@ -255,9 +267,11 @@ class DelimitedSource(Source):
         }
         if missing:
             options["nullstr"] = f"[{listed(missing)}]"
+        if self._line_end():
+            options["new_line"] = quoted(self._line_end())
         if self._reading.comment is not None:
             options["comment"] = quoted(self._reading.comment)
-        files = listed(map(str, paths))
+        files = listed(glob.escape(str(path)) for path in paths)
         settings = ", ".join(f"{key} = {value}" for key, value in options.items())
         return f"read_csv([{files}], auto_detect = False, {settings})"
 

@@ -68,6 +68,13 @@ def test_newlines_and_commas_in_names_of_other_delimiters():
     assert source("price (EUR, net);y\n1;2\n3;4\n").names == ("price (EUR, net)", "y")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("inner", ["\n", "\r\n", "\r"])
+def test_line_ends_in_quotes_stay_as_they_are(inner, end):
+    content = end.join(['a,"b' + inner + 'c"', '1,"x' + inner + 'y"', "2,z", ""])
+    assert texts(content) == {"a": ["1", "2"], f"b{inner}c": [f"x{inner}y", "z"]}
+
+
 def test_rows_of_numbers_alone_have_no_names():
     opened = source("1,2.5\n3,nan\n")
     assert not opened.named
