@@ -150,15 +150,16 @@ class Number(Column):
         return self.spelling.query(cell)
 
     def missing(self, values: np.ndarray) -> np.ndarray:
-        """Return a mask of what is missing; bytes and other integers never are."""
-        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+        """Return a mask of what is missing or infinite; bytes and other integers never are."""
+        return ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the numbers; those beyond 1e37 are bounded where x cannot hold them."""
+        known = self.known(values)
         with np.errstate(over="ignore"):
-            numbers = self.known(values).astype(x.dtype, copy=False)
+            numbers = known.astype(x.dtype, copy=False)
         if x.dtype == np.float32 and np.isinf(numbers).any():
-            numbers = np.clip(values, -GREATEST, GREATEST)
+            numbers = np.where(np.isinf(known), known, np.clip(known, -GREATEST, GREATEST))
         x[:, 0] = numbers
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import glob
 import gzip
 import io
 import re
 import tempfile
 import zlib
 from collections.abc import Callable, Collection, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ _NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
 _NOTHING = "(empty)"  # DuckDB's text for no sign
 _WHOLE = -1  # sniff all rows
 _MOST_LETTERS = 300
+_QUOTED, _LINE_END = re.compile(r'"[^"]*"'), re.compile(r"\r\n|\n|\r")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class DelimitedSource(Source):
@@ -64,6 +68,9 @@ class DelimitedSource(Source):
     def _sniff(self, sample: int | None = None) -> None:
         """Find the signs, the header and the columns' types, from the first rows or all."""
         found = self._ask_sniffer(self._reading.delimiter, sample)
+        if found[4] and not found[3] and self._reading.header is None:
+            # Where lines differ in their cells, the sniffer would pass over names and rows.
+            found = self._sniffed_with(found[0], self._first_line(0), (*found[:4], 0, []))
         if len(found[5]) == 1 and self._reading.delimiter is None:
             # A line with too many cells, or with none, makes the sniffer doubt all signs.
             line = self._first_line(int(found[4]))
@@ -81,24 +88,26 @@ class DelimitedSource(Source):
     def _sniffed_with(self, sign: str, line: str, first: tuple) -> tuple:
         """Return what the sniffer finds with a delimiter; texts if it finds nothing."""
         try:
-            found = self._ask_sniffer(sign, None)
+            found = self._ask_sniffer(sign, None, f"skip = {first[4]}")
         except TableError:
             found = first
         if len(found[5]) > 1:
             return found
         return sign, '"', '"', True, first[4], [{"type": "VARCHAR"}] * (line.count(sign) + 1)
 
-    def _ask_sniffer(self, delimiter: str | None, sample: int | None) -> tuple:
-        options = [f"nullstr = [{listed(self._reading.texts)}]"]
+    def _ask_sniffer(self, delimiter: str | None, sample: int | None, *more: str) -> tuple:
+        options = [f"nullstr = [{listed(self._reading.texts)}]", *more]
         if delimiter is not None:
             options.append(f"delim = {quoted(delimiter)}")
         if self._reading.header is not None:
             options.append(f"header = {self._reading.header}")
         if self._reading.comment is not None:
             options.append(f"comment = {quoted(self._reading.comment)}")
+        if self._line_end():
+            options.append(f"new_line = {quoted(self._line_end())}")
         if sample is not None:
             options.append(f"sample_size = {sample}")
-        file = quoted(str(self._paths[0]))
+        file = quoted(glob.escape(str(self._paths[0])))
         query = (
             "SELECT Delimiter, Quote, Escape, HasHeader, SkipRows, Columns FROM "
             f"sniff_csv({file}, {', '.join(options)}, compression = {quoted(self._compression)})"
@@ -110,17 +119,36 @@ class DelimitedSource(Source):
 
     def _first_line(self, skip: int) -> str:
         """Return the line of names without what is quoted."""
-        with _opened(self._paths[0], self._compression) as file:
-            head = file.read(1 << 20).decode("utf-8-sig", "replace")
-        lines = head.splitlines()[skip:]
-        return re.sub(r'"[^"]*"', "", lines[0]) if lines else ""
+        lines = self._head().splitlines()[skip:]
+        return _QUOTED.sub("", lines[0]) if lines else ""
+
+    def _line_end(self) -> str:
+        """Return the sign behind lines where a quoted name holds another one; else nothing."""
+        head = self._head()
+        first, end = _LINE_END.search(head), _LINE_END.search(_QUOTED.sub("", head))
+        if first is None or end is None or first[0] == end[0]:
+            return ""
+        return end[0].replace("\r", "\\r").replace("\n", "\\n")  # as DuckDB names it
+
+    def _head(self) -> str:
+        """Return the beginning of the first file."""
+        with self._opened(self._paths[0]) as file:
+            return file.read(1 << 20).decode("utf-8-sig", "replace")
 
     # ------------------------------------------------------------------------- reading
 
     def _find_names(self) -> list[str]:
         """Return the names of the columns, after the signs were found."""
+        if "\0" in self._head():
+            raise TableError(
+                f"{self._title}: found bytes of 0, which text in UTF-8 has not; expected CSV, "
+                ".npy, .npz, Parquet or JSON, or its encoding, such as --encoding utf-16-le"
+            )
         self._sniff()
-        return self._names() if self._header else [str(place) for place in range(self._width)]
+        names = self._names() if self._header else []
+        if names and self._reading.header is None and all(map(_NUMBER.fullmatch, names)):
+            self._header = False  # rows of numbers alone have no names
+        return names if self._header else [str(place) for place in range(self._width)]
 
     def _names(self) -> list[str]:
         """Return the names of the columns; raise TableError if files differ in them."""
@@ -133,6 +161,8 @@ class DelimitedSource(Source):
             if not found:
                 raise TableError(f"{self._title}: found no line of names")
             given = [("" if cell is None else cell).strip() for cell in found[0]]
+            if not any(given):
+                raise TableError(f"{self._title}: found no names of columns in the first line")
             names = [each or f"Unnamed: {place}" for place, each in enumerate(given)]
             if first is not None and names != first:
                 raise TableError(
@@ -170,7 +200,10 @@ class DelimitedSource(Source):
         try:
             return self._table(columns, texts)
         except _NotNumbersError:
-            self._sniff(_WHOLE)
+            try:
+                self._sniff(_WHOLE)
+            except TableError:  # a line is odd, which the reader tells of
+                self._types = ["VARCHAR"] * self._width
         try:
             return self._table(columns, texts)
         except _NotNumbersError as error:
@@ -178,10 +211,12 @@ class DelimitedSource(Source):
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
-        try:
-            return any(_is_odd(path, self._compression) for path in self._paths)
-        except (EOFError, OSError, zlib.error):  # a damaged archive
-            return False
+        return any(map(self._is_odd, self._paths))
+
+    def _is_odd(self, path: Path) -> bool:
+        """Return whether some lines of a file end otherwise than others, or hold only spaces."""
+        with self._opened(path) as file:
+            return len({line[-2:] == b"\r\n" or not line.strip() for line in file}) > 1
 
     def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
         wanted = [
@@ -232,9 +267,11 @@ class DelimitedSource(Source):
         }
         if missing:
             options["nullstr"] = f"[{listed(missing)}]"
+        if self._line_end():
+            options["new_line"] = quoted(self._line_end())
         if self._reading.comment is not None:
             options["comment"] = quoted(self._reading.comment)
-        files = listed(map(str, paths))
+        files = listed(glob.escape(str(path)) for path in paths)
         settings = ", ".join(f"{key} = {value}" for key, value in options.items())
         return f"read_csv([{files}], auto_detect = False, {settings})"
 
@@ -275,13 +312,24 @@ class DelimitedSource(Source):
         for path in self._paths:
             copy = tempfile.NamedTemporaryFile(suffix=".csv")  # noqa: SIM115
             try:
-                _copy_lines(path, copy, encoding, self._compression)
+                with self._opened(path) as binary:
+                    _copy_lines(binary, copy, encoding)
             except UnicodeError as error:
                 reason = f"found bytes that are not {encoding}: {error}"[:_MOST_LETTERS]
                 raise TableError(f"{self._title}: {reason}") from error
             self._copies.append(copy)
             paths.append(Path(copy.name))
         self._paths, self._compression = paths, "none"
+
+    @contextmanager
+    def _opened(self, path: Path):
+        """Open a file of bytes; raise TableError where its compression is damaged."""
+        try:
+            packed = self._compression == "gzip"
+            with gzip.open(path, "rb") if packed else path.open("rb") as file:
+                yield file
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise TableError(f"{self._title}: found a damaged gzip file: {error}") from error
 
 
 class _NotNumbersError(Exception):
@@ -295,19 +343,9 @@ def _marked(path: Path) -> str | None:
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
-def _is_odd(path: Path, compression: str) -> bool:
-    """Return whether some lines of a file end otherwise than others, or hold only spaces."""
-    with _opened(path, compression) as file:
-        return len({line[-2:] == b"\r\n" or not line.strip() for line in file}) > 1
-
-
-def _copy_lines(path: Path, copy, encoding: str, compression: str) -> None:
+def _copy_lines(binary, copy, encoding: str) -> None:
     """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
-    with _opened(path, compression) as binary, io.TextIOWrapper(binary, encoding) as lines:
+    with io.TextIOWrapper(binary, encoding) as lines:
         for line in lines:
             copy.write((line.removeprefix("\ufeff") if line.strip() else "\n").encode())
     copy.flush()
-
-
-def _opened(path: Path, compression: str):
-    return gzip.open(path, "rb") if compression == "gzip" else path.open("rb")

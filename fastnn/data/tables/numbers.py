@@ -62,15 +62,14 @@ class Spelling:
         return f"CASE WHEN regexp_full_match({cell}, {_literal(self.pattern)}) THEN {read} END"
 
     def describe(self) -> str:
-        """Return what is special about the numbers, as text."""
+        """Return what is special about the numbers, as text: "with decimal comma"."""
         parts = []
         if self.decimal == ",":
             parts.append("decimal comma")
         if self.thousands:
             parts.append(f"{self.thousands!r} between thousands")
-        if self.symbol:
-            parts.append(f"in {self.symbol}")
-        return ", ".join(parts)
+        ways = [f"with {' and '.join(parts)}"] if parts else []
+        return ", ".join([*ways, *([f"in {self.symbol}"] if self.symbol else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

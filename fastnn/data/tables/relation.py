@@ -370,7 +370,7 @@ class Relation(Table):
             return []
         return self._ask(
             f"SELECT {cell}, count(*), min(rowid) + 1 FROM cells "
-            f"WHERE {cell} IS NOT NULL AND ({read}) IS NULL "
+            f"WHERE {cell} IS NOT NULL AND NOT coalesce(isfinite({read}), FALSE) "
             f"GROUP BY {cell} ORDER BY count(*) DESC, {cell} LIMIT 5"
         )
 

@@ -77,7 +77,7 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
         shown = few([repr(text) for text, _, _ in texts], 5)
         notes.append(f"target {name!r} holds {shown} in {odd:,} rows, which are no numbers")
     if not numbers.spelling.plain:
-        notes.append(f"target {name!r}: numbers with {numbers.spelling.describe()}")
+        notes.append(f"target {name!r}: numbers {numbers.spelling.describe()}")
     if np.isinf(y).any():
         raise TableError(
             f"{table.name}: target {name!r} holds {y[np.isinf(y)][0]}; expected finite numbers"

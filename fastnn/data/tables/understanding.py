@@ -99,8 +99,9 @@ class Understanding:
         """Return what is understood of a column of numbers."""
         column = Number(name)
         example = f"{facts.low:.6g} to {facts.high:.6g}"
-        known = len(self.table) - facts.missing
-        found = Understood(name, "number", column, example, facts.missing, "1 input", facts)
+        missing = facts.missing + facts.infinite
+        known = len(self.table) - missing
+        found = Understood(name, "number", column, example, missing, "1 input", facts)
         if known == 0:
             return _left_out(found, "holds no values", empty=True)
         if facts.infinite:
@@ -114,7 +115,7 @@ class Understanding:
             )
         if name in self._wishes.keep or not self.table.named:
             return found
-        if facts.low == facts.high and facts.missing == 0:
+        if facts.low == facts.high and missing == 0:
             return _left_out(found, f"is {facts.low:.6g} in all rows")
         enough = len(self.table) >= _LEAST_ROWS
         if enough and facts.whole and (facts.steps or self._is_index(name, facts)):
@@ -205,7 +206,7 @@ class Understanding:
                 "count as missing (--categorical makes categories of all)"
             )
         if not spelling.plain:
-            found.notes.append(f"column {found.name!r}: numbers with {spelling.describe()}")
+            found.notes.append(f"column {found.name!r}: numbers {spelling.describe()}")
         return replace(
             found,
             kind="number",
@@ -216,8 +217,9 @@ class Understanding:
         )
 
     def _unread(self, name: str, column: Column, missing: int) -> int:
-        """Return the number of texts that a description cannot read."""
-        (read,) = self.table.count(name, [column.query("{}", True)])
+        """Return the number of texts that a description cannot read, or reads as infinite."""
+        finite = f"CASE WHEN isfinite({column.query('{}', True)}) THEN 1 END"
+        (read,) = self.table.count(name, [finite])
         return len(self.table) - missing - read
 
     def _dated(self, found: Understood, moment: Moment) -> Understood:

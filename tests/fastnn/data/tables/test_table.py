@@ -1,7 +1,6 @@
-import numpy as np
 import pytest
 
-from fastnn.data.tables.table import as_texts, missing_values, number_text
+from fastnn.data.tables.table import few, number_text
 
 
 @pytest.mark.parametrize(
@@ -12,9 +11,6 @@ def test_numbers_as_texts(number, text):
     assert number_text(number) == text
 
 
-def test_columns_as_texts_and_what_is_missing():
-    assert as_texts(np.array([1.0, np.nan, 0.5])).tolist() == ["1", None, "0.5"]
-    assert as_texts(np.array([7, 8])).tolist() == ["7", "8"]
-    assert missing_values(np.array([1.0, np.nan])).tolist() == [False, True]
-    assert missing_values(np.array(["a", None], object)).tolist() == [False, True]
-    assert missing_values(np.array([1, 2])).tolist() == [False, False]
+def test_the_first_names_and_how_many_more():
+    assert few(["a", "b"]) == "a, b"
+    assert few([str(i) for i in range(2000)], 2) == "0, 1 and 1,998 more"
