@@ -22,8 +22,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
-            help="peak, matmul, elementwise, layers, training, estimators, runs, startup or "
-            "growth. "
+            help="peak, matmul, elementwise, layers, training, estimators, runs, startup, "
+            "growth or tables. "
             "[default: all]",
         ),
     ] = None,

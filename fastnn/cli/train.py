@@ -14,7 +14,7 @@ from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.summary import print_summary
 from fastnn.cli.tables import print_table
-from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
+from fastnn.runs.settings import CLASS_WEIGHTS, RECIPES, SCHEDULES, SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.runs.run import Run
@@ -38,7 +38,8 @@ def train(
         list[int] | None,
         typer.Option(
             metavar="<int>",
-            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
+            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100; of a file: "
+            "by its rows]",
         ),
     ] = None,
     activation: Annotated[str, typer.Option(help="{activations}")] = Settings.activation,
@@ -49,7 +50,9 @@ def train(
         str | None,
         typer.Option(help="{losses} [default: cross-entropy for classes, mse for numbers]"),
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="{optimizers}")] = Settings.optimizer,
+    optimizer: Annotated[
+        str | None, typer.Option(help="{optimizers} [default: sgd; of a file: adamw]")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate. [default: {usual_lr}]")] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Momentum. [default: {usual_momentum}]")
@@ -58,16 +61,26 @@ def train(
         float | None, typer.Option(help="Weight decay. [default: {usual_weight_decay}]")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help=f"How the learning rate falls: {sentence(SCHEDULES)}")
-    ] = Settings.schedule,
-    batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
-    epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
+        str | None,
+        typer.Option(help=f"How the learning rate falls: {sentence(SCHEDULES)} [default: linear]"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows in a step. [default: 32; of a file: by its rows]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the rows. [default: 30; of a file: by its rows]"),
+    ] = None,
     subset: Annotated[
         int | None, typer.Option(help="Training rows to take. [default: all]")
     ] = None,
     validation: Annotated[
-        float, typer.Option(help="Share of them to validate on; with 0, the test rows do that.")
-    ] = Settings.validation,
+        float | None,
+        typer.Option(
+            help="Share of them to validate on; with 0, the test rows do that. [default: 0.1; of "
+            "a small file: each of five folds in turn]"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of initial weights, order of rows and dropout.")
     ] = Settings.seed,
@@ -150,6 +163,13 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Epochs that plateau waits. [default: 5]")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Defaults of other options: {sentence(RECIPES)} [default: tables for files, "
+            "plain for data sets]"
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to keep the state of the run in, for --resume.")
     ] = None,
@@ -165,7 +185,7 @@ def train(
     with reported_errors():
         settings = Settings(
             dataset,
-            tuple(hidden or Settings.hidden),
+            tuple(hidden) if hidden else None,
             activation,
             dropout,
             loss,
@@ -198,6 +218,7 @@ def train(
             milestones=tuple(milestones or ()),
             warmup=warmup,
             patience=patience,
+            recipe=recipe,
         )
         check_checkpoint(checkpoint, every, resume)
         if checkpoint is not None and resume:
@@ -276,14 +297,17 @@ def _announce_compilation(dtype: str) -> None:
 def _print_plan(run: Run) -> None:
     """Print the rows, the network and the optimizer of a run."""
     settings, rows = run.settings, run.rows
-    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes) or 1]
-    kind = f" {settings.activation}" if settings.hidden else ""
-    validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
+    hidden = settings.hidden or ()
+    widths = [run.test_data[0].shape[1], *hidden, len(run.classes) or 1]
+    kind = f" {settings.activation}" if hidden else ""
+    validate = f"{rows['validation']:,} to validate, " if settings.validation != 0 else ""
+    folds = f", for each of {run.networks} networks" if run.networks > 1 else ""
     say(
         f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
-        f"{rows['test']:,} to test",
+        f"{rows['test']:,} to test{folds}",
         f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
-        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}",
+        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}, "
+        f"{settings.epochs} epochs; recipe {settings.recipe}",
     )
 
 

@@ -32,6 +32,7 @@ from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
+from fastnn.runs import recipe
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.training import checkpoints
 from fastnn.training.callbacks.callback import Callback
@@ -47,6 +48,9 @@ CURVES, CONFUSION, PREDICTIONS = PICTURES = "curves.png", "confusion.png", "pred
 FILES = MODEL, HISTORY, *PICTURES
 """Names of the files in a run's folder; `PREDICTIONS` is a regression's in place of `CONFUSION`."""
 
+_SEEDS = 1 << 63
+_ENDLESS = 1 << 31  # epochs
+
 MAY_CHANGE = ("epochs", "threads")
 """Settings that may change when a run is resumed."""
 
@@ -61,33 +65,36 @@ class Run(Callback):
     variance. After training the last layer is rescaled, so that the model predicts in the target's
     own units.
 
+    By the recipe for tables (`fastnn.runs.recipe`), a small table has a network for each of some
+    folds: `model` is the first of them before training, and all of them, joined, afterwards. The
+    history holds their means.
+
     Raises SettingError if the validation share leaves no rows, or the loss does not fit the task.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
         self.settings = settings = dataclasses.replace(settings)  # a copy: defaults are filled in
+        settings.choose_sizes(len(dataset.x_train), len(dataset.classes) or 1)
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
-        self.schema = dataset.schema
-        self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
-        self.loss = make_loss(settings)
-        self.optimizer = make_optimizer(settings, self.model)
-        self.schedule = make_schedule(settings, self.optimizer)
-        self._training, self._validation = (
-            (x, _standardised(y, dataset.schema)) for x, y in _split(settings, dataset)
-        )
+        self.schema, self.loss = dataset.schema, make_loss(settings)
         self.test_data, self.classes = (dataset.x_test, dataset.y_test), dataset.classes
-        self.rows = {
-            "training": len(self._training[0]),
-            "validation": len(self._validation[0]),
-            "test": len(dataset.x_test),
-        }
+        self._x, self._y = dataset.x_train, _standardised(dataset.y_train, dataset.schema)
+        self._range = dataset.y_train.min(), dataset.y_train.max()
+        self._parts = _parts(settings, dataset, self._fit_seed)
+        (x, _), (x_held_out, _) = self._rows_of(0)
+        self.rows = {"training": len(x), "validation": len(x_held_out), "test": len(dataset.x_test)}
         _check_batches(settings, self.rows["training"])
+        rng, scaling = np.random.default_rng(weight_seed), _scaling(settings, dataset)
+        self._networks = [make_model(settings, dataset, scaling, rng) for _ in self._parts]
+        self._make_ready(self._networks[0])
         self.early_stopping: EarlyStopping | None = None
-        if settings.early_stopping is not None:
+        if settings.recipe == "plain" and settings.early_stopping is not None:
             self.early_stopping = EarlyStopping(patience=settings.early_stopping)
+        self._trained: list[recipe.Trained] = []
+        self._histories: list[History] = []
         self.history = History()
         self.outcome = "not started"
         self.test: Evaluation | None = None
@@ -105,37 +112,99 @@ class Run(Callback):
         `checkpoint`, `every` and `resume` are arguments of `fit`, with its errors. After
         NonFiniteLossError or KeyboardInterrupt, `history` and `model` are as far as training came.
         """
-        (x, y), validation = self._training, self._validation
-        del self._training, self._validation
-        self.outcome, settings = "interrupted", self.settings
+        self.outcome = "interrupted"
         try:
-            fit(
-                self.model,
-                x,
-                y,
-                loss=self.loss,
-                optimizer=self.optimizer,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                validation_data=validation,
-                seed=self._fit_seed,
-                schedule=self.schedule,
-                class_weight=None if settings.class_weight == "none" else settings.class_weight,
-                clip_norm=settings.clip_norm,
-                clip_value=settings.clip_value,
-                callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
-                progress=progress,
-                threads=settings.threads,
-                checkpoint=checkpoint,
-                every=every,
-                resume=resume,
-            )
+            for place in range(len(self._parts)):
+                is_last = place == len(self._parts) - 1
+                self._train_network(
+                    place,
+                    progress=progress and len(self._parts) == 1,
+                    checkpoint=checkpoint if is_last else None,
+                    every=every,
+                    resume=resume and is_last,
+                )
         except NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
         finally:
-            _scale_back(self.model)
+            del self._x, self._y
+            self._finish()
         self.outcome = "finished"
+
+    def _make_ready(self, model: Sequential) -> None:
+        """Take a network, with an optimizer and a schedule of its own."""
+        self.model = model
+        self.optimizer = make_optimizer(self.settings, model)
+        self.schedule = make_schedule(self.settings, self.optimizer)
+
+    def _rows_of(self, place: int):
+        """Return the rows and targets that a network trains on, and that it is validated on."""
+        train, held_out = self._parts[place]
+        rows = self._x[train], self._y[train]
+        if held_out is None:
+            x, y = self.test_data
+            return rows, (x, _standardised(y, self.schema))
+        return rows, (self._x[held_out], self._y[held_out])
+
+    def _train_network(self, place: int, **options: Any) -> None:
+        """Train one of the networks; by the recipe for tables, keep its best weights."""
+        settings, (rows, held_out) = self.settings, self._rows_of(place)
+        assert settings.epochs is not None
+        assert settings.batch_size is not None
+        if place > 0:
+            self._make_ready(self._networks[place])
+        if settings.recipe == "tables":
+            self._begin(rows, held_out)
+        try:
+            fit(
+                self.model,
+                *rows,
+                loss=self.loss,
+                optimizer=self.optimizer,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=held_out,
+                seed=(self._fit_seed + place) % _SEEDS,
+                schedule=self.schedule,
+                class_weight=self._class_weight,
+                clip_norm=settings.clip_norm,
+                clip_value=settings.clip_value,
+                callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
+                threads=settings.threads,
+                **options,
+            )
+        except NonFiniteLossError:
+            if not isinstance(self.early_stopping, recipe.BestEpoch):
+                raise  # else the model has its best weights
+        self._histories.append(self.history)
+        if isinstance(self.early_stopping, recipe.BestEpoch):
+            self._trained.append(self.early_stopping.trained(self.history))
+
+    @property
+    def _class_weight(self) -> str | None:
+        return None if self.settings.class_weight == "none" else self.settings.class_weight
+
+    def _begin(self, rows, held_out) -> None:
+        """Set a network to the linear model of its rows, and see to it that its best is kept."""
+        settings = self.settings
+        assert settings.loss is not None
+        fits = not self.classes or choices("loss")[settings.loss].of_classes
+        if fits and _can_be_linear(settings):
+            x, y = rows
+            recipe.begin_linear(self.model, x, y, len(self.classes), self._class_weight)
+        if settings.validation != 0:
+            first = evaluate(self.model, *held_out, loss=self.loss, threads=settings.threads)
+            patience = settings.early_stopping or _ENDLESS
+            self.early_stopping = recipe.BestEpoch(self.model, first.loss, patience)
+
+    def _finish(self) -> None:
+        """Join the networks that are trained to one model, which predicts in the target's units."""
+        if self._trained:
+            self.model = recipe.joined(recipe.chosen(self._trained))
+            self.history = recipe.mean_history(self._histories)
+        _scale_back(self.model)
+        if self.settings.recipe == "tables" and not self.classes:
+            self.model = recipe.bounded(self.model, *self._range, self.settings.dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the settings, to be kept in a checkpoint."""
@@ -157,7 +226,12 @@ class Run(Callback):
     @property
     def data(self):
         """Rows and targets to train on, and to validate on; available until `train` is called."""
-        return self._training, self._validation
+        return self._rows_of(0)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks, more than one if there are folds."""
+        return len(self._networks)
 
     @property
     def parameters(self) -> int:
@@ -208,6 +282,7 @@ class Run(Callback):
             "outcome": self.outcome,
             "settings": dataclasses.asdict(self.settings),
             "rows": self.rows,
+            "networks": self.networks,
             "parameters": self.parameters,
             "history": _finite_only(self.history.to_dict()),
             "test": {}
@@ -248,14 +323,29 @@ def _seeds(seed: int) -> tuple[int, int]:
     return int(weights), int(order)
 
 
-def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
-    """Return a chain of Normalize, hidden blocks, and a last Linear.
+def _scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
+    """Return the first layers, which scale the inputs."""
+    if settings.recipe == "tables":
+        return recipe.scaling(dataset, settings.dtype)
+    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
+
+
+def _can_be_linear(settings: Settings) -> bool:
+    """Return whether a network with these settings can compute a linear model."""
+    return settings.activation == "relu" and settings.norm == "none" and settings.dropout == 0
+
+
+def make_model(
+    settings: Settings, dataset: Dataset, scaling: list[Layer], rng: np.random.Generator
+) -> Sequential:
+    """Return a chain of the layers that scale, hidden blocks, and a last Linear.
 
     A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
     """
     columns, dtype = dataset.x_train.shape[1], settings.dtype
     norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
-    layers: list[Layer] = [Normalize(dataset.mean, dataset.std, dtype)]
+    assert settings.hidden is not None
+    layers = list(scaling)
     for width in settings.hidden:
         layers.append(Linear(columns, width, dtype=dtype, seed=rng))
         if norm is not None:
@@ -300,6 +390,7 @@ def _scale_back(model: Sequential) -> None:
 
 def _check_batches(settings: Settings, rows: int) -> None:
     """Raise SettingError if batch normalisation would get a batch of one row."""
+    assert settings.batch_size is not None
     size, norm = settings.batch_size, choices("norm")[settings.norm]
     alone = 1 in (size, rows) or rows % size == 1
     if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
@@ -320,6 +411,8 @@ def make_loss(settings: Settings) -> Loss:
 def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
     """Return the schedule that settings name; defaults depend on the number of epochs."""
     epochs, gamma = settings.epochs, settings.gamma
+    assert epochs is not None
+    assert settings.schedule is not None
     third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
     late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
     drop = 0.1 if gamma is None else gamma
@@ -344,24 +437,29 @@ def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
 
 def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
     """Return the optimizer that settings name, for all parameters of a model."""
+    assert settings.optimizer is not None
     options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     if settings.momentum is not None:
         options["momentum"] = settings.momentum
     return choices("optimizer")[settings.optimizer](model.parameters(), **options)
 
 
-def _split(settings: Settings, dataset: Dataset):
-    """Return the rows to train on and to validate on: the test rows if the share is 0."""
-    x, y = dataset.x_train, dataset.y_train
-    if settings.validation == 0:
-        return (x, y), (dataset.x_test, dataset.y_test)
-    held_out = max(1, round(settings.validation * len(x)))
-    if held_out >= len(x):
-        raise SettingError(
-            "validation", f"{settings.validation} of {len(x)} training rows leaves none to train on"
-        )
+def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:
+    """Return the rows to train on and to validate on, for each network.
+
+    There are several networks if the validation share is None, and None stands for the test rows
+    if it is 0.
+    """
+    rows, share = len(dataset.x_train), settings.validation
+    if share is None:
+        return list(recipe.folds(dataset.y_train, bool(dataset.classes), seed))
+    if share == 0:
+        return [(slice(None), None)]
+    held_out = max(1, round(share * rows))
+    if held_out >= rows:
+        raise SettingError("validation", f"{share} of {rows} training rows leaves none to train on")
     # Rows of all data sets are in random order, so the last ones are a random sample.
-    return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
+    return [(slice(rows - held_out), slice(rows - held_out, rows))]
 
 
 def _finite_only(value: Any) -> Any:
