@@ -23,7 +23,7 @@ def bench(
         typer.Argument(
             metavar="[GROUP]...",
             help="peak, matmul, elementwise, layers, training, estimators, runs, startup, "
-            "growth or tables. "
+            "growth or quality. "
             "[default: all]",
         ),
     ] = None,

@@ -239,12 +239,25 @@ def train(
         run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
-    if run.early_stopping is not None and run.early_stopping.stopped_epoch:
-        say(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
+    if kept := _kept(run):
+        say(kept)
     say(
         f"{_test_result(run)}; {run.seconds:.3g} s of training",
         f"{folder}: {', '.join(files)}",
     )
+
+
+def _kept(run: Run) -> str:
+    """Return which weights the model has, if they are not those of the last epoch."""
+    best = run.best_epochs
+    if not best:
+        return ""
+    if len(best) > 1:
+        if not any(best):
+            return "no network is clearly better: the model is the mean of their linear models"
+        return f"the model is the mean of the {len(best)} networks at their best epochs"
+    early = "stopped early; " if len(run.history) < (run.settings.epochs or 0) else ""
+    return f"{early}the weights are those of epoch {best[0]}"
 
 
 def _test_result(run: Run) -> str:
@@ -265,7 +278,7 @@ def _train(run: Run, folder: Path, **checkpoints) -> None:
     except ModelFileError as error:
         raise SettingError("checkpoint", str(error)) from None
     except KeyboardInterrupt:
-        if run.optimizer.steps == 0:
+        if run.optimizer.steps == 0 and not run.history:
             fail("interrupted before the first step; nothing is written", _INTERRUPTED)
         epochs = f"{len(run.history)} of {run.settings.epochs} epochs"
         fail(f"interrupted after {epochs}; {_keep(run, folder)}", _INTERRUPTED)
@@ -301,14 +314,15 @@ def _print_plan(run: Run) -> None:
     widths = [run.test_data[0].shape[1], *hidden, len(run.classes) or 1]
     kind = f" {settings.activation}" if hidden else ""
     validate = f"{rows['validation']:,} to validate, " if settings.validation != 0 else ""
-    folds = f", for each of {run.networks} networks" if run.networks > 1 else ""
     say(
         f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
-        f"{rows['test']:,} to test{folds}",
+        f"{rows['test']:,} to test",
         f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
-        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}, "
-        f"{settings.epochs} epochs; recipe {settings.recipe}",
+        f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}",
     )
+    if settings.recipe == "tables":
+        folds = f", {run.networks} networks, each with a fold to validate"
+        say(f"recipe tables: {settings.epochs} epochs{folds if run.networks > 1 else ''}")
 
 
 def _print_history(history: History) -> None:

@@ -1,7 +1,7 @@
 """The recipe for tables: how `fastnn train FILE` trains what no option says otherwise.
 
 - Numbers are scaled robustly, (x - median) / interquartile range, and clipped smoothly (RealMLP,
-  arXiv 2407.04491), by layers of the model. Categories stay 0 and 1.
+  arXiv 2407.04491), by layers of the model. What is 0 or 1 stays so.
 - A network of ReLUs begins as the linear model that scikit-learn's RidgeCV or LogisticRegression
   finds in a fraction of a second, and learns from there what is not linear (AdamW, with a rate
   that falls to 0). So it is seldom worse than the linear model, also on a few dozen rows.
@@ -40,7 +40,7 @@ MOST_FOLDED, FOLDS, MOST_ROUNDS = 10_000, 5, 4
 CLEARLY = 2.0  # standard errors by which the validation loss must fall below the linear models'
 
 _SAMPLE = 20_000  # rows to take medians and quartiles of
-_LINEAR_WORK = 1_000_000  # numbers that the linear model is fitted to
+_LINEAR_ROWS, _LINEAR_WORK = 50_000, 4_000_000  # for the linear model: rows; numbers by outputs
 _FEWEST = 3  # rows that a linear model is fitted to
 _PENALTIES = np.logspace(-3, 4, 15)
 
@@ -52,7 +52,7 @@ def sizes(rows: int, outputs: int) -> dict[str, Any]:
     A layer has room for the linear model's outputs and as many units again.
     """
     if rows <= MOST_FOLDED:
-        epochs = min(max(96_000 // rows, 20), 100)
+        epochs = min(max(300_000 // rows, 30), 100)
         return {"hidden": (max(64, 2 * outputs),), "batch_size": 32, "epochs": epochs}
     epochs, width = min(max(1_600_000 // rows, 3), 60), max(128, 2 * outputs)
     return {"hidden": (width, width), "batch_size": 256, "epochs": epochs}
@@ -78,7 +78,10 @@ def folds(y: np.ndarray, of_classes: bool, seed: int) -> list[tuple[np.ndarray, 
 
 
 def scaling(dataset: Dataset, dtype: str) -> list[Layer]:
-    """Return the layers that scale and clip a table's columns; pixels keep their common scale."""
+    """Return the layers that scale and clip a table's inputs; pixels keep their common scale.
+
+    Inputs that are 0 or 1, as those of categories are, stay as they are.
+    """
     if np.ndim(dataset.mean) == 0:
         return [Normalize(dataset.mean, dataset.std, dtype)]
     x = dataset.x_train[:: max(1, len(dataset.x_train) // _SAMPLE)].astype(np.float64)
@@ -87,20 +90,11 @@ def scaling(dataset: Dataset, dtype: str) -> list[Layer]:
     spread = np.where(third > first, third - first, np.where(half > 0, half, 1.0))
     limits = np.finfo(dtype)
     spread = np.clip(spread, limits.tiny, limits.max / 10)  # so that the factor is finite, too
-    numeric = _are_numbers(dataset)
+    binary = ((x == 0) | (x == 1)).all(axis=0)
     return [
-        Normalize(np.where(numeric, median, 0.0), np.where(numeric, spread, 1.0), dtype),
+        Normalize(np.where(binary, 0.0, median), np.where(binary, 1.0, spread), dtype),
         SmoothClip(),
     ]
-
-
-def _are_numbers(dataset: Dataset) -> np.ndarray:
-    """Return, for each input, whether it is the only one of its column, and no category."""
-    columns = () if dataset.schema is None else dataset.schema.columns
-    if not columns:
-        return np.full(dataset.x_train.shape[1], True)
-    widths = np.array([column.width for column in columns])
-    return np.repeat(widths == 1, widths)
 
 
 # -------------------------------------------------------------------------- the linear start
@@ -121,7 +115,8 @@ def begin_linear(
     if any(layer.out_features <= outputs for layer in linear[:-1]):
         return False
     scaled = Sequential(*model.layers[: model.layers.index(linear[0])])
-    rows = slice(max(_LINEAR_WORK // (x.shape[1] * outputs), 100))
+    most = _LINEAR_WORK // (x.shape[1] * outputs)
+    rows = slice(min(max(most, 100), _LINEAR_ROWS))
     # BLAS threads that wait for a core take a hundred times as long as one thread.
     with _libraries().limit(limits=1, user_api="blas"):
         fitted = _linear_model(predict(scaled, x[rows]), y[rows], classes, class_weight)
@@ -131,12 +126,12 @@ def begin_linear(
     if len(linear) == 1:
         linear[0].weight, linear[0].bias = weight, bias
         return True
-    most = SmoothClip().bound * np.abs(weight).sum(axis=1) + np.abs(bias)
-    _set_first(linear[0], weight, bias + most)
+    high = SmoothClip().bound * np.abs(weight).sum(axis=1) + np.abs(bias)
+    _set_first(linear[0], weight, bias + high)
     for layer in linear[1:-1]:
         _set_first(layer, np.eye(outputs, layer.in_features), np.zeros(outputs))
     linear[-1].weight = np.eye(outputs, linear[-1].in_features)
-    linear[-1].bias = -most
+    linear[-1].bias = -high
     return True
 
 
@@ -187,11 +182,15 @@ def _linear_model(
 
 
 class Trained(NamedTuple):
-    """A trained network, its initial weights, and its validation losses before and after epochs."""
+    """A network with the weights of its best epoch, and what it began with.
+
+    `losses` are those on the validation rows, before the first epoch and after each.
+    """
 
     network: Sequential
     start: dict[str, np.ndarray]
     losses: list[float]
+    best_epoch: int
 
 
 class BestEpoch(EarlyStopping):
@@ -213,18 +212,19 @@ class BestEpoch(EarlyStopping):
     def trained(self, history: History) -> Trained:
         """Return what is known of the network after its training."""
         after = [each for each in history.val_loss if each is not None]
-        return Trained(self._network, self._start, [self.first, *after])
+        return Trained(self._network, self._start, [self.first, *after], self.best_epoch)
 
 
 # ------------------------------------------------------------------------- the whole model
 
 
-def chosen(trained: Sequence[Trained]) -> list[Sequential]:
+def chosen(trained: list[Trained]) -> list[Trained]:
     """Return the networks; with initial weights unless, over the folds, their best are better."""
-    if len(trained) > 1 and not _improve([each.losses for each in trained]):
-        for each in trained:
-            each.network.load_state_dict(each.start)
-    return [each.network for each in trained]
+    if len(trained) == 1 or _improve([each.losses for each in trained]):
+        return trained
+    for each in trained:
+        each.network.load_state_dict(each.start)
+    return [each._replace(best_epoch=0) for each in trained]
 
 
 def _improve(curves: Sequence[Sequence[float]]) -> bool:
@@ -232,7 +232,8 @@ def _improve(curves: Sequence[Sequence[float]]) -> bool:
     shortest = min(map(len, curves))
     losses = np.array([curve[:shortest] for curve in curves])
     gains = losses[:, 0] - losses[:, losses.mean(axis=0).argmin()]
-    return bool(gains.mean() > CLEARLY * gains.std(ddof=1) / np.sqrt(len(gains)))
+    folds = min(len(gains), FOLDS)  # other rounds deal out the same rows again
+    return bool(gains.mean() > CLEARLY * gains.std(ddof=1) / np.sqrt(folds))
 
 
 def mean_history(histories: Sequence[History]) -> History:

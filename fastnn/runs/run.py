@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,21 @@ from fastnn.files import container, models
 from fastnn.files.atomic import remove, replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import regression_scores
-from fastnn.nn.dropout import Dropout
-from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.loss import Loss
-from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
-from fastnn.optim import schedules
-from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
 from fastnn.runs import recipe
+from fastnn.runs.making import (
+    can_be_linear,
+    check_batches,
+    make_loss,
+    make_model,
+    make_optimizer,
+    make_scaling,
+    make_schedule,
+)
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.training import checkpoints
 from fastnn.training.callbacks.callback import Callback
@@ -86,12 +87,12 @@ class Run(Callback):
         self._parts = _parts(settings, dataset, self._fit_seed)
         (x, _), (x_held_out, _) = self._rows_of(0)
         self.rows = {"training": len(x), "validation": len(x_held_out), "test": len(dataset.x_test)}
-        _check_batches(settings, self.rows["training"])
-        rng, scaling = np.random.default_rng(weight_seed), _scaling(settings, dataset)
+        check_batches(settings, self.rows["training"])
+        rng, scaling = np.random.default_rng(weight_seed), make_scaling(settings, dataset)
         self._networks = [make_model(settings, dataset, scaling, rng) for _ in self._parts]
         self._make_ready(self._networks[0])
         self.early_stopping: EarlyStopping | None = None
-        if settings.recipe == "plain" and settings.early_stopping is not None:
+        if settings.early_stopping is not None:
             self.early_stopping = EarlyStopping(patience=settings.early_stopping)
         self._trained: list[recipe.Trained] = []
         self._histories: list[History] = []
@@ -189,7 +190,7 @@ class Run(Callback):
         settings = self.settings
         assert settings.loss is not None
         fits = not self.classes or choices("loss")[settings.loss].of_classes
-        if fits and _can_be_linear(settings):
+        if fits and can_be_linear(settings):
             x, y = rows
             recipe.begin_linear(self.model, x, y, len(self.classes), self._class_weight)
         if settings.validation != 0:
@@ -200,7 +201,8 @@ class Run(Callback):
     def _finish(self) -> None:
         """Join the networks that are trained to one model, which predicts in the target's units."""
         if self._trained:
-            self.model = recipe.joined(recipe.chosen(self._trained))
+            self._trained = recipe.chosen(self._trained)
+            self.model = recipe.joined([each.network for each in self._trained])
             self.history = recipe.mean_history(self._histories)
         _scale_back(self.model)
         if self.settings.recipe == "tables" and not self.classes:
@@ -232,6 +234,14 @@ class Run(Callback):
     def networks(self) -> int:
         """Number of networks, more than one if there are folds."""
         return len(self._networks)
+
+    @property
+    def best_epochs(self) -> list[int]:
+        """Epochs whose weights the networks have; empty if it is the last one."""
+        if self._trained:
+            return [each.best_epoch for each in self._trained]
+        stopped = self.early_stopping is not None and self.early_stopping.stopped_epoch > 0
+        return [self.early_stopping.best_epoch] if self.early_stopping and stopped else []
 
     @property
     def parameters(self) -> int:
@@ -283,6 +293,7 @@ class Run(Callback):
             "settings": dataclasses.asdict(self.settings),
             "rows": self.rows,
             "networks": self.networks,
+            "best_epochs": self.best_epochs,
             "parameters": self.parameters,
             "history": _finite_only(self.history.to_dict()),
             "test": {}
@@ -323,43 +334,6 @@ def _seeds(seed: int) -> tuple[int, int]:
     return int(weights), int(order)
 
 
-def _scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
-    """Return the first layers, which scale the inputs."""
-    if settings.recipe == "tables":
-        return recipe.scaling(dataset, settings.dtype)
-    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
-
-
-def _can_be_linear(settings: Settings) -> bool:
-    """Return whether a network with these settings can compute a linear model."""
-    return settings.activation == "relu" and settings.norm == "none" and settings.dropout == 0
-
-
-def make_model(
-    settings: Settings, dataset: Dataset, scaling: list[Layer], rng: np.random.Generator
-) -> Sequential:
-    """Return a chain of the layers that scale, hidden blocks, and a last Linear.
-
-    A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
-    """
-    columns, dtype = dataset.x_train.shape[1], settings.dtype
-    norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
-    assert settings.hidden is not None
-    layers = list(scaling)
-    for width in settings.hidden:
-        layers.append(Linear(columns, width, dtype=dtype, seed=rng))
-        if norm is not None:
-            layers.append(norm(width, dtype=dtype))
-        layers.append(activation())
-        if settings.dropout > 0:
-            layers.append(Dropout(settings.dropout))
-        columns = width
-    outputs = len(dataset.classes) or 1
-    model = Sequential(*layers, Linear(columns, outputs, dtype=dtype, seed=rng))
-    model.classes, model.schema = dataset.classes, dataset.schema
-    return model
-
-
 def _schema(dataset: Dataset, loss: str) -> Schema | None:
     """Return the data's schema, with the identity as link if outputs are no logits."""
     if dataset.classes and not choices("loss")[loss].of_classes:
@@ -386,62 +360,6 @@ def _scale_back(model: Sequential) -> None:
         assert last.bias is not None
         last.weight = target.std * last.weight.data
         last.bias = target.std * last.bias.data + target.mean
-
-
-def _check_batches(settings: Settings, rows: int) -> None:
-    """Raise SettingError if batch normalisation would get a batch of one row."""
-    assert settings.batch_size is not None
-    size, norm = settings.batch_size, choices("norm")[settings.norm]
-    alone = 1 in (size, rows) or rows % size == 1
-    if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
-        raise SettingError(
-            "batch_size",
-            f"batches of {size} of {rows} rows leave one of a single row, of which batch "
-            "normalisation can learn nothing",
-        )
-
-
-def make_loss(settings: Settings) -> Loss:
-    """Return the loss that settings name."""
-    assert settings.loss is not None
-    smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
-    return choices("loss")[settings.loss](**smoothing)
-
-
-def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
-    """Return the schedule that settings name; defaults depend on the number of epochs."""
-    epochs, gamma = settings.epochs, settings.gamma
-    assert epochs is not None
-    assert settings.schedule is not None
-    third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
-    late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
-    drop = 0.1 if gamma is None else gamma
-    slope = 0.01 ** (1 / epochs) if gamma is None else gamma
-    assert settings.lr is not None
-    lr, patience = settings.lr, 5 if settings.patience is None else settings.patience
-    make: dict[str, Callable[[], Schedule | None]] = {
-        "constant": lambda: None,
-        "linear": lambda: schedules.LinearLR(optimizer, 1.0, 0.0, epochs),
-        "step": lambda: schedules.StepLR(optimizer, settings.step_size or third, drop),
-        "multi-step": lambda: schedules.MultiStepLR(optimizer, settings.milestones or late, drop),
-        "exponential": lambda: schedules.ExponentialLR(optimizer, slope),
-        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, epochs),
-        "warmup-cosine": lambda: schedules.cosine_with_warmup(
-            optimizer, max(epochs, 2), settings.warmup or tenth
-        ),
-        "one-cycle": lambda: schedules.OneCycleLR(optimizer, lr),
-        "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, "min", drop, patience),
-    }
-    return make[settings.schedule]()
-
-
-def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
-    """Return the optimizer that settings name, for all parameters of a model."""
-    assert settings.optimizer is not None
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    if settings.momentum is not None:
-        options["momentum"] = settings.momentum
-    return choices("optimizer")[settings.optimizer](model.parameters(), **options)
 
 
 def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:

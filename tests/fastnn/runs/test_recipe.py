@@ -160,6 +160,32 @@ def test_rare_classes_are_no_obstacle(counts):
     assert run.test.accuracy > 0.7
 
 
+def test_rare_classes_may_be_weighted_as_much_as_others():
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.repeat([0, 1, 2], [40, 8, 2]))
+    x = rng.normal(size=(50, 2)) + 2 * y[:, None]
+    run = trained(table(x, y, ("a", "b", "c"), test=5), class_weight="balanced")
+    assert run.outcome == "finished"
+    assert np.isfinite(run.history.val_loss).all()
+
+
+def test_many_columns_are_no_obstacle():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2_000))
+    run = trained(table(x, 5 * x[:, :200].sum(axis=1)), epochs=2)
+    assert run.scores["r2"] > -0.2
+
+
+def test_test_rows_that_validate_choose_no_epoch():
+    run = trained(table(*numbers()), validation=0.0, epochs=3)
+    assert (run.networks, run.best_epochs, len(run.history)) == (1, [], 3)
+
+
+def test_training_may_stop_early():
+    run = trained(table(*numbers(500)), early_stopping=2, validation=0.2)
+    assert len(run.history) == run.best_epochs[0] + 2 < run.settings.epochs
+
+
 def test_a_rate_that_blows_up_leaves_the_best_finite_weights():
     x, y = numbers(20_000)
     for rows in (60, 20_000):
@@ -264,10 +290,11 @@ def test_linear_models_stay_unless_networks_are_clearly_better(losses, is_better
     for each in losses:
         network = fastnn.Sequential(fastnn.Linear(2, 1))
         starts.append(fastnn.Sequential(fastnn.Linear(2, 1)).state_dict())
-        trained.append(recipe.Trained(network, starts[-1], each))
+        trained.append(recipe.Trained(network, starts[-1], each, 1))
     ends = [each.network.state_dict() for each in trained]
-    for network, start, end in zip(recipe.chosen(trained), starts, ends, strict=True):
-        for name, array in network.state_dict().items():
+    for each, start, end in zip(recipe.chosen(trained), starts, ends, strict=True):
+        assert each.best_epoch == is_better
+        for name, array in each.network.state_dict().items():
             assert_array_equal(array, (end if is_better else start)[name])
 
 

@@ -16,11 +16,11 @@ MEAN = "mean of the tables"
 WORST = -0.03  # allowed difference to the linear model
 QUICK = "mtcars", "iris"
 
-pytestmark = pytest.mark.benchmark(group="tables")
+pytestmark = pytest.mark.benchmark(group="quality")
 
 
 @pytest.mark.parametrize("task", TABLES)
-def test_tables(task, quick, benchmark, record):
+def test_quality(task, quick, benchmark, record):
     names = [name for name in TABLES[task] if not quick or name in QUICK]
     of_all = [of_table(task, name, record) for name in names]
     benchmark.pedantic(lambda: None)  # nothing is timed here
