@@ -14,8 +14,9 @@ _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 
 
 def _literal(text: str) -> str:
-    """Return a text of our own as a literal of SQL, whatever quotes it holds."""
-    return f"$${text}$$"
+    """Return a text as a literal of SQL."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
 
 
 @dataclass(frozen=True)
