@@ -6,6 +6,9 @@ import glob
 import os
 from pathlib import Path
 
+TABLE = "<table>"
+"""Name in the place of a path where a table is in memory."""
+
 NAMES = ("digits", "mnist", "fashion-mnist", "disk", "two-class")
 """Names of the data sets that are built in."""
 
@@ -43,11 +46,14 @@ def is_path(name: str | os.PathLike[str]) -> bool:
     if not isinstance(name, (str, os.PathLike)):
         raise TypeError(f"a data set is named by text or a path, not by {name!r}")
     path = Path(name)
-    return os.fspath(name) not in NAMES and (
-        path.suffix.lower() in SUFFIXES
-        or path.is_file()
-        or len(path.parts) > 1
-        or is_pattern(os.fspath(name))
+    return os.fspath(name) == TABLE or (
+        os.fspath(name) not in NAMES
+        and (
+            path.suffix.lower() in SUFFIXES
+            or path.is_file()
+            or len(path.parts) > 1
+            or is_pattern(os.fspath(name))
+        )
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.compiler.limits import MOST_THREADS
-from fastnn.data.names import NAMES, is_path, is_pattern
+from fastnn.data.names import NAMES, TABLE, is_path, is_pattern
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Name of the default loss of each task."""
@@ -332,7 +332,7 @@ def check_dataset(name: str) -> None:
     """Raise SettingError unless a data set or a file has that name."""
     if not is_path(name):
         one_of("dataset", name, NAMES)
-    elif not Path(name).is_file() and not is_pattern(name):
+    elif name != TABLE and not Path(name).is_file() and not is_pattern(name):
         raise SettingError("dataset", f"there is no file {name}")
 
 
