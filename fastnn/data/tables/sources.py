@@ -111,7 +111,9 @@ def _of_duckdb(paths: list[Path], head: bytes, name: str, reading: Reading) -> S
         raise TableError(f"{name}: found a picture; {_EXPECTED}")
     kind = _format(head)
     if kind in ("read_parquet", "read_json_auto"):
-        return RelationSource(connect(), name, f"{kind}([{listed(glob.escape(str(each)) for each in paths)}])")
+        return RelationSource(
+            connect(), name, f"{kind}([{listed(glob.escape(str(each)) for each in paths)}])"
+        )
     if not head:
         raise TableError(f"{name}: found nothing; expected a line of names, and rows")
     compressions = {_GZIP: "gzip", _ZSTD: "zstd"}

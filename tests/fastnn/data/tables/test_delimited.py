@@ -119,7 +119,9 @@ def test_texts_that_stand_for_nothing():
 # encodings, line ends and compression
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32", "cp437"])
+@pytest.mark.parametrize(
+    "encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-32", "cp437"]
+)
 def test_other_encodings_are_told(encoding):
     content = "ä,ö\né,ü\n1,2\n".encode(encoding)
     assert texts(content, encoding=encoding) == {"ä": ["é", "1"], "ö": ["ü", "2"]}

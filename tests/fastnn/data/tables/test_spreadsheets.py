@@ -69,7 +69,9 @@ def test_a_sheet_without_rows(rows, sheet):
 def test_a_damaged_spreadsheet(tmp_path):
     pytest.importorskip("openpyxl")
     (tmp_path / "a.xlsx").write_bytes(workbook())
-    with pytest.raises(TableError, match=r"a.xlsx: found a spreadsheet that cannot be read") as info:
+    with pytest.raises(
+        TableError, match=r"a.xlsx: found a spreadsheet that cannot be read"
+    ) as info:
         open_source(tmp_path / "a.xlsx")
     assert len(str(info.value)) <= 400
 

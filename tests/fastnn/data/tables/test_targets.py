@@ -183,7 +183,9 @@ def test_each_text_is_a_class_of_its_own(labels, classes):
 def test_the_task_is_told_from_the_target(values, task):
     found = learned(*values)
     assert found.target.task == task
-    assert found.understood.became.startswith("regression" if task[0] == "r" else str(len({*values})))
+    assert found.understood.became.startswith(
+        "regression" if task[0] == "r" else str(len({*values}))
+    )
 
 
 def test_thousands_and_decimal_commas_of_a_target_are_numbers_and_said():
