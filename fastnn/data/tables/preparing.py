@@ -285,8 +285,7 @@ def _blurred(
     if dtype.kind != "f":
         return []
     blurred = np.finfo(dtype).eps * np.abs(mean) > 0.01 * np.broadcast_to(std, schema.width)
-    varies = np.broadcast_to(std, schema.width) != 1.0
-    names = [name for name, each in zip(schema.features, blurred & varies, strict=True) if each]
+    names = [name for name, each in zip(schema.features, blurred, strict=True) if each]
     if not names:
         return []
     return [

@@ -186,7 +186,9 @@ def _as_array(values: Any) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
         if not values.mask.any():
             return values.data
-        return np.ma.filled(values.astype(object), None)
+        found = values.data.astype(object)
+        found[values.mask] = None
+        return found
     return np.asarray(values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import zipfile
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -36,25 +37,32 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.nd
             f"{name}: found a spreadsheet; pip install openpyxl, or save it as CSV"
         ) from None
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = [
-            row
-            for row in book.worksheets[0].iter_rows(values_only=True)
-            if any(cell is not None for cell in row)
-        ]
-        book.close()
+        with open(path, "rb") as file:  # a path would have to end in .xlsx
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+            rows = [
+                row
+                for row in book.worksheets[0].iter_rows(values_only=True)
+                if any(cell is not None for cell in row)
+            ]
+            book.close()
     except Exception as error:  # errors of openpyxl and zipfile have no common base
-        raise TableError(f"{name}: found a spreadsheet that cannot be read: {error}") from error
+        raise TableError(
+            f"{name}: found a spreadsheet that cannot be read: {error}"[:400]
+        ) from error
     if len(rows) < 2:
         raise TableError(
             f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows"
         )
-    names = [f"Unnamed: {i}" if cell is None else str(cell) for i, cell in enumerate(rows[0])]
-    columns = zip(*rows[1:], strict=True)
-    return {key: _column(cells) for key, cells in zip(names, columns, strict=True)}
+    columns: dict[str, np.ndarray] = {}
+    for place, (head, *cells) in enumerate(zip_longest(*rows)):
+        title = f"Unnamed: {place}" if head is None else str(head).strip()
+        if title in columns:
+            raise TableError(f"{name}: found {title!r} twice among the columns' names")
+        columns[title] = _column(cells)
+    return columns
 
 
-def _column(cells: tuple[Any, ...]) -> np.ndarray:
+def _column(cells: list[Any]) -> np.ndarray:
     """Return cells as numbers, if all that are there are numbers, else as texts."""
     kinds = {type(cell) for cell in cells} - {type(None)}
     if kinds and kinds <= {int, float}:

@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw
 import fastnn
 from command_line import error_of, run
 from fastnn.data.images import Conversion
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.targets import Target
 from fastnn.metrics import probabilities
 
 
@@ -31,7 +32,7 @@ def saved(path, inputs, outputs, schema, classes=()):
 def species(tmp_path):
     """A model of two numbers and a category, and its file."""
     schema = Schema(
-        (Column("length"), Column("width"), Column("place", ("hill", "lake"))),
+        (Number("length"), Number("width"), Category("place", None, ("hill", "lake"))),
         Target("kind", "classification"),
     )
     path = tmp_path / "species.safetensors"
@@ -40,7 +41,7 @@ def species(tmp_path):
 
 @pytest.fixture
 def price(tmp_path):
-    schema = Schema((Column("age", fill=3.0), Column("rooms")), Target("price", "regression"))
+    schema = Schema((Number("age", 3.0), Number("rooms")), Target("price", "regression"))
     path = tmp_path / "price.safetensors"
     return saved(path, 2, 1, schema), path
 

@@ -96,7 +96,9 @@ columns = st.one_of(
     st.builds(Number, texts, st.none() | numbers, spellings),
     st.builds(Category, texts, st.none() | texts, some, st.booleans()),
     st.builds(Flag, texts, st.none() | st.just("f"), st.just(("f", "t"))),
-    st.builds(Moment, texts, st.none() | numbers, st.sampled_from(SPELLINGS), st.booleans(), numbers),
+    st.builds(
+        Moment, texts, st.none() | numbers, st.sampled_from(SPELLINGS), st.booleans(), numbers
+    ),
 )  # fmt: skip
 
 

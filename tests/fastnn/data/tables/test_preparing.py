@@ -12,19 +12,13 @@ from fastnn.data.tables.table import TableError
 from fastnn.data.tables.targets import TargetError
 from fastnn.datasets import SubsetError
 from processes import python
+from tables import holed, written
 
 RNG = np.random.default_rng(0)
 N = 200
 AGE, ROOMS = RNG.normal(40, 12, N), RNG.integers(1, 6, N)
 CITY = RNG.choice(["Ulm", "Bonn", "Jena"], N, p=[0.5, 0.3, 0.2])
 PRICE = 1000.0 * ROOMS - 3 * AGE + 500 * (CITY == "Ulm")
-
-
-def written(path, **columns):
-    names, rows = list(columns), zip(*columns.values(), strict=True)
-    lines = [",".join(names), *(",".join(map(str, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
-    return path
 
 
 @pytest.fixture
@@ -36,11 +30,6 @@ def houses(tmp_path):
         return written(tmp_path / "houses.csv", **whole)
 
     return write
-
-
-def holed(values, *places):
-    """Values with nothing in some places."""
-    return ["" if place in places else each for place, each in enumerate(values)]
 
 
 # what becomes of a table
@@ -104,11 +93,12 @@ def test_the_summary_tells_of_all_rows(houses):
     age, city, rooms, price = data.summary
     assert age.missing == 2
     known = np.delete(AGE, [3, 4])
-    assert (age.low, age.high) == (known.min(), known.max())
-    assert age.mean == pytest.approx(known.mean())
+    assert (age.facts.low, age.facts.high) == (known.min(), known.max())
+    assert age.facts.mean == pytest.approx(known.mean())
     assert city.counts == {name: (name == CITY).sum() for name in ("Ulm", "Bonn", "Jena")}
-    assert (rooms.low, rooms.high) == (1, 5)
-    assert price.mean == pytest.approx(PRICE.mean())
+    assert (rooms.facts.low, rooms.facts.high) == (1, 5)
+    assert price.facts.mean == pytest.approx(PRICE.mean())
+    assert [each.kind for each in data.summary] == ["number", "category", "number", "target"]
 
 
 # the task
@@ -119,7 +109,7 @@ def test_the_summary_tells_of_all_rows(houses):
     [
         (np.where(ROOMS > 2, "big", "small"), ("big", "small")),
         (ROOMS, ("1", "2", "3", "4", "5")),
-        (ROOMS.astype(float), ("1", "2", "3", "4", "5")),
+        (ROOMS.astype(float), ("1.0", "2.0", "3.0", "4.0", "5.0")),
         (ROOMS > 2, ("False", "True")),
         (ROOMS * 5, ("5", "10", "15", "20", "25")),
         (ROOMS + 0.5, ()),
@@ -144,7 +134,8 @@ def test_the_task_can_be_told(houses):
 
 def test_few_rows_of_different_numbers_are_a_regression(tmp_path):
     path = written(tmp_path / "few.csv", a=range(12), b=range(12))
-    assert datasets.load(path, target="b").task == "regression"
+    data = datasets.load(path, target="b", keep=["a"])
+    assert data.task == "regression"
 
 
 # missing values
@@ -153,7 +144,7 @@ def test_few_rows_of_different_numbers_are_a_regression(tmp_path):
 def test_missing_values_are_said_with_their_columns_and_counts(houses):
     path = houses(age=holed(AGE, 1, 2, 9), city=holed(CITY, 5))
     with pytest.raises(TableError, match=r"missing in age \(3\), city \(1\) of 200 rows; --impute"):
-        datasets.load(path, target="price")
+        datasets.load(path, target="price", impute=False)
 
 
 def test_imputed_values_are_median_and_most_frequent_of_the_training_rows(houses):
@@ -169,10 +160,16 @@ def test_imputed_values_are_median_and_most_frequent_of_the_training_rows(houses
     np.testing.assert_array_equal(filled, np.float32(age.fill))
 
 
-def test_a_missing_target_is_not_imputed(houses):
+def test_rows_without_a_target_are_left_out_and_counted(houses):
     path = houses(price=holed(PRICE, 0, 7))
-    with pytest.raises(TableError, match="target 'price' is missing in 2 of 200 rows"):
-        datasets.load(path, target="price", impute=True)
+    data = datasets.load(path, target="price")
+    assert len(data.y_train) + len(data.y_test) == N - 2
+    assert "2 rows of 200 without a target 'price': left out" in data.notes
+    whole = datasets.load(houses(age=AGE[1:], city=CITY[1:], rooms=ROOMS[1:], price=PRICE[1:]),
+                          target="price")  # fmt: skip
+    one = datasets.load(houses(price=holed(PRICE, 0)), target="price")
+    np.testing.assert_array_equal(one.x_test, whole.x_test)
+    np.testing.assert_array_equal(one.y_train, whole.y_train)
 
 
 # columns
@@ -180,8 +177,6 @@ def test_a_missing_target_is_not_imputed(houses):
 
 def test_columns_are_dropped_or_told_to_be_categories(houses):
     path = houses(name=[f"house {i}" for i in range(N)])
-    with pytest.raises(TableError, match="'name' holds 200 different texts, such as 'house 0'"):
-        datasets.load(path, target="price")
     data = datasets.load(path, target="price", drop=["name", "age"], categorical=["rooms"])
     assert data.schema.features == [
         "city=Bonn", "city=Jena", "city=Ulm", *(f"rooms={i}" for i in range(1, 6)),
@@ -199,12 +194,88 @@ def test_categories_are_those_of_the_training_rows(houses):
 
 
 def test_what_is_odd_is_noted(houses):
-    path = houses(same=[7] * N, time=1e12 + np.arange(N))
+    path = houses(same=[7] * N, time=1e12 + 3 * np.arange(N))
     notes = "\n".join(datasets.load(path, target="price").notes)
-    assert "the same in all rows: same" in notes
+    assert "column 'same' is left out: it is 7 in all rows; --keep 'same' takes it" in notes
     assert "column time: float32 rounds its values" in notes
     wide = datasets.load(path, target="price", dtype=np.float64)
     assert not any("rounds" in note for note in wide.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"id": np.arange(N)}, "column 'id' is left out: it is a running index; --keep 'id'"),
+        (
+            {"": np.random.default_rng(1).permutation(N)},
+            "'Unnamed: 4' is left out: it is a running",
+        ),
+        ({"id": [f"n-{i}" for i in range(N)]}, "'id' is left out: it has its own text in each row"),
+        ({"same": ["x"] * N}, "column 'same' is left out: it is 'x' in all rows"),
+        ({"none": [""] * N}, "column 'none' is left out: it holds no values"),
+    ],
+)
+def test_columns_that_tell_nothing_are_left_out_and_can_be_kept(change, note, houses):
+    (name,) = change
+    data = datasets.load(houses(**change), target="price")
+    assert data.x_train.shape[1] == 5
+    assert any(note in each for each in data.notes)
+    assert [each.became for each in data.summary if "left out" in each.became]
+    if name not in ("", "none"):
+        kept = datasets.load(houses(**change), target="price", keep=[name])
+        assert kept.x_train.shape[1] > 5
+
+
+# options of the split
+
+
+def test_groups_stay_together(houses):
+    group = np.arange(N) % 23
+    data = datasets.load(houses(house=group), target="price", group="house")
+    train, test = data.schema.split.parts(PRICE, group)
+    assert not set(group[train]) & set(group[test])
+    np.testing.assert_array_equal(data.y_test, PRICE[test])
+    assert "house" not in data.schema.features
+    assert any("'house' stay together" in note for note in data.notes)
+
+
+def test_the_last_rows_by_time_are_held_out(houses):
+    days = np.random.default_rng(3).permutation(N)
+    day = np.datetime64("2024-01-01") + days
+    data = datasets.load(houses(day=day), target="price", time="day")
+    np.testing.assert_array_equal(data.y_test, PRICE[np.argsort(days)][-40:])
+    path = houses(day=holed(day, 5))
+    with pytest.raises(TableError, match="column 'day' is no time in 1 rows"):
+        datasets.load(path, target="price", time="day")
+    with pytest.raises(TableError, match="column 'city' holds '.*'; expected numbers or dates"):
+        datasets.load(path, target="price", time="city")
+
+
+def test_test_rows_may_be_in_a_file_of_their_own(houses, tmp_path):
+    path = houses()
+    other = written(tmp_path / "test.csv", price=PRICE[:9], rooms=ROOMS[:9], age=AGE[:9],
+                    city=["Rom", *CITY[1:9]])  # fmt: skip
+    data = datasets.load(path, target="price", test_file=other)
+    assert data.x_train.shape == (N, 5)
+    np.testing.assert_array_equal(data.y_test, PRICE[:9])
+    np.testing.assert_array_equal(data.x_test[:, 0], np.float32(AGE[:9]))
+    assert any("'Rom', which training had not" in note for note in data.notes)
+
+
+# several files
+
+
+def test_files_of_a_pattern_are_one_table(houses, tmp_path):
+    whole = datasets.load(houses(), target="price")
+    for part in range(2):
+        rows = slice(part * 100, part * 100 + 100)
+        columns = {"age": AGE, "city": CITY, "rooms": ROOMS, "price": PRICE}
+        written(
+            tmp_path / f"part{part}.csv", **{name: each[rows] for name, each in columns.items()}
+        )
+    parts = datasets.load(str(tmp_path / "part*.csv"), target="price")
+    np.testing.assert_array_equal(parts.x_train, whole.x_train)
+    np.testing.assert_array_equal(parts.y_test, whole.y_test)
 
 
 # targets elsewhere
@@ -249,7 +320,7 @@ def test_a_target_may_come_from_a_file_of_its_own(tmp_path):
         ({"target": "price", "drop": ["agee"]}, TableError, "no column to drop 'agee'.*'age'"),
         ({"target": "price", "categorical": ["x"]}, TableError, "no categorical column 'x'"),
         ({"target": "price", "drop": ["age", "city", "rooms"]}, TableError, "no column is left"),
-        ({"target": "city", "task": "regression"}, TableError, "'city' holds '.*' in row 1"),
+        ({"target": "city", "task": "regression"}, TableError, "'city' holds '.*' in row"),
         ({"target": "price", "task": "guess"}, ValueError, "task is 'guess'; expected classif"),
         ({"target": "price", "test": 0.001}, TableError, "leave 200 to train on and 0 to test on"),
         ({"target": "price", "subset": 161}, SubsetError, "subset must be from 1 to 160"),
@@ -264,20 +335,19 @@ def test_what_cannot_be_learned_from(options, kind, message, houses):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"age": [""] * N}, "column age holds no values to learn from"),
-        ({"age": ["inf"] * N}, "column 'age' holds an infinite number"),
+        ({"age": [""] * N, "city": [""] * N, "rooms": [1] * N}, "no column is left to learn from"),
         ({"price": [1.5] * N}, "target 'price' is 1.5 in all training rows"),
         ({"price": ["a"] * N}, "target 'price' has 1 different values; expected 2 to 1,000"),
     ],
 )
 def test_columns_that_cannot_be_learned_from(change, message, houses):
     with pytest.raises(TableError, match=message):
-        datasets.load(houses(**change), target="price", impute=True)
+        datasets.load(houses(**change), target="price")
 
 
-@pytest.mark.parametrize("option", [{"target": "y"}, {"impute": True}, {"drop": ["x"]}])
+@pytest.mark.parametrize("option", [{"target": "y"}, {"impute": False}, {"drop": ["x"]}])
 def test_named_data_sets_have_a_target_of_their_own(option):
-    with pytest.raises(ValueError, match="has a target of its own"):
+    with pytest.raises(ValueError, match="has a target of its own|is no table, and takes no"):
         datasets.load("digits", **option)
 
 
