@@ -1,7 +1,8 @@
 """The recipe for tables: how `fastnn train FILE` trains what no option says otherwise.
 
 - Numbers are scaled robustly, (x - median) / interquartile range, and clipped smoothly (RealMLP,
-  arXiv 2407.04491), by layers of the model. What is 0 or 1 stays so.
+  arXiv 2407.04491), by layers of the model. What is 0 or 1 stays so. The bound is wider where
+  linear models show that what is far out tells of the target.
 - A network of ReLUs begins as the linear model that scikit-learn's RidgeCV or LogisticRegression
   finds in a fraction of a second, and learns from there what is not linear (AdamW, with a rate
   that falls to 0). So it is seldom worse than the linear model, also on a few dozen rows.
@@ -11,7 +12,7 @@
   of that fold; with few rows, on several partitions into folds. Their mean is the model: one chain
   of layers, since networks side by side are a wider network. Unless the networks improve clearly
   on the linear models, over the folds, the mean of these is taken.
-- A regression predicts nothing outside the range of the training targets.
+- A regression predicts nothing outside the range of the training targets, or not far outside.
 """
 
 from __future__ import annotations
@@ -39,8 +40,14 @@ from fastnn.training.training import Training
 MOST_FOLDED, FOLDS, MOST_ROUNDS = 10_000, 5, 4
 CLEARLY = 2.0  # standard errors by which the validation loss must fall below the linear models'
 
-_SAMPLE = 20_000  # rows to take medians and quartiles of
-_LINEAR_ROWS, _LINEAR_WORK = 50_000, 4_000_000  # for the linear model: rows; numbers by outputs
+BOUNDS = (3.0, 10.0, 100.0, 1000.0)
+"""Bounds of the smooth clipping: the first, unless linear models are clearly better by another."""
+
+_CLEARLY_BETTER = 0.9  # share of the first bound's squared error
+_SAMPLE, _LEAST_SAMPLE = 1_000_000, 100  # numbers to look at; least rows of them
+_LINEAR_WORK = 4_000_000  # numbers times outputs that a linear model is fitted to
+_CONSTANT = 1e-6  # deviation of a column that tells nothing
+_FAR = 100.0  # times the greatest output of a linear model, which no prediction reaches
 _FEWEST = 3  # rows that a linear model is fitted to
 _PENALTIES = np.logspace(-3, 4, 15)
 
@@ -84,17 +91,41 @@ def scaling(dataset: Dataset, dtype: str) -> list[Layer]:
     """
     if np.ndim(dataset.mean) == 0:
         return [Normalize(dataset.mean, dataset.std, dtype)]
-    x = dataset.x_train[:: max(1, len(dataset.x_train) // _SAMPLE)].astype(np.float64)
+    sample = max(_SAMPLE // dataset.x_train.shape[1], _LEAST_SAMPLE)
+    every = -(-len(dataset.x_train) // sample)
+    x = dataset.x_train[::every].astype(np.float64)
     low, first, median, third, high = np.percentile(x, [0, 25, 50, 75, 100], axis=0)
     half = high / 2 - low / 2
     spread = np.where(third > first, third - first, np.where(half > 0, half, 1.0))
     limits = np.finfo(dtype)
     spread = np.clip(spread, limits.tiny, limits.max / 10)  # so that the factor is finite, too
     binary = ((x == 0) | (x == 1)).all(axis=0)
-    return [
-        Normalize(np.where(binary, 0.0, median), np.where(binary, 1.0, spread), dtype),
-        SmoothClip(),
-    ]
+    shift, scale = np.where(binary, 0.0, median), np.where(binary, 1.0, spread)
+    y = dataset.y_train[::every]
+    if dataset.classes:
+        y = np.eye(len(dataset.classes))[y]
+    return [Normalize(shift, scale, dtype), SmoothClip(_bound((x - shift) / scale, y))]
+
+
+def _bound(z: np.ndarray, y: np.ndarray) -> float:
+    """Return the first bound, or a wider one by which linear models predict clearly better.
+
+    Each row is predicted by a ridge regression of all others.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    if len(z) < _FEWEST or np.ptp(y) == 0:
+        return BOUNDS[0]
+    y = (y - y.mean(axis=0)) / y.std()
+    errors = []
+    for bound in BOUNDS:
+        clipped = z / np.hypot(1.0, z / bound)
+        std = clipped.std(axis=0)
+        clipped = (clipped - clipped.mean(axis=0)) / np.where(std < _CONSTANT, 1.0, std)
+        with _libraries().limit(limits=1, user_api="blas"):
+            errors.append(-RidgeCV(_PENALTIES).fit(clipped, y).best_score_)
+    best = int(np.argmin(errors))
+    return BOUNDS[best] if errors[best] < _CLEARLY_BETTER * errors[0] else BOUNDS[0]
 
 
 # -------------------------------------------------------------------------- the linear start
@@ -106,33 +137,40 @@ def begin_linear(
     """Set a network's weights such that it computes a linear model; return whether it now does.
 
     The first unit of each hidden layer passes on the linear model's first output, and so on; such
-    a unit stays positive, since clipped inputs bound it. `classes` is 0 for numbers. The chain is
-    of Linear and ReLU behind the layers of `scaling`; it stays as it is if it is too narrow, or
-    if all rows are of one class.
+    a unit stays positive, unless its output is far beyond that of any row in training. `classes`
+    is 0 for numbers. The chain is of Linear and ReLU behind the layers of `scaling`; it stays as it
+    is if it is too narrow, or if all rows are of one class.
     """
     linear = [layer for layer in model if isinstance(layer, Linear)]
     outputs = linear[-1].out_features
     if any(layer.out_features <= outputs for layer in linear[:-1]):
         return False
     scaled = Sequential(*model.layers[: model.layers.index(linear[0])])
-    most = _LINEAR_WORK // (x.shape[1] * outputs)
-    rows = slice(min(max(most, 100), _LINEAR_ROWS))
+    most = min(_SAMPLE // x.shape[1], _LINEAR_WORK // (x.shape[1] * outputs))
+    rows = slice(max(most, _LEAST_SAMPLE))
     # BLAS threads that wait for a core take a hundred times as long as one thread.
+    x = predict(scaled, x[rows])
     with _libraries().limit(limits=1, user_api="blas"):
-        fitted = _linear_model(predict(scaled, x[rows]), y[rows], classes, class_weight)
+        fitted = _linear_model(x, y[rows], classes, class_weight)
     if fitted is None:
         return False
     weight, bias = fitted
     if len(linear) == 1:
         linear[0].weight, linear[0].bias = weight, bias
         return True
-    high = SmoothClip().bound * np.abs(weight).sum(axis=1) + np.abs(bias)
+    reach = np.abs(x @ weight.T + bias).max(axis=0)
+    high = np.minimum(_bound_of(scaled) * np.abs(weight).sum(axis=1) + np.abs(bias), _FAR * reach)
     _set_first(linear[0], weight, bias + high)
     for layer in linear[1:-1]:
         _set_first(layer, np.eye(outputs, layer.in_features), np.zeros(outputs))
     linear[-1].weight = np.eye(outputs, linear[-1].in_features)
     linear[-1].bias = -high
     return True
+
+
+def _bound_of(model: Sequential) -> float:
+    """Return the bound of the inputs; those that are not clipped are pixels, from 0 to 1."""
+    return max((each.bound for each in model if isinstance(each, SmoothClip)), default=1.0)
 
 
 @cache
@@ -159,7 +197,7 @@ def _linear_model(
     if len(x) < _FEWEST:
         return None
     mean, std = x.mean(axis=0), x.std(axis=0)
-    std[std < 1e-6] = 1.0
+    std[std < _CONSTANT] = 1.0
     z = (x - mean) / std
     if not classes:
         fitted = RidgeCV(_PENALTIES).fit(z, y)
@@ -289,8 +327,12 @@ def _side_by_side(layers: Sequence[Any], is_first: bool, is_last: bool) -> Linea
 
 
 def bounded(model: Sequential, low: float, high: float, dtype: str) -> Sequential:
-    """Return a chain with a last layer that keeps to a range, that of a regression's targets."""
-    low, high = np.array([low, high], dtype).tolist()
+    """Return a chain with a last layer that keeps to a range, that of a regression's targets.
+
+    Where inputs far from all others tell of the target, half the range is left on both sides.
+    """
+    beyond = (high / 2 - low / 2) if _bound_of(model) > BOUNDS[0] else 0.0
+    low, high = np.array([low - beyond, high + beyond], dtype).tolist()
     if not (np.isfinite([low, high]).all() and low < high):
         return model
     whole = Sequential(*model, Hardtanh(low, high))

@@ -109,6 +109,32 @@ def test_numbers_are_scaled_by_median_and_quartiles_and_categories_are_left():
     assert repr(clip) == "SmoothClip(bound=3.0)"
 
 
+def heavy_tailed(rows=400):
+    x = np.random.default_rng(0).lognormal(sigma=2.0, size=(rows, 2))
+    return x, x[:, 0] + 0.5 * x[:, 1]
+
+
+def test_the_bound_is_wider_where_what_is_far_out_tells_of_the_target():
+    x, y = heavy_tailed()
+    bound = recipe.scaling(table(x, y), "float32")[1].bound
+    assert bound > 3
+    run = trained(table(x, y))
+    assert run.model[1].bound == bound
+    assert run.scores["r2"] > 0.99
+    untold = np.random.default_rng(1).normal(size=len(y))
+    assert recipe.scaling(table(x, untold), "float32")[1].bound == 3
+
+
+def test_half_the_range_is_left_where_the_bound_is_wider():
+    x, y = heavy_tailed()
+    run = trained(table(x, y))
+    low, high = y[:-10].min(), y[:-10].max()
+    beyond = (high - low) / 2
+    np.testing.assert_allclose(
+        [run.model[-1].min_val, run.model[-1].max_val], [low - beyond, high + beyond], rtol=1e-6
+    )
+
+
 def test_pixels_keep_their_common_scale():
     data = Dataset("p", np.ones((5, 4), np.float32), np.zeros(5), np.ones((2, 4), np.float32),
                    np.zeros(2), (), 0.0, 255.0)  # fmt: skip
