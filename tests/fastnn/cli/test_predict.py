@@ -10,7 +10,7 @@ from command_line import error_of, run
 from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.targets import Target
+from fastnn.data.tables.target import Target
 from fastnn.metrics import probabilities
 
 

@@ -8,7 +8,7 @@ import fastnn
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.columns import Number
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.targets import Target
+from fastnn.data.tables.target import Target
 from fastnn.runs.folds import Folds, fold
 from fastnn.runs.run import Run
 from fastnn.runs.settings import SettingError, Settings

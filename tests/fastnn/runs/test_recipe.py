@@ -9,8 +9,9 @@ from sklearn.preprocessing import StandardScaler
 
 import fastnn
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.target import Target
 from fastnn.runs import recipe
 from fastnn.runs.run import Run
 from fastnn.runs.settings import SettingError, Settings, from_plain
@@ -19,7 +20,7 @@ from fastnn.runs.settings import SettingError, Settings, from_plain
 def table(x, y, classes=(), columns=None, test=10):
     """A table as a file gives it; the last rows are for the test."""
     x, y = np.asarray(x, np.float32), np.asarray(y)
-    columns = columns or [Column(f"c{i}") for i in range(x.shape[1])]
+    columns = columns or [Number(f"c{i}") for i in range(x.shape[1])]
     train = y[:-test]
     target = Target("y", "classification")
     if not classes:
@@ -101,7 +102,7 @@ def test_epochs_fall_as_rows_grow():
 
 def test_numbers_are_scaled_by_median_and_quartiles_and_categories_are_left():
     x = np.c_[[0.0, 1, 2, 3, 4] * 4, np.eye(2)[[0, 1] * 10]]
-    columns = [Column("a"), Column("b", ("p", "q"))]
+    columns = [Number("a"), Category("b", None, ("p", "q"))]
     data = table(x, np.arange(20.0), columns=columns, test=5)
     normalize, clip = recipe.scaling(data, "float32")
     assert_array_equal(normalize.mean, [2, 0, 0])

@@ -6,7 +6,7 @@ from fastnn.data.dataset import Dataset
 from fastnn.data.tables.columns import Category, Number
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.splits import mixed_order
-from fastnn.data.tables.targets import Target
+from fastnn.data.tables.target import Target
 from fastnn.runs.telltales import telltales
 
 RNG = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastnn import datasets
 from fastnn.data.tables import rows
+from fastnn.data.tables.sources import TargetError
 from fastnn.data.tables.table import TableError
-from fastnn.data.tables.targets import TargetError
 from fastnn.datasets import SubsetError
 from processes import python
 from tables import holed, written
@@ -247,7 +247,7 @@ def test_the_last_rows_by_time_are_held_out(houses):
     path = houses(day=holed(day, 5))
     with pytest.raises(TableError, match="column 'day' is no time in 1 rows"):
         datasets.load(path, target="price", time="day")
-    with pytest.raises(TableError, match="column 'city' holds '.*'; expected numbers or dates"):
+    with pytest.raises(TableError, match=r"column 'city' holds '.*'; expected numbers or dates"):
         datasets.load(path, target="price", time="city")
 
 
@@ -347,7 +347,7 @@ def test_columns_that_cannot_be_learned_from(change, message, houses):
 
 @pytest.mark.parametrize("option", [{"target": "y"}, {"impute": False}, {"drop": ["x"]}])
 def test_named_data_sets_have_a_target_of_their_own(option):
-    with pytest.raises(ValueError, match="has a target of its own|is no table, and takes no"):
+    with pytest.raises(ValueError, match=r"has a target of its own|is no table, and takes no"):
         datasets.load("digits", **option)
 
 

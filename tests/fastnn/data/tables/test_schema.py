@@ -13,7 +13,7 @@ from fastnn.data.tables.schema import Schema, UnseenCategoryWarning
 from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.splits import Split
 from fastnn.data.tables.table import TableError
-from fastnn.data.tables.targets import Target
+from fastnn.data.tables.target import Target
 from fastnn.files.container import ModelFileError
 from tables import source as rows
 

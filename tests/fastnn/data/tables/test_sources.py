@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fastnn import datasets
-from fastnn.data.tables.sources import is_pattern, is_picture, open_source
+from fastnn.data.names import is_pattern
+from fastnn.data.tables.sources import is_picture, open_source
 from fastnn.data.tables.table import TableError
 from tables import cells
 
