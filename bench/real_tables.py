@@ -20,8 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Column, Target
+from fastnn.data.tables.columns import Number
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.target import Target
 from fastnn.runs.run import Run
 from fastnn.runs.settings import Settings
 
@@ -122,11 +123,11 @@ def _encoded(name: str, values, train: np.ndarray) -> tuple[Column, np.ndarray]:
         numbers = values.to_numpy(float)
         known = numbers[train][~np.isnan(numbers[train])]
         numbers = np.where(np.isnan(numbers), np.median(known), numbers)
-        return Column(name), numbers[:, None]
+        return Number(name), numbers[:, None]
     texts = np.array([str(each) for each in values])
     found, counts = np.unique(texts[train], return_counts=True)
     frequent = sorted(found[np.argsort(-counts, kind="stable")][:_MOST_CATEGORIES])
-    return Column(name, tuple(frequent)), texts[:, None] == np.array(frequent)
+    return Number(name, tuple(frequent)), texts[:, None] == np.array(frequent)
 
 
 def scores(data: Dataset) -> dict[str, float]:

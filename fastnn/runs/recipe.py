@@ -32,10 +32,8 @@ from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
-from fastnn.training.callbacks.early_stopping import EarlyStopping
 from fastnn.training.evaluation import predict
 from fastnn.training.history import History
-from fastnn.training.training import Training
 
 MOST_FOLDED, FOLDS, MOST_ROUNDS = 10_000, 5, 4
 CLEARLY = 2.0  # standard errors by which the validation loss must fall below the linear models'
@@ -45,6 +43,7 @@ BOUNDS = (3.0, 10.0, 100.0, 1000.0)
 
 _CLEARLY_BETTER = 0.9  # share of the first bound's squared error
 _SAMPLE, _LEAST_SAMPLE = 1_000_000, 100  # numbers to look at; least rows of them
+_RIDGE_WORK = 200_000  # numbers that the choice of a bound looks at
 _LINEAR_WORK = 4_000_000  # numbers times outputs that a linear model is fitted to
 _CONSTANT = 1e-6  # deviation of a column that tells nothing
 _FAR = 100.0  # times the greatest output of a linear model, which no prediction reaches
@@ -53,16 +52,16 @@ _PENALTIES = np.logspace(-3, 4, 15)
 
 
 def sizes(rows: int, outputs: int) -> dict[str, Any]:
-    """Return the widths of hidden layers, the rows of a batch, and the epochs, for a table.
+    """Return widths of hidden layers, rows of a batch, epochs, and the validation share if any.
 
     Few rows get some thousand steps, and many rows fewer epochs, so that training takes seconds.
     A layer has room for the linear model's outputs and as many units again.
     """
-    if rows <= MOST_FOLDED:
+    if 1 < rows <= MOST_FOLDED:
         epochs = min(max(300_000 // rows, 30), 100)
         return {"hidden": (max(64, 2 * outputs),), "batch_size": 32, "epochs": epochs}
     epochs, width = min(max(1_600_000 // rows, 3), 60), max(128, 2 * outputs)
-    return {"hidden": (width, width), "batch_size": 256, "epochs": epochs}
+    return {"hidden": (width, width), "batch_size": 256, "epochs": epochs, "validation": 0.1}
 
 
 def folds(y: np.ndarray, of_classes: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -114,6 +113,8 @@ def _bound(z: np.ndarray, y: np.ndarray) -> float:
     """
     from sklearn.linear_model import RidgeCV
 
+    rows = slice(max(_RIDGE_WORK // z.shape[1], _LEAST_SAMPLE))
+    z, y = z[rows], y[rows]
     if len(z) < _FEWEST or np.ptp(y) == 0:
         return BOUNDS[0]
     y = (y - y.mean(axis=0)) / y.std()
@@ -229,28 +230,6 @@ class Trained(NamedTuple):
     start: dict[str, np.ndarray]
     losses: list[float]
     best_epoch: int
-
-
-class BestEpoch(EarlyStopping):
-    """Callback that keeps a network's weights of the best epoch, those before the first included.
-
-    `first` is the loss of the initial weights on the validation rows.
-    """
-
-    def __init__(self, network: Sequential, first: float, patience: int):
-        super().__init__(patience=patience)
-        self._network, self._start, self.first = network, network.state_dict(), first
-
-    def on_train_begin(self, training: Training) -> None:
-        """Take the initial weights as those of epoch 0."""
-        super().on_train_begin(training)
-        if training.epoch == 0:
-            self.best, self._weights = self.first, self._start
-
-    def trained(self, history: History) -> Trained:
-        """Return what is known of the network after its training."""
-        after = [each for each in history.val_loss if each is not None]
-        return Trained(self._network, self._start, [self.first, *after], self.best_epoch)
 
 
 # ------------------------------------------------------------------------- the whole model

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,20 @@ from fastnn.files import container, models
 from fastnn.files.atomic import remove, replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import predicted, scores
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
+from fastnn.nn.loss import Loss
+from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
+from fastnn.optim import schedules
+from fastnn.optim.optimizer import Optimizer
+from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
 from fastnn.runs import recipe
 from fastnn.runs.importance import importances
-from fastnn.runs.making import (
-    can_be_linear,
-    check_batches,
-    make_loss,
-    make_model,
-    make_optimizer,
-    make_scaling,
-    make_schedule,
-)
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.runs.verdict import PICTURE as IMPORTANCE
 from fastnn.runs.verdict import Verdict
@@ -83,7 +82,7 @@ class Run(Callback):
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
         self.settings = settings = dataclasses.replace(settings)  # a copy: defaults are filled in
-        settings.choose_sizes(len(dataset.x_train), len(dataset.classes) or 1)
+        settings.choose_sizes(recipe.sizes(len(dataset.x_train), len(dataset.classes) or 1))
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
@@ -184,10 +183,10 @@ class Run(Callback):
                 **options,
             )
         except NonFiniteLossError:
-            if not isinstance(self.early_stopping, recipe.BestEpoch):
+            if not isinstance(self.early_stopping, BestEpoch):
                 raise  # else the model has its best weights
         self._histories.append(self.history)
-        if isinstance(self.early_stopping, recipe.BestEpoch):
+        if isinstance(self.early_stopping, BestEpoch):
             self._trained.append(self.early_stopping.trained(self.history))
 
     @property
@@ -205,7 +204,7 @@ class Run(Callback):
         if settings.validation != 0:
             first = evaluate(self.model, *held_out, loss=self.loss, threads=settings.threads)
             patience = settings.early_stopping or _ENDLESS
-            self.early_stopping = recipe.BestEpoch(self.model, first.loss, patience)
+            self.early_stopping = BestEpoch(self.model, first.loss, patience)
 
     def _finish(self) -> None:
         """Join the networks that are trained to one model, which predicts in the target's units."""
@@ -323,6 +322,28 @@ class Run(Callback):
         }
 
 
+class BestEpoch(EarlyStopping):
+    """Callback that keeps a network's weights of the best epoch, those before the first included.
+
+    `first` is the loss of the initial weights on the validation rows.
+    """
+
+    def __init__(self, network: Sequential, first: float, patience: int):
+        super().__init__(patience=patience)
+        self._network, self._start, self.first = network, network.state_dict(), first
+
+    def on_train_begin(self, training: Training) -> None:
+        """Take the initial weights as those of epoch 0."""
+        super().on_train_begin(training)
+        if training.epoch == 0:
+            self.best, self._weights = self.first, self._start
+
+    def trained(self, history: History) -> recipe.Trained:
+        """Return what is known of the network after its training."""
+        after = [each for each in history.val_loss if each is not None]
+        return recipe.Trained(self._network, self._start, [self.first, *after], self.best_epoch)
+
+
 def settings_in(path: Path) -> Settings:
     """Return the settings of the run that wrote a checkpoint.
 
@@ -375,6 +396,99 @@ def _scale_back(model: Sequential) -> None:
         assert last.bias is not None
         last.weight = target.std * last.weight.data
         last.bias = target.std * last.bias.data + target.mean
+
+
+def make_scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
+    """Return the first layers, which scale the inputs."""
+    if settings.recipe == "tables":
+        return recipe.scaling(dataset, settings.dtype)
+    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
+
+
+def can_be_linear(settings: Settings) -> bool:
+    """Return whether a network with these settings can compute a linear model."""
+    return settings.activation == "relu" and settings.norm == "none" and settings.dropout == 0
+
+
+def make_model(
+    settings: Settings, dataset: Dataset, scaling: list[Layer], rng: np.random.Generator
+) -> Sequential:
+    """Return a chain of the layers that scale, hidden blocks, and a last Linear.
+
+    A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
+    """
+    columns, dtype = dataset.x_train.shape[1], settings.dtype
+    norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
+    assert settings.hidden is not None
+    layers = list(scaling)
+    for width in settings.hidden:
+        layers.append(Linear(columns, width, dtype=dtype, seed=rng))
+        if norm is not None:
+            layers.append(norm(width, dtype=dtype))
+        layers.append(activation())
+        if settings.dropout > 0:
+            layers.append(Dropout(settings.dropout))
+        columns = width
+    outputs = len(dataset.classes) or 1
+    model = Sequential(*layers, Linear(columns, outputs, dtype=dtype, seed=rng))
+    model.classes, model.schema = dataset.classes, dataset.schema
+    return model
+
+
+def check_batches(settings: Settings, rows: int) -> None:
+    """Raise SettingError if batch normalisation would get a batch of one row."""
+    assert settings.batch_size is not None
+    size, norm = settings.batch_size, choices("norm")[settings.norm]
+    alone = 1 in (size, rows) or rows % size == 1
+    if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
+        raise SettingError(
+            "batch_size",
+            f"batches of {size} of {rows} rows leave one of a single row, of which batch "
+            "normalisation can learn nothing",
+        )
+
+
+def make_loss(settings: Settings) -> Loss:
+    """Return the loss that settings name."""
+    assert settings.loss is not None
+    smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
+    return choices("loss")[settings.loss](**smoothing)
+
+
+def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
+    """Return the schedule that settings name; defaults depend on the number of epochs."""
+    epochs, gamma = settings.epochs, settings.gamma
+    assert epochs is not None
+    assert settings.schedule is not None
+    third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
+    late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
+    drop = 0.1 if gamma is None else gamma
+    slope = 0.01 ** (1 / epochs) if gamma is None else gamma
+    assert settings.lr is not None
+    lr, patience = settings.lr, 5 if settings.patience is None else settings.patience
+    make: dict[str, Callable[[], Schedule | None]] = {
+        "constant": lambda: None,
+        "linear": lambda: schedules.LinearLR(optimizer, 1.0, 0.0, epochs),
+        "step": lambda: schedules.StepLR(optimizer, settings.step_size or third, drop),
+        "multi-step": lambda: schedules.MultiStepLR(optimizer, settings.milestones or late, drop),
+        "exponential": lambda: schedules.ExponentialLR(optimizer, slope),
+        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, epochs),
+        "warmup-cosine": lambda: schedules.cosine_with_warmup(
+            optimizer, max(epochs, 2), settings.warmup or tenth
+        ),
+        "one-cycle": lambda: schedules.OneCycleLR(optimizer, lr),
+        "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, "min", drop, patience),
+    }
+    return make[settings.schedule]()
+
+
+def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
+    """Return the optimizer that settings name, for all parameters of a model."""
+    assert settings.optimizer is not None
+    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    if settings.momentum is not None:
+        options["momentum"] = settings.momentum
+    return choices("optimizer")[settings.optimizer](model.parameters(), **options)
 
 
 def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:

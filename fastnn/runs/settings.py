@@ -157,15 +157,12 @@ class Settings:
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
-    def choose_sizes(self, rows: int, outputs: int) -> None:
+    def choose_sizes(self, sizes: Mapping[str, Any]) -> None:
         """Fill in what the recipe for tables leaves to the numbers of rows and outputs."""
-        from fastnn.runs import recipe
-
-        for name, value in recipe.sizes(rows, outputs).items():
+        for name, value in sizes.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
-        folded = 1 < rows <= recipe.MOST_FOLDED and self.norm == "none"
-        if self.validation is None and not folded:
+        if self.validation is None and self.norm != "none":  # such networks cannot be joined
             self.validation = RECIPES["plain"]["validation"]
         self._check_schedule()
 
