@@ -204,10 +204,11 @@ class DelimitedSource(Source):
                 self._sniff(_WHOLE)
             except TableError:  # a line is odd, which the reader tells of
                 self._types = ["VARCHAR"] * self._width
-        try:
-            return self._table(columns, texts)
-        except _NotNumbersError as error:
-            raise TableError(f"{self._title}: column {error} holds more than numbers") from None
+        while True:
+            try:
+                return self._table(columns, texts)
+            except _NotNumbersError as error:  # whatever the sniffer took it for
+                self._types[int(str(error))] = "VARCHAR"
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
@@ -216,7 +217,7 @@ class DelimitedSource(Source):
     def _is_odd(self, path: Path) -> bool:
         """Return whether some lines of a file end otherwise than others, or hold only spaces."""
         with self._opened(path) as file:
-            return len({line[-2:] == b"\r\n" or not line.strip() for line in file}) > 1
+            return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
 
     def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
         wanted = [
@@ -347,5 +348,5 @@ def _copy_lines(binary, copy, encoding: str) -> None:
     """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
     with io.TextIOWrapper(binary, encoding) as lines:
         for line in lines:
-            copy.write((line.removeprefix("\ufeff") if line.strip() else "\n").encode())
+            copy.write((line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n").encode())
     copy.flush()

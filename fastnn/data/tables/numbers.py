@@ -10,7 +10,7 @@ from typing import Any
 from fastnn.data.tables.sql import quoted
 
 _SYMBOLS = "%‰$€£¥₹"
-_SPACES = "   "  # a space, a fixed one and a narrow one
+_SPACES = " \u00a0\u202f"  # a space, a fixed one and a narrow one
 _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 """Signs between thousands, by the sign before decimals; a space stands for all kinds of it."""
 

@@ -147,7 +147,7 @@ def test_lines_may_end_in_several_ways(place):
     assert texts(content) == texts("\n".join(usual) + "\n")
 
 
-@pytest.mark.parametrize("end", ["   \n", " \t \r\n", "\n\n  \n"])
+@pytest.mark.parametrize("end", ["   \n", "  \r\n", "\n\n  \n"])
 def test_lines_of_spaces_are_no_rows(end):
     assert texts(CSV + end) == TEXTS
 

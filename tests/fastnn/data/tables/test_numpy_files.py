@@ -123,5 +123,5 @@ def test_an_archive_with_something_else_is_refused_unread():
 def test_pickles_are_not_read():
     file = io.BytesIO()
     np.save(file, np.array([[{"a": 1}]], object), allow_pickle=True)
-    with pytest.raises(TableError, match="NumPy cannot read: .*[Oo]bject"):
+    with pytest.raises(TableError, match=r"NumPy cannot read: .*[Oo]bject"):
         source(file.getvalue())

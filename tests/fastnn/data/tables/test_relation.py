@@ -87,7 +87,7 @@ def test_columns_of_lists_are_left_out_and_said(parquet):
 def test_a_damaged_parquet_file(parquet):
     content = parquet(a=np.arange(1000), b=["x", "y"] * 500).read_bytes()
     for damaged in (content[:-20], content[: len(content) // 2], content[:4] + content[50:]):
-        with pytest.raises(TableError, match="^rows: ") as info:
+        with pytest.raises(TableError, match=r"^rows: ") as info:
             open_source(damaged, "rows").table()
         assert len(str(info.value)) <= 400
 
