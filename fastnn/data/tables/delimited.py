@@ -80,7 +80,8 @@ class DelimitedSource(Source):
         delimiter, quote, escape, header, skip, columns = found
         self._delimiter = delimiter
         self._quote = '"' if quote == _NOTHING else quote
-        self._escape = self._quote if escape == _NOTHING else escape
+        # The sniffer would take apostrophes within cells for escapes, and they would be lost.
+        self._escape = self._quote if escape in (_NOTHING, "'") else escape
         self._header, self._skip = bool(header), int(skip)
         self._types = [each["type"] for each in columns]
         self._width = len(columns)

@@ -63,6 +63,12 @@ def test_quotes_hold_delimiters_lines_and_other_letters():
     assert texts(content) == {"a;b": ["Köln, Süd", 'say "yes"'], "c,d": ["two\nlines", "x"]}
 
 
+def test_apostrophes_in_quotes_stay():
+    cells_of_a = [f"{i}'000.5" for i in range(1, 60)]
+    content = "a;b\n" + "".join(f'"{each}";x\n' for each in cells_of_a)
+    assert texts(content)["a"] == cells_of_a
+
+
 def test_newlines_and_commas_in_names_of_other_delimiters():
     assert source('"a\n(EUR)";y\n1;2\n').names == ("a\n(EUR)", "y")
     assert source("price (EUR, net);y\n1;2\n3;4\n").names == ("price (EUR, net)", "y")
