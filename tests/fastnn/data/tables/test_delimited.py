@@ -349,3 +349,22 @@ def test_numbers_that_the_csv_module_writes_are_read_again(rows, dialect, comma)
         for place, name in enumerate("ab"):
             values = [np.nan if row[place] is None else float(row[place]) for row in rows]
             np.testing.assert_array_equal(found.values(column, name), values)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.tuples(plain, st.none() | numbers), min_size=1, max_size=12),
+    st.sampled_from(",;\t|"),
+    st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
+def test_what_pandas_writes_is_read_again(rows, delimiter, quoting):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows, columns=["text", "number"])
+    content = frame.to_csv(index=False, sep=delimiter, quoting=quoting)
+    opened = source(content, delimiter=delimiter, header=True)
+    assert texts(content, delimiter=delimiter, header=True)["text"] == [
+        expected_of(text) for text, _ in rows
+    ]
+    values = [np.nan if each is None else float(each) for _, each in rows]
+    found = opened.table(None, opened.names).values(Number("number"), "number")
+    np.testing.assert_array_equal(found, values)
