@@ -59,7 +59,7 @@ _HOMES = (
     "training.training",
 )
 """Modules whose public names, those in their `__all__`, are fastnn's."""
-_MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules")
+_MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "schedules", "tables")
 
 
 _kernels_check.check()

@@ -13,12 +13,12 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from fastnn.cli.errors import fail
 from fastnn.cli.output import note
+from fastnn.data.names import is_path
 from fastnn.runs.settings import (
     SettingError,
     Settings,
     choices,
     optimizer_defaults,
-    read_data,
 )
 
 if TYPE_CHECKING:
@@ -108,13 +108,6 @@ def read_dataset(name: str, subset: int | None = None) -> Dataset:
         fail(str(error))
 
 
-def is_path(dataset: str) -> bool:
-    """Return whether the name of a data set is the path of a file."""
-    from fastnn.data import datasets
-
-    return datasets.is_path(dataset)
-
-
 def read_settled(settings: Settings) -> Dataset:
     """Return the data set, or the table in a file, that settings name."""
     if is_path(settings.dataset):
@@ -125,9 +118,11 @@ def read_settled(settings: Settings) -> Dataset:
 def read_own(settings: Settings) -> Dataset:
     """Return the table that settings name; end the command if it cannot be trained on."""
     from fastnn.data import datasets
-    from fastnn.data.tables.targets import TargetError
+    from fastnn.data.tables.sources import TargetError
 
     try:
+        from fastnn.runs.data import read_data
+
         return read_data(settings)
     except datasets.SubsetError as error:
         raise SettingError("subset", str(error)) from None
@@ -147,8 +142,8 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
 
     from fastnn.data.tables.preparing import values_to_split_by
     from fastnn.data.tables.rows import encoded_rows
-    from fastnn.data.tables.sources import open_source
-    from fastnn.data.tables.targets import find_target, missing_targets
+    from fastnn.data.tables.sources import find_target, open_source
+    from fastnn.data.tables.target import missing_targets
     from fastnn.data.tables.understanding import Understanding, Wishes
 
     schema = input_schema(model)
@@ -175,7 +170,7 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
             held_out = split.parts(y, keys)[1]
             rows, y = rows[held_out], y[held_out]
             which = f"{len(rows):,} rows of {path} that training held out"
-        return encoded_rows(schema, table, rows, names=names), y, which
+        return encoded_rows(schema.columns, table, names, rows), y, which
     except (ValueError, ImportError) as error:
         fail(str(error))
 

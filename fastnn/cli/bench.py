@@ -23,7 +23,7 @@ def bench(
         typer.Argument(
             metavar="[GROUP]...",
             help="peak, matmul, elementwise, layers, training, estimators, runs, startup, "
-            "tables or growth. [default: all]",
+            "tables, quality or growth. [default: all]",
         ),
     ] = None,
     quick: Annotated[

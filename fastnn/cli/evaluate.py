@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import fastnn
-from fastnn.cli.arguments import DATASETS, MODEL, is_path, read_dataset, read_labelled, read_model
+from fastnn.cli.arguments import DATASETS, MODEL, read_dataset, read_labelled, read_model
 from fastnn.cli.errors import reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.scores import main_scores, print_scores
+from fastnn.data.names import is_path
 from fastnn.runs.settings import DEFAULT_LOSSES, check_dataset, choices, one_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import note, say
 from fastnn.cli.tables import print_table
 from fastnn.files import plain
-from fastnn.runs.settings import from_plain, given_in, one_of, read_data
+from fastnn.runs.data import read_data
+from fastnn.runs.settings import from_plain, given_in, one_of
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset

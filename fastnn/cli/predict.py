@@ -115,8 +115,8 @@ def _outputs(
 
 def _check_kept(source: Source, kept: Sequence[str]) -> None:
     """Raise TableError unless a table has the columns that are to be written."""
+    from fastnn.data.tables.sources import no_column
     from fastnn.data.tables.table import TableError
-    from fastnn.data.tables.targets import no_column
 
     for name in kept:
         if name not in source.names:

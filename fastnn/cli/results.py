@@ -33,7 +33,7 @@ def _varied(results: Collection[Result]) -> list[str]:
 
 def _is_default(settings: Settings, name: str) -> bool:
     """Return whether a setting has its optimizer's default."""
-    usual = Settings(optimizer=settings.optimizer)
+    usual = Settings(optimizer=settings.optimizer, recipe="plain")
     return name != "optimizer" and getattr(settings, name) == getattr(usual, name)
 
 

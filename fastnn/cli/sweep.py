@@ -82,7 +82,7 @@ def sweep(
     ] = None,
     validation: Annotated[
         float, typer.Option(help="Share of them to rank by; with 0, the test rows do that.")
-    ] = Settings.validation,
+    ] = 0.1,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
     target: Annotated[
         str | None, typer.Option(help="Of a file: the column to predict, as in fastnn train.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, is_path, read_settled, sentence
+from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
@@ -34,10 +34,12 @@ from fastnn.cli.table_options import (
     Time,
 )
 from fastnn.cli.tables import print_table
-from fastnn.runs.settings import CLASS_WEIGHTS, SCHEDULES, SettingError, Settings
+from fastnn.data.names import is_path
+from fastnn.runs.settings import CLASS_WEIGHTS, RECIPES, SCHEDULES, SettingError, Settings
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
+    from fastnn.nn.sequential import Sequential
     from fastnn.runs.folds import Folds
     from fastnn.runs.run import Run
     from fastnn.runs.verdict import Verdict
@@ -61,7 +63,8 @@ def train(
         list[int] | None,
         typer.Option(
             metavar="<int>",
-            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100]",
+            help="Width of a hidden layer; repeat for more, 0 for none. [default: 100; of a file: "
+            "by its rows]",
         ),
     ] = None,
     activation: Annotated[str, typer.Option(help="{activations}")] = Settings.activation,
@@ -72,7 +75,9 @@ def train(
         str | None,
         typer.Option(help="{losses} [default: cross-entropy for classes, mse for numbers]"),
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="{optimizers}")] = Settings.optimizer,
+    optimizer: Annotated[
+        str | None, typer.Option(help="{optimizers} [default: sgd; of a file: adamw]")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate. [default: {usual_lr}]")] = None,
     momentum: Annotated[
         float | None, typer.Option(help="Momentum. [default: {usual_momentum}]")
@@ -81,16 +86,26 @@ def train(
         float | None, typer.Option(help="Weight decay. [default: {usual_weight_decay}]")
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help=f"How the learning rate falls: {sentence(SCHEDULES)}")
-    ] = Settings.schedule,
-    batch_size: Annotated[int, typer.Option(help="Rows in a step.")] = Settings.batch_size,
-    epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = Settings.epochs,
+        str | None,
+        typer.Option(help=f"How the learning rate falls: {sentence(SCHEDULES)} [default: linear]"),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows in a step. [default: 32; of a file: by its rows]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Passes over the rows. [default: 30; of a file: by its rows]"),
+    ] = None,
     subset: Annotated[
         int | None, typer.Option(help="Training rows to take. [default: all]")
     ] = None,
     validation: Annotated[
-        float, typer.Option(help="Share of them to validate on; with 0, the test rows do that.")
-    ] = Settings.validation,
+        float | None,
+        typer.Option(
+            help="Share of them to validate on; with 0, the test rows do that. [default: 0.1; of "
+            "a small file: each of five folds in turn]"
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of initial weights, order of rows and dropout.")
     ] = Settings.seed,
@@ -176,6 +191,13 @@ def train(
     patience: Annotated[
         int | None, typer.Option(help="Epochs that plateau waits. [default: 5]")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Defaults of other options: {sentence(RECIPES)} [default: tables for files, "
+            "plain for data sets]"
+        ),
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to keep the state of the run in, for --resume.")
     ] = None,
@@ -197,7 +219,7 @@ def train(
     with reported_errors():
         settings = Settings(
             dataset,
-            tuple(hidden or Settings.hidden),
+            tuple(hidden) if hidden else None,
             activation,
             dropout,
             loss,
@@ -244,6 +266,7 @@ def train(
             milestones=tuple(milestones or ()),
             warmup=warmup,
             patience=patience,
+            recipe=recipe,
         )
         check_checkpoint(checkpoint, every, resume)
         if checkpoint is not None and resume:
@@ -272,14 +295,27 @@ def train(
         run.evaluate()
         files = run.write(folder)
     _print_history(run.history)
-    if run.early_stopping is not None and run.early_stopping.stopped_epoch:
-        say(f"stopped early; the weights are those of epoch {run.early_stopping.best_epoch}")
+    if kept := _kept(run):
+        say(kept)
     if run.verdict is not None:
         print_verdict(run.verdict)
     say(
         f"{_test_result(run)}; {run.seconds:.3g} s of training",
         f"{folder}: {', '.join(files)}",
     )
+
+
+def _kept(run: Run) -> str:
+    """Return which weights the model has, if they are not those of the last epoch."""
+    best = run.best_epochs
+    if not best:
+        return ""
+    if len(best) > 1:
+        if not any(best):
+            return "no network is clearly better: the model is the mean of their linear models"
+        return f"the model is the mean of the {len(best)} networks at their best epochs"
+    early = "stopped early; " if len(run.history) < (run.settings.epochs or 0) else ""
+    return f"{early}the weights are those of epoch {best[0]}"
 
 
 def _test_result(run: Run) -> str:
@@ -302,12 +338,18 @@ def _verdict_before(data: Dataset) -> Verdict:
 def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
     """Train a run for each fold and print their scores; end the command if one fails."""
     from fastnn.runs.folds import Folds
+    from fastnn.runs.run import Run
     from fastnn.training.steps import NonFiniteLossError
 
-    folds = Folds(settings, data, count, settings.split_seed)
+    def trained(part: Dataset) -> Sequential:
+        run = Run(settings, part)
+        run.train()
+        return run.model
+
+    folds = Folds(data, count, settings.split_seed)
     say(f"{count} folds, each held out once, then the ordinary run")
     try:
-        for _ in folds.train():
+        for _ in folds.train(trained):
             pass
     except KeyboardInterrupt:
         fail(f"interrupted in {_fold(folds)}; nothing is written", _INTERRUPTED)
@@ -332,7 +374,7 @@ def _train(run: Run, folder: Path, **checkpoints) -> None:
     except ModelFileError as error:
         raise SettingError("checkpoint", str(error)) from None
     except KeyboardInterrupt:
-        if run.optimizer.steps == 0:
+        if run.optimizer.steps == 0 and not run.history:
             fail("interrupted before the first step; nothing is written", _INTERRUPTED)
         epochs = f"{len(run.history)} of {run.settings.epochs} epochs"
         fail(f"interrupted after {epochs}; {_keep(run, folder)}", _INTERRUPTED)
@@ -364,15 +406,19 @@ def _announce_compilation(dtype: str) -> None:
 def _print_plan(run: Run) -> None:
     """Print the rows, the network and the optimizer of a run."""
     settings, rows = run.settings, run.rows
-    widths = [run.test_data[0].shape[1], *settings.hidden, len(run.classes) or 1]
-    kind = f" {settings.activation}" if settings.hidden else ""
-    validate = f"{rows['validation']:,} to validate, " if settings.validation else ""
+    hidden = settings.hidden or ()
+    widths = [run.test_data[0].shape[1], *hidden, len(run.classes) or 1]
+    kind = f" {settings.activation}" if hidden else ""
+    validate = f"{rows['validation']:,} to validate, " if settings.validation != 0 else ""
     say(
         f"{settings.dataset}: {rows['training']:,} rows to train, {validate}"
         f"{rows['test']:,} to test",
         f"{'-'.join(map(str, widths))}{kind}: {run.parameters:,} parameters; "
         f"{settings.optimizer}, lr {settings.lr:g}, batches of {settings.batch_size}",
     )
+    if settings.recipe == "tables":
+        folds = f", {run.networks} networks, each with a fold to validate"
+        say(f"recipe tables: {settings.epochs} epochs{folds if run.networks > 1 else ''}")
 
 
 def _print_history(history: History) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from fastnn.data import idx
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
+from fastnn.data.names import is_path
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.sources import SUFFIXES, is_pattern
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
 
@@ -102,16 +102,17 @@ def load(
         leave out.
     categorical, numeric, dates : sequence of str, default ()
         Columns of a table that are categories, numbers (all else in them is missing) and dates.
-    delimiter, decimal, thousands, comment : str, optional
-        Sign between cells, before decimals, between thousands, and at the beginning of lines to
-        skip. None finds the first three from the file.
+    delimiter, decimal, thousands : str, optional
+        Sign between cells, before decimals, and between thousands; None finds it from the file.
     encoding : str, optional
         Encoding of texts; None is UTF-8, or UTF-16 or UTF-32 where a mark tells.
     header : bool, optional
         Whether the first line of a file of texts has the names of columns; None finds it.
     missing : sequence of str, optional
-        Texts that stand for a missing value, as an empty cell does. None takes those of pandas, and
-        "?".
+        Texts that stand for a missing value, as an empty cell does; None takes "?", "#N/A", "<NA>",
+        "N/A", "NA", "NaN", "None", "NULL", "n/a", "nan" and "null".
+    comment : str, optional
+        Sign at the beginning of lines to skip.
     test : float, default 0.2
         Share of the rows of a table to hold out for testing.
     group : str, optional
@@ -194,41 +195,6 @@ def load(
     }
     chosen = {key: value for key, value in numbers.items() if value is not None}
     return DATASETS[name](seed=seed, **chosen)
-
-
-def is_path(name: str | os.PathLike[str]) -> bool:
-    """Return whether `load` takes a name as the path of a file, which need not exist.
-
-    Parameters
-    ----------
-    name : str or path-like
-        Name of a data set, or path of a table.
-
-    Returns
-    -------
-    bool
-        True for paths, False for names of data sets and for unknown names.
-
-    Raises
-    ------
-    TypeError
-        If `name` is neither a string nor a path.
-
-    Examples
-    --------
-    >>> from fastnn import datasets
-    >>> datasets.is_path("wine.csv"), datasets.is_path("digits")
-    (True, False)
-    """
-    if not isinstance(name, (str, os.PathLike)):
-        raise TypeError(f"a data set is named by text or a path, not by {name!r}")
-    path = Path(name)
-    return os.fspath(name) not in DATASETS and (
-        path.suffix.lower() in SUFFIXES
-        or path.is_file()
-        or len(path.parts) > 1
-        or is_pattern(os.fspath(name))
-    )
 
 
 def digits(*, subset: int | None = None, test_subset: int | None = None, seed: int = 0) -> Dataset:

@@ -21,6 +21,7 @@ from fastnn.estimators.epochs import Epochs
 from fastnn.estimators.lbfgs import minimize
 from fastnn.estimators.network import Network, outputs
 from fastnn.estimators.stochastic import Stochastic, Validation, check_finite, make_optimizer
+from fastnn.nn.layer import named_dtype
 
 STOCHASTIC = ("sgd", "adam")
 """Solvers that train on batches."""
@@ -216,10 +217,7 @@ class BaseMLP(BaseEstimator):
     def _dtype(self, X) -> np.dtype:
         if self.dtype is None:
             return X.dtype
-        try:
-            dtype = np.dtype(self.dtype)
-        except TypeError:
-            dtype = np.dtype(object)
+        dtype = named_dtype(self.dtype)
         if dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype is {self.dtype!r}; expected float32, float64 or None")
         return dtype

@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 from fastnn._version import __version__
 from fastnn.files.atomic import replacing
 from fastnn.nn.kinds import LAYERS
-from fastnn.nn.layer import Layer
+from fastnn.nn.layer import Layer, named_dtype
 from fastnn.nn.sequential import Sequential, columns_of, model_dtype
 from fastnn.training.eager import predict_eagerly
 
@@ -61,10 +61,7 @@ def _proto(model: Sequential, input_dtype: DTypeLike | None) -> onnx.ModelProto:
 
 
 def _read_dtype(name: DTypeLike) -> np.dtype:
-    try:
-        dtype = np.dtype(name)
-    except TypeError:
-        dtype = np.dtype(object)
+    dtype = named_dtype(name)
     if dtype.name not in _INPUT_DTYPES:
         raise ValueError(f"to_onnx: input_dtype is {name!r}; expected {', '.join(_INPUT_DTYPES)}")
     return dtype

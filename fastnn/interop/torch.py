@@ -40,7 +40,24 @@ class Normalize(nn.Module):
         return f"mean={self.mean.tolist()}, std={self.std.tolist()}"
 
 
-_OWN: dict[str, type[nn.Module]] = {"Normalize": Normalize}
+class SmoothClip(nn.Module):
+    """Module for y = x / sqrt(1 + (x / bound)^2), as `fastnn.SmoothClip`."""
+
+    def __init__(self, bound: float = 3.0):
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the clipped input; quotients are kept so small that their squares are finite."""
+        share = (x / self.bound).clamp(-1e12, 1e12)
+        return share / torch.sqrt(share * share + 1.0) * self.bound
+
+    def extra_repr(self) -> str:
+        """Return the bound for the repr."""
+        return f"bound={self.bound}"
+
+
+_OWN: dict[str, type[nn.Module]] = {"Normalize": Normalize, "SmoothClip": SmoothClip}
 """Modules that torch lacks, by name."""
 
 

@@ -22,11 +22,13 @@ __all__ = [
     "ELU",
     "GELU",
     "Hardswish",
+    "Hardtanh",
     "LeakyReLU",
     "Mish",
     "ReLU",
     "SiLU",
     "Sigmoid",
+    "SmoothClip",
     "Softplus",
     "Tanh",
 ]
@@ -421,3 +423,111 @@ class Hardswish(Rectifier):
         )
         risen = graph.add("Max", graph.add("Add", x, three), zero)
         return graph.add("Mul", x, graph.add("Div", graph.add("Min", risen, six), six))
+
+
+class Hardtanh(Rectifier):
+    """Clipping, y = min(max(x, min_val), max_val).
+
+    Parameters
+    ----------
+    min_val, max_val : float, defaults -1.0 and 1.0
+        Smallest and largest value of y.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or `min_val` is not below `max_val`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import Hardtanh
+    >>> Hardtanh(0.0, 6.0)(np.array([[-1.5, 2.0, 100.0]]))
+    array([[0., 2., 6.]])
+    """
+
+    name = "hardtanh"
+    torch_twin = TorchTwin("Hardtanh", ("min_val", "max_val"))
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0):
+        self.min_val, self.max_val = (
+            self._number("min_val", min_val),
+            self._number("max_val", max_val),
+        )
+        if not self.min_val < self.max_val:
+            raise ValueError(
+                f"Hardtanh: min_val is {min_val!r}; expected less than max_val, {max_val!r}"
+            )
+
+    @property
+    def parameters_of_function(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return self.min_val, self.max_val
+
+    def describe(self) -> dict:
+        """Return min_val and max_val."""
+        return {"min_val": self.min_val, "max_val": self.max_val}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add min(max(x, min_val), max_val)."""
+        low = graph.constant(f"{place}.min_val", self.min_val)
+        high = graph.constant(f"{place}.max_val", self.max_val)
+        return graph.add("Min", graph.add("Max", x, low), high)
+
+
+class SmoothClip(Rectifier):
+    """Smooth clipping, y = x / sqrt(1 + (x / bound)^2): about x near 0, within `bound` elsewhere.
+
+    An outlier, however far away, becomes at most `bound`, and stays farther away than any nearer
+    value.
+
+    Parameters
+    ----------
+    bound : float, default 3.0
+        Limit of y for large x.
+
+    Raises
+    ------
+    ValueError
+        If `bound` is not a finite number above 0.
+
+    References
+    ----------
+    D. Holzmueller, L. Grinsztajn and I. Steinwart, "Better by default: strong pre-tuned MLPs and
+    boosted trees on tabular data", 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import SmoothClip
+    >>> SmoothClip()(np.array([[0.0, 4.0, 1e30]]))
+    array([[0. , 2.4, 3. ]])
+    """
+
+    name = "smooth_clip"
+    torch_twin = TorchTwin("SmoothClip", ("bound",))
+
+    def __init__(self, bound: float = 3.0):
+        self.bound = self._number("bound", bound)
+        if self.bound <= 0:
+            raise ValueError(f"SmoothClip: bound is {bound!r}; expected a number above 0")
+
+    @property
+    def parameters_of_function(self) -> tuple[float, float]:
+        """The bound, and 0."""
+        return self.bound, 0.0
+
+    def describe(self) -> dict:
+        """Return bound."""
+        return {"bound": self.bound}
+
+    def to_onnx(self, graph, place, x) -> str:
+        """Add bound s / sqrt(1 + s^2), s = x / bound, kept so small that its square is finite."""
+        bound = graph.constant(f"{place}.bound", self.bound)
+        one = graph.constant(f"{place}.one", 1)
+        least, most = (
+            graph.constant(f"{place}.{n}", v) for n, v in (("least", -1e12), ("most", 1e12))
+        )
+        share = graph.add("Min", graph.add("Max", graph.add("Div", x, bound), least), most)
+        root = graph.add("Sqrt", graph.add("Add", graph.add("Mul", share, share), one))
+        return graph.add("Mul", graph.add("Div", share, root), bound)

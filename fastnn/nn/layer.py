@@ -201,12 +201,21 @@ def batch_of(layer: Layer, x, dtype=None) -> np.ndarray:
         raise type(error)(f"{type(layer).__name__}: {error}") from None
 
 
+def named_dtype(name) -> np.dtype:
+    """Return the dtype of a name, that of objects if there is none."""
+    try:
+        return np.dtype(name)
+    except (SyntaxError, TypeError, ValueError):  # NumPy parses texts as Python does
+        return np.dtype(object)
+
+
 def dtype_of(layer: Layer, dtype) -> np.dtype:
     """Return float32 or float64; raise ValueError, naming the layer, for another dtype."""
-    dtype = np.dtype(dtype)
-    if dtype not in arrays.FLOATING:
-        raise ValueError(f"{type(layer).__name__}: dtype is {dtype}; expected float32 or float64")
-    return dtype
+    found = named_dtype(dtype)
+    if found not in arrays.FLOATING:
+        shown = repr(dtype)[:100] if found.hasobject else found
+        raise ValueError(f"{type(layer).__name__}: dtype is {shown}; expected float32 or float64")
+    return found
 
 
 def is_number(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,16 @@ from fastnn.data.dataset import Dataset
 from fastnn.data.tables.rows import moments
 from fastnn.data.tables.splits import mixed_order
 from fastnn.metrics import predicted, scores
-from fastnn.runs.run import Run
-from fastnn.runs.settings import SettingError, Settings
+from fastnn.nn.sequential import Sequential
+from fastnn.runs.settings import SettingError
 from fastnn.training.evaluation import predict
 
 
 class Folds:
-    """Cross-validation of settings on all rows of a table, training and test rows alike.
+    """Cross-validation on all rows of a table, training and test rows alike.
 
     Parameters
     ----------
-    settings : Settings
-        Settings of each run.
     data : Dataset
         The table.
     count : int
@@ -37,24 +35,23 @@ class Folds:
         For another number of folds.
     """
 
-    def __init__(self, settings: Settings, data: Dataset, count: int, seed: int = 0):
+    def __init__(self, data: Dataset, count: int, seed: int = 0):
         rows = len(data.y_train) + len(data.y_test)
         if not 2 <= count <= rows:
             raise SettingError("folds", f"{count}; expected 2 to {rows:,}, the rows there are")
-        self._settings, self._data, self.count = settings, data, count
+        self._data, self.count = data, count
         y = np.concatenate([data.y_train, data.y_test])
         self.parts = np.array_split(mixed_order(y, seed), count)
         """The rows that each fold holds out: places among the training rows, then the test rows."""
         self.scores: list[dict[str, float]] = []
         """Scores of each fold so far, on the rows that it held out."""
 
-    def train(self) -> Iterator[dict[str, float]]:
-        """Train the run of each fold, and yield its scores; raise as `Run.train` does."""
+    def train(self, trained: Callable[[Dataset], Sequential]) -> Iterator[dict[str, float]]:
+        """Yield the scores of the model that `trained` returns for each fold; raise as it does."""
         for held_out in self.parts:
-            run = Run(self._settings, fold(self._data, held_out))
-            run.train()
-            x, y = run.test_data
-            self.scores.append(scores(y, predicted(run.model, predict(run.model, x))))
+            data = fold(self._data, held_out)
+            model = trained(data)
+            self.scores.append(scores(data.y_test, predicted(model, predict(model, data.x_test))))
             yield self.scores[-1]
 
     def summary(self) -> dict[str, tuple[float, float]]:
@@ -91,7 +88,7 @@ def fold(data: Dataset, held_out: np.ndarray) -> Dataset:
         deviation = float(y[kept].std()) or 1.0
         target = dataclasses.replace(schema.target, mean=float(y[kept].mean()), std=deviation)
         schema = dataclasses.replace(schema, target=target)
-    mean, std = moments(schema, x[kept])
+    mean, std = moments(schema.columns, x[kept])
     return dataclasses.replace(
         data,
         x_train=x[kept],

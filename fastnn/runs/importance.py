@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.metrics import binary_scale
 from fastnn.nn.sequential import Sequential
-from fastnn.runs.verdict import Importance, Importances
+from fastnn.runs.importances import Importance, Importances
 from fastnn.training.evaluation import predict
 
 _MOST_REPEATS = 10

@@ -21,6 +21,9 @@ def train(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     torch.set_num_threads(1)
     torch.manual_seed(settings.seed)
     run = Run(settings, dataset)
+    settings = run.settings  # with all defaults
+    assert settings.epochs is not None
+    assert settings.batch_size is not None
     started = time.perf_counter()
     training = TorchTraining(run.model, run.loss, run.optimizer)
     (x, y), held_out = (training.tensors(*rows) for rows in run.data)
@@ -44,6 +47,7 @@ class _Rate:
         self._run, self._group = run, optimizer.param_groups[0]
         self._names = [name for name in ("lr", "momentum", "betas") if name in self._group]
         if run.schedule is not None:
+            assert run.settings.epochs is not None
             run.schedule.begin(run.settings.epochs, batches, validating=True)
             if run.schedule.every == "step":
                 optimizer.register_step_post_hook(self._step_done)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastnn.data.tables.columns import write_columns
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.table import Table
@@ -32,7 +33,7 @@ def predict_table(model: Sequential, schema: Schema, table: Table, names: Sequen
         x = np.empty(
             (rows.stop - rows.start, schema.width), np.float64 if _wide(model) else np.float32
         )
-        schema.write(values, x)
+        write_columns(schema.columns, values, x)
         parts.append(predict(model, x))
     return np.concatenate(parts)
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,22 @@ from fastnn.files import container, models
 from fastnn.files.atomic import remove, replacing
 from fastnn.files.container import ModelFileError
 from fastnn.metrics import predicted, scores
-from fastnn.nn.dropout import Dropout
-from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.loss import Loss
-from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
-from fastnn.optim import schedules
-from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
+from fastnn.runs import recipe
 from fastnn.runs.importance import importances
+from fastnn.runs.making import (
+    can_be_linear,
+    check_batches,
+    make_loss,
+    make_model,
+    make_optimizer,
+    make_scaling,
+    make_schedule,
+)
 from fastnn.runs.settings import SettingError, Settings, choices, from_plain
 from fastnn.runs.verdict import PICTURE as IMPORTANCE
 from fastnn.runs.verdict import Verdict
@@ -54,6 +56,9 @@ FILES = MODEL, HISTORY, *PICTURES
 `PREDICTIONS` is a regression's in place of `CONFUSION`; `IMPORTANCE` is a table's.
 """
 
+_SEEDS = 1 << 63
+_ENDLESS = 1 << 31  # epochs
+
 MAY_CHANGE = ("epochs", "threads")
 """Settings that may change when a run is resumed."""
 
@@ -68,33 +73,36 @@ class Run(Callback):
     variance. After training the last layer is rescaled, so that the model predicts in the target's
     own units.
 
+    By the recipe for tables (`fastnn.runs.recipe`), a small table has a network for each of some
+    folds: `model` is the first of them before training, and all of them, joined, afterwards. The
+    history holds their means.
+
     Raises SettingError if the validation share leaves no rows, or the loss does not fit the task.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset):
         weight_seed, self._fit_seed = _seeds(settings.seed)
         self.settings = settings = dataclasses.replace(settings)  # a copy: defaults are filled in
+        settings.choose_sizes(len(dataset.x_train), len(dataset.classes) or 1)
         settings.choose_loss(dataset.task)
         assert settings.loss is not None
         dataset = dataclasses.replace(dataset, schema=_schema(dataset, settings.loss))
-        self.schema = dataset.schema
-        self.model = make_model(settings, dataset, np.random.default_rng(weight_seed))
-        self.loss = make_loss(settings)
-        self.optimizer = make_optimizer(settings, self.model)
-        self.schedule = make_schedule(settings, self.optimizer)
-        self._training, self._validation = (
-            (x, _standardised(y, dataset.schema)) for x, y in _split(settings, dataset)
-        )
+        self.schema, self.loss = dataset.schema, make_loss(settings)
         self.test_data, self.classes = (dataset.x_test, dataset.y_test), dataset.classes
-        self.rows = {
-            "training": len(self._training[0]),
-            "validation": len(self._validation[0]),
-            "test": len(dataset.x_test),
-        }
-        _check_batches(settings, self.rows["training"])
+        self._x, self._y = dataset.x_train, _standardised(dataset.y_train, dataset.schema)
+        self._range = dataset.y_train.min(), dataset.y_train.max()
+        self._parts = _parts(settings, dataset, self._fit_seed)
+        (x, _), (x_held_out, _) = self._rows_of(0)
+        self.rows = {"training": len(x), "validation": len(x_held_out), "test": len(dataset.x_test)}
+        check_batches(settings, self.rows["training"])
+        rng, scaling = np.random.default_rng(weight_seed), make_scaling(settings, dataset)
+        self._networks = [make_model(settings, dataset, scaling, rng) for _ in self._parts]
+        self._make_ready(self._networks[0])
         self.early_stopping: EarlyStopping | None = None
         if settings.early_stopping is not None:
             self.early_stopping = EarlyStopping(patience=settings.early_stopping)
+        self._trained: list[recipe.Trained] = []
+        self._histories: list[History] = []
         self.history = History()
         self.outcome = "not started"
         self.test: Evaluation | None = None
@@ -114,37 +122,100 @@ class Run(Callback):
         `checkpoint`, `every` and `resume` are arguments of `fit`, with its errors. After
         NonFiniteLossError or KeyboardInterrupt, `history` and `model` are as far as training came.
         """
-        (x, y), validation = self._training, self._validation
-        del self._training, self._validation
-        self.outcome, settings = "interrupted", self.settings
+        self.outcome = "interrupted"
         try:
-            fit(
-                self.model,
-                x,
-                y,
-                loss=self.loss,
-                optimizer=self.optimizer,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                validation_data=validation,
-                seed=self._fit_seed,
-                schedule=self.schedule,
-                class_weight=None if settings.class_weight == "none" else settings.class_weight,
-                clip_norm=settings.clip_norm,
-                clip_value=settings.clip_value,
-                callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
-                progress=progress,
-                threads=settings.threads,
-                checkpoint=checkpoint,
-                every=every,
-                resume=resume,
-            )
+            for place in range(len(self._parts)):
+                is_last = place == len(self._parts) - 1
+                self._train_network(
+                    place,
+                    progress=progress and len(self._parts) == 1,
+                    checkpoint=checkpoint if is_last else None,
+                    every=every,
+                    resume=resume and is_last,
+                )
         except NonFiniteLossError:
             self.outcome = "loss not finite"
             raise
         finally:
-            _scale_back(self.model)
+            del self._x, self._y
+            self._finish()
         self.outcome = "finished"
+
+    def _make_ready(self, model: Sequential) -> None:
+        """Take a network, with an optimizer and a schedule of its own."""
+        self.model = model
+        self.optimizer = make_optimizer(self.settings, model)
+        self.schedule = make_schedule(self.settings, self.optimizer)
+
+    def _rows_of(self, place: int):
+        """Return the rows and targets that a network trains on, and that it is validated on."""
+        train, held_out = self._parts[place]
+        rows = self._x[train], self._y[train]
+        if held_out is None:
+            x, y = self.test_data
+            return rows, (x, _standardised(y, self.schema))
+        return rows, (self._x[held_out], self._y[held_out])
+
+    def _train_network(self, place: int, **options: Any) -> None:
+        """Train one of the networks; by the recipe for tables, keep its best weights."""
+        settings, (rows, held_out) = self.settings, self._rows_of(place)
+        assert settings.epochs is not None
+        assert settings.batch_size is not None
+        if place > 0:
+            self._make_ready(self._networks[place])
+        if settings.recipe == "tables":
+            self._begin(rows, held_out)
+        try:
+            fit(
+                self.model,
+                *rows,
+                loss=self.loss,
+                optimizer=self.optimizer,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=held_out,
+                seed=(self._fit_seed + place) % _SEEDS,
+                schedule=self.schedule,
+                class_weight=self._class_weight,
+                clip_norm=settings.clip_norm,
+                clip_value=settings.clip_value,
+                callbacks=[self, *([self.early_stopping] if self.early_stopping else [])],
+                threads=settings.threads,
+                **options,
+            )
+        except NonFiniteLossError:
+            if not isinstance(self.early_stopping, recipe.BestEpoch):
+                raise  # else the model has its best weights
+        self._histories.append(self.history)
+        if isinstance(self.early_stopping, recipe.BestEpoch):
+            self._trained.append(self.early_stopping.trained(self.history))
+
+    @property
+    def _class_weight(self) -> str | None:
+        return None if self.settings.class_weight == "none" else self.settings.class_weight
+
+    def _begin(self, rows, held_out) -> None:
+        """Set a network to the linear model of its rows, and see to it that its best is kept."""
+        settings = self.settings
+        assert settings.loss is not None
+        fits = not self.classes or choices("loss")[settings.loss].of_classes
+        if fits and can_be_linear(settings):
+            x, y = rows
+            recipe.begin_linear(self.model, x, y, len(self.classes), self._class_weight)
+        if settings.validation != 0:
+            first = evaluate(self.model, *held_out, loss=self.loss, threads=settings.threads)
+            patience = settings.early_stopping or _ENDLESS
+            self.early_stopping = recipe.BestEpoch(self.model, first.loss, patience)
+
+    def _finish(self) -> None:
+        """Join the networks that are trained to one model, which predicts in the target's units."""
+        if self._trained:
+            self._trained = recipe.chosen(self._trained)
+            self.model = recipe.joined([each.network for each in self._trained])
+            self.history = recipe.mean_history(self._histories)
+        _scale_back(self.model)
+        if self.settings.recipe == "tables" and not self.classes:
+            self.model = recipe.bounded(self.model, *self._range, self.settings.dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the settings, to be kept in a checkpoint."""
@@ -166,7 +237,20 @@ class Run(Callback):
     @property
     def data(self):
         """Rows and targets to train on, and to validate on; available until `train` is called."""
-        return self._training, self._validation
+        return self._rows_of(0)
+
+    @property
+    def networks(self) -> int:
+        """Number of networks, more than one if there are folds."""
+        return len(self._networks)
+
+    @property
+    def best_epochs(self) -> list[int]:
+        """Epochs whose weights the networks have; empty if it is the last one."""
+        if self._trained:
+            return [each.best_epoch for each in self._trained]
+        stopped = self.early_stopping is not None and self.early_stopping.stopped_epoch > 0
+        return [self.early_stopping.best_epoch] if self.early_stopping and stopped else []
 
     @property
     def parameters(self) -> int:
@@ -221,6 +305,8 @@ class Run(Callback):
             "outcome": self.outcome,
             "settings": dataclasses.asdict(self.settings),
             "rows": self.rows,
+            "networks": self.networks,
+            "best_epochs": self.best_epochs,
             "parameters": self.parameters,
             "history": _finite_only(self.history.to_dict()),
             "test": {}
@@ -263,28 +349,6 @@ def _seeds(seed: int) -> tuple[int, int]:
     return int(weights), int(order)
 
 
-def make_model(settings: Settings, dataset: Dataset, rng: np.random.Generator) -> Sequential:
-    """Return a chain of Normalize, hidden blocks, and a last Linear.
-
-    A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
-    """
-    columns, dtype = dataset.x_train.shape[1], settings.dtype
-    norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
-    layers: list[Layer] = [Normalize(dataset.mean, dataset.std, dtype)]
-    for width in settings.hidden:
-        layers.append(Linear(columns, width, dtype=dtype, seed=rng))
-        if norm is not None:
-            layers.append(norm(width, dtype=dtype))
-        layers.append(activation())
-        if settings.dropout > 0:
-            layers.append(Dropout(settings.dropout))
-        columns = width
-    outputs = len(dataset.classes) or 1
-    model = Sequential(*layers, Linear(columns, outputs, dtype=dtype, seed=rng))
-    model.classes, model.schema = dataset.classes, dataset.schema
-    return model
-
-
 def _schema(dataset: Dataset, loss: str) -> Schema | None:
     """Return the data's schema, with the identity as link if outputs are no logits."""
     if dataset.classes and not choices("loss")[loss].of_classes:
@@ -313,70 +377,22 @@ def _scale_back(model: Sequential) -> None:
         last.bias = target.std * last.bias.data + target.mean
 
 
-def _check_batches(settings: Settings, rows: int) -> None:
-    """Raise SettingError if batch normalisation would get a batch of one row."""
-    size, norm = settings.batch_size, choices("norm")[settings.norm]
-    alone = 1 in (size, rows) or rows % size == 1
-    if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
-        raise SettingError(
-            "batch_size",
-            f"batches of {size} of {rows} rows leave one of a single row, of which batch "
-            "normalisation can learn nothing",
-        )
+def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:
+    """Return the rows to train on and to validate on, for each network.
 
-
-def make_loss(settings: Settings) -> Loss:
-    """Return the loss that settings name."""
-    assert settings.loss is not None
-    smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
-    return choices("loss")[settings.loss](**smoothing)
-
-
-def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
-    """Return the schedule that settings name; defaults depend on the number of epochs."""
-    epochs, gamma = settings.epochs, settings.gamma
-    third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
-    late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
-    drop = 0.1 if gamma is None else gamma
-    slope = 0.01 ** (1 / epochs) if gamma is None else gamma
-    assert settings.lr is not None
-    lr, patience = settings.lr, 5 if settings.patience is None else settings.patience
-    make: dict[str, Callable[[], Schedule | None]] = {
-        "constant": lambda: None,
-        "linear": lambda: schedules.LinearLR(optimizer, 1.0, 0.0, epochs),
-        "step": lambda: schedules.StepLR(optimizer, settings.step_size or third, drop),
-        "multi-step": lambda: schedules.MultiStepLR(optimizer, settings.milestones or late, drop),
-        "exponential": lambda: schedules.ExponentialLR(optimizer, slope),
-        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, epochs),
-        "warmup-cosine": lambda: schedules.cosine_with_warmup(
-            optimizer, max(epochs, 2), settings.warmup or tenth
-        ),
-        "one-cycle": lambda: schedules.OneCycleLR(optimizer, lr),
-        "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, "min", drop, patience),
-    }
-    return make[settings.schedule]()
-
-
-def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
-    """Return the optimizer that settings name, for all parameters of a model."""
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    if settings.momentum is not None:
-        options["momentum"] = settings.momentum
-    return choices("optimizer")[settings.optimizer](model.parameters(), **options)
-
-
-def _split(settings: Settings, dataset: Dataset):
-    """Return the rows to train on and to validate on: the test rows if the share is 0."""
-    x, y = dataset.x_train, dataset.y_train
-    if settings.validation == 0:
-        return (x, y), (dataset.x_test, dataset.y_test)
-    held_out = max(1, round(settings.validation * len(x)))
-    if held_out >= len(x):
-        raise SettingError(
-            "validation", f"{settings.validation} of {len(x)} training rows leaves none to train on"
-        )
+    There are several networks if the validation share is None, and None stands for the test rows
+    if it is 0.
+    """
+    rows, share = len(dataset.x_train), settings.validation
+    if share is None:
+        return list(recipe.folds(dataset.y_train, bool(dataset.classes), seed))
+    if share == 0:
+        return [(slice(None), None)]
+    held_out = max(1, round(share * rows))
+    if held_out >= rows:
+        raise SettingError("validation", f"{share} of {rows} training rows leaves none to train on")
     # Rows of all data sets are in random order, so the last ones are a random sample.
-    return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
+    return [(slice(rows - held_out), slice(rows - held_out, rows))]
 
 
 def _finite_only(value: Any) -> Any:

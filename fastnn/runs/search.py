@@ -130,9 +130,9 @@ def _drawn(choices: Mapping[str, Choices], rng: random.Random) -> dict[str, Any]
 def _settings(fixed: Mapping[str, Any], point: Mapping[str, Any]) -> Settings:
     """Return the settings of a point, without momentum if the optimizer has none."""
     given = {**fixed, **point}
-    if not takes("optimizer", given.get("optimizer", Settings.optimizer), "momentum"):
+    if not takes("optimizer", given.get("optimizer", "sgd"), "momentum"):
         given.pop("momentum", None)
-    return Settings(**given)
+    return Settings(**{"recipe": "plain", **given})
 
 
 def _distinct(settings: Iterator[Settings]) -> Iterator[Settings]:

@@ -14,12 +14,10 @@ import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn.compiler.limits import MOST_THREADS
-
-if TYPE_CHECKING:
-    from fastnn.data.dataset import Dataset
+from fastnn.data.names import NAMES, TABLE, is_path, is_pattern
 
 DEFAULT_LOSSES = {"classification": "cross-entropy", "regression": "mse"}
 """Name of the default loss of each task."""
@@ -37,9 +35,23 @@ SCHEDULES = {
 }
 """Names of schedules, and the settings that each takes."""
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {
+        "hidden": (100,),
+        "optimizer": "sgd",
+        "schedule": "linear",
+        "batch_size": 32,
+        "epochs": 30,
+        "validation": 0.1,
+    },
+    "tables": {"optimizer": "adamw", "lr": 0.002, "schedule": "linear"},
+}
+"""Names of recipes, and the defaults that each sets; those that `tables` lacks depend on the rows
+(`fastnn.runs.recipe`)."""
+
 CLASS_WEIGHTS = ("none", "balanced")
 DTYPES = ("float32", "float64")
-_OF_TABLES = (
+OF_TABLES = (
     "task", "impute", "drop", "keep", "categorical", "numeric", "dates", "delimiter", "decimal",
     "thousands", "encoding", "header", "missing", "comment", "group", "time",
     "test_file",
@@ -66,23 +78,26 @@ class SettingError(ValueError):
 class Settings:
     """Settings of a training run; None stands for a default that depends on other settings.
 
+    What depends on the rows, too, is filled in by `choose_sizes`; a `validation` of None stays,
+    and stands for folds.
+
     Raises SettingError for values that are not allowed.
     """
 
     dataset: str = "digits"
-    hidden: tuple[int, ...] = (100,)
+    hidden: tuple[int, ...] | None = None
     activation: str = "relu"
     dropout: float = 0.0
     loss: str | None = None
-    optimizer: str = "sgd"
+    optimizer: str | None = None
     lr: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: str = "linear"
-    batch_size: int = 32
-    epochs: int = 30
+    schedule: str | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
     subset: int | None = None
-    validation: float = 0.1
+    validation: float | None = None
     seed: int = 0
     dtype: str = "float32"
     threads: int | None = None
@@ -117,20 +132,50 @@ class Settings:
     milestones: tuple[int, ...] = ()
     warmup: int | None = None
     patience: int | None = None
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
+        check_dataset(self.dataset)
+        self._follow_recipe()
         self._check_names()
         self._check_optimizer()
         self._check_sizes()
         self._check_schedule()
         self._check_steps()
 
+    def _follow_recipe(self) -> None:
+        """Fill in the recipe, which is that of tables for files, and the defaults that it sets."""
+        from fastnn.data.datasets import is_path
+
+        if self.recipe is None:
+            self.recipe = "tables" if is_path(self.dataset) else "plain"
+        one_of("recipe", self.recipe, RECIPES)
+        usual = dict(RECIPES[self.recipe])
+        if self.optimizer not in (None, usual["optimizer"]):
+            usual.pop("lr", None)  # it is for the recipe's own optimizer
+        for name, value in usual.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+
+    def choose_sizes(self, rows: int, outputs: int) -> None:
+        """Fill in what the recipe for tables leaves to the numbers of rows and outputs."""
+        from fastnn.runs import recipe
+
+        for name, value in recipe.sizes(rows, outputs).items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+        folded = 1 < rows <= recipe.MOST_FOLDED and self.norm == "none"
+        if self.validation is None and not folded:
+            self.validation = RECIPES["plain"]["validation"]
+        self._check_schedule()
+
     def _check_names(self) -> None:
-        check_dataset(self.dataset)
         self._check_table()
         one_of("activation", self.activation, choices("activation"))
         if self.loss is not None:
             one_of("loss", self.loss, choices("loss"))
+        assert self.optimizer is not None
+        assert self.schedule is not None
         one_of("optimizer", self.optimizer, choices("optimizer"))
         one_of("schedule", self.schedule, SCHEDULES)
         one_of("norm", self.norm, choices("norm"))
@@ -139,8 +184,6 @@ class Settings:
 
     def _check_table(self) -> None:
         """Check the settings of a table, which only a file may have."""
-        from fastnn.data.datasets import is_path
-
         if self.task is not None:
             one_of("task", self.task, DEFAULT_LOSSES)
         seeds = f"an integer from 0 to {_SEEDS - 1}"
@@ -148,7 +191,7 @@ class Settings:
         if self.group is not None and self.time is not None:
             raise SettingError("time", "rows are split by group or by time, not by both")
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)
-        for name in ("target", *_OF_TABLES):
+        for name in ("target", *OF_TABLES):
             usual = Settings.__dataclass_fields__[name].default
             if getattr(self, name) != usual and not is_path(self.dataset):
                 raise SettingError(
@@ -186,7 +229,7 @@ class Settings:
             value = getattr(self, name)
             self._expect(name, f"an integer of {least} or more", value is None or value >= least)
         self._expect("milestones", "epochs of 1 or more", all(m >= 1 for m in self.milestones))
-        if self.warmup is not None:
+        if self.warmup is not None and self.epochs is not None:
             self._expect("warmup", f"fewer epochs than {self.epochs}", self.warmup < self.epochs)
         top = 1.0 if self.schedule != "plateau" else math.nextafter(1.0, 0.0)
         allowed = self.gamma is None or 0 < self.gamma <= top
@@ -203,6 +246,7 @@ class Settings:
 
     def _check_optimizer(self) -> None:
         """Check the settings of the optimizer, and fill in its defaults."""
+        assert self.optimizer is not None
         usual = optimizer_defaults(self.optimizer)
         if self.lr is None:
             self.lr = usual["lr"]
@@ -213,6 +257,8 @@ class Settings:
         elif "momentum" not in usual:
             takers = " and ".join(takers_of("optimizer", "momentum"))
             raise SettingError("momentum", f"{self.optimizer} has no momentum; only {takers} do")
+        assert self.lr is not None
+        assert self.weight_decay is not None
         self._expect("lr", "a number above 0", 0 < self.lr < math.inf)
         self._expect("weight_decay", "a number of 0 or more", 0 <= self.weight_decay < math.inf)
         self._expect(
@@ -224,14 +270,15 @@ class Settings:
     def _check_sizes(self) -> None:
         if self.hidden == (0,):
             self.hidden = ()
-        for width in self.hidden:
+        for width in self.hidden or ():
             if not 1 <= width <= _WIDEST:
                 raise SettingError(
                     "hidden",
                     f"{width}; expected an integer from 1 to {_WIDEST}, or a single 0 for no layer",
                 )
         self._expect("dropout", "a number from 0 to below 1", 0 <= self.dropout < 1)
-        self._expect("validation", "a number from 0 to below 1", 0 <= self.validation < 1)
+        share = self.validation
+        self._expect("validation", "a number from 0 to below 1", share is None or 0 <= share < 1)
         self._expect("seed", f"an integer from 0 to {_SEEDS - 1}", 0 <= self.seed < _SEEDS)
         for name in ("batch_size", "epochs", "subset"):
             number = getattr(self, name)
@@ -283,12 +330,9 @@ def optimizer_defaults(optimizer: str) -> dict[str, float]:
 
 def check_dataset(name: str) -> None:
     """Raise SettingError unless a data set or a file has that name."""
-    from fastnn.data.datasets import DATASETS, is_path
-    from fastnn.data.tables.sources import is_pattern
-
     if not is_path(name):
-        one_of("dataset", name, DATASETS)
-    elif not Path(name).is_file() and not is_pattern(name):
+        one_of("dataset", name, NAMES)
+    elif name != TABLE and not Path(name).is_file() and not is_pattern(name):
         raise SettingError("dataset", f"there is no file {name}")
 
 
@@ -307,7 +351,7 @@ def from_plain(plain: Mapping[str, Any]) -> Settings:
     Raises SettingError for values that are not allowed, TypeError for unknown names and other
     types.
     """
-    return Settings(**given_in(plain))
+    return Settings(**{"recipe": "plain", **given_in(plain)})  # files of old do not name it
 
 
 def given_in(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,15 +386,3 @@ def _is_of(value: Any, hint: Any) -> bool:
 def key_of(settings: Settings) -> str:
     """Return a text that is equal for settings that produce the same model."""
     return json.dumps({**asdict(settings), "threads": None}, sort_keys=True)
-
-
-def read_data(settings: Settings) -> Dataset:
-    """Return the data set, or the table in a file, that settings name; raise as `load` does."""
-    from fastnn.data import datasets
-
-    options: dict[str, Any] = {"subset": settings.subset}
-    if datasets.is_path(settings.dataset):
-        own = "target", *_OF_TABLES, "test", "dtype"
-        options |= {name: getattr(settings, name) for name in own}
-        options |= {"missing": settings.missing or None, "seed": settings.split_seed}
-    return datasets.load(settings.dataset, **options)

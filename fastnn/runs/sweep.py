@@ -16,10 +16,11 @@ from typing import Any
 from fastnn.data import datasets
 from fastnn.data.dataset import Dataset
 from fastnn.optim.monitors import MONITORS
+from fastnn.runs.data import read_data
 from fastnn.runs.processes import in_processes
 from fastnn.runs.results import Result, Results
 from fastnn.runs.run import Run
-from fastnn.runs.settings import Settings, key_of, read_data
+from fastnn.runs.settings import Settings, key_of
 from fastnn.training.steps import NonFiniteLossError
 
 

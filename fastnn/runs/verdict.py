@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,29 +11,11 @@ from fastnn.data.dataset import Dataset
 from fastnn.metrics import scores
 from fastnn.plots.importance import importance
 from fastnn.runs import baselines
+from fastnn.runs.importances import Importances
 from fastnn.runs.intervals import Interval, intervals
 from fastnn.runs.telltales import telltales
 
 PICTURE = "importance.png"
-
-
-class Importance(NamedTuple):
-    """Fall of a model's accuracy, or of its R2, when a column is shuffled."""
-
-    column: str
-    mean: float
-    """Mean over the shuffles."""
-    std: float
-    """Standard deviation over the shuffles."""
-
-
-class Importances(NamedTuple):
-    """Importance of each column, the greatest first; empty if it was not measured."""
-
-    columns: list[Importance]
-    rows: int
-    """Test rows that were shuffled."""
-    repeats: int
 
 
 class Verdict:

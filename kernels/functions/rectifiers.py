@@ -24,6 +24,7 @@ from kernels.base.simd import (
     minimum,
     select,
     splat,
+    sqrt,
     store_first,
     width,
 )
@@ -153,6 +154,39 @@ def _hardswish_slope(x, unused, unused_too):
     return select(x <= -3.0, 0.0, slope)
 
 
+@inline
+def _hardtanh(x, low, high):
+    return minimum(maximum(x, low), high)
+
+
+@inline
+def _hardtanh_slope(x, low, high):
+    return select(x > low, select(x < high, splat(1.0, x), splat(0.0, x)), splat(0.0, x))
+
+
+_BEYOND = 1e12  # its square is finite, and bounds farther away are reached to the last digit
+
+
+@inline
+def _share(x, bound):
+    """Return x / bound, which is kept so small that its square is finite."""
+    return minimum(maximum(x / bound, -_BEYOND), _BEYOND)
+
+
+@inline
+def _smooth_clip(x, bound, unused):
+    """Return x / sqrt(1 + (x / bound)^2) within 4 ulp."""
+    share = _share(x, bound)
+    return share / sqrt(fma(share, share, splat(1.0, x))) * bound
+
+
+@inline
+def _smooth_clip_slope(x, bound, unused):
+    share = _share(x, bound)
+    inverse = 1.0 / sqrt(fma(share, share, splat(1.0, x)))
+    return inverse * inverse * inverse
+
+
 # -------------------------------------------------------------------------- the kernels
 
 
@@ -235,6 +269,8 @@ RECTIFIERS = {
     "softplus": _rectifier("softplus", _softplus, _softplus_slope),
     "mish": _rectifier("mish", _mish, _mish_slope),
     "hardswish": _rectifier("hardswish", _hardswish, _hardswish_slope),
+    "hardtanh": _rectifier("hardtanh", _hardtanh, _hardtanh_slope),
+    "smooth_clip": _rectifier("smooth_clip", _smooth_clip, _smooth_clip_slope),
 }
 """All functions of this file by name."""
 

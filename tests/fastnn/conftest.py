@@ -286,7 +286,8 @@ def _sizes(most):
 PLAIN = [
     ("ReLU",), ("Tanh",), ("Sigmoid",), ("Softmax",), ("LogSoftmax",), ("Identity",),
     ("Flatten",), ("LeakyReLU", 0.2), ("ELU", 0.7), ("GELU",), ("GELU", "tanh"), ("SiLU",),
-    ("Softplus", 2.0, 3.0), ("Mish",), ("Hardswish",), ("LayerNorm",),
+    ("Softplus", 2.0, 3.0), ("Mish",), ("Hardswish",), ("Hardtanh", -0.5, 2.0), ("SmoothClip", 2.0),
+    ("LayerNorm",),
     ("LayerNorm", 1e-3, True, False),
     ("LayerNorm", 1e-5, False), ("BatchNorm1d",), ("BatchNorm1d", 1e-3, None),
     ("BatchNorm1d", 1e-5, 0.3, False),

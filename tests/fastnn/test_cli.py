@@ -32,6 +32,7 @@ TABLE = {  # settings for files alone
 REST = {  # what most runs leave as it is
     "norm": "none", "label_smoothing": 0.0, "class_weight": "none", "clip_norm": None,
     "clip_value": None, "early_stopping": None, "step_size": None, "gamma": None, "milestones": [],
+    "recipe": "plain",
     "warmup": None, "patience": None,
 }  # fmt: skip
 FILES = {"model.safetensors", "history.json", "curves.png", "confusion.png"}

@@ -58,10 +58,11 @@ def test_the_promised_names_are_there():
     promised = {
         "Adam", "AdamW", "BCEWithLogitsLoss", "BatchNorm1d", "Callback", "CrossEntropyLoss",
         "Dropout", "ELU", "Evaluation", "Flatten", "GELU", "GaussianNLLLoss", "Hardswish",
-        "History", "HuberLoss", "Identity", "L1Loss", "Layer", "LayerNorm", "LeakyReLU",
+        "Hardtanh", "History", "HuberLoss", "Identity", "L1Loss", "Layer", "LayerNorm", "LeakyReLU",
         "Linear", "LogSoftmax", "MSELoss", "Mish", "NLLLoss", "NonFiniteLossError",
         "Normalize", "Parameter", "PoissonNLLLoss", "QuantileLoss", "RMSprop", "ReLU",
-        "SGD", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "Training",
+        "SGD", "Sequential", "SiLU", "Sigmoid", "SmoothClip", "Softmax", "Softplus",
+        "Tanh", "Training",
         "callbacks", "datasets", "estimators", "evaluate", "fit", "from_torch",
         "get_num_threads", "initializers", "load", "plots", "predict", "save", "schedules",
         "set_num_threads", "to_onnx",

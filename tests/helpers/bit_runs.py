@@ -23,6 +23,7 @@ def _activations(d):
     kinds = (
         fastnn.ReLU, fastnn.Tanh, fastnn.Sigmoid, fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU,
         lambda: fastnn.GELU("tanh"), fastnn.SiLU, fastnn.Softplus, fastnn.Mish, fastnn.Hardswish,
+        fastnn.Hardtanh, fastnn.SmoothClip,
         fastnn.Softmax, fastnn.LogSoftmax, fastnn.Identity, fastnn.Flatten,
     )  # fmt: skip
     layers = [_linear(COLUMNS, WIDTH, d, 0)]

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from fastnn.data.tables.columns import Column
-from fastnn.data.tables.table import MISSING, NumberFacts, Source, Table, TextFacts, number_text
+from fastnn.data.tables.columns import MISSING, Column
+from fastnn.data.tables.table import NumberFacts, Table, TextFacts, number_text
 
 _BLOCK_BYTES = 1 << 22
-
-
-class ArraySource(Source):
-    """Columns (rows,) of numbers or texts by name, in memory."""
-
-    def __init__(self, name: str, columns: Mapping[str, np.ndarray], named: bool = True):
-        super().__init__(name, list(columns), named)
-        self.columns = columns
-
-    def spelled(self, names: Collection[str]) -> set[str]:
-        """Return those columns that hold texts."""
-        return {name for name in names if self.columns[name].dtype.kind not in "biuf"}
-
-    def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:
-        """Return the table: of NumPy where there are only numbers, else of DuckDB."""
-        chosen = {
-            name: values
-            for name, values in self.columns.items()
-            if columns is None or name in columns
-        }
-        if not texts and all(values.dtype.kind in "biuf" for values in chosen.values()):
-            return Arrays(self.name, chosen, self.named)
-        from fastnn.data.tables.relation import RelationSource
-
-        return RelationSource.of_arrays(self.name, chosen, self.named).table(None, texts)
 
 
 class Arrays(Table):

@@ -17,7 +17,9 @@ import numpy as np
 from fastnn.data.tables import dates
 from fastnn.data.tables.numbers import PLAIN, Spelling
 from fastnn.data.tables.sql import listed
-from fastnn.data.tables.table import MISSING, UNSEEN
+
+UNSEEN, MISSING = -1, -2
+"""Codes of a text that is not among those that are known, and of a missing one."""
 
 GREATEST = 1e37
 """Bound of numbers in float32, which can hold their means and deviations, too."""
@@ -334,6 +336,14 @@ class Moment(Column):
             raise ValueError(f"found {plain!r} as a column of dates")
         _check_fill(plain, _is_number, "a finite number")
         return cls(plain["name"], plain.get("fill"), spelling, clock, first)
+
+
+def write_columns(columns: Sequence[Column], values: Sequence[np.ndarray], x: np.ndarray) -> None:
+    """Write the inputs of what columns have read, arrays (n,), into x (n, width)."""
+    place = 0
+    for column, read in zip(columns, values, strict=True):
+        column.write(read, x[:, place : place + column.width])
+        place += column.width
 
 
 def _code(cell: str, texts: Sequence[str]) -> str:

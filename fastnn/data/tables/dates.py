@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastnn.data.tables.sql import quoted
-
 ISO = "ISO"
 """Dates as ISO 8601 has them, with or without times: 2024-01-31, 2024-01-31 12:30:00."""
 
@@ -47,12 +45,12 @@ def query(cell: str, spelling: str) -> str:
     """Return the SQL of a text as seconds since 1970; NULL for other texts."""
     if spelling == ISO:
         read = f"epoch(TRY_CAST({cell} AS TIMESTAMP))"
-        return f"CASE WHEN regexp_full_match({cell}, {quoted(_ISO)}) THEN {read} END"
-    read = f"epoch(try_strptime({cell}, {quoted(spelling)}))"
+        return f"CASE WHEN regexp_full_match({cell}, '{_ISO}') THEN {read} END"
+    read = f"epoch(try_strptime({cell}, '{spelling}'))"
     if is_clock(spelling):
         return read
     year = "[0-9]{4}" if "%Y" in spelling else "[0-9]{2}( |$)"
-    return f"CASE WHEN regexp_matches({cell}, {quoted(year)}) THEN {read} END"  # 1.2.3 is no date
+    return f"CASE WHEN regexp_matches({cell}, '{year}') THEN {read} END"  # 1.2.3 is no date
 
 
 def is_clock(spelling: str) -> bool:

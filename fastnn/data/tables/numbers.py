@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.data.tables.sql import quoted
-
 _SYMBOLS = "%‰$€£¥₹"
 _SPACES = " \u00a0\u202f"  # a space, a fixed one and a narrow one
 _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 """Signs between thousands, by the sign before decimals; a space stands for all kinds of it."""
+
+
+def _literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,11 @@ class Spelling:
             return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
         clean = cell
         for sign in (*self._gaps, *self.symbol, *(_SPACES if self.symbol else "")):
-            clean = f"replace({clean}, {quoted(sign)}, '')"
+            clean = f"replace({clean}, {_literal(sign)}, '')"
         if self.decimal != ".":
-            clean = f"replace({clean}, {quoted(self.decimal)}, '.')"
+            clean = f"replace({clean}, {_literal(self.decimal)}, '.')"
         read = f"TRY_CAST({clean} AS DOUBLE)"
-        return f"CASE WHEN regexp_full_match({cell}, {quoted(self.pattern)}) THEN {read} END"
+        return f"CASE WHEN regexp_full_match({cell}, {_literal(self.pattern)}) THEN {read} END"
 
     def describe(self) -> str:
         """Return what is special about the numbers, as text: "with decimal comma"."""

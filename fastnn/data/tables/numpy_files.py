@@ -10,7 +10,6 @@ from typing import IO
 
 import numpy as np
 
-from fastnn.data.tables.arrays import ArraySource
 from fastnn.data.tables.table import TableError
 
 
@@ -36,8 +35,8 @@ def _check_size(stream: IO[bytes], size: int) -> None:
         raise TableError(f"found an array of {shape} and {dtype}, {needed:,} bytes, in {size:,}")
 
 
-def read_npy(source: str | os.PathLike[str] | bytes, name: str) -> ArraySource:
-    """Return the table in a .npy file, which is mapped to memory, or in the bytes of one."""
+def read_npy(source: str | os.PathLike[str] | bytes) -> tuple[dict[str, np.ndarray], bool]:
+    """Return the columns in a .npy file, which is mapped to memory, and whether they have names."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             size = stream.seek(0, os.SEEK_END)
@@ -49,14 +48,17 @@ def read_npy(source: str | os.PathLike[str] | bytes, name: str) -> ArraySource:
         raise TableError(f"found a file that NumPy cannot read: {error}") from error
     array = _load(source)
     if array.dtype.names:
-        return ArraySource(name, {key: column_of(key, array[key]) for key in array.dtype.names})
+        return {key: column_of(key, array[key]) for key in array.dtype.names}, True
     if array.ndim < 2:
         raise TableError(f"found an array of shape {array.shape}; expected (rows, columns)")
-    return ArraySource(name, matrix_columns(array), named=False)
+    return matrix_columns(array), False
 
 
-def read_npz(source: str | os.PathLike[str] | bytes, name: str) -> ArraySource:
-    """Return the table of arrays of one length; 1-d arrays are columns, others hold many."""
+def read_npz(source: str | os.PathLike[str] | bytes) -> tuple[dict[str, np.ndarray], bool]:
+    """Return arrays of one length as columns, and whether all have names.
+
+    1-d arrays are columns, others hold many.
+    """
     try:
         with _load(source) as file:
             for each in file.zip.infolist():
@@ -79,7 +81,7 @@ def read_npz(source: str | os.PathLike[str] | bytes, name: str) -> ArraySource:
             columns[key] = column_of(key, array)
         else:
             columns |= matrix_columns(array, "" if len(matrices) == 1 else f"{key}.")
-    return ArraySource(name, columns, named=not matrices)
+    return columns, not matrices
 
 
 def matrix_columns(array: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:

@@ -15,18 +15,11 @@ from fastnn.data.tables.columns import Column, Number
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.rows import encoded_rows, moments
 from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.sources import open_source
+from fastnn.data.tables.sources import find_target, no_column, open_source
 from fastnn.data.tables.splits import Split
 from fastnn.data.tables.table import Source, Table, TableError, few
-from fastnn.data.tables.targets import (
-    TASKS,
-    Learned,
-    find_target,
-    learned_target,
-    missing_targets,
-    no_column,
-    understand_target,
-)
+from fastnn.data.tables.target import TASKS, missing_targets
+from fastnn.data.tables.targets import Learned, learned_target, understand_target
 from fastnn.data.tables.understanding import Understanding, Understood, Wishes
 
 _MOST_FOR_MEDIAN = 20_000  # rows, which are in random order
@@ -81,10 +74,11 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     target = learned_target(table.name, learned.target, y[train])
     schema = Schema(columns, target, split=split, named=table.named)
     names = [each.name for each in columns]
-    x = encoded_rows(schema, table, kept[np.concatenate([train, held_out])], how.dtype, names)
+    used = kept[np.concatenate([train, held_out])]
+    x = encoded_rows(columns, table, names, used, how.dtype)
     if how.impute:
         schema = _filled(schema, x, len(train))
-    mean, std = moments(schema, x[: len(train)])
+    mean, std = moments(columns, x[: len(train)])
     notes = [
         *opened.notes,
         *learned.understood.notes,
@@ -153,7 +147,7 @@ def _test_rows(
     kept = kept[: _wanted("test_subset", how.test_subset, len(kept))]
     if len(kept) == 0:
         raise TableError(f"{opened.name}: found no rows with a target {label!r} to test on")
-    return encoded_rows(schema, table, kept, dtype, names), y[kept], notes
+    return encoded_rows(schema.columns, table, names, kept, dtype), y[kept], notes
 
 
 def _features(source: Source, how: Preparation, label: str | None) -> list[str]:

@@ -15,16 +15,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from fastnn.data.tables.columns import Column
+from fastnn.data.tables.columns import MISSING, Column
 from fastnn.data.tables.sql import listed, quoted
-from fastnn.data.tables.table import (
-    MISSING,
-    NumberFacts,
-    Source,
-    Table,
-    TableError,
-    TextFacts,
-)
+from fastnn.data.tables.table import NumberFacts, Source, Table, TableError, TextFacts
 
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
 _BLOCK_CELLS = 1 << 22

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.columns import Column, write_columns
 from fastnn.data.tables.table import Table
 
 IN_MEMORY = 128 << 20
@@ -20,30 +20,34 @@ _PIECE = 1 << 13  # rows
 
 
 def encoded_rows(
-    schema: Schema, table: Table, used: np.ndarray, dtype=np.float32, names: Sequence[str] = ()
+    columns: Sequence[Column],
+    table: Table,
+    names: Sequence[str],
+    used: np.ndarray,
+    dtype=np.float32,
 ) -> np.ndarray:
     """Return the rows `used`, in this order, of a table as network inputs.
 
-    `names` are those of the table's columns that the schema describes. The result is (rows, width)
+    `names` are those of the table's columns that `columns` describe. The result is (rows, width)
     of `dtype`, or of bytes if all columns are bytes. A large one is mapped to a file.
     """
-    names = list(names) or schema.names_in(table)
-    if names and all(
+    width = sum(column.width for column in columns)
+    if all(
         not column.of_texts and not table.is_text(name) and table.is_bytes(name)
-        for column, name in zip(schema.columns, names, strict=True)
+        for column, name in zip(columns, names, strict=True)
     ):
         dtype = np.dtype(np.uint8)
-    x = _memory((len(used), schema.width), np.dtype(dtype))
+    x = _memory((len(used), width), np.dtype(dtype))
     place: np.ndarray = np.full(len(table), -1, np.int32 if len(table) < 2**31 else np.int64)
     place[used] = np.arange(len(used), dtype=place.dtype)
-    for rows, values in table.blocks(schema.columns, names):  # in the order of the file
+    for rows, values in table.blocks(columns, names):  # in the order of the file
         places = place[rows]
         for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
             piece = slice(begin, begin + _PIECE)
             rows_of_x = places[piece]
             wanted = rows_of_x >= 0
-            block = np.empty((len(rows_of_x), schema.width), dtype)
-            schema.write([each[piece] for each in values], block)
+            block = np.empty((len(rows_of_x), width), dtype)
+            write_columns(columns, [each[piece] for each in values], block)
             x[rows_of_x[wanted]] = block[wanted]
     return x
 
@@ -65,7 +69,9 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | np.ndarray]:
+def moments(
+    columns: Sequence[Column], x: np.ndarray
+) -> tuple[float | np.ndarray, float | np.ndarray]:
     """Return the mean and standard deviation of each input; 0 and 1 for categories.
 
     Blocks of rows are combined by the formula of Chan, Golub and LeVeque (1979). The deviation of
@@ -86,8 +92,8 @@ def moments(schema: Schema, x: np.ndarray) -> tuple[float | np.ndarray, float | 
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
     std = np.sqrt(squares / count)
     scaled = np.repeat(
-        [column.scaled for column in schema.columns],
-        [column.width for column in schema.columns],
+        [column.scaled for column in columns],
+        [column.width for column in columns],
     )
     if scaled.all() and _one_scale(low, high):
         return 0.0, float(high.max())

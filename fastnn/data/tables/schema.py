@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.data.images import Conversion
-from fastnn.data.tables.columns import Column, Number
+from fastnn.data.tables.columns import UNSEEN, Column, Number, write_columns
 from fastnn.data.tables.splits import Split
-from fastnn.data.tables.table import UNSEEN, Source, Table, TableError, few
-from fastnn.data.tables.targets import Target
+from fastnn.data.tables.table import Source, Table, TableError, few
+from fastnn.data.tables.target import Target
 
 LINKS = ("softmax", "identity")
 
@@ -79,7 +79,7 @@ class Schema:
             warnings.warn(message, UnseenCategoryWarning, stacklevel=2)
         x = np.empty((len(table), self.width), dtype)
         for rows, values in table.blocks(self.columns, names):
-            self.write(values, x[rows])
+            write_columns(self.columns, values, x[rows])
         return x
 
     def check(self, table: Table, names: Sequence[str]) -> list[str]:
@@ -125,13 +125,6 @@ class Schema:
             if counted[UNSEEN]:
                 messages.append(self._unseen(table, column, name, counted[UNSEEN]))
         return messages
-
-    def write(self, values: Sequence[np.ndarray], x: np.ndarray) -> None:
-        """Encode what the columns read, arrays (n,), into x (n, width)."""
-        place = 0
-        for column, read in zip(self.columns, values, strict=True):
-            column.write(read, x[:, place : place + column.width])
-            place += column.width
 
     def _unseen(self, table: Table, column: Column, name: str, count: int) -> str:
         """Return a message on texts that training did not see."""

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnn.data.tables.arrays import ArraySource
+from fastnn.data.names import is_pattern
+from fastnn.data.tables.arrays import Arrays
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.table import Source, TableError
-
-SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".json", ".jsonl", ".ndjson", ".gz",
-    ".zst", ".xlsx", ".xls",
-)  # fmt: skip
-"""File name endings of tables; the format is found from the contents."""
+from fastnn.data.tables.table import Source, Table, TableError, few
 
 _NPY, _ZIP, _PARQUET, _GZIP = b"\x93NUMPY", b"PK", b"PAR1", b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -32,9 +28,29 @@ def is_picture(head: bytes) -> bool:
     return head.startswith(_PICTURES)
 
 
-def is_pattern(path: str) -> bool:
-    """Return whether a path stands for several files: `data/*.csv`."""
-    return glob.has_magic(path) and not os.path.exists(path)
+class ArraySource(Source):
+    """Columns (rows,) of numbers or texts by name, in memory."""
+
+    def __init__(self, name: str, columns: Mapping[str, np.ndarray], named: bool = True):
+        super().__init__(name, list(columns), named)
+        self.columns = columns
+
+    def spelled(self, names: Collection[str]) -> set[str]:
+        """Return those columns that hold texts."""
+        return {name for name in names if self.columns[name].dtype.kind not in "biuf"}
+
+    def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:
+        """Return the table: of NumPy where there are only numbers, else of DuckDB."""
+        chosen = {
+            name: values
+            for name, values in self.columns.items()
+            if columns is None or name in columns
+        }
+        if not texts and all(values.dtype.kind in "biuf" for values in chosen.values()):
+            return Arrays(self.name, chosen, self.named)
+        from fastnn.data.tables.relation import RelationSource
+
+        return RelationSource.of_arrays(self.name, chosen, self.named).table(None, texts)
 
 
 def open_source(source: Any, name: str | None = None, reading: Reading | None = None) -> Source:
@@ -85,7 +101,7 @@ def _of_path(path: str, name: str, reading: Reading) -> Source:
         from fastnn.data.tables.spreadsheets import is_spreadsheet, read_spreadsheet
 
         if is_spreadsheet(paths[0]):
-            return read_spreadsheet(paths[0], name)
+            return ArraySource(name, read_spreadsheet(paths[0], name))
         return _of_numpy("read_npz", paths[0], name)
     return _of_duckdb(paths, head, name, reading)
 
@@ -94,7 +110,7 @@ def _of_numpy(reader: str, path: Path, name: str) -> Source:
     from fastnn.data.tables import numpy_files
 
     try:
-        return getattr(numpy_files, reader)(path, name)
+        return ArraySource(name, *getattr(numpy_files, reader)(path))
     except TableError as error:
         raise TableError(f"{name}: {error}") from error.__cause__
 
@@ -184,3 +200,59 @@ def _of_columns(given: Mapping[Any, Any], name: str) -> ArraySource:
     if len(set(lengths.values())) > 1 or None in lengths.values():
         raise TableError(f"{name}: found columns of lengths {lengths}; expected one length"[:400])
     return ArraySource(name, {str(key): column_of(key, each) for key, each in columns.items()})
+
+
+# ---------------------------------------------------------------------------- target
+
+
+class TargetError(TableError):
+    """Error for a target that is not a column of the table."""
+
+
+def find_target(source: Source, target: str | None) -> tuple[str, Source]:
+    """Return the name of the target, and the source of its column.
+
+    It is given by name, by index, or as a .npy file. Raises TargetError if the column does not
+    exist, TableError if a file does not hold one number or text for each row, and OSError if the
+    file cannot be read.
+    """
+    names = source.names
+    if target is None:
+        raise TargetError(
+            f"{source.name}: no target is named; expected one of its columns: {few(names, 10)}"[
+                :400
+            ]
+        )
+    if target in names:
+        return target, source
+    if not source.named and target.lstrip("-").isdigit() and -len(names) <= int(target) < 0:
+        return names[int(target)], source
+    if Path(target).suffix.lower() == ".npy":
+        path = Path(target)
+        return path.stem, ArraySource(str(path), {path.stem: _values_in(path)})
+    raise TargetError(no_column(source, "target", target))
+
+
+def _values_in(path: Path) -> np.ndarray:
+    """Return the array (rows,) in a .npy file."""
+    try:
+        values = np.load(path, allow_pickle=False)
+        shape = values.shape
+    except OSError:
+        raise
+    except Exception as error:  # errors of tokenize and NumPy have no common base
+        raise TableError(f"{path}: found a file that NumPy cannot read: {error}") from error
+    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)) or values.dtype.kind not in "biufU":
+        raise TableError(
+            f"{path}: found an array {shape} of {values.dtype}; expected a target for each row"
+        )
+    values = values.reshape(len(values))
+    return values.astype(object) if values.dtype.kind == "U" else values
+
+
+def no_column(source: Source, what: str, name: str) -> str:
+    """Return the error message for a column that a table does not have."""
+    names = source.names
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{source.name}: there is no {what} {name!r} among the columns {few(names, 10)}{hint}"

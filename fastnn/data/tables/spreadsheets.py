@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data.tables.arrays import ArraySource
 from fastnn.data.tables.table import TableError
 
 OLD = b"\xd0\xcf\x11\xe0"
@@ -26,8 +25,8 @@ def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
-    """Return the table in the first sheet of a workbook; its first row has the names.
+def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
+    """Return the columns in the first sheet of a workbook; its first row has the names.
 
     Raises TableError if openpyxl is missing or the workbook cannot be read.
     """
@@ -60,7 +59,7 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> ArraySource:
         if title in columns:
             raise TableError(f"{name}: found {title!r} twice among the columns' names")
         columns[title] = _column(cells)
-    return ArraySource(name, columns)
+    return columns
 
 
 def _column(cells: list[Any]) -> np.ndarray:

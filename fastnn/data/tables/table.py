@@ -5,15 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from fastnn.data.tables.columns import Column
-
-UNSEEN, MISSING = -1, -2
-"""Codes of a text that is not among those that are known, and of a missing one."""
+from fastnn.data.tables.columns import Column
 
 
 class TableError(ValueError):

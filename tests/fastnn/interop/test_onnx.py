@@ -78,7 +78,7 @@ LEAVES = {
     for kind in (
         ReLU, Tanh, Sigmoid, Softmax, Flatten, Identity, Dropout, fastnn.LogSoftmax,
         fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus, fastnn.Mish,
-        fastnn.Hardswish,
+        fastnn.Hardswish, fastnn.Hardtanh, fastnn.SmoothClip,
     )
 } | {
     "steep LeakyReLU": lambda: fastnn.LeakyReLU(-1.5),

@@ -63,6 +63,7 @@ LEAVES = {
     "sigmoid": nn.Sigmoid, "leaky": lambda: nn.LeakyReLU(0.2, inplace=True),
     "elu": lambda: nn.ELU(0.7), "gelu": nn.GELU, "gelu by tanh": lambda: nn.GELU("tanh"),
     "silu": nn.SiLU, "mish": nn.Mish, "hardswish": nn.Hardswish,
+    "hardtanh": lambda: nn.Hardtanh(-0.5, 2.0),
     "mish in place": lambda: nn.Mish(inplace=True),
     "softplus": nn.Softplus, "softplus of beta": lambda: nn.Softplus(2.5, 1.5),
     "log-softmax": lambda: nn.LogSoftmax(dim=-1), "softmax": lambda: nn.Softmax(dim=1),
@@ -175,6 +176,7 @@ def test_layers_keep_their_settings():
         fastnn.LeakyReLU(0.3), fastnn.ELU(0.2), fastnn.GELU("tanh"), fastnn.SiLU(),
         fastnn.Softplus(0.5, 3.0), fastnn.LogSoftmax(), fastnn.LayerNorm(2, 1e-3, bias=False),
         fastnn.BatchNorm1d(2, 1e-3, None, affine=False), fastnn.Mish(), fastnn.Hardswish(),
+        fastnn.Hardtanh(), fastnn.SmoothClip(),
     ]  # fmt: skip
     model = Sequential(*layers)
     back = fastnn.from_torch(model.to_torch())

@@ -9,14 +9,17 @@ from fastnn import (
     ELU,
     GELU,
     Hardswish,
+    Hardtanh,
     LeakyReLU,
     Mish,
     ReLU,
     Sigmoid,
     SiLU,
+    SmoothClip,
     Softplus,
     Tanh,
 )
+from fastnn.interop import torch as interop_torch
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
@@ -36,6 +39,10 @@ PAIRS = {
     "Softplus(0.5, 2)": lambda: (Softplus(0.5, 2), torch.nn.Softplus(0.5, 2)),
     "Mish": lambda: (Mish(), torch.nn.Mish()),
     "Hardswish": lambda: (Hardswish(), torch.nn.Hardswish()),
+    "Hardtanh": lambda: (Hardtanh(), torch.nn.Hardtanh()),
+    "Hardtanh(-0.3, 2)": lambda: (Hardtanh(-0.3, 2), torch.nn.Hardtanh(-0.3, 2)),
+    "SmoothClip": lambda: (SmoothClip(), interop_torch.SmoothClip()),
+    "SmoothClip(0.5)": lambda: (SmoothClip(0.5), interop_torch.SmoothClip(0.5)),
 }
 
 

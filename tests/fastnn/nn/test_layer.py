@@ -86,7 +86,8 @@ def test_backward_by_differences(check_backward, make, rows, columns, seed):
 KINDS = [
     lambda: Linear(8, 8), ReLU, Tanh, Sigmoid, Softmax, Dropout, Flatten, lambda: Normalize(1, 2),
     fastnn.LeakyReLU, fastnn.ELU, fastnn.GELU, fastnn.SiLU, fastnn.Softplus, fastnn.LogSoftmax,
-    fastnn.Mish, fastnn.Hardswish, lambda: fastnn.LayerNorm(8), lambda: fastnn.BatchNorm1d(8),
+    fastnn.Mish, fastnn.Hardswish, fastnn.Hardtanh, fastnn.SmoothClip,
+    lambda: fastnn.LayerNorm(8), lambda: fastnn.BatchNorm1d(8),
 ]  # fmt: skip
 
 

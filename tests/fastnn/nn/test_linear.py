@@ -93,6 +93,11 @@ def test_a_bias_that_is_not_there():
         ((3, 2.5), "out_features is 2.5; expected a positive integer"),
         ((3, 2, True, np.float16), "dtype is float16; expected float32 or float64"),
         ((3, 2, True, np.int64), "dtype is int64; expected float32 or float64"),
+        (
+            (3, 2, True, "(8,"),
+            r"dtype is '\(8,'; expected float32 or float64",
+        ),
+        ((3, 2, True, 3), "dtype is 3; expected float32 or float64"),
     ],
 )
 def test_linear_refuses(arguments, message):

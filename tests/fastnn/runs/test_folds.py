@@ -36,7 +36,7 @@ def table(classes=("a", "b", "c")):
 @pytest.mark.parametrize("count", [2, 5, 10, N])
 @pytest.mark.parametrize("classes", [("a", "b", "c"), ()])
 def test_each_row_is_held_out_once(count, classes):
-    parts = Folds(SETTINGS, table(classes), count).parts
+    parts = Folds(table(classes), count).parts
     assert len(parts) == count
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(N))
     assert np.ptp([len(part) for part in parts]) <= 1
@@ -45,13 +45,13 @@ def test_each_row_is_held_out_once(count, classes):
 def test_each_fold_has_every_class_nearly_in_proportion():
     data = table()
     y = np.concatenate([data.y_train, data.y_test])
-    for part in Folds(SETTINGS, data, 5).parts:
+    for part in Folds(data, 5).parts:
         assert np.abs(np.bincount(y[part], minlength=3) - np.bincount(y) / 5).max() < 2
 
 
 def test_the_seed_decides_the_folds():
     data = table()
-    first, again, other = (Folds(SETTINGS, data, 5, seed).parts for seed in (1, 1, 2))
+    first, again, other = (Folds(data, 5, seed).parts for seed in (1, 1, 2))
     np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
     assert not np.array_equal(np.concatenate(first), np.concatenate(other))
 
@@ -59,7 +59,7 @@ def test_the_seed_decides_the_folds():
 @pytest.mark.parametrize("classes", [("a", "b", "c"), ()])
 def test_a_fold_trains_on_the_other_rows_and_learns_their_means(classes):
     data = table(classes)
-    held_out = Folds(SETTINGS, data, 4).parts[1]
+    held_out = Folds(data, 4).parts[1]
     part = fold(data, held_out)
     whole = np.concatenate([data.x_train, data.x_test])
     np.testing.assert_array_equal(part.x_test, whole[held_out])
@@ -74,10 +74,16 @@ def test_a_fold_trains_on_the_other_rows_and_learns_their_means(classes):
         assert part.schema.target.std == pytest.approx(part.y_train.std())
 
 
+def trained(data):
+    run = Run(SETTINGS, data)
+    run.train()
+    return run.model
+
+
 def test_each_fold_is_an_ordinary_run_of_the_settings():
     data = table(())
-    folds = Folds(SETTINGS, data, 3)
-    assert len(list(folds.train())) == 3
+    folds = Folds(data, 3)
+    assert len(list(folds.train(trained))) == 3
     for held_out, found in zip(folds.parts, folds.scores, strict=True):
         run = Run(SETTINGS, part := fold(data, held_out))
         run.train()
@@ -97,8 +103,8 @@ def test_a_score_that_a_fold_lacks_has_no_mean():
     data = table()
     data.y_train[:], data.y_test[:] = 0, 0
     data.y_train[0] = 1  # is held out in one fold alone, and class 2 nowhere
-    folds = Folds(SETTINGS, data, 3)
-    list(folds.train())
+    folds = Folds(data, 3)
+    list(folds.train(trained))
     assert np.isnan(folds.summary()["roc_auc"]).all()
     assert np.isfinite(folds.summary()["accuracy"]).all()
 
@@ -106,4 +112,4 @@ def test_a_score_that_a_fold_lacks_has_no_mean():
 @pytest.mark.parametrize("count", [-1, 0, 1, N + 1])
 def test_another_number_of_folds_is_an_error(count):
     with pytest.raises(SettingError, match=f"{count}; expected 2 to 97, the rows there are"):
-        Folds(SETTINGS, table(), count)
+        Folds(table(), count)

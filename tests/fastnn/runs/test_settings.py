@@ -19,6 +19,8 @@ NAMES = {
         "softplus": "Softplus",
         "mish": "Mish",
         "hardswish": "Hardswish",
+        "hardtanh": "Hardtanh",
+        "smooth-clip": "SmoothClip",
     },
     "loss": {
         "cross-entropy": "CrossEntropyLoss",

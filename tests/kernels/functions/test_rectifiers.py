@@ -23,11 +23,15 @@ CASES = {
     "softplus": ((2.0, 15.0), lambda x: f.softplus(x, 2.0, 15.0)),
     "mish": ((0.0, 0.0), f.mish),
     "hardswish": ((0.0, 0.0), f.hardswish),
+    "hardtanh": ((-0.5, 2.0), lambda x: f.hardtanh(x, -0.5, 2.0)),
+    "smooth_clip": ((3.0, 0.0), lambda x: x / torch.sqrt(1 + (x / 3) ** 2)),
 }
+# Limits of those that have two.
+BOUNDED = {"hardtanh": (-0.5, 2.0), "smooth_clip": (-3.0, 3.0)}
 # What the docstrings promise, in ulps.
 BOUNDS = {
     "leaky_relu": 0.5, "elu": 2.0, "gelu": 7.0, "silu": 2.5, "softplus": 3.0, "mish": 6.0,
-    "hardswish": 2.0,
+    "hardswish": 2.0, "hardtanh": 0.5, "smooth_clip": 4.0,
 }  # fmt: skip
 
 
@@ -45,6 +49,8 @@ def exact(name, x):
             ),
             "mish": lambda: x * np.tanh(np.log1p(np.exp(x))),
             "hardswish": lambda: x * np.clip(x + 3, 0, 6) / 6,
+            "hardtanh": lambda: np.clip(x, -0.5, 2),
+            "smooth_clip": lambda: x / np.sqrt(1 + (x / 3) ** 2),
         }
         return half[name]()
 
@@ -91,6 +97,8 @@ def test_float64_against_mpmath(name, x):
             "softplus": lambda: v if 2 * v > 15 else mpmath.log1p(mpmath.exp(2 * v)) / 2,
             "mish": lambda: v * mpmath.tanh(mpmath.log1p(mpmath.exp(v))),
             "hardswish": lambda: v * min(max(v + 3, 0), 6) / 6,
+            "hardtanh": lambda: min(max(v, mpmath.mpf(-0.5)), mpmath.mpf(2)),
+            "smooth_clip": lambda: v / mpmath.sqrt(1 + (v / 3) ** 2),
         }[name]()
         if true == 0:
             assert got == 0
@@ -151,6 +159,8 @@ def test_slopes_keep_their_digits(name, dtype):
 def test_special_values(dtype):
     x = np.array([np.nan, np.inf, 0.0, -1e4, 1e4], dtype)
     for name, (parameters, _) in CASES.items():
+        if name in BOUNDED:
+            continue
         y = rectify(name, x, *parameters)
         slope = rectify_gradient(name, x, np.ones_like(x), *parameters)
         assert np.isnan(y[0])
@@ -166,6 +176,19 @@ def test_special_values(dtype):
     assert rectify("gelu", -x[1:2]) == 0
     for name in ("mish", "hardswish"):  # as in torch
         assert np.isnan(rectify(name, -x[1:2]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_what_is_far_away_reaches_the_bound_with_slope_0(name, dtype):
+    most = np.finfo(dtype).max
+    x = np.array([-np.inf, -most, -1e12, 0.0, 1e12, most, np.inf, np.nan], dtype)
+    parameters = CASES[name][0]
+    low, high = BOUNDED[name]
+    y = rectify(name, x, *parameters)
+    assert_array_equal(y, np.array([low, low, low, 0, high, high, high, np.nan], dtype))
+    slope = rectify_gradient(name, x[:-1], np.ones(7, dtype), *parameters)
+    np.testing.assert_allclose(slope, [0, 0, 0, 1, 0, 0, 0], rtol=0, atol=1e-30)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -6,6 +6,7 @@ from fastnn import (
     Dropout,
     Flatten,
     Hardswish,
+    Hardtanh,
     Identity,
     LeakyReLU,
     Linear,
@@ -14,6 +15,7 @@ from fastnn import (
     Sequential,
     Sigmoid,
     SiLU,
+    SmoothClip,
     Softplus,
     Tanh,
 )
@@ -29,6 +31,8 @@ RECTIFIER_LAYERS = {
     "softplus": (Softplus(2.0, 15.0), 2.0),
     "mish": (Mish(), 0.0),
     "hardswish": (Hardswish(), 0.0),
+    "hardtanh": (Hardtanh(-0.5, 2.0), -0.5),
+    "smooth_clip": (SmoothClip(2.0), 2.0),
 }
 
 

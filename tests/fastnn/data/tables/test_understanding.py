@@ -97,7 +97,8 @@ def test_texts_among_too_few_numbers_are_categories():
 
 
 @pytest.mark.parametrize(
-    "pair", [("true", "False"), ("TRUE", "FALSE"), ("yes", "no"), ("Y", "N"), ("on", "off"), ("t", "f")]
+    "pair",
+    [("true", "False"), ("TRUE", "FALSE"), ("yes", "no"), ("Y", "N"), ("on", "off"), ("t", "f")],
 )  # fmt: skip
 def test_a_boolean_is_one_column(pair):
     found = column_of([*pair, ""] * 20)
@@ -191,5 +192,5 @@ def test_few_rows_are_no_index_and_no_texts_of_their_own():
 
 @pytest.mark.parametrize("wish", ["numeric", "dates"])
 def test_a_column_that_is_not_what_is_said(wish):
-    with pytest.raises(TableError, match="column 'a' is said to .* and holds 'x', 'y'; expected"):
+    with pytest.raises(TableError, match=r"column 'a' is said to .* and holds 'x', 'y'; expected"):
         understood(["x", "y"] * 20, **{wish: ["a"]})
