@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn.data.tables.columns import Category, Column, Flag, Moment, Number
+from fastnn.data.tables.columns import MISSING, UNSEEN, Category, Column, Flag, Moment, Number
 from fastnn.data.tables.dates import SPELLINGS
 from fastnn.data.tables.numbers import Spelling
-from fastnn.data.tables.table import MISSING, UNSEEN
 from tables import table
 
 GERMAN = Spelling(",", ".", "€")

@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastnn import datasets
 from fastnn.data.tables import rows
+from fastnn.data.tables.sources import TargetError
 from fastnn.data.tables.table import TableError
-from fastnn.data.tables.targets import TargetError
 from fastnn.datasets import SubsetError
 from processes import python
 from tables import holed, written

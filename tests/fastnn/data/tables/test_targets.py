@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from fastnn.data.tables.columns import MISSING
 from fastnn.data.tables.numbers import Spelling
-from fastnn.data.tables.sources import open_source
-from fastnn.data.tables.table import MISSING, TableError
-from fastnn.data.tables.targets import Target, TargetError, find_target
+from fastnn.data.tables.sources import TargetError, find_target, open_source
+from fastnn.data.tables.table import TableError
+from fastnn.data.tables.target import Target
 from fastnn.data.tables.targets import understand_target as understand
 from fastnn.data.tables.understanding import Understanding, Wishes
 from tables import source, table
