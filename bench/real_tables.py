@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Number
+from fastnn.data.tables.columns import Category, Column, Number
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.target import Target
 from fastnn.runs.run import Run
@@ -127,7 +127,7 @@ def _encoded(name: str, values, train: np.ndarray) -> tuple[Column, np.ndarray]:
     texts = np.array([str(each) for each in values])
     found, counts = np.unique(texts[train], return_counts=True)
     frequent = sorted(found[np.argsort(-counts, kind="stable")][:_MOST_CATEGORIES])
-    return Number(name, tuple(frequent)), texts[:, None] == np.array(frequent)
+    return Category(name, None, tuple(frequent)), texts[:, None] == np.array(frequent)
 
 
 def scores(data: Dataset) -> dict[str, float]:

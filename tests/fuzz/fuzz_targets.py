@@ -29,9 +29,10 @@ from best_weights import Best
 from fastnn import Dropout, Linear, Normalize, Sequential, Tanh
 from fastnn.data import idx
 from fastnn.data.images import Conversion
-from fastnn.data.tables.preparing import load_table
-from fastnn.data.tables.reading import read_table
+from fastnn.data.tables.preparing import Preparation, load_table
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import open_source
+from fastnn.data.tables.understanding import Wishes
 from fastnn.files import container, models
 from fastnn.files.container import ModelFileError
 from fastnn.runs.results import Result, SweepFileError, read_results
@@ -271,11 +272,12 @@ def _read_csv(content: bytes, folder: Path) -> None:
     options = _options(line)
     path = folder / "table.csv"
     path.write_bytes(table)
-    read_table(table)
-    data = load_table(path, **options)
+    open_source(table).table()
+    wishes = Wishes(categorical=options.pop("categorical"))
+    data = load_table(path, Preparation(wishes=wishes, **options))
     assert data.schema is not None
     assert Schema.from_dict(json.loads(json.dumps(data.schema.to_dict()))) == data.schema
-    data.schema.encode(read_table(path))
+    data.schema.encode(open_source(path))
 
 
 def _options(line: bytes) -> dict:
@@ -313,9 +315,8 @@ def _read_array(content: bytes, folder: Path) -> None:
     path = folder / "table"
     path.write_bytes(content)
     with suppress(ValueError):
-        read_table(content)
-    columns = read_table(path).columns
-    load_table(path, next(iter(columns)))
+        open_source(content)
+    load_table(path, Preparation(open_source(path).names[0]))
 
 
 def _npy_seeds() -> list[bytes]:

@@ -46,7 +46,11 @@ def query(cell: str, spelling: str) -> str:
     if spelling == ISO:
         read = f"epoch(TRY_CAST({cell} AS TIMESTAMP))"
         return f"CASE WHEN regexp_full_match({cell}, '{_ISO}') THEN {read} END"
-    return f"epoch(try_strptime({cell}, '{spelling}'))"
+    read = f"epoch(try_strptime({cell}, '{spelling}'))"
+    if is_clock(spelling):
+        return read
+    year = "[0-9]{4}" if "%Y" in spelling else "[0-9]{2}( |$)"
+    return f"CASE WHEN regexp_matches({cell}, '{year}') THEN {read} END"  # 1.2.3 is no date
 
 
 def is_clock(spelling: str) -> bool:

@@ -80,7 +80,8 @@ class DelimitedSource(Source):
         delimiter, quote, escape, header, skip, columns = found
         self._delimiter = delimiter
         self._quote = '"' if quote == _NOTHING else quote
-        self._escape = self._quote if escape == _NOTHING else escape
+        # The sniffer would take apostrophes within cells for escapes, and they would be lost.
+        self._escape = self._quote if escape in (_NOTHING, "'") else escape
         self._header, self._skip = bool(header), int(skip)
         self._types = [each["type"] for each in columns]
         self._width = len(columns)
@@ -204,10 +205,11 @@ class DelimitedSource(Source):
                 self._sniff(_WHOLE)
             except TableError:  # a line is odd, which the reader tells of
                 self._types = ["VARCHAR"] * self._width
-        try:
-            return self._table(columns, texts)
-        except _NotNumbersError as error:
-            raise TableError(f"{self._title}: column {error} holds more than numbers") from None
+        while True:
+            try:
+                return self._table(columns, texts)
+            except _NotNumbersError as error:  # whatever the sniffer took it for
+                self._types[int(str(error))] = "VARCHAR"
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
@@ -216,7 +218,7 @@ class DelimitedSource(Source):
     def _is_odd(self, path: Path) -> bool:
         """Return whether some lines of a file end otherwise than others, or hold only spaces."""
         with self._opened(path) as file:
-            return len({line[-2:] == b"\r\n" or not line.strip() for line in file}) > 1
+            return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
 
     def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
         wanted = [
@@ -347,5 +349,5 @@ def _copy_lines(binary, copy, encoding: str) -> None:
     """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
     with io.TextIOWrapper(binary, encoding) as lines:
         for line in lines:
-            copy.write((line.removeprefix("\ufeff") if line.strip() else "\n").encode())
+            copy.write((line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n").encode())
     copy.flush()

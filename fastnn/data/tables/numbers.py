@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _SYMBOLS = "%‰$€£¥₹"
-_SPACES = "   "  # a space, a fixed one and a narrow one
+_SPACES = " \u00a0\u202f"  # a space, a fixed one and a narrow one
 _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 """Signs between thousands, by the sign before decimals; a space stands for all kinds of it."""
 

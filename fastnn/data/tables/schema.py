@@ -92,8 +92,9 @@ class Schema:
         lacking: dict[str, int] = {}
         messages = []
         for column, name in columns:
-            for text, count, row in table.odd(column, name):
-                if column.fill is None:
+            odd = table.odd(column, name)
+            for text, count, row in odd:
+                if column.fill is None or sum(each[1] for each in odd) == len(table):
                     raise TableError(
                         f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
                         f"expected {'numbers' if column.of_numbers else 'dates'}"

@@ -61,20 +61,18 @@ def test_a_summary_comes_before_training(kinds):
     _, _, output, _ = kinds
     summary, _ = output.split("rows to train")
     lines = [line.split() for line in summary.splitlines() if line.strip()]
-    assert lines[0] == ["column", "kind", "missing", "least", "mean", "greatest"]
+    assert lines[0] == ["column", "kind", "missing", "content", "became"]
     known = WIDTH[1:]
-    assert [
-        "width",
-        "number",
-        "1",
-        *(f"{x:.4g}" for x in (known.min(), known.mean(), known.max())),
-    ] in lines
-    assert ["place", "category", "0", "3", "kinds"] in lines
+    content = [f"{known.min():.6g}", "to", f"{known.max():.6g}"]
+    assert ["width", "number", "1", *content, "1", "input"] in lines
+    names, rows = np.unique(PLACE, return_counts=True)
+    frequent = ", ".join(names[np.argsort(-rows)]).split()
+    assert ["place", "category", "0", *frequent, "3", "inputs"] in lines
     counts = ", ".join(
         f"{name} ({(name == KIND).sum()})"
         for name in sorted(set(KIND), key=lambda k: -(k == KIND).sum())
     )
-    assert f"target kind: 2 classes, {counts}" in output
+    assert f"target kind: 2 classes, since it holds texts: {counts}" in output
     assert max(map(len, summary.splitlines())) <= 80
 
 
@@ -341,7 +339,6 @@ def test_info_tells_the_columns(kinds, prices):
             ["digits", "--target", "y"],
             "'--target': data set digits has a target and columns of its",
         ),
-        (["digits", "--impute"], "'--impute': data set digits has"),
         (["none.csv", "--target", "y"], "'DATASET': there is no file none.csv"),
         (["FILE"], "'--target': FILE: no target is named; expected one of its columns: length"),
         (["FILE", "--target", "Kind"], "'--target': FILE: there is no target 'Kind'"),
@@ -375,7 +372,7 @@ def test_a_wrong_setting_is_one_clear_line(arguments, message, tmp_path, monkeyp
 
 def test_missing_values_are_one_clear_line(tmp_path):
     path = written(tmp_path / "a.csv", width=["", *WIDTH[1:]], kind=KIND)
-    result = run("train", path, "--target", "kind", "--out", tmp_path / "run")
+    result = run("train", path, "--target", "kind", "--no-impute", "--out", tmp_path / "run")
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     assert "values are missing in width (1) of 300 rows; --impute fills them" in line

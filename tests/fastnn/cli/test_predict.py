@@ -203,3 +203,41 @@ def test_pictures_that_are_none(digit, tmp_path):
 def test_a_model_and_a_schema_that_do_not_fit_each_other(tmp_path):
     saved(tmp_path / "m", 5, 1, Schema.of_numbers(3))
     assert "3 columns" in only_line(run("predict", tmp_path / "m", "-", given="1,2,3\n"))
+
+
+def test_columns_are_kept_beside_the_predictions(price, tmp_path):
+    rows = 'id,rooms,extra,age\n007,2,x,1\n"a,b",4,y,\n'
+    out = tmp_path / "out.csv"
+    result = run("predict", price[1], "-", "--keep-columns", "id", "--out", out, given=rows)
+    assert result.exit_code == 0, result.output
+    titles, *lines = csv.reader(io.StringIO(out.read_text()))
+    assert titles == ["id", "prediction"]
+    assert [line[0] for line in lines] == ["007", "a,b"]
+    expected = fastnn.predict(price[0], np.array([[1, 2], [3, 4]], np.float32))[:, 0]
+    np.testing.assert_array_equal(np.array([line[1] for line in lines], np.float32), expected)
+    line = only_line(run("predict", price[1], "-", "--keep-columns", "ID", given=rows))
+    assert "no column to keep 'ID' among the columns id" in line
+
+
+def test_predictions_may_be_parquet(price, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "out.parquet"
+    run("predict", price[1], "-", "--keep-columns", "rooms", "--out", out, given="age,rooms\n1,2\n")
+    found = parquet.read_table(out).to_pydict()
+    assert found["rooms"] == ["2"]
+    assert found["prediction"] == [fastnn.predict(price[0], [[1.0, 2.0]])[0, 0]]
+
+
+def test_frames_are_predicted_in_their_order(price, species):
+    n = 300_000
+    columns = {"rooms": np.arange(n) % 7.0, "age": np.arange(n) / n, "name": ["x"] * n}
+    found = price[0].predict_frame(columns)
+    x = np.column_stack([columns["age"], columns["rooms"]]).astype(np.float32)
+    np.testing.assert_array_equal(found["prediction"], fastnn.predict(price[0], x)[:, 0])
+    kinds = {"place": ["hill", "lake"], "width": [2, 4], "length": [1, 3]}
+    shares = probabilities(fastnn.predict(species[0], X[:2]))
+    found = species[0].predict_frame(kinds)
+    assert list(found) == [
+        "prediction", "probability", *(f"probability of {name}" for name in species[0].classes),
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found["probability of cat"], shares[:, 0])

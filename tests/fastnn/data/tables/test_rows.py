@@ -11,7 +11,7 @@ from fastnn.data.tables.schema import Schema
 def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
     x = np.random.default_rng(n).normal(mean, std, (n, 40))
     schema = Schema.of_numbers(40)
-    found = moments(schema, x)
+    found = moments(schema.columns, x)
     np.testing.assert_allclose(found[0], x.mean(axis=0), rtol=1e-9, atol=1e-9 * std)
     expected = np.where(x.std(axis=0) > 0, x.std(axis=0), 1) if n > 1 else np.ones(40)
     np.testing.assert_allclose(found[1], expected, rtol=1e-6)
