@@ -14,7 +14,6 @@ from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import note, say
 from fastnn.cli.tables import print_table
 from fastnn.files import plain
-from fastnn.runs.data import read_data
 from fastnn.runs.settings import from_plain, given_in, one_of
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ def _plot_run(run: _RunFiles, folder: Path, ending: str) -> list[Path]:
         note(f"{run.name}: no pictures of its model: {error}")
         return []
     try:
+        from fastnn.runs.data import read_data
+
         data: Dataset | None = read_data(from_plain(run.record["settings"]))
     except (OSError, ValueError, TypeError, ImportError) as error:
         note(f"{run.name}: no pictures of its test rows: {error}")

@@ -145,7 +145,6 @@ class Settings:
 
     def _follow_recipe(self) -> None:
         """Fill in the recipe, which is that of tables for files, and the defaults that it sets."""
-        from fastnn.data.datasets import is_path
 
         if self.recipe is None:
             self.recipe = "tables" if is_path(self.dataset) else "plain"

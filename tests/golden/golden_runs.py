@@ -51,7 +51,8 @@ def layers_of_every_kind(d: np.dtype) -> list:
         linear(8, 7), fastnn.BatchNorm1d(7, eps=1e-3, momentum=None, dtype=d), fastnn.SiLU(),
         linear(7, 7), fastnn.BatchNorm1d(7, affine=False, dtype=d), fastnn.Softplus(2.0, 5.0),
         linear(7, 7), fastnn.BatchNorm1d(7, momentum=0.3, dtype=d), fastnn.Mish(),
-        linear(7, 7), fastnn.Hardswish(), linear(7, 7), fastnn.Tanh(),
+        linear(7, 7), fastnn.Hardswish(), linear(7, 7), fastnn.SmoothClip(2.0),
+        linear(7, 7), fastnn.Hardtanh(-0.5, 2.0), linear(7, 7), fastnn.Tanh(),
         linear(7, 6), fastnn.Softmax(), linear(6, 6), fastnn.Sigmoid(),
         linear(6, 3), fastnn.LogSoftmax(),
     ]  # fmt: skip

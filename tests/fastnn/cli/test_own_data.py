@@ -256,7 +256,7 @@ def test_folds_come_before_the_ordinary_run(target, tmp_path):
     form = "{:.2%}" if target == "kind" else "{:.4f}"
     assert _row(output, "fold 2")[0] == form.format(found["folds"][1])
     assert _row(output, "mean")[0] == form.format(found["mean"])
-    assert output.index("fold 3") < output.index("epoch")
+    assert output.index("fold 3") < output.index("validation loss")
 
 
 def test_a_fold_that_fails_is_one_line_and_nothing_is_written(tmp_path):
@@ -366,7 +366,7 @@ def test_a_wrong_setting_is_one_clear_line(arguments, message, tmp_path, monkeyp
     result = run("train", *arguments)
     assert isinstance(result.exception, SystemExit)
     assert message in result.stderr.splitlines()[-1]
-    assert "epoch" not in result.stdout
+    assert "validation loss" not in result.stdout
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
