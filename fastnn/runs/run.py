@@ -286,17 +286,20 @@ class Run(Callback):
             file.write(json.dumps(self.to_dict(), indent=1, allow_nan=False).encode() + b"\n")
         if self.outcome != "finished":
             return [MODEL, HISTORY]
-        curves(self.history.to_dict(), folder / CURVES)
+        files = [MODEL, HISTORY]
+        if any(map(math.isfinite, self.history.loss)):  # else no epoch went well
+            curves(self.history.to_dict(), folder / CURVES)
+            files.append(CURVES)
         x, y = self.test_data
         outputs = predict(self.model, x, threads=self.settings.threads)
         more = [] if self.verdict is None else self.verdict.draw(folder)
         if self.classes:
             confusion(y, outputs.argmax(axis=1), self.classes, folder / CONFUSION)
-            return [MODEL, HISTORY, CURVES, CONFUSION, *more]
+            return [*files, CONFUSION, *more]
         assert self.schema is not None
         assert self.schema.target is not None
         predictions(y, outputs[:, 0], self.schema.target.name, folder / PREDICTIONS)
-        return [MODEL, HISTORY, CURVES, PREDICTIONS, *more]
+        return [*files, PREDICTIONS, *more]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `history.json`: plain values, None for non-finite numbers."""

@@ -145,7 +145,6 @@ class Settings:
 
     def _follow_recipe(self) -> None:
         """Fill in the recipe, which is that of tables for files, and the defaults that it sets."""
-
         if self.recipe is None:
             self.recipe = "tables" if is_path(self.dataset) else "plain"
         one_of("recipe", self.recipe, RECIPES)

@@ -261,12 +261,19 @@ def test_folds_come_before_the_ordinary_run(target, tmp_path):
 
 def test_a_fold_that_fails_is_one_line_and_nothing_is_written(tmp_path):
     path = written(tmp_path / "a.csv", price=PRICE)
-    result = run(
-        "train", path, "--target", "price", "--lr", 1e20, "--folds", 2, "--out", tmp_path / "run"
-    )
+    options = "--target", "price", "--lr", 1e20, "--folds", 2, "--recipe", "plain"
+    result = run("train", path, *options, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "in fold 1 of 2; nothing is written" in result.stderr.splitlines()[-1]
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_recipe_whose_loss_is_never_finite_leaves_the_linear_model(tmp_path):
+    path, out = written(tmp_path / "a.csv", price=PRICE), tmp_path / "run"
+    result = run("train", path, "--target", "price", "--lr", 1e20, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert {"model.safetensors", "predictions.png"} <= {file.name for file in out.iterdir()}
+    assert json.loads((out / "history.json").read_text())["test"]["r2"] > 0.5
 
 
 # evaluate
