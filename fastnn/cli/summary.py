@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _SHOWN_COUNTS = 3
-_WIDTH = 28
+_WIDTH = 20
 
 
 def print_summary(data: Dataset) -> None:
@@ -24,11 +24,18 @@ def print_summary(data: Dataset) -> None:
     if not data.summary:
         return
     *features, target = data.summary
+    missing = any(each.missing for each in features)
     rows = [
-        [_short(each.name), each.kind, f"{each.missing:,}", _short(_content(each)), each.became]
+        [
+            _short(each.name),
+            each.kind,
+            *([f"{each.missing:,}"] if missing else []),
+            _short(_content(each)),
+            each.became,
+        ]
         for each in features[:_SHOWN]
     ]
-    print_table(["column", "kind", "missing", "content", "became"], rows)
+    print_table(["column", "kind", *(["missing"] if missing else []), "content", "became"], rows)
     if len(features) > _SHOWN:
         say(f"and {len(features) - _SHOWN:,} more columns")
     say(_target(target, data))

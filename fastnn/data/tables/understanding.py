@@ -356,7 +356,7 @@ def _left_out(found: Understood, why: str, empty: bool = False) -> Understood:
     """Return a column that is left out, with a note that says why."""
     back = "" if empty else f"; --keep {found.name!r} takes it"
     found.notes.append(f"column {found.name!r} is left out: it {why}{back}")
-    return replace(found, column=None, became=f"left out: {why}")
+    return replace(found, column=None, became="left out")
 
 
 def _example(facts: TextFacts) -> str:
