@@ -34,11 +34,12 @@ from fastnn.training.inputs import (
 from fastnn.training.sample_weights import read_weights
 from fastnn.training.steps import Steps, check_trainable
 from fastnn.training.training import Training
-from kernels.base import arrays
+from kernels.base import arrays, subnormals
 
 __all__ = ["fit"]
 
 
+@subnormals.kept
 def fit(
     model: Sequential,
     x,

@@ -9,7 +9,10 @@ TensorFlow do.
 
 from __future__ import annotations
 
+import functools
 import platform
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from llvmlite import ir
 from numba import types
@@ -19,6 +22,9 @@ from kernels.base import host
 from kernels.base.jit import entry, inline
 from kernels.base.kinds import INTEGER
 from kernels.base.simd import declare
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _IS_ARM = platform.machine().lower() in {"aarch64", "arm64"}
 # Flush-to-zero and denormals-are-zero of x86's MXCSR; FZ of Arm's FPCR.
@@ -84,6 +90,24 @@ def flushing():
 def flush(bits):
     """Set this thread's flushing to the `bits` that `flushing` returned on another thread."""
     _write((_read() & ~_FLUSH) | bits)
+
+
+def kept(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that leaves this thread's flushing as it was, whatever ends it.
+
+    Ctrl-C may end `Flushed` in between, after it has changed the register or before it has changed
+    it back.
+    """
+
+    @functools.wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> R:
+        before = _change["float32"](-1, 0) & _FLUSH
+        try:
+            return function(*args, **options)
+        finally:
+            _change["float32"](~_FLUSH, before)
+
+    return call
 
 
 class Flushed:

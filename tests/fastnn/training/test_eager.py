@@ -31,6 +31,8 @@ from fastnn import (
     predict,
 )
 from fastnn.nn.loss import Loss
+from fastnn.training import eager
+from kernels.base import subnormals
 from own_layers import Own
 
 X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
@@ -392,3 +394,25 @@ def test_ctrl_c(bits, hand_loop):
     assert steps > 0
     fit(model, X, Y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=1, batch_size=16)
     assert optimizer.steps == steps + 4
+
+
+class Cut(subnormals.Flushed):
+    """A context that Ctrl-C ends before it has set anything back."""
+
+    def __exit__(self, *error):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.parametrize("own", [Own, Tanh])
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+def test_ctrl_c_between_steps_leaves_no_subnormals_flushed(own, monkeypatch):
+    monkeypatch.setattr(subnormals, "Flushed", Cut)
+    monkeypatch.setattr(eager, "Flushed", Cut)
+    model = Sequential(Linear(6, 5, seed=0), own(), Linear(5, 3, seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, X, Y, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), lr=0.01),
+            epochs=1, batch_size=16)  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, X)
+    assert np.float32(1e-40) * np.float32(0.5) > 0

@@ -58,3 +58,20 @@ def test_ordinary_arithmetic_is_the_same(dtype):
     usual = np.sqrt(np.abs(x)) / 3
     with Flushed():
         np.testing.assert_array_equal(np.sqrt(np.abs(x)) / 3, usual)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_function_leaves_them_as_they_were(dtype):
+    @subnormals.kept
+    def leaks():
+        Flushed().__enter__()
+        assert not keeps_subnormals(dtype)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leaks()
+    assert keeps_subnormals(dtype)
+    with Flushed():
+        with pytest.raises(KeyboardInterrupt):
+            leaks()
+        assert not keeps_subnormals(dtype)
