@@ -137,6 +137,9 @@ class TrainingProgram(Program):
         super().__init__(batch, dtype, threads)
 
     def _lower(self, build):
+        every = list(self.model.parameters())
+        if len({id(each) for each in every}) < len(every):
+            raise UnsupportedError("two layers share a parameter, which fastnn does not compile")
         clipping = self.optimizer.clip_norm is not None
         learning = Learning(self.optimizer, fused=self._updates and not clipping)
         if self.timetable is not None:

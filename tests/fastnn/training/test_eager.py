@@ -1,5 +1,6 @@
 """Layers and losses of the user's own train in Python, to the bits of the hand-written loop."""
 
+import copy
 import os
 import signal
 import threading
@@ -131,6 +132,23 @@ def test_own_layers_train_as_by_hand(bits, hand_loop, name, loss):
     result = evaluate(model, X, Y, loss=loss(), batch_size=7)
     assert result.loss == pytest.approx(history.val_loss[-1], rel=1e-6)
     assert result.accuracy == history.val_accuracy[-1]
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_layers_that_share_a_parameter_train_as_by_hand(bits, hand_loop, kind):
+    """Their gradients are added up before the step; two updates would be another step."""
+
+    def made():
+        first = Linear(6, 6, seed=0)
+        model = Sequential(first, Tanh(), copy.copy(first), Tanh(), Linear(6, 3, seed=1))
+        return model, kind(dict.fromkeys(model.parameters()), lr=0.05)
+
+    (model, optimizer), (other, its) = made(), made()
+    how = {"loss": CrossEntropyLoss(), "epochs": 3, "batch_size": 16, "seed": 4}
+    with pytest.warns(UserWarning, match=r"two layers share a parameter.*: training steps in"):
+        fit(model, X, Y, optimizer=optimizer, **how)
+    hand_loop(other, X, Y, optimizer=its, **how)
+    assert bits(model, optimizer) == bits(other, its)
 
 
 def test_one_note_that_it_steps_in_python():
