@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn.nn.layer import is_number
 from fastnn.nn.parameters import Parameter, copy_into
+from kernels.base.arrays import count
 from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import updates
 
@@ -166,6 +167,15 @@ class Optimizer:
     def _memories_at(self, place: int) -> np.ndarray:
         parameter, start = self.parameters[place], self._starts[place]
         return self._memory[parameter.dtype][:, start : start + parameter.span]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps done, of 0 or more; rules such as Adam's depend on it."""
+        return vars(self)["steps"]
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        vars(self)["steps"] = count(f"{type(self).__name__}: steps", value, 0)
 
     @property
     def lr(self) -> float:

@@ -413,6 +413,23 @@ def test_settings_are_checked_when_changed():
     assert optimizer.clip_value is optimizer.clip_norm is None
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
+def test_a_count_of_steps_does_not_overflow(kind):
+    optimizer = Adam(parameters("float32"), lr=0.1)
+    optimizer.steps = kind(127)
+    advance(optimizer, 0, 200)
+    assert optimizer.steps == 327
+
+
+@pytest.mark.parametrize("value", [-1, 2.5, math.nan, "3", None, True, 2**63])
+def test_counts_of_steps_that_are_refused(value):
+    optimizer = Adam(parameters("float32"), lr=0.1)
+    optimizer.steps = 7
+    with pytest.raises(ValueError, match=r"Adam: steps is .*; expected an integer of 0 or more"):
+        optimizer.steps = value
+    assert optimizer.steps == 7
+
+
 def test_parameters_that_cannot_be_optimized():
     with pytest.raises(ValueError, match="SGD: there are no parameters to optimize"):
         SGD([])
