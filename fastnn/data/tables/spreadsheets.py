@@ -21,7 +21,7 @@ def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
             return any(name.startswith("xl/") for name in file.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # errors of zipfile have no common base, and NumPy tells of them
         return False
 
 
