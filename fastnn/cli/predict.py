@@ -143,9 +143,9 @@ def _print_picture(model: Sequential, outputs: np.ndarray) -> None:
 
 def _print_rows(model: Sequential, outputs: np.ndarray) -> None:
     """Print a table of the first rows, with the probabilities of a few classes."""
-    from fastnn.runs.predicting import columns_of
+    from fastnn.runs.predicting import prediction_columns
 
-    columns = columns_of(model, outputs[:_ROWS_SHOWN])
+    columns = prediction_columns(model, outputs[:_ROWS_SHOWN])
     if len(columns) == 1:
         titles, cells = [], [f"{each:.6g}" for each in columns["prediction"]]
         rows = [[cell] for cell in cells]
@@ -168,9 +168,9 @@ def _write(
 ) -> None:
     """Write all rows: prediction, and for classes its and all classes' probabilities."""
     from fastnn.files.atomic import is_replaced, replacing
-    from fastnn.runs.predicting import columns_of, write
+    from fastnn.runs.predicting import prediction_columns, write
 
-    columns = columns_of(model, outputs)
+    columns = prediction_columns(model, outputs)
     if str(out) == "-":
         with standard_output() as text:
             write(text.buffer, columns, table, kept)

@@ -35,7 +35,7 @@ def check_checkpoint(path: Path | None, every: int, resume: bool) -> None:
 
 def check_apart(path: Path | None, folder: Path) -> None:
     """Raise SettingError if the run would overwrite its checkpoint with another of its files."""
-    from fastnn.runs.run import FILES
+    from fastnn.runs.folder import FILES
 
     if path is not None and path.resolve() in {(folder / name).resolve() for name in FILES}:
         raise SettingError("checkpoint", f"{path} is a file that the run writes; name another")
@@ -48,7 +48,7 @@ def resumed(path: Path, given: Settings, is_told: Callable[[str], bool]) -> Sett
     If there is no checkpoint yet, the given settings are returned.
     """
     from fastnn.files.container import ModelFileError
-    from fastnn.runs.run import MAY_CHANGE, settings_in
+    from fastnn.runs.resuming import MAY_CHANGE, settings_in
 
     if not path.exists():
         say(f"there is no {path} yet: beginning with the first epoch")

@@ -180,6 +180,8 @@ def load(
     name = os.fspath(name)
     if name not in DATASETS:
         raise ValueError(_unknown(name))
+    if not impute:
+        options["impute"] = impute
     if given := [key for key, value in options.items() if value not in (None, ())]:
         raise ValueError(f"data set {name!r} is no table, and takes no {', '.join(given)}")
     if target is not None:

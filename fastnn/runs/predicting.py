@@ -15,7 +15,7 @@ from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.table import Table
 from fastnn.metrics import link_of, probabilities
-from fastnn.nn.sequential import Sequential
+from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.training.evaluation import predict
 
 
@@ -23,26 +23,20 @@ def predict_frame(model: Sequential, frame: Any) -> dict[str, np.ndarray]:
     """Return predictions by columns; see `Sequential.predict_frame`."""
     if model.schema is None or not model.schema.columns:
         raise ValueError("predict_frame: the model was not trained on a table")
-    return columns_of(model, predict(model, model.schema.encode(open_source(frame))))
+    return prediction_columns(model, predict(model, model.schema.encode(open_source(frame))))
 
 
 def predict_table(model: Sequential, schema: Schema, table: Table, names: Sequence[str]):
     """Return the outputs for the rows of a table, (rows, outputs); rows are encoded in blocks."""
-    parts = []
+    parts, dtype = [], model_dtype(model)
     for rows, values in table.blocks(schema.columns, names):
-        x = np.empty(
-            (rows.stop - rows.start, schema.width), np.float64 if _wide(model) else np.float32
-        )
+        x = np.empty((rows.stop - rows.start, schema.width), dtype)
         write_columns(schema.columns, values, x)
         parts.append(predict(model, x))
     return np.concatenate(parts)
 
 
-def _wide(model: Sequential) -> bool:
-    return any(each.dtype == np.float64 for each in model.parameters())
-
-
-def columns_of(model: Sequential, outputs: np.ndarray) -> dict[str, np.ndarray]:
+def prediction_columns(model: Sequential, outputs: np.ndarray) -> dict[str, np.ndarray]:
     """Return columns of predictions, from outputs (rows, outputs).
 
     For classes: "prediction", the names of the most probable ones, "probability", theirs, and
@@ -76,10 +70,10 @@ def write(
     parquet: bool = False,
 ) -> None:
     """Write columns to a file, as CSV or Parquet, behind the columns `kept` of the table."""
-    from fastnn.data.tables.relation import write_columns
+    from fastnn.data.tables.relation import write_file
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "predictions")
-        write_columns(path, columns, table, kept, parquet)
+        write_file(path, columns, table, kept, parquet)
         with path.open("rb") as written:
             shutil.copyfileobj(written, file)

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,30 @@ import numpy as np
 from fastnn._version import __version__
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.schema import Schema
-from fastnn.files import container, models
+from fastnn.files import models
 from fastnn.files.atomic import remove, replacing
-from fastnn.files.container import ModelFileError
 from fastnn.metrics import predicted, scores
-from fastnn.nn.dropout import Dropout
-from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
-from fastnn.nn.loss import Loss
-from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
-from fastnn.optim import schedules
-from fastnn.optim.optimizer import Optimizer
-from fastnn.optim.schedule import Schedule
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
 from fastnn.runs import recipe
+from fastnn.runs.best_epoch import BestEpoch
+from fastnn.runs.folder import CONFUSION, CURVES, HISTORY, MODEL, PICTURES, PREDICTIONS
 from fastnn.runs.importance import importances
-from fastnn.runs.settings import SettingError, Settings, choices, from_plain
-from fastnn.runs.verdict import PICTURE as IMPORTANCE
+from fastnn.runs.making import (
+    can_be_linear,
+    check_batches,
+    make_loss,
+    make_model,
+    make_optimizer,
+    make_scaling,
+    make_schedule,
+)
+from fastnn.runs.resuming import MAY_CHANGE, read_settings
+from fastnn.runs.settings import RECIPES, SettingError, Settings, choices
 from fastnn.runs.verdict import Verdict
-from fastnn.training import checkpoints
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.callbacks.early_stopping import EarlyStopping
 from fastnn.training.evaluation import Evaluation, evaluate, predict
@@ -46,20 +47,8 @@ from fastnn.training.history import History
 from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 
-MODEL, HISTORY = "model.safetensors", "history.json"
-CURVES, CONFUSION, PREDICTIONS = "curves.png", "confusion.png", "predictions.png"
-PICTURES = CURVES, CONFUSION, PREDICTIONS, IMPORTANCE
-FILES = MODEL, HISTORY, *PICTURES
-"""Names of the files in a run's folder.
-
-`PREDICTIONS` is a regression's in place of `CONFUSION`; `IMPORTANCE` is a table's.
-"""
-
 _SEEDS = 1 << 63
 _ENDLESS = 1 << 31  # epochs
-
-MAY_CHANGE = ("epochs", "threads")
-"""Settings that may change when a run is resumed."""
 
 
 class Run(Callback):
@@ -222,7 +211,7 @@ class Run(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raise ValueError if a checkpoint's settings differ in one that may not change."""
-        found, own = _read_settings(state), self.settings
+        found, own = read_settings(state), self.settings
         for name in set(vars(own)) - set(MAY_CHANGE):
             if getattr(found, name) != getattr(own, name):
                 raise ValueError(
@@ -325,48 +314,6 @@ class Run(Callback):
         }
 
 
-class BestEpoch(EarlyStopping):
-    """Callback that keeps a network's weights of the best epoch, those before the first included.
-
-    `first` is the loss of the initial weights on the validation rows.
-    """
-
-    def __init__(self, network: Sequential, first: float, patience: int):
-        super().__init__(patience=patience)
-        self._network, self._start, self.first = network, network.state_dict(), first
-
-    def on_train_begin(self, training: Training) -> None:
-        """Take the initial weights as those of epoch 0."""
-        super().on_train_begin(training)
-        if training.epoch == 0:
-            self.best, self._weights = self.first, self._start
-
-    def trained(self, history: History) -> recipe.Trained:
-        """Return what is known of the network after its training."""
-        after = [each for each in history.val_loss if each is not None]
-        return recipe.Trained(self._network, self._start, [self.first, *after], self.best_epoch)
-
-
-def settings_in(path: Path) -> Settings:
-    """Return the settings of the run that wrote a checkpoint.
-
-    Raises ModelFileError if no run wrote the file, OSError if it cannot be read.
-    """
-    for part in checkpoints.parts_in(path):
-        if part["class"] == Run.__name__:
-            with container.named(path):
-                return _read_settings(part["state"])
-    raise ModelFileError(f"{path}: found a checkpoint that `fastnn train` did not write")
-
-
-def _read_settings(state: dict[str, Any]) -> Settings:
-    """Return the settings in a checkpoint's state; raise ModelFileError if they are invalid."""
-    try:
-        return from_plain(state["settings"])
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelFileError(f"found settings that cannot be read: {error}") from error
-
-
 def _seeds(seed: int) -> tuple[int, int]:
     """Return two seeds: of initial weights, and of the order of rows and dropout."""
     weights, order = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
@@ -401,99 +348,6 @@ def _scale_back(model: Sequential) -> None:
         last.bias = target.std * last.bias.data + target.mean
 
 
-def make_scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
-    """Return the first layers, which scale the inputs."""
-    if settings.recipe == "tables":
-        return recipe.scaling(dataset, settings.dtype)
-    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
-
-
-def can_be_linear(settings: Settings) -> bool:
-    """Return whether a network with these settings can compute a linear model."""
-    return settings.activation == "relu" and settings.norm == "none" and settings.dropout == 0
-
-
-def make_model(
-    settings: Settings, dataset: Dataset, scaling: list[Layer], rng: np.random.Generator
-) -> Sequential:
-    """Return a chain of the layers that scale, hidden blocks, and a last Linear.
-
-    A hidden block is a Linear, a norm (optional), an activation and a Dropout (optional).
-    """
-    columns, dtype = dataset.x_train.shape[1], settings.dtype
-    norm, activation = choices("norm")[settings.norm], choices("activation")[settings.activation]
-    assert settings.hidden is not None
-    layers = list(scaling)
-    for width in settings.hidden:
-        layers.append(Linear(columns, width, dtype=dtype, seed=rng))
-        if norm is not None:
-            layers.append(norm(width, dtype=dtype))
-        layers.append(activation())
-        if settings.dropout > 0:
-            layers.append(Dropout(settings.dropout))
-        columns = width
-    outputs = len(dataset.classes) or 1
-    model = Sequential(*layers, Linear(columns, outputs, dtype=dtype, seed=rng))
-    model.classes, model.schema = dataset.classes, dataset.schema
-    return model
-
-
-def check_batches(settings: Settings, rows: int) -> None:
-    """Raise SettingError if batch normalisation would get a batch of one row."""
-    assert settings.batch_size is not None
-    size, norm = settings.batch_size, choices("norm")[settings.norm]
-    alone = 1 in (size, rows) or rows % size == 1
-    if alone and norm is not None and norm.least_rows > 1 and settings.hidden:
-        raise SettingError(
-            "batch_size",
-            f"batches of {size} of {rows} rows leave one of a single row, of which batch "
-            "normalisation can learn nothing",
-        )
-
-
-def make_loss(settings: Settings) -> Loss:
-    """Return the loss that settings name."""
-    assert settings.loss is not None
-    smoothing = {"label_smoothing": settings.label_smoothing} if settings.label_smoothing else {}
-    return choices("loss")[settings.loss](**smoothing)
-
-
-def make_schedule(settings: Settings, optimizer: Optimizer) -> Schedule | None:
-    """Return the schedule that settings name; defaults depend on the number of epochs."""
-    epochs, gamma = settings.epochs, settings.gamma
-    assert epochs is not None
-    assert settings.schedule is not None
-    third, tenth = max(1, epochs // 3), max(1, round(epochs / 10))
-    late = [max(1, epochs // 2), max(1, epochs * 3 // 4)]
-    drop = 0.1 if gamma is None else gamma
-    slope = 0.01 ** (1 / epochs) if gamma is None else gamma
-    assert settings.lr is not None
-    lr, patience = settings.lr, 5 if settings.patience is None else settings.patience
-    make: dict[str, Callable[[], Schedule | None]] = {
-        "constant": lambda: None,
-        "linear": lambda: schedules.LinearLR(optimizer, 1.0, 0.0, epochs),
-        "step": lambda: schedules.StepLR(optimizer, settings.step_size or third, drop),
-        "multi-step": lambda: schedules.MultiStepLR(optimizer, settings.milestones or late, drop),
-        "exponential": lambda: schedules.ExponentialLR(optimizer, slope),
-        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, epochs),
-        "warmup-cosine": lambda: schedules.cosine_with_warmup(
-            optimizer, max(epochs, 2), settings.warmup or tenth
-        ),
-        "one-cycle": lambda: schedules.OneCycleLR(optimizer, lr),
-        "plateau": lambda: schedules.ReduceLROnPlateau(optimizer, "min", drop, patience),
-    }
-    return make[settings.schedule]()
-
-
-def make_optimizer(settings: Settings, model: Sequential) -> Optimizer:
-    """Return the optimizer that settings name, for all parameters of a model."""
-    assert settings.optimizer is not None
-    options = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    if settings.momentum is not None:
-        options["momentum"] = settings.momentum
-    return choices("optimizer")[settings.optimizer](model.parameters(), **options)
-
-
 def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:
     """Return the rows to train on and to validate on, for each network.
 
@@ -501,6 +355,8 @@ def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, A
     if it is 0.
     """
     rows, share = len(dataset.x_train), settings.validation
+    if share is None and (settings.group or settings.time):
+        share = RECIPES["plain"]["validation"]  # rows are in the order of groups, or of times
     if share is None:
         return list(recipe.folds(dataset.y_train, bool(dataset.classes), seed))
     if share == 0:
@@ -508,7 +364,7 @@ def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, A
     held_out = max(1, round(share * rows))
     if held_out >= rows:
         raise SettingError("validation", f"{share} of {rows} training rows leaves none to train on")
-    # Rows of all data sets are in random order, so the last ones are a random sample.
+    # Without groups and times rows are in random order, and the last ones a random sample.
     return [(slice(rows - held_out), slice(rows - held_out, rows))]
 
 

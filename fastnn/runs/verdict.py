@@ -11,11 +11,10 @@ from fastnn.data.dataset import Dataset
 from fastnn.metrics import scores
 from fastnn.plots.importance import importance
 from fastnn.runs import baselines
+from fastnn.runs.folder import IMPORTANCE
 from fastnn.runs.importances import Importances
 from fastnn.runs.intervals import Interval, intervals
 from fastnn.runs.telltales import telltales
-
-PICTURE = "importance.png"
 
 
 class Verdict:
@@ -65,8 +64,8 @@ class Verdict:
             return []
         names, falls, deviations = zip(*self.importances.columns, strict=True)
         score = "accuracy" if self.score == "accuracy" else "R²"
-        importance(names, falls, deviations, score, folder / PICTURE)
-        return [PICTURE]
+        importance(names, falls, deviations, score, folder / IMPORTANCE)
+        return [IMPORTANCE]
 
     @property
     def score(self) -> str:

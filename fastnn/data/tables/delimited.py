@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.relation import Relation, clean, connect, spaced
+from fastnn.data.tables.relation import MOST_LETTERS, Relation, clean, connect, spaced
 from fastnn.data.tables.sql import listed, quoted
 from fastnn.data.tables.table import Source, TableError
 
@@ -33,7 +33,6 @@ _DELIMITERS = ",;\t|"
 _NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
 _NOTHING = "(empty)"  # DuckDB's text for no sign
 _WHOLE = -1  # sniff all rows
-_MOST_LETTERS = 300
 _QUOTED, _LINE_END = re.compile(r'"[^"]*"'), re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -286,7 +285,10 @@ class DelimitedSource(Source):
     # -------------------------------------------------------------------------- errors
 
     def _reason(self, message: str) -> str:
-        """Return the line and the fault that an error of DuckDB tells of."""
+        """Return the line and the fault that an error of DuckDB tells of.
+
+        Raises _NotNumbersError if it tells of a cell that is no number.
+        """
         line = re.search(r"CSV Error on Line: (\d+)", message)
         where = f"line {int(line[1]):,}" if line else "a line"
         if fields := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
@@ -317,7 +319,7 @@ class DelimitedSource(Source):
                 with self._opened(path) as binary:
                     _copy_lines(binary, copy, encoding)
             except UnicodeError as error:
-                reason = f"found bytes that are not {encoding}: {error}"[:_MOST_LETTERS]
+                reason = f"found bytes that are not {encoding}: {error}"[:MOST_LETTERS]
                 raise TableError(f"{self._title}: {reason}") from error
             self._copies.append(copy)
             paths.append(Path(copy.name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,6 @@ _SYMBOLS = "%‰$€£¥₹"
 _SPACES = " \u00a0\u202f"  # a space, a fixed one and a narrow one
 _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 """Signs between thousands, by the sign before decimals; a space stands for all kinds of it."""
-
-
-def _literal(text: str) -> str:
-    """Return a text as a literal of SQL."""
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"
 
 
 @dataclass(frozen=True)
@@ -37,8 +31,9 @@ class Spelling:
 
     @property
     def pattern(self) -> str:
-        """Return the regular expression of the numbers."""
-        point, gap = re.escape(self.decimal), f"[{re.escape(self._gaps)}]"
+        """Return the regular expression of the numbers; it holds no quotes."""
+        signs = re.escape(self._gaps).replace("'", r"\x27")
+        point, gap = re.escape(self.decimal), f"[{signs}]"
         digits = r"\d+" if not self._gaps else rf"(?:\d+|[1-9]\d{{0,2}}(?:{gap}\d{{3}})+)"
         number = rf"(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?"
         if not self.symbol:
@@ -56,11 +51,11 @@ class Spelling:
             return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
         clean = cell
         for sign in (*self._gaps, *self.symbol, *(_SPACES if self.symbol else "")):
-            clean = f"replace({clean}, {_literal(sign)}, '')"
+            clean = f"replace({clean}, chr({ord(sign)}), '')"
         if self.decimal != ".":
-            clean = f"replace({clean}, {_literal(self.decimal)}, '.')"
+            clean = f"replace({clean}, '{self.decimal}', '.')"
         read = f"TRY_CAST({clean} AS DOUBLE)"
-        return f"CASE WHEN regexp_full_match({cell}, {_literal(self.pattern)}) THEN {read} END"
+        return f"CASE WHEN regexp_full_match({cell}, '{self.pattern}') THEN {read} END"
 
     def describe(self) -> str:
         """Return what is special about the numbers, as text: "with decimal comma"."""
@@ -94,7 +89,7 @@ PLAIN = Spelling()
 
 
 def spellings(
-    examples: Iterator[str], decimal: str | None = None, thousands: str | None = None
+    examples: Iterable[str], decimal: str | None = None, thousands: str | None = None
 ) -> list[Spelling]:
     """Return the ways in which numbers like the examples may be written, the plainest first.
 

@@ -22,7 +22,7 @@ from fastnn.data.tables.target import TASKS, missing_targets
 from fastnn.data.tables.targets import Learned, learned_target, understand_target
 from fastnn.data.tables.understanding import Understanding, Understood, Wishes
 
-_MOST_FOR_MEDIAN = 20_000  # rows, which are in random order
+_ENOUGH_FOR_MEDIAN = 20_000  # rows
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Preparation:
     group: str | None = None
     time: str | None = None
     test_file: str | os.PathLike[str] | None = None
+
+    @property
+    def split_by(self) -> list[str]:
+        """Return the columns that rows are split by, which may be left out of the inputs."""
+        return [name for name in (self.group, self.time) if name is not None]
 
     def split(self, y: np.ndarray) -> Split:
         """Return the split of rows with targets `y`."""
@@ -177,11 +182,12 @@ def _read(
     """Return the table of features, and the target, which may be in the same table."""
     texts = {*how.wishes.categorical, *how.wishes.dates} - {label}
     if target_source is not source:
-        table = _table_of(source, features, texts)
+        table = _table_of(source, {*features, *how.split_by}, texts)
         labels = target_source.table()
         return table, understand_target(Understanding(labels, Wishes()), label, how.task)
     # A label is the text in the file: "01" is another one than "1".
-    table = _table_of(source, {*features, label}, texts | source.spelled([label]))
+    wanted = {*features, *how.split_by, label}
+    table = _table_of(source, wanted, texts | source.spelled([label]))
     return table, understand_target(_understanding(table, source, how), label, how.task)
 
 
@@ -252,13 +258,13 @@ def _check_complete(table: Table, understood: Sequence[Understood]) -> None:
 def _filled(schema: Schema, x: np.ndarray, training: int) -> Schema:
     """Fill missing numbers of x with the medians of the training rows, which come first.
 
-    Returns the schema with these medians. Of many rows, the first ones, in random order, give them.
+    Returns the schema with these medians. They are those of some 20,000 rows if there are more.
     """
     place, columns = 0, []
     for column in schema.columns:
         if isinstance(column, Number):
             values = x[:, place]
-            some = values[: min(training, _MOST_FOR_MEDIAN)]
+            some = values[: training : max(1, training // _ENOUGH_FOR_MEDIAN)]
             known = some[np.isfinite(some)] if x.dtype.kind == "f" else some
             usual = float(np.median(known)) if len(known) else 0.0
             if x.dtype.kind == "f":

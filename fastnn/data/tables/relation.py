@@ -5,6 +5,8 @@ The columns of a table are named c0, c1, ... in SQL: names of files may hold any
 
 from __future__ import annotations
 
+import os
+import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,9 @@ from fastnn.data.tables.table import NumberFacts, Source, Table, TableError, Tex
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
 _BLOCK_CELLS = 1 << 22
 _MEMORY, _MEMORY_A_COLUMN = 300, 0.5  # megabytes that DuckDB may take, and more for each column
-_MOST_LETTERS = 300  # of a reason that DuckDB gives
+MOST_LETTERS = 300
+"""Letters of a reason in an error."""
+
 _SPACES = " \t\n\r\v\f\u00a0"
 
 _INTEGERS = [
@@ -63,7 +67,8 @@ def connect() -> duckdb.DuckDBPyConnection:
     spill = Path(tempfile.gettempdir()) if not _is_writable(folder) else folder
     return duckdb.connect(
         config={
-            "temp_directory": str(spill / "tables"),
+            # Two connections must not spill to the same files; DuckDB removes the folder.
+            "temp_directory": str(spill / f"table-{os.getpid()}-{secrets.token_hex(8)}"),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
@@ -86,14 +91,14 @@ def reported(name: str, reason: Callable[[str], str] = lambda message: message):
     try:
         yield
     except duckdb.Error as error:
-        text = reason(str(error)).split("\n", 1)[0][:_MOST_LETTERS]
+        text = reason(str(error)).split("\n", 1)[0][:MOST_LETTERS]
         raise TableError(f"{name}: {text}") from error
 
 
 class RelationSource(Source):
-    """A table that DuckDB can read: `origin` is the SQL behind FROM, with columns `names`.
+    """A table that DuckDB can read: `origin` is the SQL behind FROM.
 
-    `kinds` are the types of the columns in DuckDB.
+    `keep` is what DuckDB reads by address.
     """
 
     def __init__(
@@ -105,7 +110,6 @@ class RelationSource(Source):
         keep: Any = None,
     ):
         self.connection, self.origin = connection, origin
-        self._keep = keep  # what DuckDB reads by address
         with reported(name):
             described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
         self._kinds = {row[0]: str(row[1]) for row in described}
@@ -117,6 +121,7 @@ class RelationSource(Source):
         odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
         notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
         super().__init__(name, usable, named, notes if odd else ())
+        self.keep = keep
 
     @classmethod
     def of_arrays(
@@ -137,8 +142,6 @@ class RelationSource(Source):
         self, columns: Collection[str] | None = None, texts: Collection[str] = ()
     ) -> Relation:
         """Return the table; columns that are no numbers are texts anyway."""
-        from fastnn.data.tables.reading import MISSING_TEXTS
-
         names = [each for each in self.names if columns is None or each in columns]
         selected, is_text = [], []
         for place, key in enumerate(names):
@@ -146,7 +149,7 @@ class RelationSource(Source):
             text = kind not in _NUMBERS or key in texts
             is_text.append(text)
             if text:
-                cell = clean(_as_text(cell, kind), MISSING_TEXTS)
+                cell = clean(_as_text(cell, kind), self.missing)
             elif kind in ("DECIMAL", "HUGEINT", "UHUGEINT"):
                 cell = f"CAST({cell} AS DOUBLE)"
             elif kind in ("FLOAT", "DOUBLE"):
@@ -406,7 +409,7 @@ class Relation(Table):
             return self.connection.execute(query).fetchall()
 
 
-def write_columns(
+def write_file(
     path: Path,
     columns: Mapping[str, np.ndarray],
     table: Table | None = None,

@@ -50,7 +50,9 @@ class ArraySource(Source):
             return Arrays(self.name, chosen, self.named)
         from fastnn.data.tables.relation import RelationSource
 
-        return RelationSource.of_arrays(self.name, chosen, self.named).table(None, texts)
+        source = RelationSource.of_arrays(self.name, chosen, self.named)
+        source.missing = self.missing
+        return source.table(None, texts)
 
 
 def open_source(source: Any, name: str | None = None, reading: Reading | None = None) -> Source:
@@ -69,6 +71,7 @@ def open_source(source: Any, name: str | None = None, reading: Reading | None = 
         opened = _of_frame(source, name or "the table")
     if not opened.names:
         raise TableError(f"{opened.name}: found no columns; expected at least one")
+    opened.missing = reading.texts
     return opened
 
 
@@ -78,7 +81,7 @@ def _of_bytes(content: bytes, name: str, reading: Reading) -> Source:
     file.write(content)
     file.flush()
     opened = open_source(Path(file.name), name, reading)
-    opened.file = file  # type: ignore[attr-defined]  # it is deleted with the source
+    opened.keep = opened.keep, file  # which is deleted with the source
     return opened
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastnn.data.tables.columns import Column
+from fastnn.data.tables.reading import MISSING_TEXTS
 
 
 class TableError(ValueError):
@@ -118,6 +120,10 @@ class Source(ABC):
         self.name, self.names, self.named = name, tuple(names), named
         self.notes = tuple(notes)
         """Remarks on how the table is read."""
+        self.missing: Collection[str] = MISSING_TEXTS
+        """Texts that stand for a missing value."""
+        self.keep: Any = None
+        """Files and memory that have to last as long as the source."""
         self.decimal_comma = False
         """True if a comma is more likely to begin decimals than to part thousands."""
 

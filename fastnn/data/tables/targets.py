@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnn.data.tables.columns import Number
+from fastnn.data.tables.numbers import PLAIN
 from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
 from fastnn.data.tables.target import MOST_CLASSES, Target, number_of
 from fastnn.data.tables.understanding import Understanding, Understood
@@ -31,15 +32,9 @@ class Learned:
 def understand_target(understanding: Understanding, name: str, task: str | None) -> Learned:
     """Return the values of the target `name`, as classes or as numbers."""
     table = understanding.table
-    if table.is_text(name):
-        facts = table.text_facts(name, MOST_CLASSES + 1)
-        spelling = understanding.spelling(name)
-        numbers = None
-        if spelling is not None:
-            numbers = Number(name, None, spelling)
-    else:
-        facts = table.text_facts(name, MOST_CLASSES + 1)
-        numbers = Number(name)
+    facts = table.text_facts(name, MOST_CLASSES + 1)
+    spelling = understanding.spelling(name) if table.is_text(name) else PLAIN
+    numbers = None if spelling is None else Number(name, None, spelling)
     found = task or _guessed_task(table, name, facts, numbers)
     why = "as told" if task else _reason(found, facts, numbers)
     if found == "regression":

@@ -38,7 +38,7 @@ class Wishes:
 class Understood:
     """What was understood of a column: its description, or None if it is left out.
 
-    `missing` counts its missing values, `range` is that of numbers, `counts` those of texts.
+    `missing` counts its missing values; `facts` are those of numbers, `counts` those of texts.
     """
 
     name: str
@@ -295,7 +295,7 @@ class Understanding:
         if not any(sign.isdigit() for text in facts.counts for sign in text):
             return []
         examples = [*facts.counts, *self.table.examples(name, 300)]
-        tried = _promising(spellings(iter(examples), *self._signs), examples)
+        tried = _promising(spellings(examples, *self._signs), examples)
         known = len(self.table) - facts.missing
         codes, *counts = self._count_fits(name, _needed(tried, examples))
         if max(counts, default=0) < known:  # a rare cell may need what no example does

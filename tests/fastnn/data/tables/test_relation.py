@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn.data.tables.columns import Category, Number
-from fastnn.data.tables.relation import connect, write_columns
+from fastnn.data.tables.relation import connect, write_file
 from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.table import TableError
 from tables import cells, table
@@ -191,7 +191,7 @@ def test_columns_are_written_beside_those_that_are_kept(kind, tmp_path):
     rows = open_source({"id": np.array(texts, object), "x": np.arange(4.0)}).table()
     path = tmp_path / "out"
     columns = {"prediction": numbers, 'a "b"': numbers.astype(np.float32)}
-    write_columns(path, columns, rows, ["id"], kind == "parquet")
+    write_file(path, columns, rows, ["id"], kind == "parquet")
     if kind == "csv":
         with path.open(newline="", encoding="utf-8") as file:
             names, *lines = csv.reader(file)
