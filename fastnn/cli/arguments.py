@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -84,6 +84,32 @@ def _usual(setting: str) -> str:
     return ", ".join(f"{value:g} for {_listed(names, 'and')}" for value, names in takers.items())
 
 
+def given(context: typer.Context, names: Iterable[str]) -> dict[str, Any]:
+    """Return the values of a command's parameters among `names`; lists are tuples.
+
+    Those that are not given, and have no default, are left out.
+    """
+    values = {name: context.params.get(name) for name in names}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None and value not in ((), [])
+    }
+
+
+def reading_of(context: typer.Context) -> Reading:
+    """Return how a file of texts is to be read, by the options of a command.
+
+    A wrong sign ends the command.
+    """
+    from fastnn.data.tables.reading import Reading
+
+    try:
+        return Reading(**given(context, Reading.__dataclass_fields__))
+    except ValueError as error:
+        fail(str(error))
+
+
 def check_folder(folder: Path) -> None:
     """Make the folder; raise SettingError, before any work is done, if it is not writable."""
     from fastnn.files.atomic import make_folder
@@ -132,7 +158,7 @@ def read_own(settings: Settings) -> Dataset:
         fail(str(error))
 
 
-def read_labelled(model: Sequential, path: str, target: str | None, reading: Reading | None = None):
+def read_labelled(model: Sequential, path: str, target: str | None, reading: Reading):
     """Return rows of a file, their targets, and a description of the rows for a message.
 
     These are the rows held out if the model was trained on this file, else all rows. A file that

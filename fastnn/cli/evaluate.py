@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import fastnn
-from fastnn.cli.arguments import DATASETS, MODEL, read_dataset, read_labelled, read_model
+from fastnn.cli import table_options as options
+from fastnn.cli.arguments import (
+    DATASETS,
+    MODEL,
+    read_dataset,
+    read_labelled,
+    read_model,
+    reading_of,
+)
 from fastnn.cli.errors import reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.scores import main_scores, print_scores
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help=DATASETS)],
     loss: Annotated[
@@ -33,6 +42,13 @@ def evaluate(
         str | None,
         typer.Option(help="Of a file: the column to compare with, if not that of the training."),
     ] = None,
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    encoding: options.Encoding = None,
+    header: options.Header = None,
+    missing: options.Missing = None,
+    comment: options.Comment = None,
 ) -> None:
     """Print a model's scores on test rows: accuracy and loss, or for numbers R2, RMSE and loss.
 
@@ -45,7 +61,7 @@ def evaluate(
             one_of("loss", loss, choices("loss"))
         chain = read_model(model)
         if is_path(dataset):
-            x, y, rows = read_labelled(chain, dataset, target)
+            x, y, rows = read_labelled(chain, dataset, target, reading_of(context))
         else:
             data = read_dataset(dataset)
             _check_fit(chain, model, data)

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import MODEL, input_schema, read_model
+from fastnn.cli import table_options as options
+from fastnn.cli.arguments import MODEL, input_schema, read_model, reading_of
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import note, say, standard_output
-from fastnn.cli.table_options import (
-    Comment,
-    Decimal,
-    Delimiter,
-    Encoding,
-    Header,
-    Missing,
-    Thousands,
-)
 from fastnn.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -35,6 +27,7 @@ _CLASSES_SHOWN = 5
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
     file: Annotated[
         str,
@@ -56,13 +49,13 @@ def predict(
             help="Column of FILE to write beside the predictions; repeat for more.",
         ),
     ] = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    missing: Missing = None,
-    comment: Comment = None,
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    encoding: options.Encoding = None,
+    header: options.Header = None,
+    missing: options.Missing = None,
+    comment: options.Comment = None,
 ) -> None:
     """Print the class and probabilities that a model predicts for rows or for a picture.
 
@@ -75,11 +68,8 @@ def predict(
         source: Path | bytes = sys.stdin.buffer.read() if file == "-" else Path(file)
         name = "standard input" if file == "-" else file
         try:
-            from fastnn.data.tables.reading import Reading
-
-            reading = Reading(delimiter, decimal, thousands, encoding, header, missing, comment)
             kept = tuple(keep_columns or ())
-            picture, outputs, table = _outputs(chain, source, name, reading, kept)
+            picture, outputs, table = _outputs(chain, source, name, reading_of(context), kept)
             if out is not None:
                 _write(chain, outputs, table, kept, out)
             elif picture:

@@ -11,38 +11,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import check_folder, read_settled
+from fastnn.cli import table_options as options
+from fastnn.cli.arguments import check_folder, given, read_settled
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.results import print_best, print_comparison, print_results, score_of, write_picture
 from fastnn.cli.summary import print_summary
-from fastnn.cli.table_options import (
-    Categorical,
-    Comment,
-    Dates,
-    Decimal,
-    Delimiter,
-    Drop,
-    Encoding,
-    Group,
-    Header,
-    Impute,
-    Keep,
-    Missing,
-    Numeric,
-    SplitSeed,
-    TestFile,
-    Thousands,
-    Time,
-)
 from fastnn.runs.search import grid, read_choices, sample
-from fastnn.runs.settings import SettingError, Settings, key_of
+from fastnn.runs.settings import OF_TABLES, SettingError, Settings, key_of
 
 if TYPE_CHECKING:
     from fastnn.data.dataset import Dataset
     from fastnn.runs.sweep import Sweep
 
 _INTERRUPTED = 130
+_CHOSEN = (
+    "hidden", "activation", "dropout", "loss", "optimizer", "lr", "momentum", "weight_decay",
+    "schedule", "batch_size", "epochs", "norm", "label_smoothing", "seed",
+)  # fmt: skip
 
 
 def _choice(description: str):
@@ -53,6 +39,7 @@ Texts = list[str] | None
 
 
 def sweep(
+    context: typer.Context,
     dataset: Annotated[
         str, typer.Argument(metavar="DATASET", help="A data set or a file, as in fastnn train.")
     ] = Settings.dataset,
@@ -88,23 +75,23 @@ def sweep(
         str | None, typer.Option(help="Of a file: the column to predict, as in fastnn train.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="classification or regression.")] = None,
-    impute: Impute = Settings.impute,
-    drop: Drop = None,
-    keep: Keep = None,
-    categorical: Categorical = None,
-    numeric: Numeric = None,
-    dates: Dates = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    missing: Missing = None,
-    comment: Comment = None,
-    group: Group = None,
-    time: Time = None,
-    test_file: TestFile = None,
-    split_seed: SplitSeed = Settings.split_seed,
+    impute: options.Impute = Settings.impute,
+    drop: options.Drop = None,
+    keep: options.Keep = None,
+    categorical: options.Categorical = None,
+    numeric: options.Numeric = None,
+    dates: options.Dates = None,
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    encoding: options.Encoding = None,
+    header: options.Header = None,
+    missing: options.Missing = None,
+    comment: options.Comment = None,
+    group: options.Group = None,
+    time: options.Time = None,
+    test_file: options.TestFile = None,
+    split_seed: options.SplitSeed = Settings.split_seed,
     test: Annotated[float, typer.Option(help="Share of rows to hold out.")] = Settings.test,
     jobs: Annotated[
         int | None, typer.Option(help="Processes, of one thread each. [default: one a core]")
@@ -121,50 +108,10 @@ def sweep(
 ) -> None:
     """Train a network for each combination of settings; keep the best and all results."""
     with reported_errors():
-        texts = {
-            "hidden": hidden,
-            "activation": activation,
-            "dropout": dropout,
-            "loss": loss,
-            "optimizer": optimizer,
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "schedule": schedule,
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "norm": norm,
-            "label_smoothing": label_smoothing,
-            "seed": seed,
-        }
-        choices = {name: read_choices(name, ",".join(text)) for name, text in texts.items() if text}
-        fixed = {
-            "dataset": dataset,
-            "subset": subset,
-            "validation": validation,
-            "dtype": dtype,
-            "threads": 1,
-            "target": target,
-            "task": task,
-            "impute": impute,
-            "drop": tuple(drop or ()),
-            "keep": tuple(keep or ()),
-            "categorical": tuple(categorical or ()),
-            "numeric": tuple(numeric or ()),
-            "dates": tuple(dates or ()),
-            "delimiter": delimiter,
-            "decimal": decimal,
-            "thousands": thousands,
-            "encoding": encoding,
-            "header": header,
-            "missing": tuple(missing or ()),
-            "comment": comment,
-            "group": group,
-            "time": time,
-            "test_file": test_file,
-            "split_seed": split_seed,
-            "test": test,
-        }
+        texts = given(context, _CHOSEN)
+        choices = {name: read_choices(name, ",".join(text)) for name, text in texts.items()}
+        own = "dataset", "subset", "validation", "dtype", "target", "test", "split_seed"
+        fixed = given(context, (*own, *OF_TABLES)) | {"threads": 1}
         for name, number in (("random", random), ("jobs", jobs)):
             if number is not None and number < 1:
                 raise SettingError(name, f"{number}; expected a positive integer")

@@ -8,31 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastnn.cli.arguments import DATASETS, check_folder, read_settled, sentence
+from fastnn.cli import table_options as options
+from fastnn.cli.arguments import DATASETS, check_folder, given, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
 from fastnn.cli.output import say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.scores import main_scores, print_folds, print_verdict
 from fastnn.cli.summary import print_summary
-from fastnn.cli.table_options import (
-    Categorical,
-    Comment,
-    Dates,
-    Decimal,
-    Delimiter,
-    Drop,
-    Encoding,
-    Group,
-    Header,
-    Impute,
-    Keep,
-    Missing,
-    Numeric,
-    SplitSeed,
-    TestFile,
-    Thousands,
-    Time,
-)
 from fastnn.cli.tables import print_table
 from fastnn.data.names import is_path
 from fastnn.runs.settings import CLASS_WEIGHTS, RECIPES, SCHEDULES, SettingError, Settings
@@ -125,23 +107,23 @@ def train(
         str | None,
         typer.Option(help="classification or regression. [default: from the target]"),
     ] = None,
-    impute: Impute = Settings.impute,
-    drop: Drop = None,
-    keep: Keep = None,
-    categorical: Categorical = None,
-    numeric: Numeric = None,
-    dates: Dates = None,
-    delimiter: Delimiter = None,
-    decimal: Decimal = None,
-    thousands: Thousands = None,
-    encoding: Encoding = None,
-    header: Header = None,
-    missing: Missing = None,
-    comment: Comment = None,
-    group: Group = None,
-    time: Time = None,
-    test_file: TestFile = None,
-    split_seed: SplitSeed = Settings.split_seed,
+    impute: options.Impute = Settings.impute,
+    drop: options.Drop = None,
+    keep: options.Keep = None,
+    categorical: options.Categorical = None,
+    numeric: options.Numeric = None,
+    dates: options.Dates = None,
+    delimiter: options.Delimiter = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    encoding: options.Encoding = None,
+    header: options.Header = None,
+    missing: options.Missing = None,
+    comment: options.Comment = None,
+    group: options.Group = None,
+    time: options.Time = None,
+    test_file: options.TestFile = None,
+    split_seed: options.SplitSeed = Settings.split_seed,
     test: Annotated[
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
@@ -217,57 +199,7 @@ def train(
 ) -> None:
     """Train a network; write the model, its history and pictures."""
     with reported_errors():
-        settings = Settings(
-            dataset,
-            tuple(hidden) if hidden else None,
-            activation,
-            dropout,
-            loss,
-            optimizer,
-            lr,
-            momentum,
-            weight_decay,
-            schedule,
-            batch_size,
-            epochs,
-            subset,
-            validation,
-            seed,
-            dtype,
-            threads,
-            target=target,
-            task=task,
-            impute=impute,
-            drop=tuple(drop or ()),
-            keep=tuple(keep or ()),
-            categorical=tuple(categorical or ()),
-            numeric=tuple(numeric or ()),
-            dates=tuple(dates or ()),
-            delimiter=delimiter,
-            decimal=decimal,
-            thousands=thousands,
-            encoding=encoding,
-            header=header,
-            missing=tuple(missing or ()),
-            comment=comment,
-            group=group,
-            time=time,
-            test_file=test_file,
-            split_seed=split_seed,
-            test=test,
-            norm=norm,
-            label_smoothing=label_smoothing,
-            class_weight=class_weight,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            early_stopping=early_stopping,
-            step_size=step_size,
-            gamma=gamma,
-            milestones=tuple(milestones or ()),
-            warmup=warmup,
-            patience=patience,
-            recipe=recipe,
-        )
+        settings = Settings(**given(context, Settings.__dataclass_fields__))
         check_checkpoint(checkpoint, every, resume)
         if checkpoint is not None and resume:
             settings = resumed(checkpoint, settings, is_told(context))

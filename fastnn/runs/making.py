@@ -11,20 +11,11 @@ from fastnn.nn.dropout import Dropout
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.loss import Loss
-from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
 from fastnn.optim import schedules
 from fastnn.optim.optimizer import Optimizer
 from fastnn.optim.schedule import Schedule
-from fastnn.runs import recipe
 from fastnn.runs.settings import SettingError, Settings, choices
-
-
-def make_scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
-    """Return the first layers, which scale the inputs."""
-    if settings.recipe == "tables":
-        return recipe.scaling(dataset, settings.dtype)
-    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
 
 
 def can_be_linear(settings: Settings) -> bool:

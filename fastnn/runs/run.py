@@ -18,13 +18,14 @@ from fastnn.data.tables.schema import Schema
 from fastnn.files import models
 from fastnn.files.atomic import remove, replacing
 from fastnn.metrics import predicted, scores
+from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
+from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
 from fastnn.plots.confusion import confusion
 from fastnn.plots.curves import curves
 from fastnn.plots.predictions import predictions
 from fastnn.runs import recipe
-from fastnn.runs.best_epoch import BestEpoch
 from fastnn.runs.folder import CONFUSION, CURVES, HISTORY, MODEL, PICTURES, PREDICTIONS
 from fastnn.runs.importance import importances
 from fastnn.runs.making import (
@@ -33,7 +34,6 @@ from fastnn.runs.making import (
     make_loss,
     make_model,
     make_optimizer,
-    make_scaling,
     make_schedule,
 )
 from fastnn.runs.resuming import MAY_CHANGE, read_settings
@@ -83,7 +83,7 @@ class Run(Callback):
         (x, _), (x_held_out, _) = self._rows_of(0)
         self.rows = {"training": len(x), "validation": len(x_held_out), "test": len(dataset.x_test)}
         check_batches(settings, self.rows["training"])
-        rng, scaling = np.random.default_rng(weight_seed), make_scaling(settings, dataset)
+        rng, scaling = np.random.default_rng(weight_seed), _scaling(settings, dataset)
         self._networks = [make_model(settings, dataset, scaling, rng) for _ in self._parts]
         self._make_ready(self._networks[0])
         self.early_stopping: EarlyStopping | None = None
@@ -314,6 +314,28 @@ class Run(Callback):
         }
 
 
+class BestEpoch(EarlyStopping):
+    """Callback that keeps a network's weights of the best epoch, those before the first included.
+
+    `first` is the loss of the initial weights on the validation rows.
+    """
+
+    def __init__(self, network: Sequential, first: float, patience: int):
+        super().__init__(patience=patience)
+        self._network, self._start, self.first = network, network.state_dict(), first
+
+    def on_train_begin(self, training: Training) -> None:
+        """Take the initial weights as those of epoch 0."""
+        super().on_train_begin(training)
+        if training.epoch == 0:
+            self.best, self._weights = self.first, self._start
+
+    def trained(self, history: History) -> recipe.Trained:
+        """Return what is known of the network after its training."""
+        after = [each for each in history.val_loss if each is not None]
+        return recipe.Trained(self._network, self._start, [self.first, *after], self.best_epoch)
+
+
 def _seeds(seed: int) -> tuple[int, int]:
     """Return two seeds: of initial weights, and of the order of rows and dropout."""
     weights, order = np.random.SeedSequence(seed).generate_state(2, np.uint64) >> np.uint64(1)
@@ -346,6 +368,13 @@ def _scale_back(model: Sequential) -> None:
         assert last.bias is not None
         last.weight = target.std * last.weight.data
         last.bias = target.std * last.bias.data + target.mean
+
+
+def _scaling(settings: Settings, dataset: Dataset) -> list[Layer]:
+    """Return the first layers, which scale the inputs."""
+    if settings.recipe == "tables":
+        return recipe.scaling(dataset, settings.dtype)
+    return [Normalize(dataset.mean, dataset.std, settings.dtype)]
 
 
 def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, Any]]:

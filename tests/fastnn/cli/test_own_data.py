@@ -456,3 +456,18 @@ def test_a_run_named_twice_and_an_unknown_format(prices, tmp_path):
     result = run("plot", prices[1], "--format", "bmp", "--out", tmp_path)
     assert "'--format': unknown name 'bmp'; known: png, svg, pdf" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_evaluated_as_it_was_trained_on(tmp_path):
+    """With the same options; without them it cannot be read."""
+    path, out = tmp_path / "a.csv", tmp_path / "run"
+    rows = "".join(f"{i % 7 if i % 9 else '-'}|{'äö'[i % 2]}\n" for i in range(100))
+    path.write_bytes(f"a|y\n{rows}".encode("latin-1"))
+    ways = "--encoding", "latin-1", "--missing", "-", "--delimiter", "|"
+    assert run("train", path, "--target", "y", "--epochs", 1, *ways, "--out", out).exit_code == 0
+    model = out / "model.safetensors"
+    found = run("evaluate", model, path, *ways)
+    assert found.exit_code == 0, found.output
+    assert "that training held out" in found.stdout
+    assert "--encoding latin-1" in run("evaluate", model, path).stderr
+    assert "comment is 'ab'" in run("evaluate", model, path, "--comment", "ab").stderr

@@ -7,6 +7,8 @@ import pytest
 
 from fastnn import datasets
 from fastnn.data.names import is_pattern
+from fastnn.data.tables.reading import Reading
+from fastnn.data.tables.relation import connect
 from fastnn.data.tables.sources import is_picture, open_source
 from fastnn.data.tables.table import TableError
 from tables import cells
@@ -249,3 +251,32 @@ def test_files_that_are_no_table(content, message, tmp_path):
 def test_pictures_are_known_by_their_first_bytes():
     assert is_picture(b"GIF89a")
     assert not is_picture(b"a,b\n")
+
+
+@pytest.mark.parametrize("kind", ["dict", "arrow", "parquet", "json", "csv"])
+def test_texts_that_stand_for_nothing_do_so_in_every_source(kind, tmp_path):
+    """So do those that no longer do, since others are named."""
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {"a": ["-", "NA", "1.5", " - "], "b": ["x", "-", "NA", "y"]}
+    given, path = columns, tmp_path / f"t.{kind}"
+    if kind == "arrow":
+        given = pyarrow.table(columns)
+    elif kind == "parquet":
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+    elif kind == "json":
+        rows = zip(*columns.values(), strict=True)
+        path.write_text(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
+    elif kind == "csv":
+        rows = zip(*columns.values(), strict=True)
+        path.write_text("\n".join(["a,b", *(",".join(row) for row in rows)]))
+    source = open_source(given if kind in ("dict", "arrow") else path, None, Reading(missing=["-"]))
+    table = source.table(None, ["a", "b"])
+    assert cells(table) == {"a": [None, "NA", "1.5", None], "b": ["x", None, "NA", "y"]}
+
+
+def test_two_connections_do_not_spill_to_the_same_files():
+    folders = [
+        connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
+        for connection in (connect(), connect())
+    ]
+    assert folders[0] != folders[1]

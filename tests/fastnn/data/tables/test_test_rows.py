@@ -5,7 +5,11 @@ import pytest
 
 from command_line import run
 from fastnn import datasets
+from fastnn.data.names import TABLE
 from fastnn.data.tables.table import TableError
+from fastnn.runs.data import read_data
+from fastnn.runs.run import Run
+from fastnn.runs.settings import Settings
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -84,3 +88,21 @@ def test_evaluate_finds_the_held_out_rows(way, tmp_path):
     found = run("evaluate", out / "model.safetensors", path)
     assert found.exit_code == 0, found.output
     assert "that training held out" in found.stdout
+
+
+@pytest.mark.parametrize("way", [{"group": "person"}, {"time": "day"}])
+def test_the_column_to_split_by_may_be_left_out_of_the_inputs(way, tmp_path):
+    (name,) = way.values()
+    data = datasets.load(columns(), target="y", drop=[name], **way)
+    assert not any(name in feature for feature in data.schema.features)
+    whole = datasets.load(columns(), target="y", **way)
+    np.testing.assert_array_equal(data.y_test, whole.y_test)
+
+
+@pytest.mark.parametrize("way", [{"group": "person"}, {"time": "day"}])
+def test_what_validates_is_behind_what_is_trained_on(way):
+    settings = Settings(TABLE, target="y", **way)
+    train, held_out = Run(settings, read_data(settings, columns())).data
+    assert len(held_out[0]) == round(0.1 * (len(train[0]) + len(held_out[0])))
+    if "time" in way:
+        assert max(rows_of(train[0])) < min(rows_of(held_out[0]))
