@@ -170,18 +170,40 @@ def _of_frame(source: Any, name: str) -> Source:
         return _of_columns(source, name)
     if hasattr(source, "fetchnumpy"):  # a relation belongs to a connection of its own
         return _of_columns(source.fetchnumpy(), name)
-    from fastnn.data.tables.relation import RelationSource, connect
-
+    if hasattr(source, "collect_schema") and hasattr(source, "collect"):  # a lazy frame
+        source = source.collect()
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
-        connection = connect()
-        connection.register("frame", source)
-        return RelationSource(connection, name, "frame", keep=source)
-    if hasattr(source, "columns") and hasattr(source, "__getitem__"):
+        return _of_arrow(source, name)
+    if _has_columns(source):
         return _of_columns({str(key): source[key] for key in source.columns}, name)
     raise TypeError(
         f"{name} is a {type(source).__name__}; expected a path, a frame of pandas or polars, an "
         "Arrow table, a DuckDB relation or a dict of columns"
     )
+
+
+def _of_arrow(source: Any, name: str) -> Source:
+    """Return the source of a frame or an Arrow table, by DuckDB if it can read it.
+
+    Without pyarrow it cannot read all of them.
+    """
+    import duckdb
+
+    from fastnn.data.tables.relation import RelationSource, connect
+
+    connection = connect()
+    try:
+        connection.register("frame", source)
+        return RelationSource(connection, name, "frame", keep=source)
+    except (duckdb.Error, ImportError, TableError) as error:
+        if _has_columns(source):
+            return _of_columns({str(key): source[key] for key in source.columns}, name)
+        raise TableError(f"{name}: found a table that cannot be read: {error}"[:400]) from error
+
+
+def _has_columns(source: Any) -> bool:
+    """Return whether a source gives its columns by their names."""
+    return hasattr(source, "columns") and hasattr(source, "__getitem__")
 
 
 def _as_array(values: Any) -> np.ndarray:

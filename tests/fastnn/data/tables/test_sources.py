@@ -280,3 +280,30 @@ def test_two_connections_do_not_spill_to_the_same_files():
         for connection in (connect(), connect())
     ]
     assert folders[0] != folders[1]
+
+
+class Frame:
+    """A frame whose stream of Arrow DuckDB cannot read, as one of polars without pyarrow."""
+
+    columns = ("a", "b")
+
+    def __getitem__(self, name):
+        return {"a": [1.5, 2.5], "b": ["x", None]}[name]
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        raise ModuleNotFoundError("No module named 'pyarrow'")
+
+
+class Lazy:
+    """A frame that is not there yet."""
+
+    def collect_schema(self):
+        raise AssertionError("the schema alone is of no use")
+
+    def collect(self):
+        return Frame()
+
+
+@pytest.mark.parametrize("kind", [Frame, Lazy])
+def test_a_frame_is_read_by_columns_where_arrow_is_missing(kind):
+    assert cells(open_source(kind()).table()) == {"a": [1.5, 2.5], "b": ["x", None]}
