@@ -246,9 +246,9 @@ class BaseMLP(BaseEstimator):
 
     def _build(self, keep: bool) -> Network:
         """Return a network with the weights; with `keep` reuse network and optimizer state."""
-        network = getattr(self, "_network", None)
-        if keep and network is not None and network.holds(self.coefs_, self.intercepts_):
-            return network
+        before: Network | None = getattr(self, "_network", None)
+        if keep and before is not None and before.holds(self.coefs_, self.intercepts_):
+            return before
         network = Network(
             self.coefs_, self.intercepts_, self.activation, self.out_activation_, self.dropout
         )
@@ -257,6 +257,8 @@ class BaseMLP(BaseEstimator):
         if self.solver in STOCHASTIC:
             network.optimizer = make_optimizer(self, network)
             state = getattr(self, "_optimizer_state", None)
+            if before is not None and before.resembles(network):  # its arrays were replaced
+                state = before.optimizer.state_dict()
             if keep and state is not None:
                 network.optimizer.load_state_dict(state)
         self._optimizer_state = None

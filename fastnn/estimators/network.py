@@ -97,6 +97,12 @@ class Network:
         own, given = [*self.coefs, *self.intercepts], [*coefs, *intercepts]
         return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))
 
+    def resembles(self, other: Network) -> bool:
+        """Return whether another network has the same shapes, dtype and kind of optimizer."""
+        shapes, others = ([each.shape for each in network.coefs] for network in (self, other))
+        kinds = (type(getattr(network, "optimizer", None)) for network in (self, other))
+        return self.dtype == other.dtype and shapes == others and len(set(kinds)) == 1
+
     def targets(self, y: np.ndarray) -> np.ndarray:
         """Return targets (rows, columns) in the form that the loss takes."""
         if self.out_activation == "softmax":

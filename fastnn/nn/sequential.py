@@ -211,6 +211,8 @@ class Sequential(Layer):
 
 def check_chain(model: Sequential) -> None:
     """Raise TypeError or ValueError for layers that make no chain; `layers` may be changed."""
+    if not isinstance(model.layers, (list, tuple)):
+        raise TypeError(f"Sequential: layers is {model.layers!r}; expected a list of layers")
     for place, layer in enumerate(model.layers):
         if isinstance(layer, type) or not (
             callable(getattr(layer, "forward", None)) and callable(getattr(layer, "backward", None))
@@ -230,12 +232,17 @@ def check_chain(model: Sequential) -> None:
             )
 
 
-def every_layer(layers: Iterable) -> Iterator:
-    """Return all layers, and for each chain among them also its layers."""
+def every_layer(layers: Iterable, within: tuple[Sequential, ...] = ()) -> Iterator:
+    """Yield all layers, and for each chain among them also its layers.
+
+    Raises ValueError for a chain that is in itself.
+    """
     for layer in layers:
         yield layer
         if isinstance(layer, Sequential):
-            yield from every_layer(layer.layers)
+            if any(layer is chain for chain in within):
+                raise ValueError("Sequential: a chain is in itself; expected a chain of others")
+            yield from every_layer(layer.layers, (*within, layer))
 
 
 def model_dtype(model: Sequential) -> np.dtype:

@@ -210,6 +210,8 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         if self._path is not None:
             check_writable(self._path)
+            # A callback may change the current folder: the lock and the file stay where they are.
+            self._path = os.path.abspath(self._path)
             self._state.check_kept()
             self._lock = locked(self._path)
             try:

@@ -203,7 +203,12 @@ class Steps(Lowered):
 
     def _follow(self) -> bool:
         """Make a new runner if callbacks have changed what a program fixes; return True then."""
-        self._training.model.train()
+        model = self._training.model
+        try:
+            model.train()
+        except (AttributeError, TypeError, RecursionError):
+            check_chain(model)
+            raise
         return self.refresh()
 
 

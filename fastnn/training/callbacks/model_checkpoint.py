@@ -51,14 +51,16 @@ class ModelCheckpoint(Watch):
     ):
         super().__init__(monitor, mode, min_delta)
         self.path, self.save_best_only = os.fspath(path), save_best_only
+        self._place = self.path
 
     def on_train_begin(self, training: Training) -> None:
         """Check that the model can be saved, and create the folder."""
         super().on_train_begin(training)
         models.check(training.model)
-        make_folder(Path(self.path).parent)
+        self._place = os.path.abspath(self.path)  # the current folder may change
+        make_folder(Path(self._place).parent)
 
     def on_epoch_end(self, training: Training) -> None:
         """Save the model if this epoch is the best, or all are saved."""
         if self._has_improved(training) or not self.save_best_only:
-            models.save(training.model, self.path.replace("{epoch}", str(training.epoch)))
+            models.save(training.model, self._place.replace("{epoch}", str(training.epoch)))

@@ -83,6 +83,29 @@ def test_partial_fit_goes_on_as_theirs(solver, data, pair, same):
             same(theirs, ours)
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_partial_fit_goes_on_from_weights_that_were_replaced(solver, data, pair, same):
+    """With what the optimizer remembers, as in scikit-learn."""
+    kind, X, y = data("iris")
+    theirs, ours = pair(kind, solver=solver, random_state=1, batch_size=20)
+    for part in range(3):
+        for each in (theirs, ours):
+            each.partial_fit(X, y, **({} if part else {"classes": np.unique(y)}))
+            each.coefs_ = [0.9 * coef for coef in each.coefs_]
+            each.intercepts_ = [intercept + 0.1 for intercept in each.intercepts_]
+        same(theirs, ours)
+
+
+def test_partial_fit_begins_anew_with_weights_of_other_shapes(data):
+    _, X, y = data("iris")
+    one = MLPClassifier((5,), random_state=1).partial_fit(X, y, classes=[0, 1, 2])
+    one.coefs_ = [np.ones((4, 7)) / 9, np.ones((7, 3)) / 9]
+    one.intercepts_ = [np.zeros(7), np.zeros(3)]
+    one.hidden_layer_sizes = (7,)
+    one.partial_fit(X, y)
+    assert one.coefs_[0].shape == (4, 7)
+
+
 def test_partial_fit_goes_on_after_pickling(data):
     import pickle
 

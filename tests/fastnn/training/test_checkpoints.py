@@ -706,3 +706,20 @@ def test_a_checkpoint_that_could_not_be_read_again_is_refused(name, tmp_path):
     with pytest.raises(OSError, match=f"no regular file, which this has to be: '{name}'"):
         train(*parts(), checkpoint=name)
     assert not os.path.isfile(name)
+
+
+def test_a_callback_that_leaves_the_folder_does_not_move_the_files(tmp_path, monkeypatch):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir(), away.mkdir()
+    monkeypatch.chdir(home)
+    model = fastnn.Sequential(fastnn.Linear(3, 2, seed=0))
+    x, y = np.ones((8, 3), np.float32), np.arange(8) % 2
+    fastnn.fit(
+        model, x, y, loss=fastnn.CrossEntropyLoss(),
+        optimizer=fastnn.SGD(model.parameters(), lr=0.1), epochs=2, batch_size=4,
+        checkpoint="run", callbacks=[
+            lambda training: os.chdir(away), fastnn.callbacks.ModelCheckpoint("best.safetensors"),
+        ],
+    )  # fmt: skip
+    assert {"run", "best.safetensors"} <= {file.name for file in home.iterdir()}
+    assert not list(away.iterdir())

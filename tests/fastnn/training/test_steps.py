@@ -452,3 +452,25 @@ def test_changes_beside_a_schedule_by_steps():
             found, expected = (trained(own, event, CHANGES[name]) for own in ((), (Own(),)))
             assert found == expected
             assert found[1] == 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("none", "layers is None; expected a list"),
+        ("number", "layers is 5; expected a list"),
+        ("class", "layer 0 is <class .*Linear'>; expected an object with forward"),
+        ("itself", "a chain is in itself"),
+    ],
+)
+def test_layers_that_a_callback_makes_no_chain_of_are_told(kind, message):
+    model = Sequential(Linear(4, 2))
+    odd = {"none": None, "number": 5, "class": [Linear], "itself": [model]}
+
+    def change(training):
+        model.layers = odd[kind]
+
+    x, y = np.ones((8, 4), np.float32), np.arange(8) % 2
+    with pytest.raises((TypeError, ValueError), match=message):
+        fit(model, x, y, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), lr=0.1),
+            epochs=2, batch_size=4, callbacks=[change])  # fmt: skip
