@@ -33,6 +33,7 @@ _DELIMITERS = ",;\t|"
 _NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
 _NOTHING = "(empty)"  # DuckDB's text for no sign
 _WHOLE = -1  # sniff all rows
+_BUFFER = 4_000_000  # bytes, twice the longest line; DuckDB's own are eight times as large
 _QUOTED, _LINE_END = re.compile(r'"[^"]*"'), re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -264,6 +265,7 @@ class DelimitedSource(Source):
             "header": str(header),
             "skip": str(self._skip),
             "columns": f"{{{cells}}}",
+            "buffer_size": str(_BUFFER),
             "compression": quoted(self._compression),
         }
         if missing:

@@ -23,7 +23,9 @@ from fastnn.data.tables.table import NumberFacts, Source, Table, TableError, Tex
 
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
 _BLOCK_CELLS = 1 << 22
-_MEMORY, _MEMORY_A_COLUMN = 300, 0.5  # megabytes that DuckDB may take, and more for each column
+# Megabytes that DuckDB may take, and more for each column. With 300 it spills half a million rows
+# of 20 numbers, which takes twice as long.
+_MEMORY, _MEMORY_A_COLUMN = 400, 0.5
 MOST_LETTERS = 300
 """Letters of a reason in an error."""
 
