@@ -1,7 +1,6 @@
 """Real tables from packages that ship data, and what networks and their peers learn from them.
 
-The frames are prepared here by a small function: numbers with the median for what is missing, a
-column for each of the frequent categories. All models get the same arrays.
+The frames are read and prepared by fastnn, and all models get the same arrays.
 """
 
 from __future__ import annotations
@@ -15,19 +14,16 @@ from sklearn import datasets
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastnn.data.dataset import Dataset
-from fastnn.data.tables.columns import Category, Column, Number
-from fastnn.data.tables.schema import Schema
-from fastnn.data.tables.target import Target
+from fastnn.data.datasets import load
+from fastnn.data.names import TABLE
 from fastnn.runs.run import Run
 from fastnn.runs.settings import Settings
 
 SPLITS = 5
-_MOST_CATEGORIES = 50
 
 
 class Source(NamedTuple):
@@ -94,40 +90,9 @@ CLASSIFICATIONS = {
 }
 
 
-def split(source: Source, regression: bool, seed: int) -> Dataset:
-    """Return a table as a data set, with a fifth of its rows for the test."""
-    frame = source.read()
-    frame = frame.drop(columns=list(source.drop)).dropna(subset=[source.target])
-    target, frame = frame[source.target], frame.drop(columns=source.target)
-    classes = () if regression else tuple(sorted({str(each) for each in target}))
-    y = np.array([float(v) if regression else classes.index(str(v)) for v in target])
-    y = y if regression else y.astype(np.int64)
-    train, test = train_test_split(
-        np.arange(len(y)), test_size=0.2, random_state=seed, stratify=None if regression else y
-    )
-    pairs = [_encoded(name, frame[name], train) for name in frame]
-    x = np.column_stack([values for _, values in pairs]).astype(np.float32)
-    learned = Target(source.target, "regression" if regression else "classification")
-    if regression:
-        learned = Target(source.target, "regression", y[train].mean(), y[train].std())
-    schema = Schema(tuple(column for column, _ in pairs), learned)
-    std = x[train].std(axis=0)
-    moments = x[train].mean(axis=0), np.where(std > 0, std, 1.0)
-    arrays = x[train], y[train], x[test], y[test]
-    return Dataset(source.target, *arrays, classes, *moments, None, schema)
-
-
-def _encoded(name: str, values, train: np.ndarray) -> tuple[Column, np.ndarray]:
-    """Return a column's description, and its numbers, (rows, width)."""
-    if values.dtype.kind in "iufb":
-        numbers = values.to_numpy(float)
-        known = numbers[train][~np.isnan(numbers[train])]
-        numbers = np.where(np.isnan(numbers), np.median(known), numbers)
-        return Number(name), numbers[:, None]
-    texts = np.array([str(each) for each in values])
-    found, counts = np.unique(texts[train], return_counts=True)
-    frequent = sorted(found[np.argsort(-counts, kind="stable")][:_MOST_CATEGORIES])
-    return Category(name, None, tuple(frequent)), texts[:, None] == np.array(frequent)
+def split(source: Source, task: str, seed: int) -> Dataset:
+    """Return a table as fastnn reads it, with a fifth of its rows for the test."""
+    return load(source.read(), target=source.target, task=task, drop=source.drop, seed=seed)
 
 
 def scores(data: Dataset) -> dict[str, float]:
@@ -146,7 +111,7 @@ def scores(data: Dataset) -> dict[str, float]:
 
 
 def _of_fastnn(data: Dataset) -> float:
-    run = Run(Settings(recipe="tables"), data)
+    run = Run(Settings(TABLE), data)
     run.train()
     accuracy = run.evaluate().accuracy
     return run.scores["r2"] if accuracy is None else accuracy

@@ -34,7 +34,7 @@ def test_quality(task, quick, benchmark, record):
 def of_table(task, name, record):
     """Record the mean scores on a table, and return them."""
     try:
-        parts = [split(TABLES[task][name], task == "regression", seed) for seed in range(SPLITS)]
+        parts = [split(TABLES[task][name], task, seed) for seed in range(SPLITS)]
     except ImportError as error:
         pytest.skip(f'{error.name} is missing: pip install ".[bench]"')
     # Threads of OpenMP and BLAS that wait for a core would take minutes.
