@@ -17,8 +17,8 @@ from typing import Any
 import duckdb
 
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.relation import MOST_LETTERS, Relation, clean, connect, spaced
-from fastnn.data.tables.sql import listed, quoted
+from fastnn.data.tables.relation import MOST_LETTERS, Relation, connect
+from fastnn.data.tables.sql import clean, listed, quoted, spaced
 from fastnn.data.tables.table import Source, TableError
 
 _MARKS = {

@@ -18,7 +18,16 @@ import duckdb
 import numpy as np
 
 from fastnn.data.tables.columns import MISSING, Column
-from fastnn.data.tables.sql import listed, quoted
+from fastnn.data.tables.sql import (
+    INTEGERS,
+    NUMBERS,
+    TEXTS,
+    as_text,
+    base,
+    clean,
+    identifier,
+    quoted,
+)
 from fastnn.data.tables.table import NumberFacts, Source, Table, TableError, TextFacts
 
 _ROW_GROUP = 122_880  # rows that DuckDB stores together
@@ -28,37 +37,6 @@ _BLOCK_CELLS = 1 << 22
 _MEMORY, _MEMORY_A_COLUMN = 400, 0.5
 MOST_LETTERS = 300
 """Letters of a reason in an error."""
-
-_SPACES = " \t\n\r\v\f\u00a0"
-
-_INTEGERS = [
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "HUGEINT",
-    "UHUGEINT",
-]
-_REALS = ["FLOAT", "DOUBLE", "DECIMAL"]
-_NUMBERS = {*_INTEGERS, *_REALS}
-_TEXTS = {
-    *[
-        "VARCHAR",
-        "ENUM",
-        "UUID",
-        "DATE",
-        "TIME",
-        "TIMESTAMP",
-        "TIMESTAMP_S",
-        "TIMESTAMP_MS",
-        "TIMESTAMP_NS",
-    ],
-    "TIMESTAMP WITH TIME ZONE",
-}
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -116,9 +94,7 @@ class RelationSource(Source):
             described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
         self._kinds = {row[0]: str(row[1]) for row in described}
         usable = [
-            key
-            for key, kind in self._kinds.items()
-            if _base(kind) in _NUMBERS | _TEXTS | {"BOOLEAN"}
+            key for key, kind in self._kinds.items() if base(kind) in NUMBERS | TEXTS | {"BOOLEAN"}
         ]
         odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
         notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
@@ -133,12 +109,12 @@ class RelationSource(Source):
         connection = connect()
         own = {f"c{i}": _plain(values) for i, values in enumerate(columns.values())}
         connection.register("arrays", own)
-        selected = ", ".join(f"c{i} AS {_identifier(key)}" for i, key in enumerate(columns))
+        selected = ", ".join(f"c{i} AS {identifier(key)}" for i, key in enumerate(columns))
         return cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
-        return {name for name in names if _base(self._kinds[name]) not in _NUMBERS}
+        return {name for name in names if base(self._kinds[name]) not in NUMBERS}
 
     def table(
         self, columns: Collection[str] | None = None, texts: Collection[str] = ()
@@ -147,11 +123,11 @@ class RelationSource(Source):
         names = [each for each in self.names if columns is None or each in columns]
         selected, is_text = [], []
         for place, key in enumerate(names):
-            cell, kind = _identifier(key), _base(self._kinds[key])
-            text = kind not in _NUMBERS or key in texts
+            cell, kind = identifier(key), base(self._kinds[key])
+            text = kind not in NUMBERS or key in texts
             is_text.append(text)
             if text:
-                cell = clean(_as_text(cell, kind), self.missing)
+                cell = clean(as_text(cell, kind), self.missing)
             elif kind in ("DECIMAL", "HUGEINT", "UHUGEINT"):
                 cell = f"CAST({cell} AS DOUBLE)"
             elif kind in ("FLOAT", "DOUBLE"):
@@ -165,36 +141,6 @@ class RelationSource(Source):
             is_text,
             f"SELECT {', '.join(selected)} FROM {self.origin}",
         )
-
-
-def clean(cell: str, missing: Collection[str]) -> str:
-    """Return the SQL of a text without spaces around it; NULL for one that means nothing."""
-    text = f"trim({cell}, {quoted(_SPACES)})"
-    return f"CASE WHEN {text} NOT IN ({listed(sorted(missing))}) THEN {text} END"
-
-
-def spaced(cell: str) -> str:
-    """Return the SQL of whether there are spaces around a text; it is quicker than to trim it."""
-    ends = " OR ".join(f"ends_with({cell}, {quoted(space)})" for space in _SPACES)
-    return f"({cell} < '!' OR starts_with({cell}, {quoted(_SPACES[-1])}) OR {ends})"
-
-
-def _base(kind: str) -> str:
-    return kind.split("(", 1)[0].strip() if not kind.endswith("]") else kind
-
-
-def _as_text(cell: str, kind: str) -> str:
-    if kind == "BOOLEAN":
-        return f"CASE WHEN {cell} THEN 'True' WHEN NOT {cell} THEN 'False' END"
-    if kind in _REALS:
-        whole = f"{cell} = floor({cell}) AND abs({cell}) < 1e15"
-        number = f"CASE WHEN {whole} THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
-        return f"{number} WHEN NOT isnan(CAST({cell} AS DOUBLE)) THEN CAST({cell} AS VARCHAR) END"
-    return f"CAST({cell} AS VARCHAR)"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -282,7 +228,7 @@ class Relation(Table):
                 "FROM cells"
             )[0]
             low, high = (np.inf, -np.inf) if low is None else (low, high)
-        whole = _base(self._kinds[name]) in _INTEGERS
+        whole = base(self._kinds[name]) in INTEGERS
         if not whole and low % 1 == 0 == high % 1:
             whole = not self._ask(f"SELECT 1 FROM cells WHERE {cell} <> floor({cell}) LIMIT 1")
         steps = whole and count == len(self) == high - low + 1 and self._steps(cell, low, high)
@@ -311,7 +257,7 @@ class Relation(Table):
         if rows is not None:
             self._choose(rows)
             where = "rowid IN (SELECT row FROM chosen)"
-        text = cell if self._text[name] else _as_text(cell, _base(self._kinds[name]))
+        text = cell if self._text[name] else as_text(cell, base(self._kinds[name]))
         counted = f"SELECT {text} AS text, count(*) AS rows FROM cells WHERE {where} GROUP BY text"
         found = self._ask(
             f"WITH counted AS MATERIALIZED ({counted}) SELECT text, rows, "
@@ -383,7 +329,7 @@ class Relation(Table):
 
     def selected(self, names: Sequence[str]) -> list[str]:
         """Return the SQL of columns under their own names."""
-        return [f"{self._cell[name]} AS {_identifier(name)}" for name in names]
+        return [f"{self._cell[name]} AS {identifier(name)}" for name in names]
 
     def _read(self, column: Column, name: str, place: int) -> str:
         """Return the SQL of what a column description reads, as v0, v1, ..."""
@@ -392,7 +338,7 @@ class Relation(Table):
             return f"{cell} AS v{place}"
         text = self._text[name]
         if not text and not column.of_numbers:
-            cell, text = _as_text(cell, _base(self._kinds[name])), True
+            cell, text = as_text(cell, base(self._kinds[name])), True
         read = column.query(cell, text)
         nothing = str(MISSING) if column.texts else "CAST('nan' AS DOUBLE)"
         return f"coalesce({read}, {nothing}) AS v{place}"
@@ -421,7 +367,7 @@ def write_file(
     """Write arrays (rows,) to a file, as CSV or Parquet, behind the columns `kept` of a table."""
     own = table.connection if isinstance(table, Relation) else connect()
     arrays = {f"v{i}": _plain(values) for i, values in enumerate(columns.values())}
-    items = [f"v{i} AS {_identifier(name)}" for i, name in enumerate(columns)]
+    items = [f"v{i} AS {identifier(name)}" for i, name in enumerate(columns)]
     origin = "written"
     if kept and isinstance(table, Relation):
         items = [*table.selected(kept), *items]
