@@ -16,11 +16,11 @@ from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
 from fastnn.compiler.samples import Truth, emit_samples, emit_truth
 from fastnn.compiler.source import Source, Timetable
-from fastnn.nn.kinds import LAYERS
+from fastnn.nn.kinds import is_known
 from fastnn.nn.layer import as_layer
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.normalize import Normalize
-from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
+from fastnn.nn.sequential import Sequential, chained_layers, model_dtype
 from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizer import Optimizer
 from kernels.functions.updates import chunks
@@ -46,8 +46,9 @@ def layout(model: Sequential) -> list:
 
     These are the layers and their settings, and which parameters decay.
     """
-    layers = [(layer, as_layer(layer).settings()) for layer in flat_layers(model)]
-    return [*layers, *((parameter, parameter.decays) for parameter in model.parameters())]
+    layers = chained_layers(model)
+    settings = ((layer, is_known(layer), as_layer(layer).settings()) for layer in layers)
+    return [*settings, *((parameter, parameter.decays) for parameter in model.parameters())]
 
 
 def check_dtype(model: Sequential, dtype: np.dtype) -> None:
@@ -91,10 +92,10 @@ class Program:
         learning: Learning | None = None,
     ) -> tuple[list[Stage], Block, Truth | None]:
         """Emit the gathering of samples and targets, and the forward pass of all stages."""
-        every = flat_layers(model)
+        every = chained_layers(model)
         layers = [each for each in every if type(each) not in (Identity, Flatten)]
         normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
-        stages = stages_of(layers, list(LAYERS.values()))
+        stages = stages_of(layers)
         check_dtype(model, self.dtype)
         columns = source.x.shape[1]
         for layer in every:

@@ -198,6 +198,5 @@ class Runner:
         return done
 
     def _run(self, begin: int, end: int, close: bool, company: int) -> int:
-        """Run this thread's part, with subnormal numbers flushed to 0."""
-        with subnormals.Flushed():
-            return self._run_batches(*self._arguments, begin, end, close, company)
+        """Run this thread's part of batches; return how many are done."""
+        return self._run_batches(*self._arguments, begin, end, close, company)

@@ -41,7 +41,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with place:
                 yield place
             return
-        target = Path(os.path.realpath(path))
+        target = _target(path)
         partial, file = _new_partial(target)
         try:
             with file:
@@ -93,7 +93,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise OSError, naming `path`, if no regular file can be written there."""
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -107,12 +107,12 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove the regular file at a path, if there is one; links to it, and all else, stay."""
     if is_replaced(path):
-        Path(os.path.realpath(path)).unlink(missing_ok=True)
+        _target(path).unlink(missing_ok=True)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Make a folder and those above it, so that they survive a power cut."""
-    folder = Path(path).absolute()
+    folder = Path(os.fsdecode(path)).absolute()
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):
@@ -124,13 +124,13 @@ def locked(path: str | os.PathLike[str], within: str = "") -> Held:
 
     Raises InUseError, naming `path`, if another thread or process holds it.
     """
-    target = Path(os.path.realpath(os.path.join(path, within)))
+    target = _target(os.path.join(os.fsdecode(path), within))
     return Held(path, target.with_name(f"{_prefix(target)}.lock"))
 
 
 def remove_partials(path: str | os.PathLike[str]) -> None:
     """Remove the partial files that killed processes left when they wrote `path`."""
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     for partial in target.parent.glob(f"{_prefix(target)}-*"):
         # Some network file systems lock only what is open for writing.
         mode = "r+b" if os.access(partial, os.W_OK) else "rb"
@@ -160,7 +160,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             with suppress(OSError):
                 file.truncate(start)
             raise _naming(path, error) from error
-        sync_folder(Path(os.path.realpath(path)).parent)
+        sync_folder(_target(path).parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -171,6 +171,11 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return where a path leads, behind all links; `path` may be in bytes, as for `open`."""
+    return Path(os.path.realpath(os.fsdecode(path)))
 
 
 def _new_partial(target: Path) -> tuple[Path, BinaryIO]:
@@ -212,7 +217,7 @@ def _mode(path: str | os.PathLike[str]) -> int | None:
 
 def _own_descriptor(path: str | os.PathLike[str]) -> int | None:
     """Return the number of the open file that a path such as /dev/stdout leads to, or None."""
-    place = os.path.abspath(path)
+    place = os.path.abspath(os.fsdecode(path))
     for _ in range(_MOST_LINKS):
         folder, name = os.path.realpath(os.path.dirname(place)), os.path.basename(place)
         found = _OPEN_FILES.fullmatch(folder)

@@ -28,7 +28,7 @@ from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.sequential import Sequential
 
-__all__ = ["load", "save"]
+__all__ = ["ModelFileError", "load", "save"]
 
 TRAINING = "training"
 """Key of a description, and prefix of tensors' names, for the state of a training."""

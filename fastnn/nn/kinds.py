@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from fastnn.nn import activations, dropout, linear, normalize, norms, shapes, softmax
-from fastnn.nn.layer import Layer
+from fastnn.nn.layer import Layer, replaces_methods
 
 
 def public(home: ModuleType) -> dict[str, Any]:
@@ -23,5 +23,9 @@ LAYERS: dict[str, type[Layer]] = {
 
 
 def is_known(layer: object) -> bool:
-    """Return True for a layer of fastnn, and False for one of a derived class."""
-    return type(layer) in LAYERS.values()
+    """Return True for a layer of fastnn that computes as its class says.
+
+    False for one of a derived class, and for one that was given a `forward` or `backward` of its
+    own.
+    """
+    return type(layer) in LAYERS.values() and not replaces_methods(layer)

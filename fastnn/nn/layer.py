@@ -162,6 +162,7 @@ class Layer:
 
 
 _SILENT = Layer()
+_METHODS = {"forward", "backward"}
 
 
 def as_layer(layer: Any) -> Layer:
@@ -170,6 +171,11 @@ def as_layer(layer: Any) -> Layer:
     The plain layer only has the default attributes of `Layer`; it does not compute.
     """
     return layer if isinstance(layer, Layer) else _SILENT
+
+
+def replaces_methods(layer: Any) -> bool:
+    """Return True for an object that was given a `forward` or `backward` beside its class's."""
+    return not _METHODS.isdisjoint(vars(layer))
 
 
 # ------------------------------------------------------------------- for those who write layers

@@ -216,7 +216,7 @@ class BatchNorm1d(_Norm):
 
     @num_batches_tracked.setter
     def num_batches_tracked(self, value: int) -> None:
-        self._tracked[...] = value
+        self._tracked[...] = arrays.count("num_batches_tracked", value, 0, 2**63 - 1)
 
     def batch_counter(self) -> str | None:
         """Return the name of the attribute that counts batches, or None without running moments."""

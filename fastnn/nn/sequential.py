@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._provided import provided
-from fastnn.nn.layer import Layer, as_layer
+from fastnn.nn.layer import Layer, as_layer, replaces_methods
 from fastnn.nn.parameters import Parameter
 from fastnn.nn.state_dicts import IncompatibleKeys, compare
 
@@ -261,6 +261,19 @@ def model_dtype(model: Sequential) -> np.dtype:
 def flat_layers(model: Sequential) -> list:
     """Return the layers of a model in order, with inner chains replaced by their layers."""
     return [each for each in every_layer(model.layers) if not isinstance(each, Sequential)]
+
+
+def chained_layers(model: Sequential) -> list:
+    """Return the layers of a model in order, as `flat_layers`, but only plain chains taken apart.
+
+    A chain with a `forward` or `backward` of its own is one layer, which may do anything.
+    """
+    if type(model).forward is not Sequential.forward or (
+        type(model).backward is not Sequential.backward or replaces_methods(model)
+    ):
+        return [model]
+    inner = (chained_layers(each) if isinstance(each, Sequential) else [each] for each in model)
+    return [layer for layers in inner for layer in layers]
 
 
 def columns_of(model: Sequential) -> tuple[int | None, int | None]:

@@ -20,7 +20,7 @@ from fastnn.nn.sequential import Sequential, every_layer
 from fastnn.optim.optimizer import Optimizer
 from fastnn.training.sample_weights import total_weight
 from kernels.base import forks
-from kernels.base.subnormals import Flushed
+from kernels.base.subnormals import Flushed, kept
 
 _USE = threading.RLock()
 
@@ -93,6 +93,7 @@ class EagerRunner:
                 if watched:
                     self._take()
 
+    @kept
     def run(self, begin: int, end: int) -> int:
         """Run batches `begin` to `end`; return how many were finished."""
         for batch in range(begin, end):
@@ -210,6 +211,7 @@ def _restore(arrays: Iterable[tuple[Any, np.ndarray]], copies: Mapping[Any, np.n
             array[...] = copies[name]
 
 
+@kept
 def predict_eagerly(model: Sequential, x: np.ndarray, batch: int) -> np.ndarray:
     """Return the outputs of a model, computed batch by batch in Python."""
     with in_use(model), Flushed():

@@ -29,7 +29,7 @@ from fastnn.training.inputs import (
     takes_rows,
 )
 from fastnn.training.sample_weights import read_weights, total_weight
-from kernels.base import arrays, subnormals
+from kernels.base import arrays
 
 __all__ = ["Evaluation", "evaluate", "predict"]
 
@@ -64,7 +64,6 @@ def threads_to_compute(model, samples: int, batch: int, threads: int | None, tim
     return threads_for(step_work(model, batch, training=False), threads, steps)
 
 
-@subnormals.kept
 def evaluate(
     model: Sequential,
     x,
@@ -181,7 +180,6 @@ def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float
     return total / elements, right / samples if classifies else None
 
 
-@subnormals.kept
 def predict(
     model: Sequential, x, *, batch_size: int = EVALUATION_BATCH, threads: int | None = None
 ) -> np.ndarray:

@@ -34,12 +34,11 @@ from fastnn.training.inputs import (
 from fastnn.training.sample_weights import read_weights
 from fastnn.training.steps import Steps, check_trainable
 from fastnn.training.training import Training
-from kernels.base import arrays, subnormals
+from kernels.base import arrays
 
 __all__ = ["fit"]
 
 
-@subnormals.kept
 def fit(
     model: Sequential,
     x,

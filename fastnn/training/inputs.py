@@ -10,7 +10,7 @@ import kernels
 from fastnn.nn.kinds import is_known
 from fastnn.nn.layer import Layer, is_number
 from fastnn.nn.loss import Loss, as_loss
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.sequential import Sequential, chained_layers
 from fastnn.optim.optimizer import Optimizer
 from fastnn.training.eager import predict_eagerly
 from kernels.base import arrays
@@ -21,7 +21,7 @@ def takes_rows(model: Sequential) -> bool:
 
     A custom layer gets samples in their original shape.
     """
-    kinds = [kind for layer in flat_layers(model)[:1] for kind in type(layer).__mro__]
+    kinds = [kind for layer in chained_layers(model)[:1] for kind in type(layer).__mro__]
     ours = [kind for kind in kinds if kind.__module__.partition(".")[0] == "fastnn"]
     return not kinds or bool(set(ours) - {Layer})
 
@@ -82,7 +82,7 @@ def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
     For a model with a custom layer the number is found by computing one sample.
     """
     columns = samples.shape[1]
-    for layer in flat_layers(model):
+    for layer in chained_layers(model):
         if not is_known(layer):
             output = predict_eagerly(model, samples[:1], 1)
             if output.ndim != 2 or len(output) != 1:

@@ -124,7 +124,7 @@ class Steps(Lowered):
             return Runner(program, len(self._source.x))
         except UnsupportedError as reason:
             if not self._warned:
-                warnings.warn(f"{reason}: training steps in Python", stacklevel=6)
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=5)
             self._warned = True
             return EagerRunner(*arguments, self._timetable)
 

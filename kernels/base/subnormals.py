@@ -27,8 +27,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _IS_ARM = platform.machine().lower() in {"aarch64", "arm64"}
-# Flush-to-zero and denormals-are-zero of x86's MXCSR; FZ of Arm's FPCR.
-_FLUSH = 0x8040 if host.IS_X86 else 1 << 24 if _IS_ARM else 0
+FLUSH = 0x8040 if host.IS_X86 else 1 << 24 if _IS_ARM else 0
+"""Flush-to-zero and denormals-are-zero of x86's MXCSR, or FZ of Arm's FPCR."""
 
 _BYTES = ir.IntType(8).as_pointer()
 
@@ -83,13 +83,13 @@ def _change(keep, add):
 @inline
 def flushing():
     """Return the bits of the control register that make this thread flush subnormal numbers."""
-    return _read() & _FLUSH
+    return _read() & FLUSH
 
 
 @inline
 def flush(bits):
     """Set this thread's flushing to the `bits` that `flushing` returned on another thread."""
-    _write((_read() & ~_FLUSH) | bits)
+    _write((_read() & ~FLUSH) | bits)
 
 
 def kept(function: Callable[P, R]) -> Callable[P, R]:
@@ -101,11 +101,11 @@ def kept(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **options: P.kwargs) -> R:
-        before = _change["float32"](-1, 0) & _FLUSH
+        before = _change["float32"](-1, 0) & FLUSH
         try:
             return function(*args, **options)
         finally:
-            _change["float32"](~_FLUSH, before)
+            _change["float32"](~FLUSH, before)
 
     return call
 
@@ -114,8 +114,8 @@ class Flushed:
     """A context in which this thread's compiled code flushes subnormal numbers to 0."""
 
     def __enter__(self) -> None:
-        self._before = _change["float32"](-1, _FLUSH)
+        self._before = _change["float32"](-1, FLUSH)
 
     def __exit__(self, *error) -> None:
         # Other bits, such as the exception flags, keep the values they have now.
-        _change["float32"](~_FLUSH, self._before & _FLUSH)
+        _change["float32"](~FLUSH, self._before & FLUSH)

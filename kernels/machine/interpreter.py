@@ -22,6 +22,7 @@ from kernels.base.calls import call
 from kernels.base.jit import entry, inline
 from kernels.base.kinds import INTEGER, reads, writes
 from kernels.base.simd import advance, data
+from kernels.base.subnormals import FLUSH, flush, flushing
 from kernels.machine.atomics import atomic_load, atomic_store
 from kernels.machine.barrier import LATE, share, wait
 from kernels.machine.posts import (
@@ -132,9 +133,12 @@ def run(
     The work has as many shares as `state` says threads. A company of `wanted` threads does them as
     soon as its helpers, which run `follow`, are all there; until then, and after one of them was
     late (`LATE` on the board), this thread does them all, one after another, to the same bits.
+    Subnormal numbers are flushed to 0 meanwhile, on this thread.
     """
     meeting, here, memory = data(board), data(state), data(scratch)
     meeting[LATE] = 0
+    before = flushing()
+    flush(FLUSH)
     step, until = begin, end
     while True:
         company = 1
@@ -148,6 +152,7 @@ def run(
         )
         release(meeting, company)
         if meeting[END] == until and meeting[CLOSE] == close:
+            flush(before)
             return step - begin
         if here[HALT]:
             until = step

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.compiler.builder import Block, Builder
+from fastnn.nn.kinds import is_known
 from fastnn.nn.parameters import Parameter
 from fastnn.optim.optimizer import Optimizer
 from kernels.base.kinds import Memory, Update
@@ -162,15 +163,12 @@ def place_of(build: Builder, parameter: Parameter, learning: Learning | None, co
     return learning.place(build, parameter, columns)
 
 
-def stages_of(layers: Sequence, known: Sequence[type]) -> list[Stage]:
-    """Return the stages of layers, whose classes must be among the `known` ones.
-
-    Raises UnsupportedError for a layer without a stage.
-    """
+def stages_of(layers: Sequence) -> list[Stage]:
+    """Return the stages of layers; raise UnsupportedError for a layer without one."""
     stages: list[Stage] = []
     for layer in layers:
         kind = next((each for each in type(layer).__mro__ if each in STAGES), None)
-        if kind is None or type(layer) not in known:
+        if kind is None or not is_known(layer):
             raise UnsupportedError(f"{type(layer).__name__} is not a layer that fastnn compiles")
         stage = STAGES[kind]
         if stage is not None and not (stages and stages[-1].absorbs(layer)):

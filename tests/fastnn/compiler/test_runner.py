@@ -412,7 +412,7 @@ def kill():
         for ident, frame in sys._current_frames().items():
             while frame and frame.f_code.co_name != "_live":
                 frame = frame.f_back
-            if frame:
+            if frame and frame.f_lineno > frame.f_code.co_firstlineno:  # it has begun
                 error = ctypes.py_object(InterruptedError)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
                 return
@@ -677,7 +677,7 @@ def test_child_processes(tmp_path):
     assert done.stdout.split() == [word for name in methods for word in (name, "True")]
 
 
-@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.skipif(not subnormals.FLUSH, reason="not x86 or Arm: nothing is flushed")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_adam_remembers_of_dead_units_decays_to_zero(threads):
     """Subnormal numbers, with which processors are slow, neither arise nor stay."""

@@ -396,3 +396,17 @@ def test_errors_that_are_not_the_systems_pass_through(path, monkeypatch):
     monkeypatch.setattr(files.os, "fsync", refuse)
     with pytest.raises(OSError, match="no number"):
         write(path)
+
+
+def test_paths_in_bytes_are_taken_as_by_open(tmp_path):
+    path = os.fsencode(tmp_path / "new" / "file")
+    files.make_folder(os.path.dirname(path))
+    files.check_writable(path)
+    with files.replacing(path) as file:
+        file.write(b"a")
+    files.append_line(path, "b")
+    files.remove_partials(path)
+    with files.locked(path):
+        assert (tmp_path / "new" / "file").read_bytes() == b"ab\n"
+    files.remove(path)
+    assert os.listdir(tmp_path / "new") == []

@@ -282,3 +282,12 @@ def test_norms_refuse_what_is_no_eps(kind, eps):
 def test_batch_norm_refuses_what_is_no_momentum(momentum):
     with pytest.raises(ValueError, match=r"momentum is .*; expected a number from 0 to 1, or None"):
         BatchNorm1d(3, momentum=momentum)
+
+
+@pytest.mark.parametrize("count", [-1, 2**63, 1.5, "3"])
+def test_batch_norm_refuses_what_is_no_count_of_batches(count):
+    norm = BatchNorm1d(3)
+    norm.num_batches_tracked = 5
+    with pytest.raises(ValueError, match=r"num_batches_tracked is .*; expected an integer of 0"):
+        norm.num_batches_tracked = count
+    assert norm.num_batches_tracked == 5

@@ -421,16 +421,74 @@ class Cut(subnormals.Flushed):
         raise KeyboardInterrupt
 
 
-@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
-@pytest.mark.parametrize("own", [Own, Tanh])
+@pytest.mark.skipif(not subnormals.FLUSH, reason="not x86 or Arm: nothing is flushed")
 @pytest.mark.filterwarnings("ignore:.*is not a layer")
-def test_ctrl_c_between_steps_leaves_no_subnormals_flushed(own, monkeypatch):
-    monkeypatch.setattr(subnormals, "Flushed", Cut)
+def test_ctrl_c_between_steps_leaves_no_subnormals_flushed(monkeypatch):
     monkeypatch.setattr(eager, "Flushed", Cut)
-    model = Sequential(Linear(6, 5, seed=0), own(), Linear(5, 3, seed=1))
+    model = Sequential(Linear(6, 5, seed=0), Own(), Linear(5, 3, seed=1))
     with pytest.raises(KeyboardInterrupt):
         fit(model, X, Y, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), lr=0.01),
             epochs=1, batch_size=16)  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         predict(model, X)
     assert np.float32(1e-40) * np.float32(0.5) > 0
+
+
+class Twofold(Sequential):
+    """A chain with methods of its own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+    def backward(self, gradient):
+        return super().backward(2 * gradient)
+
+
+def doubled_layer():
+    layer = Linear(6, 3, seed=0)
+    layer.forward = lambda x: 2 * Linear.forward(layer, x)
+    layer.backward = lambda gradient: Linear.backward(layer, 2 * gradient)
+    return Sequential(layer)
+
+
+def doubled_chain():
+    chain = Sequential(Linear(6, 3, seed=0))
+    chain.forward = lambda x: 2 * Sequential.forward(chain, x)
+    chain.backward = lambda gradient: Sequential.backward(chain, 2 * gradient)
+    return chain
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Twofold(Linear(6, 3, seed=0)),
+        lambda: Sequential(Twofold(Linear(6, 3, seed=0))),
+        doubled_layer,
+        doubled_chain,
+    ],
+)
+def test_methods_that_replace_those_of_a_layer_or_chain_are_called(make):
+    model, plain = make(), Sequential(Linear(6, 3, seed=0))
+    np.testing.assert_array_equal(predict(model, X), 2 * predict(plain, X))
+    rate, options = 0.01, {"loss": CrossEntropyLoss(), "epochs": 1, "batch_size": 16, "seed": 0}
+    before = predict(model, X)
+    fit(model, X, Y, optimizer=SGD(model.parameters(), lr=rate), **options)
+    scaled = Sequential(Linear(6, 3, seed=0))  # twice the weights learn four times as fast
+    scaled[0].weight, scaled[0].bias = 2 * scaled[0].weight.data, 2 * scaled[0].bias.data
+    fit(scaled, X, Y, optimizer=SGD(scaled.parameters(), lr=4 * rate), **options)
+    assert not np.array_equal(predict(model, X), before)
+    np.testing.assert_allclose(predict(model, X), predict(scaled, X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a layer")
+def test_a_method_that_a_callback_replaces_is_called():
+    model, calls = Sequential(Linear(6, 3, seed=0)), []
+
+    def replace(training):
+        layer = training.model[0]
+        layer.forward = lambda x: (calls.append(len(x)), Linear.forward(layer, x))[1]
+
+    fit(model, X, Y, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), lr=0.01),
+        epochs=2, batch_size=16, callbacks=[replace])  # fmt: skip
+    assert sum(calls) >= len(X)

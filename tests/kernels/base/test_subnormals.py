@@ -7,7 +7,7 @@ from kit import FLOATS
 from kernels.base import subnormals
 from kernels.base.subnormals import Flushed
 
-pytestmark = pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+pytestmark = pytest.mark.skipif(not subnormals.FLUSH, reason="not x86 or Arm: nothing is flushed")
 
 
 def keeps_subnormals(dtype):

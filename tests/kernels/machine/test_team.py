@@ -132,7 +132,7 @@ def test_a_last_column_of_a_thread_s_own_is_summed_as_all_are(lines, dtype):
         assert_array_equal(each, alone)
 
 
-@pytest.mark.skipif(not subnormals._FLUSH, reason="not x86 or Arm: nothing is flushed")
+@pytest.mark.skipif(not subnormals.FLUSH, reason="not x86 or Arm: nothing is flushed")
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_all_threads_take_subnormal_numbers_as_the_first_does(dtype):
     tiny = float(np.finfo(dtype).smallest_normal) ** 0.5 / 100
