@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # the same modules as below, for type checkers
     from fastnn.training.evaluation import *
     from fastnn.training.fit import *
     from fastnn.training.history import *
+    from fastnn.training.prediction import *
+    from fastnn.training.predictor import *
     from fastnn.training.steps import *
     from fastnn.training.training import *
 
@@ -55,6 +57,8 @@ _HOMES = (
     "training.evaluation",
     "training.fit",
     "training.history",
+    "training.prediction",
+    "training.predictor",
     "training.steps",
     "training.training",
 )
@@ -65,6 +69,7 @@ _MODULES = ("callbacks", "datasets", "estimators", "initializers", "plots", "sch
 _kernels_check.check()
 _provided.HOMES |= {
     "History.plot": "fastnn.plots:curves",
+    "Sequential.__call__": "fastnn.compiler.forward:output_of",
     "Sequential.predict_frame": "fastnn.runs.predicting:predict_frame",
     "Sequential.to_torch": "fastnn.interop:to_torch",
 }

@@ -86,7 +86,7 @@ def _outputs(
     """Return whether the source is a picture, the model's outputs, and the table of the rows."""
     from fastnn.data.tables.sources import is_picture, open_source
     from fastnn.runs.predicting import predict_table
-    from fastnn.training.evaluation import predict as outputs_of
+    from fastnn.training.prediction import predict as outputs_of
 
     schema = input_schema(model)
     if is_picture(_head(source)):

@@ -16,39 +16,25 @@ from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
 from fastnn.compiler.samples import Truth, emit_samples, emit_truth
 from fastnn.compiler.source import Source, Timetable
-from fastnn.nn.kinds import is_known
-from fastnn.nn.layer import as_layer
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential, chained_layers, model_dtype
 from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizer import Optimizer
 from kernels.functions.updates import chunks
-from kernels.instructions import samples, updates
+from kernels.instructions import updates
 from kernels.machine.interpreter import table_of
 from kernels.product.linear import scratch_size
 
 __all__ = [
     "EvaluationProgram",
-    "PredictionProgram",
     "Program",
     "TrainingProgram",
     "UnsupportedError",
-    "layout",
 ]
 
 FAMILIES = activations, dropout, linear, norms, softmax
 """The modules that lower layers; importing them registers their stages."""
-
-
-def layout(model: Sequential) -> list:
-    """Return all that a program fixes of a model; for another layout, make a new program.
-
-    These are the layers and their settings, and which parameters decay.
-    """
-    layers = chained_layers(model)
-    settings = ((layer, is_known(layer), as_layer(layer).settings()) for layer in layers)
-    return [*settings, *((parameter, parameter.decays) for parameter in model.parameters())]
 
 
 def check_dtype(model: Sequential, dtype: np.dtype) -> None:
@@ -58,6 +44,23 @@ def check_dtype(model: Sequential, dtype: np.dtype) -> None:
             f"the model computes in {model_dtype(model)} now; expected {dtype}, the dtype of the "
             "samples"
         )
+
+
+def chain_of(model: Sequential, columns: int) -> tuple[Normalize | None, list[Stage], int]:
+    """Return the layer that normalises the samples, the stages, and the columns of the output.
+
+    Raises UnsupportedError for layers that cannot be compiled, ValueError for ones that do not
+    fit each other or the `columns` of the samples.
+    """
+    every = chained_layers(model)
+    layers = [each for each in every if type(each) not in (Identity, Flatten)]
+    normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
+    stages = stages_of(layers)
+    for layer in every:
+        columns = layer.output_columns(columns)
+    for stage, above in pairwise(stages):
+        stage.above = above
+    return normalize, stages, columns
 
 
 class Program:
@@ -92,16 +95,8 @@ class Program:
         learning: Learning | None = None,
     ) -> tuple[list[Stage], Block, Truth | None]:
         """Emit the gathering of samples and targets, and the forward pass of all stages."""
-        every = chained_layers(model)
-        layers = [each for each in every if type(each) not in (Identity, Flatten)]
-        normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
-        stages = stages_of(layers)
         check_dtype(model, self.dtype)
-        columns = source.x.shape[1]
-        for layer in every:
-            columns = layer.output_columns(columns)
-        for stage, above in pairwise(stages):
-            stage.above = above
+        normalize, stages, columns = chain_of(model, source.x.shape[1])
         x = emit_samples(build, source, normalize, wait=loss is None)
         truth = None if loss is None else emit_truth(build, as_loss(loss), source, columns)
         for stage in stages:
@@ -241,20 +236,3 @@ class EvaluationProgram(Program):
         _, y, truth = self._forward(build, self.model, self.source, self.loss)
         assert truth is not None
         emit_loss(build, self.loss, y, truth, self.totals, False)
-
-
-class PredictionProgram(Program):
-    """The outputs of batches, written to `results` (samples, columns) and in its dtype."""
-
-    def __init__(self, model, source: Source, results: np.ndarray, batch: int, threads: int = 1):
-        self.model, self.source, self.results = model, source, results
-        super().__init__(batch, results.dtype, threads)
-
-    def _lower(self, build):
-        _, y, _ = self._forward(build, self.model, self.source)
-        if y.columns != self.results.shape[1]:
-            raise ValueError(
-                f"the model has {y.columns} columns of outputs now; expected "
-                f"{self.results.shape[1]}, as when the run began"
-            )
-        build.emit(samples.collect, columns=y.columns, x=y, results=self.results)

@@ -31,28 +31,58 @@ class Truth:
 
 def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wait: bool) -> Block:
     """Emit the gathering of a batch of samples, normalised if asked for; return the batch."""
-    if source.x.dtype not in (build.dtype, np.uint8):
-        raise ValueError(f"the samples are {source.x.dtype}; the model computes in {build.dtype}")
-    columns = source.x.shape[1]
+    build.fix(source.x)
+    return _emit_gathering(build, source.x, source.order, normalize, wait)
+
+
+def emit_rows(build: Builder, x: np.ndarray, normalize: Normalize | None) -> Block:
+    """Emit the reading of rows that lie one after another at the address of `x`; return the batch.
+
+    The run halts at a number that is not finite. Rows that need no conversion are not copied.
+    """
+    if x.dtype == np.uint8:
+        return _emit_gathering(build, x, np.arange(build.batch), normalize)
+    rows = Block(build.keep(x), x.shape[1], x.shape[1])
+    build.emit(instructions.check_finite, columns=rows.columns, x=rows)
+    if normalize is None:
+        _check_dtype(build, x)
+        return rows
+    return _emit_gathering(build, x, np.arange(build.batch), normalize)
+
+
+def _emit_gathering(
+    build: Builder,
+    x: np.ndarray,
+    order: np.ndarray,
+    normalize: Normalize | None,
+    wait: bool = True,
+) -> Block:
+    """Emit the gathering of rows in an order, converted and normalised; return the batch."""
+    _check_dtype(build, x)
+    columns = x.shape[1]
     mean: Any = 0
     factor: Any = 0
     if normalize is not None:
         mean, factor = (table.astype(build.dtype) for table in normalize.tables(columns))
-    x = build.block(columns)
-    build.fix(source.x)
-    in_bytes = source.x.dtype == np.uint8
+    y = build.block(columns)
     build.emit(
-        instructions.gather_bytes if in_bytes else instructions.gather,
+        instructions.gather_bytes if x.dtype == np.uint8 else instructions.gather,
         columns=columns,
-        source=source.x,
-        order=source.order,
+        source=x,
+        order=order,
         normalising=normalize is not None,
         mean=mean,
         factor=factor,
-        y=x,
+        y=y,
         wait=wait,
     )
-    return x
+    return y
+
+
+def _check_dtype(build: Builder, x: np.ndarray) -> None:
+    """Raise ValueError unless samples are bytes or numbers of the program's dtype."""
+    if x.dtype not in (build.dtype, np.uint8):
+        raise ValueError(f"the samples are {x.dtype}; the model computes in {build.dtype}")
 
 
 def emit_truth(build: Builder, loss: Loss, source: Source, columns: int) -> Truth:

@@ -153,8 +153,6 @@ class BaseMLP(BaseEstimator):
             run.run(self._random_state, int(self.max_iter), incremental)
         finally:
             epochs.close()
-            if validation is not None:
-                validation.close()
         if keep and epochs.threads == 1:
             self._last = (network, X.shape, settings), epochs
 

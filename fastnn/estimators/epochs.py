@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
-from fastnn.compiler.program import TrainingProgram, layout
+from fastnn.compiler.program import TrainingProgram
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable
 from fastnn.estimators.network import Network, poisson_constant

@@ -11,8 +11,9 @@ from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
-from fastnn.compiler.program import TrainingProgram, layout
+from fastnn.compiler.program import TrainingProgram
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.estimators.network import Network, poisson_constant

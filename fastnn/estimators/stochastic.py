@@ -50,7 +50,7 @@ class Validation:
     def __init__(self, estimator, network: Network, x, y, labels, weights, threads):
         self._estimator, self._y, self._labels, self._weights = estimator, y, labels, weights
         self._kind = network.out_activation
-        self._outputs = Outputs(network, x, threads, int(estimator.max_iter))
+        self._outputs = Outputs(network, x, threads)
 
     def compute(self) -> tuple[float, float]:
         """Return the current score and loss; the score is NaN if outputs are not finite."""
@@ -59,10 +59,6 @@ class Validation:
             losses = row_losses(z, self._y, self._kind)
             loss = float(np.average(losses, weights=self._weights))
         return self._estimator._score_outputs(z, self._labels, self._weights), loss
-
-    def close(self) -> None:
-        """End the threads."""
-        self._outputs.close()
 
 
 class Stochastic:

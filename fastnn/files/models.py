@@ -33,6 +33,7 @@ __all__ = ["ModelFileError", "load", "save"]
 TRAINING = "training"
 """Key of a description, and prefix of tensors' names, for the state of a training."""
 
+_LINKS = {"softmax", "sigmoid"}
 _FEW = 1_000_000  # numbers that a layer of any file may hold
 
 
@@ -165,7 +166,8 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
         if not all(isinstance(name, str) for name in layer.classes):
             raise TypeError(f"save: the classes are {layer.classes!r}; expected names")
         inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
-        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
+        link = {} if layer.link is None else {"link": layer.link}
+        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes), **link}
     if not is_known(layer):
         raise UnknownLayerError(
             f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
@@ -243,6 +245,7 @@ def _chain(
         ]
         chain = Sequential(*parts)
         chain.classes = _class_names(described.get("classes", ()), place)
+        chain.link = _link(described.get("link"), place)
     except (LookupError, TypeError, RecursionError) as error:
         raise ModelFileError(f"found a description of {place} that makes no chain") from error
     return chain
@@ -304,6 +307,12 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ModelFileError(f"found classes {names!r} of {place}; expected a list of names")
     return tuple(names)
+
+
+def _link(name: Any, place: str) -> str | None:
+    if name is not None and name not in _LINKS:
+        raise ModelFileError(f"found link {name!r} of {place}; expected one of {sorted(_LINKS)}")
+    return name
 
 
 def _linear_chain(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Sequential:

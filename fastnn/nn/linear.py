@@ -167,6 +167,10 @@ class Linear(Layer):
             "bias": self.has_bias,
         }
 
+    def settings(self) -> tuple:
+        """Return the parameters, whose places a program fixes."""
+        return self._weight, self._bias, self.has_bias
+
     @classmethod
     def shapes(cls, arguments) -> dict[str, tuple[int, ...]]:
         """Return the weight's shape, (out_features, in_features)."""

@@ -22,6 +22,8 @@ class Loss:
     """True if targets are classes, and predictions are logits or logarithms of probabilities."""
     by_element = False
     """True if the mean is over all elements of the targets, not over rows."""
+    link: str | None = None
+    """Function that makes probabilities of predictions: softmax or sigmoid; None for others."""
     correct: int
     """Number of correct rows of the last batch."""
     _gradient: np.ndarray | None = None

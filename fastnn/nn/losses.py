@@ -120,7 +120,7 @@ class CrossEntropyLoss(_ClassLoss):
     array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
-    command_name = "cross-entropy"
+    command_name, link = "cross-entropy", "softmax"
 
     def __init__(self, weight=None, label_smoothing: float = 0.0):
         super().__init__(weight)
@@ -180,6 +180,8 @@ class NLLLoss(_ClassLoss):
     >>> NLLLoss()(np.array([[-1.0, -3.0]]), [1])
     3.0
     """
+
+    link = "softmax"  # of logarithms of probabilities, which are the probabilities
 
     def __call__(self, log_probabilities, targets, weights=None) -> float:
         """Return the loss of a batch (rows, classes)."""
@@ -508,7 +510,7 @@ class BCEWithLogitsLoss(_ElementLoss):
     0.6931
     """
 
-    kernel, _predictions = "binary_cross_entropy", "logits"
+    kernel, _predictions, link = "binary_cross_entropy", "logits", "sigmoid"
 
     def __init__(self, pos_weight=None):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")

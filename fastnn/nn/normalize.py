@@ -90,6 +90,10 @@ class Normalize(Layer):
         """Return mean and std."""
         return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
+    def settings(self) -> tuple:
+        """Return the bytes of mean and std, which may be changed in place, and the dtype."""
+        return self.mean.tobytes(), self.std.tobytes(), self.dtype
+
     def to_onnx(self, graph, place, x) -> str:
         """Add (x - mean) factor with factor = 1 / std, as the kernel computes it."""
         mean = graph.constant(f"{place}.mean", self.mean)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequential"]
 
+_OF_CALLS = "_plans", "_passed"  # attributes that belong to this very model
+
 
 class Sequential(Layer):
     """Model that applies layers one after another.
@@ -58,19 +60,43 @@ class Sequential(Layer):
 
     classes: tuple[str, ...] = ()
     schema: Any = None
+    link: str | None = None
+    """Function that makes probabilities of the outputs: that of the loss of the last `fit`."""
+    _plans: Any = None  # of the forward pass, kept by `fastnn.compiler.forward`
+    _passed: Any = None  # rows that a plan was applied to, for `backward`
 
     def __init__(self, *layers: Layer):
         self.layers = list(layers)
         check_chain(self)
 
+    def __getstate__(self) -> dict:
+        """Return the attributes for copies and pickles, without what makes calls fast."""
+        return {each: value for each, value in vars(self).items() if each not in _OF_CALLS}
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Return the output for a batch, as `forward` does.
+
+        In evaluation mode the layers are computed together, with the same result; they keep nothing
+        for their own `backward` then, but that of the chain works.
+        """
+        if not self.training:
+            output = provided("Sequential.__call__")(self, x)
+            if output is not None:
+                self._passed = x
+                return output
+        return self.forward(x)
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output of the last layer."""
+        self._passed = None
         for layer in self.layers:
             x = layer.forward(x)
         return x
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
         """Add to all gradients; return the gradient with respect to the input."""
+        if self._passed is not None:
+            Sequential.forward(self, self._passed)
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         return gradient

@@ -71,7 +71,7 @@ def decision(
     >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
     ('x0', 'x1')
     """
-    from fastnn.training.evaluation import predict
+    from fastnn.training.prediction import predict
 
     x, y_true = np.asarray(x), np.asarray(y_true)
     if x.ndim != 2 or x.shape[1] != 2 or y_true.shape != x.shape[:1] or len(x) == 0:

@@ -14,7 +14,7 @@ from fastnn.data.tables.splits import mixed_order
 from fastnn.metrics import predicted, scores
 from fastnn.nn.sequential import Sequential
 from fastnn.runs.settings import SettingError
-from fastnn.training.evaluation import predict
+from fastnn.training.prediction import predict
 
 
 class Folds:

@@ -7,7 +7,7 @@ import numpy as np
 from fastnn.metrics import binary_scale
 from fastnn.nn.sequential import Sequential
 from fastnn.runs.importances import Importance, Importances
-from fastnn.training.evaluation import predict
+from fastnn.training.prediction import predict
 
 _MOST_REPEATS = 10
 _FEWEST_REPEATS = 3

@@ -16,7 +16,7 @@ from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.table import Table
 from fastnn.metrics import link_of, probabilities
 from fastnn.nn.sequential import Sequential, model_dtype
-from fastnn.training.evaluation import predict
+from fastnn.training.prediction import predict
 
 
 def predict_frame(model: Sequential, frame: Any) -> dict[str, np.ndarray]:

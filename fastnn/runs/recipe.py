@@ -32,8 +32,8 @@ from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
-from fastnn.training.evaluation import predict
 from fastnn.training.history import History
+from fastnn.training.prediction import predict
 
 MOST_FOLDED, FOLDS, MOST_ROUNDS = 10_000, 5, 4
 CLEARLY = 2.0  # standard errors by which the validation loss must fall below the linear models'

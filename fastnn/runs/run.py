@@ -41,9 +41,10 @@ from fastnn.runs.settings import RECIPES, SettingError, Settings, choices
 from fastnn.runs.verdict import Verdict
 from fastnn.training.callbacks.callback import Callback
 from fastnn.training.callbacks.early_stopping import EarlyStopping
-from fastnn.training.evaluation import Evaluation, evaluate, predict
+from fastnn.training.evaluation import Evaluation, evaluate
 from fastnn.training.fit import fit
 from fastnn.training.history import History
+from fastnn.training.prediction import predict
 from fastnn.training.steps import NonFiniteLossError
 from fastnn.training.training import Training
 

@@ -7,21 +7,19 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     EvaluationProgram,
-    PredictionProgram,
     UnsupportedError,
-    layout,
 )
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
-from fastnn.training.eager import EagerRunner, predict_eagerly
+from fastnn.training.eager import EagerRunner
 from fastnn.training.inputs import (
     check_kinds,
-    check_model,
     classifies_by,
     output_columns,
     read_samples,
@@ -31,7 +29,7 @@ from fastnn.training.inputs import (
 from fastnn.training.sample_weights import read_weights, total_weight
 from kernels.base import arrays
 
-__all__ = ["Evaluation", "evaluate", "predict"]
+__all__ = ["Evaluation", "evaluate"]
 
 EVALUATION_BATCH = 256
 """Rows of a batch; the activations of 256 rows fit an L2 cache."""
@@ -56,12 +54,6 @@ class Evaluation(NamedTuple):
 
     loss: float
     accuracy: float | None
-
-
-def threads_to_compute(model, samples: int, batch: int, threads: int | None, times: int = 1) -> int:
-    """Return how many threads pay for computing the outputs of all samples, repeated `times`."""
-    steps = times * -(-samples // batch)
-    return threads_for(step_work(model, batch, training=False), threads, steps)
 
 
 def evaluate(
@@ -144,7 +136,9 @@ class Evaluator(Lowered):
         self._model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
-        self._threads = threads_to_compute(model, len(source.x), self._batch, threads, times)
+        steps = times * -(-len(source.x) // self._batch)
+        work = step_work(model, self._batch, training=False)
+        self._threads = threads_for(work, threads, steps)
         self.lower()
 
     def _basis(self) -> list:
@@ -178,56 +172,3 @@ def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float
     elements *= answers.terms(source.y)
     total, right = map(float, totals)
     return total / elements, right / samples if classifies else None
-
-
-def predict(
-    model: Sequential, x, *, batch_size: int = EVALUATION_BATCH, threads: int | None = None
-) -> np.ndarray:
-    """Return the outputs of a model for samples, without dropout.
-
-    For a classifier these are logits; `predict(model, x).argmax(axis=1)` are the class indices.
-
-    Parameters
-    ----------
-    model : Sequential
-        The model; it is not changed.
-    x : array_like
-        Samples, (samples, ...), as in `fit`.
-    batch_size : int, default 256
-        Rows computed at a time; the result does not depend on it.
-    threads : int, optional
-        Threads to use; None chooses the number by the amount of work.
-
-    Returns
-    -------
-    numpy.ndarray
-        Outputs, (samples, columns), of the model's dtype.
-
-    Raises
-    ------
-    TypeError or ValueError
-        For samples that do not fit the model, as in `fit`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastnn import ReLU, Sequential, predict
-    >>> predict(Sequential(ReLU()), np.array([[-1.0, 2.0]]))
-    array([[0., 2.]], dtype=float32)
-    """
-    check_model(model)
-    batch_size = arrays.count("batch_size", batch_size)
-    dtype = model_dtype(model)
-    samples = read_samples("x", x, dtype, takes_rows(model))
-    results = np.empty((len(samples), output_columns("x", model, samples)), dtype)
-    source = Source(samples, None, np.arange(len(samples)))
-    batch = min(batch_size, len(samples))
-    count = threads_to_compute(model, len(samples), batch, threads)
-    try:
-        program = PredictionProgram(model, source, results, batch, count)
-    except UnsupportedError:
-        return predict_eagerly(model, samples, batch)
-    with Runner(program, len(samples)) as runner:
-        for _ in runner.slices():
-            pass
-    return results

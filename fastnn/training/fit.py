@@ -12,7 +12,7 @@ import numpy as np
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.source import Source
 from fastnn.nn.dropout import dropouts
-from fastnn.nn.loss import Loss
+from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.optim.optimizer import Optimizer
 from fastnn.optim.schedule import Schedule
@@ -197,6 +197,7 @@ def fit(
             for stream, layer in enumerate(dropouts(model)):
                 layer.reseed(seed, stream)
         model.train()
+        model.link = as_loss(loss).link
         steps = Steps(training, source, batch, count, all_callbacks)
         training.batches = steps.runner.batches
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     TrainingProgram,
     UnsupportedError,
     check_dtype,
-    layout,
 )
 from fastnn.compiler.runner import Runner
 from fastnn.compiler.source import Source, Timetable

@@ -92,6 +92,10 @@ class LayerNormStage(NormStage):
 class BatchNormStage(NormStage):
     """Batch normalisation, by mean and variance of each column: the batch's, or running ones."""
 
+    def __init__(self, layer):
+        super().__init__(layer)
+        self.couples_rows = not layer.track_running_stats
+
     def arrange(self, build, learning):
         """Set the addresses of w and b, and borrow the running moments."""
         super().arrange(build, learning)

@@ -113,6 +113,8 @@ class Stage:
     """True if there are parameters, which need the gradient of the output."""
     below: Stage | None = None
     """The stage that needs the gradient of the input; None if no stage does."""
+    couples_rows = False
+    """True if a row of the output depends on other rows of the batch, also without training."""
     above: Stage | None = None
     """The stage that takes the output; None for the last stage."""
 

@@ -23,9 +23,9 @@ from fastnn import (
     Tanh,
     fit,
 )
+from fastnn.compiler.forward import OUTPUTS, Plan
 from fastnn.compiler.program import (
     EvaluationProgram,
-    PredictionProgram,
     TrainingProgram,
     UnsupportedError,
 )
@@ -273,7 +273,7 @@ def test_layers_that_no_program_expresses(source_of, layers, message):
     with pytest.raises(UnsupportedError, match=message):
         TrainingProgram(model, CrossEntropyLoss(), optimizer, source_of(4), 8, np.float32)
     with pytest.raises(UnsupportedError, match=message):
-        PredictionProgram(model, source_of(4), np.empty((32, 3), np.float32), 8)
+        Plan(model, np.dtype(np.float32), 4, 32, OUTPUTS)
 
 
 def test_a_loss_that_no_program_expresses(source_of):
