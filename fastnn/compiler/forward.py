@@ -63,6 +63,7 @@ class ForwardProgram(Program):
         self.y = np.zeros(1, np.int64)
         self.columns = 0
         super().__init__(batch, model_dtype(model), threads=1)
+        del self._model  # which keeps this program
         self.inputs, self.outputs = self._places(x), self._places(self.y)
 
     def _lower(self, build):
@@ -171,12 +172,20 @@ class Plan:
         return np.empty((rows, *self.shape), self.results)
 
     def run(
-        self, model: Sequential, x: np.ndarray, y: np.ndarray, threads: int | None = None
+        self,
+        model: Sequential,
+        x: np.ndarray,
+        y: np.ndarray,
+        threads: int | None = None,
+        flushes: bool = True,
     ) -> bool:
-        """Compute the results `y` of rows `x`, both contiguous; return whether x is finite."""
+        """Compute the results `y` of rows `x`, both contiguous; return whether x is finite.
+
+        Subnormal numbers are flushed to 0 meanwhile, unless `flushes` is False.
+        """
         rows = len(x)
         if rows <= self._few and self._alone is not None:
-            return bool(self._alone(self._address, x, y, _scratch.address))
+            return bool(self._alone(self._address, x, y, _scratch.address, flushes))
         most = 1 if rows <= self._few else min(threads or MOST_THREADS, get_num_threads())
         while len(self._copies) < most:
             self._add_copy(model)
@@ -186,7 +195,7 @@ class Plan:
         for begin in range(0, rows, self._slice):
             here = min(self._slice, rows - begin)
             places = place + begin * step, results + begin * step_of_results
-            arguments = self._address, *places, here, most, _scratch.address
+            arguments = self._address, *places, here, most, _scratch.address, flushes
             if most == 1:
                 done = _forward(*arguments, ALONE)
             else:
@@ -233,7 +242,7 @@ def output_of(model: Sequential, x: np.ndarray) -> np.ndarray | None:
     if plan is None:
         return None
     y = plan.empty(len(x))
-    done = plan.evaluates() and plan.run(model, x, y)
+    done = plan.evaluates() and plan.run(model, x, y, flushes=False)
     keep(model, plan)
     return y if done else None
 

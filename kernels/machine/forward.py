@@ -71,11 +71,11 @@ def _pass(at, state, scratch):
 
 
 @inline
-def _forward(plan, x, y, rows, most, scratch, team):
+def _forward(plan, x, y, rows, most, scratch, flushes, team):
     words, before = pointer_to(plan, types.int64), flushing()
     for number in range(words[COPIES]):
         _copy(words, number)[1][HALT] = 0
-    flush(FLUSH)
+    flush(FLUSH if flushes else before)
     memory = pointer_to(scratch, types.float32)
     share_out(team, _pass, (words, x, y, rows, most), memory)
     flush(before)
@@ -85,17 +85,19 @@ def _forward(plan, x, y, rows, most, scratch, team):
     return 1
 
 
-@entry(*(INTEGER,) * 7, result=types.int64)
-def forward(plan, x, y, rows, most, scratch, team):
+@entry(*(INTEGER,) * 8, result=types.int64)
+def forward(plan, x, y, rows, most, scratch, flushes, team):
     """Compute the outputs at `y` of the rows at `x`; return 1, or 0 if an instruction halted.
 
-    All but `rows` and `most`, the largest number of threads, are addresses; `team` is one of a
-    team or `ALONE` (`kernels.machine.team`). Subnormal numbers are flushed to 0 meanwhile.
+    Plan, inputs, outputs and `scratch` memory are addresses; `team` is one of a team or `ALONE`
+    (`kernels.machine.team`), of which at most `most` threads work. Subnormal numbers are flushed to
+    0 meanwhile if `flushes` is true.
     """
-    return _forward(plan, x, y, rows, most, scratch, team)
+    return _forward(plan, x, y, rows, most, scratch, flushes, team)
 
 
-@entry(INTEGER, reads(2), writes(2), INTEGER, result=types.int64)
-def forward_alone(plan, x, y, scratch):
+@entry(INTEGER, reads(2), writes(2), INTEGER, INTEGER, result=types.int64)
+def forward_alone(plan, x, y, scratch, flushes):
     """Compute like `forward` on one thread; Python finds addresses of arrays more slowly."""
-    return _forward(plan, location(data(x)), location(data(y)), x.shape[0], 1, scratch, ALONE)
+    rows = x.shape[0]
+    return _forward(plan, location(data(x)), location(data(y)), rows, 1, scratch, flushes, ALONE)

@@ -101,7 +101,12 @@ def train(guard: Guard) -> set[str]:
                 model, samples, guard.copy(y), loss=fastnn.CrossEntropyLoss(), epochs=1,
                 optimizer=optimizer, batch_size=128, threads=threads, seed=0,
             )  # fmt: skip
-            fastnn.predict(model, samples, threads=threads)
+            for rows in (samples, samples[:1], samples[:17]):
+                rows = guard.copy(rows)
+                out = guard.zeros((len(rows), 5), np.float32)
+                fastnn.predict(model, rows, threads=threads, out=out)
+                fastnn.predict(model, rows, threads=threads, classes=True)
+                fastnn.predict_proba(model, rows, threads=threads)
     return used
 
 

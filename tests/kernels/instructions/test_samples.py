@@ -4,6 +4,7 @@ from kit import block, carry_out, normal, nothing, only_inside
 from numpy.testing import assert_array_equal
 
 from kernels.instructions import samples as instructions
+from kernels.machine.state import HALT
 
 
 @pytest.mark.parametrize("kind", ["numbers", "bytes"])
@@ -58,3 +59,39 @@ def test_collect(dtype, threads):
     assert_array_equal(results[3:11], x[:8])
     assert_array_equal(results[:3], np.full((3, 21), 7))
     assert_array_equal(results[11:], np.full((9, 21), 7))
+
+
+def halts(x, rows, dtype):
+    """Return whether `check_finite` halts at the first rows of a block."""
+    kind, columns = instructions.check_finite, x.shape[1]
+    (state,) = carry_out(kind, dtype, rows, 1, columns=columns, x=x)
+    return bool(state[HALT])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_check_finite(value, dtype):
+    for columns in (1, 7, 16, 37):
+        x = block(normal((9, columns), dtype))  # with NaN between the rows
+        assert not halts(x, 9, dtype)
+        for row, column in ((0, 0), (8, columns - 1), (4, columns // 2)):
+            worse = block(x)
+            worse[row, column] = value
+            assert halts(worse, 9, dtype)
+            assert not halts(worse, row, dtype)
+    assert not halts(block(np.full((3, 5), np.finfo(dtype).max)), 3, dtype)
+
+
+def test_classify(dtype, threads):
+    x = block(np.random.default_rng(0).integers(0, 4, (40, 5)).astype(dtype))
+    x[3, 2], x[3, 4] = np.nan, np.nan
+    labels = np.full(41, -1)
+    carry_out(instructions.classify, dtype, 40, threads, columns=5, above=0.0, x=x, labels=labels)
+    assert_array_equal(labels, [*x.argmax(axis=1), -1])
+
+
+@pytest.mark.parametrize("above", [0.0, 0.5])
+def test_classify_one_column(above, dtype, threads):
+    x = block(np.array([[0.4], [0.5], [0.6], [-1], [0], [np.nan]], dtype))
+    labels = np.full(7, -1)
+    carry_out(instructions.classify, dtype, 6, threads, columns=1, above=above, x=x, labels=labels)
+    assert_array_equal(labels, [*(x[:, 0] > above), -1])
