@@ -45,6 +45,20 @@ class ModelFileError(ValueError):
     """A file is damaged, is no model or checkpoint of fastnn, or is not the expected one.
 
     The message names the file and what was found in it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnn import ModelFileError, load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     with open(path, "w") as file:
+    ...         _ = file.write("something else")
+    ...     try:
+    ...         load(path)
+    ...     except ModelFileError:
+    ...         print("no model")
+    no model
     """
 
 

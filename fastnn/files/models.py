@@ -33,7 +33,7 @@ __all__ = ["ModelFileError", "load", "save"]
 TRAINING = "training"
 """Key of a description, and prefix of tensors' names, for the state of a training."""
 
-_LINKS = {"softmax", "sigmoid"}
+_LINKS: list[Any] = ["softmax", "sigmoid"]
 _FEW = 1_000_000  # numbers that a layer of any file may hold
 
 
@@ -153,9 +153,11 @@ def description_of(model: Sequential) -> dict[str, Any]:
     """Return the description of a model; raise TypeError and ValueError as `save` does."""
     if type(model) is not Sequential:
         raise UnknownLayerError(f"save: got a {type(model).__name__}; expected a fastnn.Sequential")
-    description = {"model": _described(model, "model")}
+    description: dict[str, Any] = {"model": _described(model, "model")}
     if model.schema is not None:
         description["schema"] = model.schema.to_dict()
+    if model.link is not None:
+        description["link"] = model.link
     return description
 
 
@@ -166,8 +168,7 @@ def _described(layer: Layer, place: str) -> dict[str, Any]:
         if not all(isinstance(name, str) for name in layer.classes):
             raise TypeError(f"save: the classes are {layer.classes!r}; expected names")
         inner = [_described(each, f"{place}[{i}]") for i, each in enumerate(layer)]
-        link = {} if layer.link is None else {"link": layer.link}
-        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes), **link}
+        return {"class": "Sequential", "layers": inner, "classes": list(layer.classes)}
     if not is_known(layer):
         raise UnknownLayerError(
             f"save: {place} is a {kind.__name__}, which is not a layer of fastnn's, so nobody "
@@ -200,6 +201,7 @@ def _model(description: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) ->
         )
     model = made(description["model"], "model", tensors)
     model.schema = _schema(description.get("schema"))
+    model.link = _link(description.get("link"))
     _fill(model, tensors)
     return model
 
@@ -245,7 +247,6 @@ def _chain(
         ]
         chain = Sequential(*parts)
         chain.classes = _class_names(described.get("classes", ()), place)
-        chain.link = _link(described.get("link"), place)
     except (LookupError, TypeError, RecursionError) as error:
         raise ModelFileError(f"found a description of {place} that makes no chain") from error
     return chain
@@ -309,9 +310,10 @@ def _class_names(names: Any, place: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _link(name: Any, place: str) -> str | None:
+def _link(name: Any) -> str | None:
+    """Return the link of a description; raise ModelFileError for another value."""
     if name is not None and name not in _LINKS:
-        raise ModelFileError(f"found link {name!r} of {place}; expected one of {sorted(_LINKS)}")
+        raise ModelFileError(f"found link {name!r}; expected one of {', '.join(_LINKS)}")
     return name
 
 

@@ -73,7 +73,7 @@ class TrainingState:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint atomically; raise OSError if the file cannot be written."""
         state, tensors = container.separated(self._state(), TRAINING)
-        description = {**self._description, TRAINING: state}
+        description = {**self._description, "link": self._model.link, TRAINING: state}
         content = container.packed(description, {**self._model.state_dict(), **tensors})
         with replacing(path) as file:
             file.write(content)

@@ -103,8 +103,12 @@ def predict_proba(
         Loss that the model was trained with; by default that of its last `fit`. A model that was
         not trained by `fit` tells by its last layer (`Softmax`, `LogSoftmax` or `Sigmoid`), or has
         the names of `classes`, and then logits.
-    batch_size, threads, out
-        As in `predict`.
+    batch_size : int, default 256
+        Rows computed at a time, as in `predict`.
+    threads : int, optional
+        Most threads to use, as in `predict`.
+    out : numpy.ndarray, optional
+        Array for the result, as in `predict`.
 
     Returns
     -------

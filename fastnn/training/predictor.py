@@ -51,12 +51,14 @@ class Predictor:
     --------
     >>> import numpy as np
     >>> from fastnn import Linear, Predictor, Sequential
-    >>> predictor = Predictor(Sequential(Linear(3, 2, init="ones")))
+    >>> model = Sequential(Linear(3, 2, init="zeros"))
+    >>> model[0].bias = [1.0, 2.0]
+    >>> predictor = Predictor(model)
     >>> predictor(np.ones((1, 3), np.float32))
-    array([[3., 3.]], dtype=float32)
-    >>> predictor.x[:] = 2
+    array([[1., 2.]], dtype=float32)
+    >>> predictor.x[:] = 3
     >>> predictor.run()
-    array([[6., 6.]], dtype=float32)
+    array([[1., 2.]], dtype=float32)
     """
 
     def __init__(
