@@ -12,7 +12,6 @@ from kernels.base.jit import real_type
 from kernels.base.memory import (
     address,
     aligned_zeros,
-    fixed,
     leading_dimension,
     line_elements,
     padded,
@@ -61,6 +60,8 @@ class Builder:
     batch: int
     dtype: np.dtype
     threads: int
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    """Arrays of samples by name, for which others may be bound later (`Program.bind`)."""
     rows: list[list[int]] = field(default_factory=list)
     borrowed: list[list[int]] = field(default_factory=list)
     kept: list[Any] = field(default_factory=list)
@@ -102,9 +103,9 @@ class Builder:
         self.kept.append(array)
         return address(array)
 
-    def fix(self, array: np.ndarray) -> None:
-        """See to it that a user's array cannot be resized as long as the program lives."""
-        self.kept.append(fixed(array))
+    def input(self, name: str) -> int:
+        """Return the address of an array of samples."""
+        return address(self.inputs[name])
 
     # ---------------------------------------------------------------- instructions
 

@@ -64,7 +64,7 @@ class ForwardProgram(Program):
         self.columns = 0
         super().__init__(batch, model_dtype(model), threads=1)
         del self._model  # which keeps this program
-        self.inputs, self.outputs = self._places(x), self._places(self.y)
+        self.x_places, self.y_places = (self._places_of(each).tolist() for each in (x, self.y))
 
     def _lower(self, build):
         model, ending = self._model, self._ending
@@ -86,10 +86,6 @@ class ForwardProgram(Program):
             build.emit(samples.collect, columns=x.columns, x=x, results=self.y)
         else:
             build.emit(samples.classify, columns=x.columns, above=above, x=x, labels=self.y)
-
-    def _places(self, array: np.ndarray) -> list[int]:
-        """Return the places of an array's address in the table."""
-        return np.flatnonzero(self.table.ravel() == address(array)).tolist()
 
 
 class _Scratch(threading.local):
@@ -142,7 +138,7 @@ class Plan:
     def _write(self) -> None:
         """Write the plan in int64, as the compiled pass reads it."""
         program = self._copies[0][0]
-        inputs, outputs = program.inputs, program.outputs
+        inputs, outputs = program.x_places, program.y_places
         fields = {
             forward.BATCH: self._batch,
             forward.LENGTH: len(program.table),

@@ -14,13 +14,15 @@ from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering import activations, dropout, linear, norms, softmax
 from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
-from fastnn.compiler.samples import Truth, emit_samples, emit_truth
+from fastnn.compiler.samples import Truth, emit_samples, emit_truth, inputs_of
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.normalize import Normalize
+from fastnn.nn.parameters import Parameter
 from fastnn.nn.sequential import Sequential, chained_layers, model_dtype
 from fastnn.nn.shapes import Flatten, Identity
 from fastnn.optim.optimizer import Optimizer
+from kernels.base.memory import address, fixed
 from kernels.functions.updates import chunks
 from kernels.instructions import updates
 from kernels.machine.interpreter import table_of
@@ -74,31 +76,55 @@ class Program:
     def __init__(self, batch: int, dtype, threads: int):
         self.batch, self.dtype, self.threads = batch, np.dtype(dtype), threads
         self.totals = np.zeros(2)
-        build = Builder(self.batch, self.dtype, self.threads)
+        build = Builder(self.batch, self.dtype, self.threads, self._inputs())
         self._lower(build)
         build.wait()  # all threads finish a step together
         opening, closing = build.ends()
         self.opening, self.table, self.closing = map(table_of, (opening, build.rows, closing))
-        self._kept = build.kept
+        self._kept, self.inputs = build.kept, build.inputs
+        self._places = {name: self._places_of(each) for name, each in build.inputs.items()}
+        self._fix()
         self.scratch = scratch_size(self.dtype, build.widest)
+
+    def _inputs(self) -> dict[str, np.ndarray]:
+        """Return the arrays of samples to read, by name."""
+        return {}
 
     def _lower(self, build: Builder) -> None:
         """Emit all instructions."""
         raise NotImplementedError
 
+    def _places_of(self, array: np.ndarray) -> np.ndarray:
+        """Return the places in the table, as if it were flat, of an array's address."""
+        return np.flatnonzero(self.table.ravel() == address(array))
+
+    def bind(self, inputs: dict[str, np.ndarray]) -> None:
+        """Read other arrays from now on, of the same names, dtypes and columns."""
+        self.inputs, flat = inputs, self.table.reshape(-1)
+        for name, array in inputs.items():
+            flat[self._places[name]] = address(array)
+        self._fix()
+
+    def release(self) -> None:
+        """Let go of the arrays of samples; `bind` others before the next run."""
+        self.inputs = {}
+
+    def _fix(self) -> None:
+        """See to it that a user's samples cannot be resized while the program may read them."""
+        self._fixed = [fixed(each) for name, each in self.inputs.items() if name == "x"]
+
     def _forward(
         self,
         build: Builder,
         model: Sequential,
-        source: Source,
-        loss: Loss | None = None,
+        loss: Loss,
         learning: Learning | None = None,
-    ) -> tuple[list[Stage], Block, Truth | None]:
+    ) -> tuple[list[Stage], Block, Truth]:
         """Emit the gathering of samples and targets, and the forward pass of all stages."""
         check_dtype(model, self.dtype)
-        normalize, stages, columns = chain_of(model, source.x.shape[1])
-        x = emit_samples(build, source, normalize, wait=loss is None)
-        truth = None if loss is None else emit_truth(build, as_loss(loss), source, columns)
+        normalize, stages, columns = chain_of(model, build.inputs["x"].shape[1])
+        x = emit_samples(build, normalize)
+        truth = emit_truth(build, as_loss(loss), columns)
         for stage in stages:
             stage.arrange(build, learning)
             x = stage.forward(build, x, learning is not None)
@@ -127,29 +153,35 @@ class TrainingProgram(Program):
         updates: bool = True,
         penalising: bool = False,
     ):
-        self.model, self.loss, self.optimizer, self.source = model, loss, optimizer, source
-        self.timetable, self._updates, self._penalising = timetable, updates, penalising
+        self.optimizer, self.timetable = optimizer, timetable
+        self._updates, self._penalising = updates, penalising
+        self._made_of = model, loss, source
         self.penalties = np.zeros(0)
         super().__init__(batch, dtype, threads)
+        del self._made_of  # the model may keep the program
+
+    def _inputs(self):
+        _, loss, source = self._made_of
+        return inputs_of(source, as_loss(loss), self.dtype)
 
     def _lower(self, build):
-        every = list(self.model.parameters())
+        model, loss, _ = self._made_of
+        every = list(model.parameters())
         if len({id(each) for each in every}) < len(every):
             raise UnsupportedError("two layers share a parameter, which fastnn does not compile")
         clipping = self.optimizer.clip_norm is not None
         learning = Learning(self.optimizer, fused=self._updates and not clipping)
         if self.timetable is not None:
             self._emit_settings(build, self.timetable)
-        stages, y, truth = self._forward(build, self.model, self.source, self.loss, learning)
+        stages, y, truth = self._forward(build, model, loss, learning)
         if self._penalising:
             self._emit_penalties(build, stages)
-        assert truth is not None
-        gradient = emit_loss(build, self.loss, y, truth, self.totals, True)
+        gradient = emit_loss(build, loss, y, truth, self.totals, True)
         for stage in stages:
             stage.track(build)
         self._emit_backward(build, stages, gradient, y, learning)
         if self._updates:
-            self._emit_idle(build, learning)
+            self._emit_idle(build, learning, every)
         if not learning.fused:
             build.wait()
             if self._updates:
@@ -196,12 +228,12 @@ class TrainingProgram(Program):
         for stage in reversed(taught):
             gradient = stage.backward(build, gradient, learning)
 
-    def _emit_idle(self, build: Builder, learning: Learning) -> None:
+    def _emit_idle(self, build: Builder, learning: Learning, every: list[Parameter]) -> None:
         """Emit updates by zero for parameters whose layers a callback has taken out of the model.
 
         They decay and keep their velocity, as in Python.
         """
-        own = {id(each) for each in self.model.parameters()}
+        own = {id(each) for each in every}
         for parameter in self.optimizer.parameters:
             if id(parameter) not in own:
                 parameter.gradient_memory[:] = 0
@@ -229,10 +261,15 @@ class EvaluationProgram(Program):
     """The loss and the number of right rows of batches, without training."""
 
     def __init__(self, model, loss, source: Source, batch: int, dtype, threads: int = 1):
-        self.model, self.loss, self.source = model, loss, source
+        self._made_of = model, loss, source
         super().__init__(batch, dtype, threads)
+        del self._made_of  # the model may keep the program
+
+    def _inputs(self):
+        _, loss, source = self._made_of
+        return inputs_of(source, as_loss(loss), self.dtype)
 
     def _lower(self, build):
-        _, y, truth = self._forward(build, self.model, self.source, self.loss)
-        assert truth is not None
-        emit_loss(build, self.loss, y, truth, self.totals, False)
+        model, loss, _ = self._made_of
+        _, y, truth = self._forward(build, model, loss)
+        emit_loss(build, loss, y, truth, self.totals, False)

@@ -46,6 +46,9 @@ class Program(Protocol):
     table: np.ndarray
     closing: np.ndarray
 
+    def bind(self, inputs: dict[str, np.ndarray]) -> None: ...
+    def release(self) -> None: ...
+
 
 class Runner:
     """A program, its threads and its progress through the batches; use it as a context manager."""
@@ -77,6 +80,22 @@ class Runner:
         self._slice = _SLICE if program.threads == 1 else _TOGETHER
         self._alone = 0.0  # seconds of a slice on fewer threads; 0 while all work
         self._expect(0.01)
+
+    def bind(self, inputs: dict[str, np.ndarray]) -> None:
+        """Go on with other samples, whose arrays have the same names, dtypes and columns."""
+        program = self.program
+        program.bind(inputs)
+        self.samples = len(inputs["x"])
+        self.batches = -(-self.samples // program.batch)
+        self._arguments = *self._arguments[:-2], self.samples, program.batch
+        self.renew()
+
+    def release(self) -> bool:
+        """Let go of the samples; return False if the runner cannot be kept, for it has threads."""
+        if self.program.threads > 1:
+            return False
+        self.program.release()
+        return True
 
     def __enter__(self) -> Runner:
         return self

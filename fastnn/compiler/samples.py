@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,29 @@ class Truth:
     divisor: int
 
 
-def emit_samples(build: Builder, source: Source, normalize: Normalize | None, wait: bool) -> Block:
+def inputs_of(source: Source, loss: Loss | None, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """Return the arrays that a program reads samples and targets from, by name."""
+    found = {"x": source.x, "order": source.order}
+    if loss is None or source.y is None:
+        return found
+    found["y"] = source.y
+    masses = loss.masses(source.y, source.weights, dtype)
+    if source.weights is not None:
+        found["weights"] = source.weights
+    if masses is not None and masses is not source.weights:
+        found["masses"] = masses
+    return found
+
+
+def form_of(inputs: Mapping[str, np.ndarray]) -> list:
+    """Return what arrays must have in common to be bound to one program."""
+    return [(name, each.dtype, each.shape[1:]) for name, each in inputs.items()]
+
+
+def emit_samples(build: Builder, normalize: Normalize | None) -> Block:
     """Emit the gathering of a batch of samples, normalised if asked for; return the batch."""
-    build.fix(source.x)
-    return _emit_gathering(build, source.x, source.order, normalize, wait)
+    x = build.inputs["x"]
+    return _emit_gathering(build, x, build.input("x"), build.input("order"), normalize, False)
 
 
 def emit_rows(build: Builder, x: np.ndarray, normalize: Normalize | None) -> Block:
@@ -40,24 +60,26 @@ def emit_rows(build: Builder, x: np.ndarray, normalize: Normalize | None) -> Blo
 
     The run halts at a number that is not finite. Rows that need no conversion are not copied.
     """
+    place, order = build.keep(x), build.keep(np.arange(build.batch))
     if x.dtype == np.uint8:
-        return _emit_gathering(build, x, np.arange(build.batch), normalize)
-    rows = Block(build.keep(x), x.shape[1], x.shape[1])
+        return _emit_gathering(build, x, place, order, normalize)
+    rows = Block(place, x.shape[1], x.shape[1])
     build.emit(instructions.check_finite, columns=rows.columns, x=rows)
     if normalize is None:
         _check_dtype(build, x)
         return rows
-    return _emit_gathering(build, x, np.arange(build.batch), normalize)
+    return _emit_gathering(build, x, place, order, normalize)
 
 
 def _emit_gathering(
     build: Builder,
     x: np.ndarray,
-    order: np.ndarray,
+    place: int,
+    order: int,
     normalize: Normalize | None,
     wait: bool = True,
 ) -> Block:
-    """Emit the gathering of rows in an order, converted and normalised; return the batch."""
+    """Emit the gathering of rows like `x` at a place, in an order at another; return the batch."""
     _check_dtype(build, x)
     columns = x.shape[1]
     mean: Any = 0
@@ -68,7 +90,7 @@ def _emit_gathering(
     build.emit(
         instructions.gather_bytes if x.dtype == np.uint8 else instructions.gather,
         columns=columns,
-        source=x,
+        source=place,
         order=order,
         normalising=normalize is not None,
         mean=mean,
@@ -85,23 +107,21 @@ def _check_dtype(build: Builder, x: np.ndarray) -> None:
         raise ValueError(f"the samples are {x.dtype}; the model computes in {build.dtype}")
 
 
-def emit_truth(build: Builder, loss: Loss, source: Source, columns: int) -> Truth:
+def emit_truth(build: Builder, loss: Loss, columns: int) -> Truth:
     """Emit the gathering of a batch's targets, weights and masses; return them.
 
     Raises ValueError for class indices that do not fit a model of so many `columns`.
     """
-    assert source.y is not None
-    _check_labels(loss, source.y, columns)
-    labels, rows = _emit_targets(build, source.y, source.order)
+    y = build.inputs["y"]
+    _check_labels(loss, y, columns)
+    labels, rows = _emit_targets(build, y)
     ones = build.keep(np.ones(build.batch, build.dtype))
-    masses = loss.masses(source.y, source.weights, build.dtype)
-    if masses is None:
+    given = [name for name in ("weights", "masses") if name in build.inputs]
+    if not given:
         return Truth(labels, rows, ones, ones, 0)
-    place = _emit_numbers(build, masses, source)
-    if masses is source.weights:
-        return Truth(labels, rows, place, place, place)
-    weights = ones if source.weights is None else _emit_numbers(build, source.weights, source)
-    return Truth(labels, rows, weights, place, place)
+    places = [_emit_numbers(build, name) for name in given]
+    weights = places[0] if "weights" in given else ones
+    return Truth(labels, rows, weights, places[-1], places[-1])
 
 
 def _check_labels(loss: Loss, y: np.ndarray, columns: int) -> None:
@@ -113,19 +133,18 @@ def _check_labels(loss: Loss, y: np.ndarray, columns: int) -> None:
         )
 
 
-def _emit_targets(
-    build: Builder, y: np.ndarray, order: np.ndarray
-) -> tuple[int | None, Block | None]:
+def _emit_targets(build: Builder, y: np.ndarray) -> tuple[int | None, Block | None]:
     """Emit the gathering of a batch's targets: class indices, or rows of numbers."""
+    source, order = build.input("y"), build.input("order")
     if y.ndim == 1:
         labels = build.take(build.batch, np.int64)
-        build.emit(instructions.gather_labels, source=y, order=order, labels=labels)
+        build.emit(instructions.gather_labels, source=source, order=order, labels=labels)
         return labels, None
     rows = build.block(y.shape[1])
     build.emit(
         instructions.gather,
         columns=rows.columns,
-        source=y,
+        source=source,
         order=order,
         normalising=0,
         mean=0,
@@ -135,8 +154,9 @@ def _emit_targets(
     return None, rows
 
 
-def _emit_numbers(build: Builder, numbers: np.ndarray, source: Source) -> int:
+def _emit_numbers(build: Builder, name: str) -> int:
     """Emit the gathering of one number for each row; return their address."""
-    place = build.take(build.batch)
-    build.emit(instructions.gather_numbers, source=numbers, order=source.order, numbers=place)
+    place, numbers = build.take(build.batch), build.input(name)
+    order = build.input("order")
+    build.emit(instructions.gather_numbers, source=numbers, order=order, numbers=place)
     return place

@@ -22,6 +22,8 @@ from fastnn.estimators.lbfgs import minimize
 from fastnn.estimators.network import Network, outputs
 from fastnn.estimators.stochastic import Stochastic, Validation, check_finite, make_optimizer
 from fastnn.nn.layer import named_dtype
+from fastnn.training.inputs import all_finite
+from kernels.base.arrays import FLOATING
 
 STOCHASTIC = ("sgd", "adam")
 """Solvers that train on batches."""
@@ -276,9 +278,10 @@ class BaseMLP(BaseEstimator):
 
     def _outputs(self, X) -> np.ndarray:
         """Return the network's outputs for samples, before the output activation."""
-        check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        X = X.tocsr() if scipy.sparse.issparse(X) else X
+        if not self._is_plain(X):
+            check_is_fitted(self)
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            X = X.tocsr() if scipy.sparse.issparse(X) else X
         dtype, (samples, _) = self.coefs_[0].dtype, X.shape
         weights = self.coefs_, self.intercepts_, self.activation
         if samples <= _ROWS:
@@ -286,6 +289,14 @@ class BaseMLP(BaseEstimator):
         return np.concatenate(
             [outputs(dense(X[i : i + _ROWS], dtype), *weights) for i in range(0, samples, _ROWS)]
         )
+
+    def _is_plain(self, X) -> bool:
+        """Return True for samples in which scikit-learn's check, which is slow, finds nothing."""
+        if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in FLOATING or X.size == 0:
+            return False
+        own = vars(self)
+        known = "coefs_" in own and "feature_names_in_" not in own
+        return known and X.shape[1] == own.get("n_features_in_") and all_finite(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -263,6 +263,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     # Hooks of the base class.
 
     def _validate_input(self, X, y, incremental, reset):
+        if not reset and incremental and self._is_plain(X) and self._are_known(y, len(X)):
+            return X, self._indicators(y), y
         X, y = validate_data(
             self,
             X,
@@ -280,6 +282,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         else:
             self._check_classes(unique_labels(y))
         return X, self._indicators(y), y
+
+    def _are_known(self, y, samples: int) -> bool:
+        """Return True for labels of known classes, in which scikit-learn finds nothing."""
+        classes = self.classes_
+        if type(y) is not np.ndarray or y.shape != (samples,) or y.dtype != classes.dtype:
+            return False
+        if y.dtype.hasobject or len(classes) < 2 or self.warm_start:
+            return False
+        places = np.searchsorted(classes, y)
+        return bool((classes.take(places, mode="clip") == y).all())
 
     def _indicators(self, y) -> np.ndarray:
         """Return the classes or labels of samples one-hot encoded, (samples, outputs) of bool.
@@ -319,6 +331,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _decode(self, y):
+        # As the binarizer does, which takes long for few rows.
+        if self._label_binarizer.y_type_ == "multiclass":
+            return self.classes_.take(y.argmax(axis=1))
+        if y.shape[1] == 1 and len(self.classes_) == 2:
+            return self.classes_.take(y[:, 0] > 0.5)
         return self._label_binarizer.inverse_transform(y.ravel() if y.shape[1] == 1 else y)
 
     def _score_outputs(self, z, y, weights):

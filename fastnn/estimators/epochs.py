@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
-from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import TrainingProgram
 from fastnn.compiler.runner import Runner
@@ -67,6 +66,7 @@ class Epochs(Lowered):
     ):
         samples, optimizer = len(x), network.optimizer
         self._network, self._alpha, self._weights = network, alpha, weights
+        self.model = network.model
         self.order, self._places = np.arange(samples), np.arange(samples)
         self._draw = np.empty(samples, np.int64)
         shares = None if weights is None else np.ones(samples, network.dtype)
@@ -96,7 +96,7 @@ class Epochs(Lowered):
         """Return all that the program fixes, with the counts from which it started."""
         network = self._network
         counts = [network.optimizer.steps, *(each.drawn for each in network.dropouts)]
-        fixed = [*layout(network.model), repr(network.loss), network.optimizer.clip_norm]
+        fixed = [repr(network.loss), network.optimizer.clip_norm]
         return [*fixed, *(count - self._done for count in counts)]
 
     def _make(self) -> Runner:

@@ -11,7 +11,6 @@ from sklearn.utils.optimize import _check_optimize_result
 from threadpoolctl import ThreadpoolController
 
 from fastnn.compiler.cost import step_work, threads_for
-from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import TrainingProgram
 from fastnn.compiler.runner import Runner
@@ -41,7 +40,7 @@ class Objective(Lowered):
             mass = float(weights.sum())
             shares = (weights * (samples / mass)).astype(network.dtype)
         self._source = Source(x, network.targets(y), np.arange(samples), shares)
-        self._network, self._samples = network, samples
+        self._network, self._samples, self.model = network, samples, network.model
         network.optimizer = SGD(network.model.parameters(), lr=0.0)
         self._threads = threads_for(step_work(network.model, samples), threads)
         self._parameters = list(network.model.parameters())
@@ -54,7 +53,7 @@ class Objective(Lowered):
             self._constant = float(np.average(rows, weights=weights))
 
     def _basis(self) -> list:
-        return [*layout(self._network.model), repr(self._network.loss)]
+        return [repr(self._network.loss)]
 
     def _make(self) -> Runner:
         network, samples = self._network, self._samples

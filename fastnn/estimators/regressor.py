@@ -14,6 +14,8 @@ from sklearn.utils.validation import validate_data
 
 from fastnn.estimators.base import CONSTRAINTS, BaseMLP, takes_batches
 from fastnn.estimators.network import activate
+from fastnn.training.inputs import all_finite
+from kernels.base.arrays import FLOATING
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -206,6 +208,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     # Hooks of the base class.
 
     def _validate_input(self, X, y, incremental, reset):
+        if not reset and incremental and self._is_plain(X) and _are_plain(y, len(X)):
+            return X, y, y
         X, y = validate_data(
             self,
             X,
@@ -228,6 +232,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if not np.isfinite(values).all():
             return np.nan
         return r2_score(y, values, sample_weight=weights)
+
+
+def _are_plain(y, samples: int) -> bool:
+    """Return True for numbers in which scikit-learn's checks, which are slow, find nothing."""
+    plain = type(y) is np.ndarray and y.shape == (samples,) and y.dtype in FLOATING
+    return plain and all_finite(y)
 
 
 def _single(values: np.ndarray) -> np.ndarray:

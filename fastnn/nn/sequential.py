@@ -276,9 +276,12 @@ def model_dtype(model: Sequential) -> np.dtype:
 
     Raises ValueError for a model of two dtypes.
     """
-    dtypes = {parameter.dtype for parameter in model.parameters()}
-    told = (as_layer(layer).computes_in for layer in flat_layers(model))
-    dtypes |= {dtype for dtype in told if dtype is not None}
+    dtypes = set()
+    for layer in flat_layers(model):
+        if (told := as_layer(layer).computes_in) is not None:
+            dtypes.add(told)
+        elif hasattr(layer, "parameters"):
+            dtypes |= {parameter.dtype for parameter in layer.parameters()}
     if len(dtypes) > 1:
         raise ValueError("the model mixes float32 and float64 layers; make all of one dtype")
     return dtypes.pop() if dtypes else np.dtype(np.float32)

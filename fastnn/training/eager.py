@@ -71,6 +71,10 @@ class EagerRunner:
         self.totals = np.zeros(2)
         self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
 
+    def release(self) -> bool:
+        """Return False: what runs in Python has nothing worth keeping."""
+        return False
+
     def __enter__(self) -> EagerRunner:
         return self
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
-from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     EvaluationProgram,
     UnsupportedError,
 )
 from fastnn.compiler.runner import Runner
+from fastnn.compiler.samples import form_of, inputs_of
 from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
@@ -133,24 +133,30 @@ class Evaluator(Lowered):
         threads: int | None,
         times: int = 1,
     ):
-        self._model, self._source, self._loss = model, source, loss
+        self.model, self._source, self._loss = model, source, loss
         self._classifies, self._dtype = classifies, model_dtype(model)
         self._batch = min(batch_size, len(source.x))
         steps = times * -(-len(source.x) // self._batch)
         work = step_work(model, self._batch, training=False)
         self._threads = threads_for(work, threads, steps)
-        self.lower()
+        self.begin()
 
     def _basis(self) -> list:
-        return [*layout(self._model), repr(self._loss)]
+        return [repr(self._loss)]
+
+    def _form(self) -> list | None:
+        return None if self._threads > 1 else [self._batch, form_of(self._inputs())]
+
+    def _inputs(self) -> dict[str, np.ndarray]:
+        return inputs_of(self._source, as_loss(self._loss), self._dtype)
 
     def _make(self) -> Runner | EagerRunner:
-        arguments = self._model, self._loss, self._source, self._batch
+        arguments = self.model, self._loss, self._source, self._batch
         try:
             program = EvaluationProgram(*arguments, self._dtype, self._threads)
             return Runner(program, len(self._source.x))
         except UnsupportedError:
-            return EagerRunner(self._model, self._loss, None, self._source, self._batch)
+            return EagerRunner(self.model, self._loss, None, self._source, self._batch)
 
     def compute(self) -> Evaluation:
         """Return loss and accuracy of the model with its current weights."""

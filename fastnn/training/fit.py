@@ -22,6 +22,7 @@ from fastnn.training.checkpoints import Checkpoints, TrainingState
 from fastnn.training.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means
 from fastnn.training.history import History
 from fastnn.training.inputs import (
+    all_finite,
     check_bound,
     check_kinds,
     classifies_by,
@@ -198,7 +199,7 @@ def fit(
                 layer.reseed(seed, stream)
         model.train()
         model.link = as_loss(loss).link
-        steps = Steps(training, source, batch, count, all_callbacks)
+        steps = Steps(training, source, batch, count, dtype, all_callbacks)
         training.batches = steps.runner.batches
 
         def tell(batches: int) -> None:
@@ -285,5 +286,5 @@ def _check_learnable(model: Sequential, optimizer: Optimizer) -> None:
     if not all(id(parameter) in own for parameter in optimizer.parameters):
         raise ValueError("the optimizer has parameters that are not the model's")
     for name, parameter in model.named_parameters():
-        if not np.isfinite(parameter.memory).all():
+        if not all_finite(parameter.memory):
             raise ValueError(f"parameter {name} holds numbers that are not finite")

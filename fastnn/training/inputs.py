@@ -40,7 +40,7 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
     if array.dtype != np.uint8:
         array = kernels.base.arrays.floating(name, array)
         with np.errstate(over="ignore"):
-            if not _all_finite(array, dtype):
+            if not all_finite(array, dtype):
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(array.astype(dtype)))[0])
                 raise ValueError(
                     f"{name} holds {array[place]} at {place}; expected finite numbers of {dtype}"
@@ -50,8 +50,9 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
     return array.reshape(len(array), -1) if rows else array
 
 
-def _all_finite(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Return whether all numbers are finite after conversion to a dtype."""
+def all_finite(array: np.ndarray, dtype: np.dtype | None = None) -> bool:
+    """Return whether all numbers are finite after conversion to a dtype, or as they are."""
+    dtype = dtype or array.dtype
     if array.dtype == dtype and array.flags.c_contiguous:
         flat = array.reshape(-1)
         if np.isfinite(np.vdot(flat, flat)):  # the fastest test; on overflow the next line decides

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastnn.compiler.layout import layout
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     TrainingProgram,
@@ -15,9 +14,11 @@ from fastnn.compiler.program import (
     check_dtype,
 )
 from fastnn.compiler.runner import Runner
+from fastnn.compiler.samples import form_of, inputs_of
 from fastnn.compiler.source import Source, Timetable
 from fastnn.nn.layer import Layer, as_layer
-from fastnn.nn.sequential import Sequential, check_chain, flat_layers, model_dtype
+from fastnn.nn.loss import as_loss
+from fastnn.nn.sequential import Sequential, check_chain, flat_layers
 from fastnn.optim.schedule import Schedule
 from fastnn.training.callbacks.callback import Callback, hear_of_batches
 from fastnn.training.eager import EagerRunner
@@ -80,12 +81,13 @@ class Steps(Lowered):
         source: Source,
         batch: int,
         threads: int,
+        dtype: np.dtype,
         callbacks: list[Callback],
     ):
-        self._training, self._source = training, source
+        self._training, self._source, self.model = training, source, training.model
         self._batch, self._threads = batch, threads
         self._has_callbacks, self._read_by_callbacks = bool(callbacks), hear_of_batches(callbacks)
-        self._dtype = model_dtype(training.model)
+        self._dtype = dtype
         self._schedule: Schedule | None = None  # set only if it counts batches
         self._timetable: Timetable | None = None
         if training.schedule is not None and training.schedule.every == "step":
@@ -94,19 +96,31 @@ class Steps(Lowered):
             self._timetable = Timetable(self._schedule.places, table)
         self._warned, self._settled = False, True
         self._ticks = 0  # of the runner, whose counts of steps the model and the others have
-        self.lower()
+        self.begin()
 
     def _basis(self) -> list:
         """Return all that a program fixes, with the counts from which the runner started."""
         training = self._training
         optimizer = training.optimizer
         return [
-            *layout(training.model),
             repr(training.loss),
             optimizer.rule,
             optimizer.clip_norm is None,
             *(count - self._ticks for count in self._counts()),
         ]
+
+    def _form(self) -> list | None:
+        if self._threads > 1 or self._timetable is not None:
+            return None
+        optimizer, batch, dtype = self._training.optimizer, self._batch, self._dtype
+        return [optimizer, batch, dtype, form_of(self._inputs())]
+
+    def _inputs(self) -> dict[str, np.ndarray]:
+        return inputs_of(self._source, as_loss(self._training.loss), self._dtype)
+
+    def _take(self, runner: Runner) -> None:
+        self._ticks, self._counting = runner.ticks, _counters(self.model)
+        self._firsts = [count - self._ticks for count in self._counts()]
 
     def _check(self) -> None:
         """Raise an error for a model that cannot be trained on the samples, also in Python."""
@@ -124,13 +138,13 @@ class Steps(Lowered):
             return Runner(program, len(self._source.x))
         except UnsupportedError as reason:
             if not self._warned:
-                warnings.warn(f"{reason}: training steps in Python", stacklevel=5)
+                warnings.warn(f"{reason}: training steps in Python", stacklevel=6)
             self._warned = True
             return EagerRunner(*arguments, self._timetable)
 
     def _counts(self) -> list[int]:
         """Return the counts of steps: the optimizer's, those of layers, and the schedule's."""
-        of_layers = [getattr(*counter) for counter in _counters(self._training.model)]
+        of_layers = [getattr(layer, counter) for layer, counter in self._counting]
         counts = [self._training.optimizer.steps, *of_layers]
         return counts if self._schedule is None else [*counts, self._schedule.last_epoch]
 

@@ -248,7 +248,7 @@ def test_a_program_keeps_its_copies_until_they_are_renewed(bits):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_stops_before_a_loss_that_is_not_finite(bits, threads):
     model, running = make(threads=threads)
-    running.program.source.x[8 * 4] = np.nan  # the fifth batch
+    running.program.inputs["x"][8 * 4] = np.nan  # the fifth batch
     with running:
         assert list(running.slices())[-1] == 4
         assert running.stopped

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from fastnn import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, MSELoss, NLLLoss, Normalize
 from fastnn.compiler.builder import Builder
-from fastnn.compiler.samples import emit_samples, emit_truth
+from fastnn.compiler.samples import emit_samples, emit_truth, form_of, inputs_of
 from kernels.base.memory import aligned_zeros
 from kernels.machine import interpreter
 from kernels.machine.posts import size
@@ -36,6 +36,12 @@ def run(build, batch):
     assert done == 1
 
 
+def truth_of(build, loss, source, columns):
+    """Emit the targets of a source."""
+    build.inputs = inputs_of(source, loss, build.dtype)
+    return emit_truth(build, loss, columns)
+
+
 # ----------------------------------------------------------------------------- samples
 
 
@@ -48,7 +54,8 @@ def test_samples_of_each_batch(build, source, memory_at, kind, normalize):
         values = np.random.default_rng(1).integers(0, 256, (SAMPLES, COLUMNS))
         source = replace(source, x=values.astype(np.uint8))
     layer = None if normalize is None else Normalize(*normalize, dtype=build.dtype)
-    x = emit_samples(build, source, layer, True)
+    build.inputs = inputs_of(source, None, build.dtype)
+    x = emit_samples(build, layer)
     assert x.columns == COLUMNS
     for batch in range(4):
         run(build, batch)
@@ -58,12 +65,25 @@ def test_samples_of_each_batch(build, source, memory_at, kind, normalize):
         assert_array_equal(found, expected if layer is None else layer(source.x[rows]))
 
 
-@pytest.mark.parametrize("wait", [True, False])
-def test_threads_wait_for_samples_where_the_next_instruction_is_not_theirs(
-    build, source, emitted, wait
-):
-    emit_samples(build, source, None, wait)
-    assert [each.wait for each in emitted] == [wait]
+def test_threads_do_not_wait_for_samples(build, source, emitted):
+    """The next instruction gathers targets, which nobody reads before all threads have met."""
+    build.inputs = inputs_of(source, None, build.dtype)
+    emit_samples(build, None)
+    assert [each.wait for each in emitted] == [False]
+
+
+def test_the_form_of_inputs_is_that_of_all_that_can_be_bound(source_of):
+    loss, weighted = CrossEntropyLoss([1, 2, 3]), source_of(COLUMNS, 9, weights=True)
+    inputs = inputs_of(weighted, loss, np.float32)
+    assert list(inputs) == ["x", "order", "y", "weights", "masses"]
+    assert form_of(inputs) == form_of(inputs_of(source_of(COLUMNS, 5, weights=True), loss, "f4"))
+    for other in (
+        inputs_of(source_of(COLUMNS, 9), loss, np.float32),
+        inputs_of(source_of(COLUMNS + 1, 9, weights=True), loss, np.float32),
+        inputs_of(source_of(COLUMNS, 9, weights=True, dtype=float), loss, float),
+        inputs_of(source_of(COLUMNS, 9, weights=True, numbers=2), MSELoss(), np.float32),
+    ):
+        assert form_of(other) != form_of(inputs)
 
 
 # ------------------------------------------------------------------------------- truth
@@ -75,7 +95,7 @@ def numbers_at(memory_at, pointer, dtype, count=BATCH):
 
 @pytest.mark.parametrize("batch", [0, 3])
 def test_class_indices_of_a_batch(build, source, memory_at, batch):
-    truth = emit_truth(build, CrossEntropyLoss(), source, 3)
+    truth = truth_of(build, CrossEntropyLoss(), source, 3)
     run(build, batch)
     rows = source.order[batch * BATCH :][:BATCH]
     assert truth.rows is None
@@ -87,7 +107,7 @@ def test_class_indices_of_a_batch(build, source, memory_at, batch):
 
 def test_rows_of_numbers_of_a_batch(build, source_of, memory_at):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, numbers=5)
-    truth = emit_truth(build, MSELoss(), source, source.y.shape[1])
+    truth = truth_of(build, MSELoss(), source, source.y.shape[1])
     run(build, 1)
     rows = source.order[BATCH : 2 * BATCH]
     assert truth.labels is None
@@ -99,7 +119,7 @@ def test_rows_of_numbers_of_a_batch(build, source_of, memory_at):
 @pytest.mark.parametrize("loss", [MSELoss(), HuberLoss(2.0), BCEWithLogitsLoss([1, 2, 3, 4, 5])])
 def test_weights_of_samples_are_the_masses_of_rows(build, source_of, memory_at, loss):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, numbers=5, weights=True)
-    truth = emit_truth(build, loss, source, 3)
+    truth = truth_of(build, loss, source, 3)
     run(build, 2)
     assert truth.weights == truth.masses == truth.divisor
     rows = source.order[2 * BATCH : 3 * BATCH]
@@ -113,7 +133,7 @@ def test_masses_are_weights_of_classes_times_those_of_samples(
 ):
     source = source_of(COLUMNS, SAMPLES, dtype=build.dtype, weights=weighted)
     of_classes = np.array([0.5, 2.0, 4.0])
-    truth = emit_truth(build, kind(of_classes), source, 3)
+    truth = truth_of(build, kind(of_classes), source, 3)
     run(build, 0)
     rows = source.order[:BATCH]
     own = source.weights[rows] if weighted else np.ones(BATCH, build.dtype)

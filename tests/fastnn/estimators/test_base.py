@@ -14,6 +14,7 @@ import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,6 +24,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 from fastnn.estimators import MLPClassifier, MLPRegressor
+from fastnn.estimators.base import BaseMLP
 
 OWN = ("dropout", "callbacks", "dtype", "threads", "restore_best_weights")
 
@@ -186,3 +188,87 @@ def test_scores_are_theirs(name, data, pair, fitted):
         for side, each in enumerate(pair(kind, random_state=seed)):
             scores[seed, side] = fitted(each, train, labels).score(test, truth)
     assert abs(np.diff(scores.mean(axis=0))) < 0.005
+
+
+# ----------------------------------------------------------------- without scikit-learn's checks
+
+ROWS = np.random.default_rng(3).standard_normal((60, 4))
+LABELS = {
+    "classes": np.arange(60) % 3,
+    "texts": np.array(["no", "yes"])[np.arange(60) % 2],
+    "labels": np.stack([np.arange(60) % 2, np.arange(60) % 3 == 0], axis=1).astype(int),
+    "numbers": ROWS[:, 0] * 2,
+}
+
+
+def estimator_of(kind):
+    return MLPRegressor if kind == "numbers" else MLPClassifier
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x,
+        lambda x: x.astype(np.float32),
+        np.asfortranarray,
+        lambda x: x[::-1],
+        lambda x: x.astype(">f8"),
+        lambda x: np.round(x).astype(int),
+        lambda x: x.tolist(),
+    ],
+)
+def test_calls_skip_only_checks_that_find_nothing(kind, convert, monkeypatch):
+    y, found = LABELS[kind], []
+    for plain in (True, False):
+        if not plain:
+            monkeypatch.setattr(BaseMLP, "_is_plain", lambda self, X: False)
+        one = estimator_of(kind)(hidden_layer_sizes=5, random_state=0)
+        classes = {} if kind == "numbers" else {"classes": np.unique(y)}
+        one.partial_fit(ROWS, y, **classes)
+        for part in (slice(0, 1), slice(5, 40)):
+            one.partial_fit(convert(ROWS[part]), y[part])
+        found.append([one.predict(convert(ROWS)), *one.coefs_, one.loss_curve_])
+    for fast, slow in zip(*found, strict=True):
+        np.testing.assert_array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+@pytest.mark.parametrize(
+    ("X", "error"),
+    [
+        (np.full((2, 4), np.nan), ValueError),
+        (np.full((2, 4), np.inf), ValueError),
+        (np.ones((2, 3)), ValueError),
+        (np.ones((0, 4)), ValueError),
+        (np.ones(4), ValueError),
+        (np.ones((2, 4), complex), ValueError),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused_as_before(kind, X, error):
+    one = estimator_of(kind)(hidden_layer_sizes=5, random_state=0)
+    with pytest.raises(NotFittedError):
+        one.predict(ROWS)
+    one.fit(ROWS, LABELS[kind])
+    with pytest.raises(error):
+        one.predict(X)
+    with pytest.raises(error):
+        one.partial_fit(X, LABELS[kind][: len(X)])
+
+
+def test_labels_that_do_not_fit_are_refused_as_before():
+    one = MLPClassifier((5,), random_state=0).fit(ROWS, LABELS["classes"])
+    for y in ([5], [-1], [0.5], ["a"], [0, 1], [np.nan]):
+        with pytest.raises(ValueError, match=r"."):
+            one.partial_fit(ROWS[:1], np.array(y))
+    other = MLPRegressor(hidden_layer_sizes=5, random_state=0).fit(ROWS, LABELS["numbers"])
+    for numbers in ([np.nan], [np.inf], [0.0, 1.0]):
+        with pytest.raises(ValueError, match=r"."):
+            other.partial_fit(ROWS[:1], np.array(numbers))
+
+
+def test_names_of_columns_are_still_compared():
+    frame = pytest.importorskip("pandas").DataFrame(ROWS, columns=list("abcd"))
+    one = MLPClassifier((5,), random_state=0).fit(frame, LABELS["classes"])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        one.predict(ROWS)

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -17,15 +18,21 @@ from fastnn import (
     LeakyReLU,
     Linear,
     MSELoss,
+    NonFiniteLossError,
     ReLU,
     RMSprop,
     Sequential,
     Tanh,
+    evaluate,
     fit,
     predict,
     schedules,
 )
+from fastnn.compiler.program import TrainingProgram
 from fastnn.nn.dropout import dropouts
+from fastnn.schedules import StepLR
+from fastnn.training.evaluation import Evaluator
+from fastnn.training.steps import Steps
 from own_layers import Own, ignore_own
 
 R = np.random.default_rng(0)
@@ -474,3 +481,112 @@ def test_layers_that_a_callback_makes_no_chain_of_are_told(kind, message):
     with pytest.raises((TypeError, ValueError), match=message):
         fit(model, x, y, loss=CrossEntropyLoss(), optimizer=SGD(model.parameters(), lr=0.1),
             epochs=2, batch_size=4, callbacks=[change])  # fmt: skip
+
+
+# --------------------------------------------------------------------- kept programs
+
+
+def kept_network(seed=0):
+    return Sequential(
+        Linear(6, 9, seed=seed), BatchNorm1d(9), ReLU(), Dropout(0.2), Linear(9, 3, seed=seed + 1)
+    )
+
+
+def several_fits(kept, bits, monkeypatch, changes):
+    """Return all bits after each of several fits, with or without programs that are kept."""
+    if not kept:
+        monkeypatch.setattr(Steps, "_form", lambda self: None)
+        monkeypatch.setattr(Evaluator, "_form", lambda self: None)
+    random, model = np.random.default_rng(0), kept_network()
+    optimizer, found = SGD(model.parameters(), lr=0.05, momentum=0.9), []
+    for i, change in enumerate([None, None, *changes, None]):
+        rows = (40, 17, 64)[i % 3]
+        x = random.standard_normal((rows, 6)).astype(np.float32)
+        y = random.integers(0, 3, rows)
+        how = {"loss": CrossEntropyLoss(), "optimizer": optimizer, "seed": i, "batch_size": 8}
+        if change is not None:
+            how |= change(model, optimizer) or {}
+        if rows == 17:
+            how["batch_size"] = 5
+        history = fit(model, x, y, epochs=2, validation_data=(x, y), **how)
+        result = evaluate(model, x, y, loss=how["loss"])
+        found.append([bits(model, optimizer), history.loss, history.val_loss, result])
+    return found
+
+
+BETWEEN_RUNS = [
+    lambda model, optimizer: setattr(optimizer, "lr", 0.01),
+    lambda model, optimizer: {"loss": CrossEntropyLoss([1.0, 2.0, 0.5])},
+    lambda model, optimizer: {"class_weight": [1.0, 2.0, 0.5]},
+    lambda model, optimizer: {"clip_norm": 0.5},
+    lambda model, optimizer: {"seed": None, "shuffle": False},
+    lambda model, optimizer: setattr(optimizer, "steps", 100),
+    lambda model, optimizer: setattr(model[1], "num_batches_tracked", 7),
+    lambda model, optimizer: setattr(model[1], "momentum", 0.5),
+    lambda model, optimizer: setattr(model[3], "p", 0.5),
+    lambda model, optimizer: setattr(model[0]._bias, "decays", False),
+    lambda model, optimizer: model.load_state_dict(kept_network(5).state_dict()) and None,
+    lambda model, optimizer: model.layers.insert(2, ReLU()),
+    lambda model, optimizer: {"schedule": StepLR(optimizer, 1)},
+    lambda model, optimizer: {"callbacks": [lambda training: None]},
+    lambda model, optimizer: model.eval() and None,
+]
+
+
+@pytest.mark.parametrize("change", BETWEEN_RUNS)
+def test_a_kept_program_trains_like_a_new_one(change, bits, monkeypatch):
+    kept = several_fits(True, bits, monkeypatch, [change, change])
+    with monkeypatch.context() as patch:
+        assert several_fits(False, bits, patch, [change, change]) == kept
+
+
+def test_a_program_is_kept_and_lets_go_of_its_samples(monkeypatch):
+    made, init = [], TrainingProgram.__init__
+
+    def note(self, *arguments, **how):
+        made.append(self)
+        init(self, *arguments, **how)
+
+    monkeypatch.setattr(TrainingProgram, "__init__", note)
+    model = Sequential(Linear(6, 3, seed=0))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    how = {"loss": CrossEntropyLoss(), "optimizer": optimizer, "epochs": 1, "batch_size": 8}
+    gone = []
+    for rows in (20, 30, 20):
+        x, y = np.ones((rows, 6), np.float32), np.zeros(rows, int)
+        fit(model, x, y, **how)
+        gone.append(weakref.ref(x))
+        del x
+    assert len(made) == 1
+    assert [each() for each in gone] == [None] * 3
+    fit(model, np.ones((20, 6), np.float32), np.zeros(20, int), **(how | {"batch_size": 4}))
+    assert len(made) == 2
+    other = SGD(model.parameters(), lr=0.1)
+    fit(model, np.ones((20, 6), np.float32), np.zeros(20, int), **(how | {"optimizer": other}))
+    assert len(made) == 3
+
+
+def test_a_failed_run_keeps_no_program():
+    model = Sequential(Linear(6, 3, seed=0))
+    optimizer = SGD(model.parameters(), lr=1e38)
+    x, y = np.full((20, 6), 1e10, np.float32), np.zeros(20, int)
+    with pytest.raises(NonFiniteLossError):
+        fit(model, x, y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=3, batch_size=8)
+    assert not (model._plans or {}).get(Steps)
+    optimizer.lr = 0.1
+    fit(model, x / 1e10, y, loss=CrossEntropyLoss(), optimizer=optimizer, epochs=3, batch_size=8)
+
+
+def test_models_are_freed_with_their_programs():
+    gc.disable()
+    try:
+        model = Sequential(Linear(6, 3, seed=0))
+        optimizer = SGD(model.parameters(), lr=0.1)
+        x, y, loss = np.ones((20, 6), np.float32), np.zeros(20, int), CrossEntropyLoss()
+        fit(model, x, y, loss=loss, optimizer=optimizer, epochs=1, batch_size=8)
+        evaluate(model, x, y, loss=loss)
+        gone = weakref.ref(model)
+        del model
+        assert gone() is None
+    finally:
+        gc.enable()
