@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -131,6 +132,20 @@ def layer(rows: int, columns: int, outputs: int) -> tuple[np.ndarray, ...]:
     gradient = rng.standard_normal((rows, outputs), np.float32)
     weight = rng.standard_normal((outputs, columns), np.float32) / np.float32(np.sqrt(columns))
     return x, gradient, weight, rng.standard_normal(outputs, np.float32)
+
+
+def network(sizes: Sequence[int], rows: int) -> tuple[np.ndarray, list]:
+    """Return a batch, and weights (out, in) and biases of linear layers between which ReLU is."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, sizes[0]), np.float32)
+    layers = [
+        (
+            rng.standard_normal((outputs, inputs), np.float32) / np.float32(np.sqrt(inputs)),
+            rng.standard_normal(outputs, np.float32),
+        )
+        for inputs, outputs in pairwise(sizes)
+    ]
+    return x, layers
 
 
 def checksum(array: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,15 @@ def fitting(classifier: Callable[..., Any], regressor: Callable[..., Any], name:
         return {"score": 100 * float(np.mean(scores))}
 
     return Case(lambda: fitted(0, x, y), check)
+
+
+def predicting(classifier: Callable[..., Any], rows: int) -> Case:
+    """Return a case that predicts `rows` rows of digits, of a classifier of 100 hidden units."""
+    x, y = samples("digits")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = classifier(random_state=0, max_iter=5).fit(x, y)
+    return Case(partial(model.predict, x[:rows]), lambda: {"score": 100 * model.score(x, y)})
 
 
 def in_parts(classifier: Callable[..., Any], rows: int) -> Case:

@@ -33,6 +33,13 @@ TRAINED = "Seconds from process start to a digits model of 97% test accuracy"
 TABLE_READING = "Tables: a CSV file of 500,000 rows and 21 columns to arrays of float32"
 TABLE_COMMANDS = "Tables: commands on that file, from process start to files written"
 
+CALLS = "Predictions of networks with ReLU: microseconds a call"
+CALL_RATIOS = "Predictions of networks with ReLU: times as fast as its peers"
+ALL_CALLS = "geometric mean"
+"""Name of a row of `CALL_RATIOS`."""
+ONE_ROW = "Predictions of one row of 64-100-10: microseconds a call"
+BY_HAND = "A training step by hand, 10-100-2, batch 64, SGD: microseconds"
+
 GROWTH = {
     "width": "64-n-n-10, batch 64",
     "batch": "784-128-10, batch n",

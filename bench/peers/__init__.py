@@ -69,6 +69,7 @@ PEERS = {
     "compile": Peer("torch.compile", "torch"),
     "jax": Peer("JAX", "jax", "NPROC"),
     "sklearn": Peer("scikit-learn", "sklearn", lingers=_OPENBLAS),
+    "onnxruntime": Peer("ONNX Runtime", "onnxruntime"),
     "numpy": Peer("NumPy", "numpy", lingers=_OPENBLAS),
 }
 """All libraries, by the names in files, tests and `--peers`."""

@@ -11,6 +11,7 @@ import numpy as np
 import fastnn
 import kernels
 from bench import data, estimators, peak
+from bench.chains import chain_of
 from bench.learners.with_fastnn import Learner
 from bench.peers import Case
 from bench.peers.training import trainer
@@ -106,6 +107,39 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
     return Case(call, lambda: {"sum": data.checksum(call())})
 
 
+def predict(sizes: list[int], rows: int, way: str) -> Case:
+    """Return the case of a prediction: by `predict`, by a model, or by a `Predictor`."""
+    x, layers = data.network(sizes, rows)
+    model = chain_of(layers).eval()
+    ways = {
+        "predict": partial(fastnn.predict, model, x),
+        "model": partial(model, x),
+        "predictor": partial(fastnn.Predictor(model, rows), x),
+    }
+    return Case(ways[way], lambda: {"sum": data.checksum(ways[way]())})
+
+
+def by_hand(sizes: list[int], rows: int) -> Case:
+    """Return the case of a step of training by hand: forward, loss, backward, update."""
+    x, layers = data.network(sizes, rows)
+    model, loss, y = chain_of(layers), fastnn.CrossEntropyLoss(), np.arange(rows) % sizes[-1]
+    optimizer = fastnn.SGD(model.parameters(), lr=data.LR, momentum=data.MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        model.backward(loss.backward())
+        optimizer.step()
+        return value
+
+    return Case(step, lambda: {"loss": step()})
+
+
+def predict_one(rows: int) -> Case:
+    """Return the case of a classifier's `predict`."""
+    return estimators.predicting(partial(MLPClassifier, threads=_threads), rows)
+
+
 def estimator(name: str) -> Case:
     """Return the case of an estimator's `fit` on a data set."""
     makers = (MLPClassifier, MLPRegressor)
@@ -124,6 +158,9 @@ OPERATIONS = {
     "training": trainer(Learner, lambda: _threads),
     "estimator": estimator,
     "partial_fit": partial_fit,
+    "predict": predict,
+    "by hand": by_hand,
+    "estimator's predict": predict_one,
     "multiply-adds": peak.multiply_adds,
     "copy": copy,
 }

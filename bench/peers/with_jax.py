@@ -129,9 +129,25 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
     return Case(call, lambda: {"sum": data.checksum(np.asarray(call()))})
 
 
+def predict(sizes: list[int], rows: int) -> Case:
+    """Return the case of a prediction, jitted, from an array of JAX."""
+    x, layers = data.network(sizes, rows)
+    weights = [(jnp.asarray(weight.T), jnp.asarray(bias)) for weight, bias in layers]
+
+    def forward(weights, x):
+        for weight, bias in weights[:-1]:
+            x = jax.nn.relu(x @ weight + bias)
+        weight, bias = weights[-1]
+        return x @ weight + bias
+
+    call = _jitted(forward, weights, jnp.asarray(x))
+    return Case(call, lambda: {"sum": data.checksum(np.asarray(call()))})
+
+
 OPERATIONS = {
     "matmul": matmul,
     "elementwise": elementwise,
     "layer": layer,
     "training": trainer(Learner),
+    "predict": predict,
 }

@@ -29,4 +29,14 @@ def partial_fit(rows: int) -> Case:
     return estimators.in_parts(MLPClassifier, rows)
 
 
-OPERATIONS = {"training": trainer(Learner), "estimator": estimator, "partial_fit": partial_fit}
+def predict_one(rows: int) -> Case:
+    """Return the case of a classifier's `predict`."""
+    return estimators.predicting(MLPClassifier, rows)
+
+
+OPERATIONS = {
+    "training": trainer(Learner),
+    "estimator": estimator,
+    "partial_fit": partial_fit,
+    "estimator's predict": predict_one,
+}

@@ -105,9 +105,50 @@ def layer(kind: str, rows: int, columns: int, outputs: int, backward: bool) -> C
     return Case(call, lambda: {"sum": data.checksum(call().numpy())})
 
 
+def _chain(layers: list) -> nn.Sequential:
+    """Return linear layers with these weights and biases, and ReLU between them."""
+    chain: list[nn.Module] = []
+    for weight, bias in layers:
+        made = nn.Linear(weight.shape[1], weight.shape[0])
+        made.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
+        chain += [*([nn.ReLU()] if chain else []), made]
+    return nn.Sequential(*chain)
+
+
+def predict(sizes: list[int], rows: int) -> Case:
+    """Return the case of a prediction in inference mode."""
+    x, layers = data.network(sizes, rows)
+    model, given = _chain(layers).eval(), torch.from_numpy(x)
+
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return model(given)
+
+    return Case(call, lambda: {"sum": data.checksum(call().numpy())})
+
+
+def by_hand(sizes: list[int], rows: int) -> Case:
+    """Return the case of a step of training: forward, loss, backward, update."""
+    x, layers = data.network(sizes, rows)
+    model, given, y = _chain(layers), torch.from_numpy(x), torch.arange(rows) % sizes[-1]
+    loss = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=data.LR, momentum=data.MOMENTUM, fused=True)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = loss(model(given), y)
+        value.backward()
+        optimizer.step()
+        return float(value)
+
+    return Case(step, lambda: {"loss": step()})
+
+
 OPERATIONS = {
     "matmul": matmul,
     "elementwise": elementwise,
     "layer": layer,
     "training": trainer(Learner),
+    "predict": predict,
+    "by hand": by_hand,
 }

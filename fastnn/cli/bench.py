@@ -22,8 +22,8 @@ def bench(
         list[str] | None,
         typer.Argument(
             metavar="[GROUP]...",
-            help="peak, matmul, elementwise, layers, training, estimators, runs, startup, "
-            "tables, quality or growth. [default: all]",
+            help="peak, matmul, elementwise, layers, calls, training, estimators, runs, "
+            "startup, tables, quality or growth. [default: all]",
         ),
     ] = None,
     quick: Annotated[
@@ -31,7 +31,7 @@ def bench(
     ] = False,
     peers: Annotated[
         str | None,
-        typer.Option(help="Libraries by commas: torch, compile, jax, sklearn, numpy."),
+        typer.Option(help="Libraries by commas: torch, compile, jax, sklearn, onnxruntime, numpy."),
     ] = None,
     results: Annotated[
         Path | None, typer.Option(help="Folder of the results. [default: bench/results]")

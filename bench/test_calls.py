@@ -1,0 +1,96 @@
+"""Calls: predictions of few and many rows, a step by hand, and one row by other ways."""
+
+import pytest
+
+from bench.measure import CLOCK, Threads, in_turns
+from bench.peers import PEERS
+from bench.report import Target, geometric_mean
+from bench.sections import ALL_CALLS, BY_HAND, CALL_RATIOS, CALLS, ONE_ROW
+
+LIBRARIES = ("torch", "jax", "onnxruntime")
+NETWORKS = {"8-16-1": (8, 16, 1), "64-100-10": (64, 100, 10), "784-128-10": (784, 128, 10),
+            "128-512-512-32": (128, 512, 512, 32)}  # fmt: skip
+ROWS = 1, 8, 64, 1_000, 20_000
+QUICK = {("64-100-10", 1), ("64-100-10", 1_000)}
+BEST = "best peer / fastnn"
+EACH, ALL, ONE, HAND, ESTIMATOR = map(Target, (1.0, 1.5, 2.0, 5.0, 3.0))
+
+pytestmark = pytest.mark.benchmark(group="calls", timer=CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        pytest.param(name, rows, marks=() if (name, rows) in QUICK else pytest.mark.full)
+        for name in NETWORKS
+        for rows in ROWS
+    ],
+)
+def test_predict(name, rows, benchmark, prepare, prepare_peers, pace, record):
+    given = {"sizes": list(NETWORKS[name]), "rows": rows}
+    sides = {
+        "fastnn": prepare("fastnn", "predict", threads=Threads.OWN_CHOICE, way="predict", **given)
+    }
+    theirs = prepare_peers("predict", LIBRARIES, threads=Threads.BEST, **given)
+    rounds = in_turns(benchmark, sides | theirs, pace.sooner())
+    subject = f"{name}, {rows:,} row{'s' * (rows > 1)}"
+    for library in sides | theirs:
+        record(CALLS, subject, PEERS[library].title, rounds.of(library) * 1e6)
+    for library in theirs:
+        record(CALL_RATIOS, subject, PEERS[library].title, rounds.ratio(library, "fastnn"))
+    if theirs:
+        record(CALL_RATIOS, subject, BEST, rounds.ratio_to_best(theirs, "fastnn"), EACH)
+    for library, side in theirs.items():
+        found, expected = sides["fastnn"].facts["sum"], side.facts["sum"]
+        assert found == pytest.approx(expected, rel=1e-4), library
+
+
+@pytest.mark.full
+def test_all_calls(benchmark, record, report):
+    subjects = [f"{name}, {rows:,} row{'s' * (rows > 1)}" for name in NETWORKS for rows in ROWS]
+    ratios = list(filter(None, (report.value(CALL_RATIOS, each, BEST) for each in subjects)))
+    if len(ratios) < len(subjects):
+        pytest.skip("needs every network and number of rows")
+    record(CALL_RATIOS, ALL_CALLS, BEST, benchmark.pedantic(geometric_mean, [ratios]), ALL)
+
+
+def test_one_row(benchmark, prepare, prepare_peers, pace, record):
+    given = {"sizes": list(NETWORKS["64-100-10"]), "rows": 1}
+    ways = {"predictor": "Predictor", "predict": "predict", "model": "model(x), eval"}
+    sides = {way: prepare("fastnn", "predict", threads=1, way=way, **given) for way in ways}
+    theirs = prepare_peers("predict", LIBRARIES, threads=1, **given)
+    rounds = in_turns(benchmark, sides | theirs, pace)
+    for way, title in ways.items():
+        record(ONE_ROW, f"fastnn, {title}", "us", rounds.of(way) * 1e6)
+    for library in theirs:
+        record(ONE_ROW, PEERS[library].title, "us", rounds.of(library) * 1e6)
+        ratio, target = (
+            rounds.ratio(library, "predictor"),
+            ONE if library == "onnxruntime" else None,
+        )
+        record(ONE_ROW, PEERS[library].title, "times the Predictor's", ratio, target)
+
+
+def test_a_step_by_hand(benchmark, prepare, prepare_peers, pace, record):
+    given = {"sizes": [10, 100, 2], "rows": 64}
+    ours = {"fastnn": prepare("fastnn", "by hand", threads=Threads.OWN_CHOICE, **given)}
+    theirs = prepare_peers("by hand", ("torch",), threads=Threads.BEST, **given)
+    rounds = in_turns(benchmark, ours | theirs, pace)
+    for library in ours | theirs:
+        record(BY_HAND, PEERS[library].title, "us", rounds.of(library) * 1e6)
+    for library in theirs:
+        record(
+            BY_HAND, PEERS[library].title, "times fastnn's", rounds.ratio(library, "fastnn"), HAND
+        )
+
+
+def test_an_estimators_prediction(benchmark, prepare, prepare_peers, pace, record):
+    ours = {"fastnn": prepare("fastnn", "estimator's predict", threads=1, rows=1)}
+    theirs = prepare_peers("estimator's predict", ("sklearn",), threads=1, rows=1)
+    rounds = in_turns(benchmark, ours | theirs, pace)
+    for library in ours | theirs:
+        subject = f"{PEERS[library].title}'s MLPClassifier.predict"
+        record(ONE_ROW, subject, "us", rounds.of(library) * 1e6)
+    for library in theirs:
+        subject = f"{PEERS[library].title}'s MLPClassifier.predict"
+        record(ONE_ROW, subject, "times fastnn's", rounds.ratio(library, "fastnn"), ESTIMATOR)
