@@ -1,4 +1,4 @@
-"""Conversion of chains from and to PyTorch, and to ONNX.
+"""Conversion of chains from and to PyTorch, to ONNX and to C.
 
 PyTorch and onnx are optional: they are imported when a function here is called.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastnn.nn.sequential import Sequential
 
-__all__ = ["from_torch", "to_onnx"]
+__all__ = ["from_torch", "to_c", "to_onnx"]
 
 
 def from_torch(module: torch.nn.Sequential) -> Sequential:
@@ -140,6 +140,87 @@ def to_onnx(
     ['model.onnx']
     """
     _part("to_onnx", "onnx").to_onnx(model, path, input_dtype=input_dtype)
+
+
+def to_c(
+    model: Sequential,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    probabilities: bool | None = None,
+    input_dtype: DTypeLike | None = None,
+    columns: int | None = None,
+) -> None:
+    """Write a chain in evaluation mode (without dropout) to a C header, for embedded work.
+
+    The header is C99, and C++, of one function, which computes a row y from a row x ::
+
+        static void NAME_predict(const float *x, float *y)
+
+    with `double` for a model of float64. It needs only the standard headers `math.h`, `stdint.h`
+    and `string.h`, allocates nothing and keeps no state; its first lines say how much memory it
+    needs. `Normalize` layers are part of it. A comment names the columns of x and y where the model
+    has a `schema` or `classes`. The file is written completely or not at all.
+
+    y is what `fastnn.predict` returns, to 4 units in the last place of the row's largest number:
+    operations are those of fastnn's kernels, in the same order. Without fused multiply-add, a
+    product and its sum are computed in double and rounded once for float32, and by `fma` of
+    `math.h` for float64; both cost time. With GCC and Clang use `-O3 -march=native`.
+
+    Parameters
+    ----------
+    model : Sequential
+        The chain to write.
+    path : str or path-like
+        Name of the file, usually ending in `.h`.
+    name : str, optional
+        NAME, which all names in the header begin with: letters of ASCII, digits and `_`, a letter
+        first. By default made from the name of the file, with `_` for other characters.
+    probabilities : bool, optional
+        Whether y are probabilities. By default they are if the model has `classes`, or a schema
+        whose target is one of classes. If so, softmax is applied to the outputs; nothing is if the
+        last layer is `Softmax`; a single output becomes the probability of the second class, by a
+        sigmoid, unless the last layer is `Sigmoid`. Where the schema's `link` is "identity" (a
+        classifier trained with a loss of numbers), negative outputs count as 0, and all are divided
+        by their sum; a single one stays. If False, y are what `fastnn.predict` returns.
+    input_dtype : {"uint8", "float32", "float64"}, optional
+        Dtype of x; by default the model's.
+    columns : int, optional
+        Number of columns of x, needed where neither a layer nor the schema fixes it.
+
+    Raises
+    ------
+    TypeError
+        If the chain has layers without operators; the message names all of them.
+    ValueError
+        If layers do not fit each other, or `name`, `input_dtype` or `columns` is not as above.
+    OSError
+        If `path` cannot be written.
+
+    Notes
+    -----
+    A batch of `BatchNorm1d` without running moments is the one row. Numbers below the smallest
+    normal one, 1.2e-38 in float32, count as 0 in `fastnn.predict` and may be kept in C.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastnn import Linear, Sequential, to_c
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_c(Sequential(Linear(3, 2)), os.path.join(folder, "model.h"))
+    ...     os.listdir(folder)
+    ['model.h']
+    """
+    from fastnn.interop import c
+
+    c.to_c(
+        model,
+        path,
+        name=name,
+        probabilities=probabilities,
+        input_dtype=input_dtype,
+        columns=columns,
+    )
 
 
 def _part(function: str, package: str) -> ModuleType:

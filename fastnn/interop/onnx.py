@@ -16,17 +16,14 @@ from onnx import helper, numpy_helper
 
 from fastnn._version import __version__
 from fastnn.files.atomic import replacing
-from fastnn.nn.kinds import LAYERS
-from fastnn.nn.layer import Layer, named_dtype
-from fastnn.nn.sequential import Sequential, columns_of, model_dtype
-from fastnn.training.eager import predict_eagerly
+from fastnn.interop.chain import layers_of, read_input_dtype, widths
+from fastnn.nn.sequential import Sequential, model_dtype
 
 OPSET = 17
 """Version of the operators; onnxruntime supports it since 1.12."""
 IR_VERSION = 8
 """Version of the file format."""
 
-_INPUT_DTYPES = ("uint8", "float32", "float64")
 _MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for all but the weights
 
 
@@ -41,14 +38,10 @@ def to_onnx(
 
 def _proto(model: Sequential, input_dtype: DTypeLike | None) -> onnx.ModelProto:
     """Return a model as a checked ONNX message."""
-    if type(model) is not Sequential:
-        raise TypeError(f"to_onnx: got a {type(model).__name__}; expected a fastnn.Sequential")
-    chain = list(_named_layers(model, ""))
-    _check_layers(chain)
+    chain = layers_of(model, "to_onnx")
     _check_size(model)
-    dtype = model_dtype(model)
-    given = dtype if input_dtype is None else _read_dtype(input_dtype)
-    columns, outputs = _widths(model, dtype)
+    dtype, given = model_dtype(model), read_input_dtype(input_dtype, model, "to_onnx")
+    columns, outputs = (n or "columns" for n in widths(model))
 
     graph = _Graph(dtype)
     x = graph.input("x", given, columns)
@@ -60,54 +53,12 @@ def _proto(model: Sequential, input_dtype: DTypeLike | None) -> onnx.ModelProto:
     return graph.proto(model)
 
 
-def _read_dtype(name: DTypeLike) -> np.dtype:
-    dtype = named_dtype(name)
-    if dtype.name not in _INPUT_DTYPES:
-        raise ValueError(f"to_onnx: input_dtype is {name!r}; expected {', '.join(_INPUT_DTYPES)}")
-    return dtype
-
-
-def _named_layers(chain: Sequential, name: str):
-    """Yield (place, layer) for layers of a chain and its nested chains, as in the state dict."""
-    for number, layer in enumerate(chain):
-        place = f"{name}{number}"
-        if type(layer) is Sequential:
-            yield from _named_layers(layer, f"{place}.")
-        else:
-            yield place, layer
-
-
-def _check_layers(chain: list[tuple[str, Layer]]) -> None:
-    """Raise TypeError if layers have no ONNX operators; the message names all of them."""
-    known = {name: kind for name, kind in LAYERS.items() if kind.to_onnx is not Layer.to_onnx}
-    unknown = [
-        f"{place} ({type(layer).__name__})"
-        for place, layer in chain
-        if type(layer) not in known.values()
-    ]
-    if unknown:
-        raise TypeError(
-            f"to_onnx: no operators for {', '.join(unknown)}; there are some for {', '.join(known)}"
-        )
-
-
 def _check_size(model: Sequential) -> None:
     size = sum(each.size * each.dtype.itemsize for each in model.parameters())
     if size > _MOST_BYTES:
         raise ValueError(
             f"to_onnx: the weights take {size:,} bytes; an ONNX file holds {_MOST_BYTES:,} at most"
         )
-
-
-def _widths(model: Sequential, dtype: np.dtype) -> tuple[int | str, int | str]:
-    """Return the numbers of input and output columns, or a name if any number is possible.
-
-    Raises the errors of layers that do not fit each other.
-    """
-    columns, _ = columns_of(model)
-    if columns is None:
-        return "columns", "columns"
-    return columns, predict_eagerly(model, np.zeros((1, columns), dtype), 1).shape[1]
 
 
 # ------------------------------------------------------------------------- the file

@@ -93,6 +93,10 @@ class Rectifier(_Elementwise):
             self.name, kept_by(self, "_input"), gradient, *self.parameters_of_function
         )
 
+    def to_c(self, graph, place, x) -> str:
+        """Add the kernel's function."""
+        return graph.function(self.name, x, *self.parameters_of_function)
+
     def _number(self, name: str, value) -> float:
         if not is_number(value) or not math.isfinite(value):
             raise ValueError(f"{type(self).__name__}: {name} is {value!r}; expected a number")

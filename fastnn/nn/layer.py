@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.nn.parameters import Parameter
-from fastnn.nn.twins import OnnxGraph, TorchTwin
+from fastnn.nn.twins import CGraph, OnnxGraph, TorchTwin
 from kernels.base import arrays
 
 __all__ = ["Layer"]
@@ -155,6 +155,10 @@ class Layer:
         `place` is the layer's place in the model, `x` the name of its input.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define to_onnx")
+
+    def to_c(self, graph: CGraph, place: str, x: str) -> str:
+        """Add the layer's operators to a C function as `to_onnx` does, by default the same ones."""
+        return self.to_onnx(graph, place, x)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.describe().items())

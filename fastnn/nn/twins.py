@@ -1,4 +1,4 @@
-"""Descriptions of layers' equivalents in torch and ONNX, which are not imported here."""
+"""Descriptions of layers' equivalents in torch, ONNX and C, which are not imported here."""
 
 from __future__ import annotations
 
@@ -38,3 +38,10 @@ class OnnxGraph(Protocol):
 
     def cast(self, value: str, dtype: DTypeLike) -> str:
         """Convert a value to a dtype; return the name of the result."""
+
+
+class CGraph(OnnxGraph, Protocol):
+    """A C function that layers add their operators to, for one row."""
+
+    def function(self, name: str, x: str, *parameters: float) -> str:
+        """Apply a function of the kernels to each element of x; return the name of the result."""
