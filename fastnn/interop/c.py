@@ -24,7 +24,22 @@ from fastnn.nn.softmax import Softmax
 from kernels.base import arrays
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_STACK = 1024  # bytes beside the buffers, also where a compiler optimises nothing
+_UNFUSED = """\
+/* A product and a sum are fused where the source says so, nowhere else. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+"""
+_FUSED_AGAIN = """\
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+"""
 _A_LINE, _AT_ONCE = 8, 2**13  # numbers in a line of text, and those to make text of at a time
 
 
@@ -141,7 +156,7 @@ def _header(graph: Graph, comment: str, signature: str) -> Iterator[str]:
         yield f"static const {graph.real} {name}[{array.size}] = {{\n"
         yield from _numbers(array)
         yield "};\n\n"
-    yield f"{code}\n#endif\n"
+    yield f"{_UNFUSED}\n{code}\n{_FUSED_AGAIN}\n#endif\n"
 
 
 def _digest(graph: Graph, text: str) -> int:
@@ -163,12 +178,11 @@ def _numbers(array: np.ndarray) -> Iterator[str]:
 def _comment(graph: Graph, model: Sequential, signature: str, inputs: int, meaning: str) -> str:
     """Return the comment at the beginning of a header."""
     constants = sum(array.nbytes for array in graph.arrays.values())
-    stack = graph.stack() + _STACK
     outputs = f"the row y, {_counted(graph.columns)}: {meaning}."
     lines = [
         f"{graph.name}: a neural network, written by fastnn {__version__}.",
         "",
-        f"Memory: {constants:,} bytes of constants and at most {stack:,} bytes of stack.",
+        f"Memory: {constants:,} bytes of constants and at most {graph.stack():,} bytes of stack.",
         "",
         f"    {signature};",
         "",
@@ -178,7 +192,7 @@ def _comment(graph: Graph, model: Sequential, signature: str, inputs: int, meani
         *_outputs(model, graph.columns),
         *_inputs(model, inputs),
     ]
-    return "\n * ".join(["/*", *lines]).replace(" * \n", " *\n") + "\n */\n"
+    return "/* " + "\n * ".join(lines).replace(" * \n", " *\n") + "\n */\n"
 
 
 def _counted(numbers: int) -> str:
@@ -212,4 +226,4 @@ def _named(array: str, names: Sequence[str], columns: int) -> list[str]:
 
 def _quoted(value: Any) -> str:
     """Return JSON of ASCII, in which nothing ends a comment or a line."""
-    return json.dumps(value).replace("/", r"\/")
+    return json.dumps(value).replace("*", r"\u002a")

@@ -6,7 +6,7 @@ Without branches and calls of a library, compilers turn loops over them into vec
 
 In `_SOURCE`, REAL is float or double, WORD the unsigned integer of its width, PICK(a, b) is `a` for
 float and `b` for double, and names begin with N_ in place of the model's name. Decimals are of
-type REAL.
+type REAL. LANES are the partial sums of a row, as many as a vector of this processor has lanes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-LANES = {"float32": 16, "float64": 8}
-"""Partial sums of a row: those of the kernels on processors with vectors of 512 bits."""
+from kernels.base import host
+from kernels.base.jit import real_type
 
 _TYPES = {"float32": ("float", "uint32_t"), "float64": ("double", "uint64_t")}
 
-_POLYNOMIALS = {
+_POLYNOMIALS: dict[str, tuple[str, str]] = {
     "exp_slope": (
         "1.0 0.4999999403953552 0.1666652113199234 0.04166838899254799 0.00836874544620514 "
         "0.0013814540579915047",
@@ -62,7 +62,8 @@ _POLYNOMIALS = {
         "7.935875475086037e-09 1.4485165693785176e-09 -2.9650955640911926e-10",
     ),
 }
-_POLYNOMIALS["exp_bend"] = tuple(terms.partition(" ")[2] for terms in _POLYNOMIALS["exp_slope"])
+_SINGLE, _DOUBLE = _POLYNOMIALS["exp_slope"]
+_POLYNOMIALS["exp_bend"] = _SINGLE.removeprefix("1.0 "), _DOUBLE.removeprefix("1.0 ")
 """Coefficients of the polynomials of `kernels.base.vectormath`, constant term first."""
 
 _FMA = {
@@ -377,7 +378,7 @@ void N_times_WIDTH(int n, const REAL *x, const REAL *w, REAL *y)
 }
 """
 
-WIDTHS = 32, 16, 8, 4, 2, 1
+WIDTHS = 64, 32, 16, 8, 4, 2, 1
 """Outputs that a product computes together, in registers: powers of two fill vectors."""
 
 
@@ -438,7 +439,8 @@ def _in_c(name: str, dtype: str, text: str) -> str:
     if single:
         text = re.sub(r"(?<![\w.])(\d+\.\d+(?:e[+-]?\d+)?|\d+e[+-]?\d+)", r"\1f", text)
     text = re.sub(r"^(?=(REAL|WORD|void) N_)", "static inline ", text, flags=re.MULTILINE)
-    text = text.replace("REAL", real).replace("WORD", word).replace("LANES", str(LANES[dtype]))
+    lanes = host.lanes(real_type(dtype))
+    text = text.replace("REAL", real).replace("WORD", word).replace("LANES", str(lanes))
     return re.sub(r"\bN_", f"{name}_", text)
 
 

@@ -22,6 +22,7 @@ from kernels.product.sharing import columns_of
 TYPES = {"uint8": "uint8_t", "float32": "float", "float64": "double"}
 """The types in C of dtypes."""
 
+_CALLS = 256  # numbers on the stack of the functions that are called
 _ELEMENTWISE = {"Add": "({} + {})", "Sub": "({} - {})", "Mul": "({} * {})", "Div": "({} / {})"}
 
 
@@ -158,8 +159,7 @@ class Graph:
         for at, width in parts:
             self._times(width, middle, source, f"{name} + {at * inputs}", f"{target} + {at}")
         if halves:
-            second, source = self._new("second"), f"{source} + {middle}"
-            self.lines.append(f"{self.real} {second}[{self.columns}] = {{{self.literal(0)}}};")
+            second, source = self._store("second", self.literal(0)), f"{source} + {middle}"
             for at, width in parts:
                 weights = f"{name} + {at * inputs + middle * width}"
                 self._times(width, inputs - middle, source, weights, f"{second} + {at}")
@@ -198,8 +198,12 @@ class Graph:
         return [f"{self.real} {name}[{size}];" for name, size in self._buffers.items()]
 
     def stack(self) -> int:
-        """Return the bytes of the buffers."""
-        return sum(self._buffers.values()) * self.dtype.itemsize
+        """Return the bytes of stack that the function takes at most, also without optimisation.
+
+        They are those of the buffers, of calls, and of the variables of each line.
+        """
+        numbers = sum(self._buffers.values()) + _CALLS + len(self.lines)
+        return numbers * self.dtype.itemsize
 
     def result(self, y: str, x: str) -> None:
         """Add the storing of a value in the array y."""

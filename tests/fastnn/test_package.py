@@ -65,7 +65,7 @@ def test_the_promised_names_are_there():
         "Tanh", "Training",
         "callbacks", "datasets", "estimators", "evaluate", "fit", "from_torch",
         "get_num_threads", "initializers", "load", "plots", "predict", "save", "schedules",
-        "set_num_threads", "to_onnx",
+        "set_num_threads", "to_c", "to_onnx",
     }  # fmt: skip
     assert promised <= set(fastnn.__all__)
 

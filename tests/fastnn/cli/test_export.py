@@ -36,6 +36,34 @@ def test_a_model_is_exported(saved, model, tmp_path, options):
     np.testing.assert_allclose(y, fastnn.predict(model, x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "meaning"),
+    [
+        ([], "probabilities, the softmax"),
+        (["--no-probabilities"], "the outputs of the network"),
+        (["--probabilities", "--name", "net", "--input-dtype", "uint8"], "probabilities"),
+    ],
+)
+def test_a_model_is_exported_to_c(saved, tmp_path, options, meaning):
+    out = tmp_path / "Out-1.h"
+    result = run("export", saved, out, *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"wrote {out}: {out.stat().st_size:,} bytes\n"
+    text, name = out.read_text(), "net" if "net" in options else "Out_1"
+    given = "uint8_t" if "uint8" in options else "float"
+    assert f"\nstatic void {name}_predict(const {given} *x, float *y)\n" in text
+    assert f"the row y, 3 numbers: {meaning}" in text
+
+
+def test_options_of_c_headers_alone(saved, tmp_path):
+    for option in (["--name", "net"], ["--no-probabilities"]):
+        error = error_of(run("export", saved, tmp_path / "out.onnx", *option))
+        assert "out.onnx is no C header" in error
+    error = error_of(run("export", saved, tmp_path / "out.h", "--name", "2d"))
+    assert "name is '2d'; expected" in error
+    assert list(tmp_path.iterdir()) == [saved]
+
+
 def test_a_file_that_is_no_model(tmp_path):
     path, out = tmp_path / "model.safetensors", tmp_path / "out.onnx"
     path.write_bytes(b"nothing of the kind")
@@ -53,7 +81,7 @@ def test_a_model_whose_layers_do_not_fit(tmp_path):
 
 def test_names_that_are_not_allowed(saved, tmp_path):
     error = error_of(run("export", saved, tmp_path / "out.onxx"))
-    assert error.endswith("out.onxx; expected a name in .onnx")
+    assert error.endswith("out.onxx; expected a name in .onnx or .h")
     error = error_of(run("export", saved, tmp_path / "out.onnx", "--input-dtype", "unit8"))
     assert "'--input-dtype': unknown name 'unit8'" in error
     assert "did you mean 'uint8'?" in error
