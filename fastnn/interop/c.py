@@ -25,6 +25,10 @@ from kernels.base import arrays
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _UNFUSED = """\
+#ifdef __FAST_MATH__
+#error "-ffast-math would make these functions wrong: compile this file without it"
+#endif
+
 /* A product and a sum are fused where the source says so, nowhere else. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -109,7 +113,8 @@ def _add_layers(
     if given != graph.dtype:
         x = graph.cast(x, graph.dtype)
     for place, layer in chain:
-        before, x = x, layer.to_c(graph, place, x)
+        before = graph.short(x)
+        x = layer.to_c(graph, place, before)
         if x != before:
             last = layer
     return x, last

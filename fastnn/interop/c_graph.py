@@ -23,6 +23,8 @@ TYPES = {"uint8": "uint8_t", "float32": "float", "float64": "double"}
 """The types in C of dtypes."""
 
 _CALLS = 256  # numbers on the stack of the functions that are called
+_LONG = 100
+"""Characters of an expression beyond which no layer takes it."""
 _ELEMENTWISE = {"Add": "({} + {})", "Sub": "({} - {})", "Mul": "({} * {})", "Div": "({} / {})"}
 
 
@@ -204,6 +206,10 @@ class Graph:
         """
         numbers = sum(self._buffers.values()) + _CALLS + len(self.lines)
         return numbers * self.dtype.itemsize
+
+    def short(self, x: str) -> str:
+        """Return a value's expression, stored first if it is long: layers may repeat it."""
+        return f"{self._stored(x)}[j]" if len(x) > _LONG else x
 
     def result(self, y: str, x: str) -> None:
         """Add the storing of a value in the array y."""

@@ -10,7 +10,7 @@ import numpy as np
 
 COMPILERS = [each for each in ("gcc", "clang") if shutil.which(each)]
 STRICT = "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"
-NATIVE = "-O2", "-march=native"
+NATIVE = "-O1", "-march=native"
 
 _ROWS = """
 {includes}
