@@ -193,7 +193,7 @@ def _comment(graph: Graph, model: Sequential, signature: str, inputs: int, meani
         "",
         f"computes from a row x, {_counted(inputs)},",
         outputs,
-        "x and y may be one array. Threads may call the function at once.",
+        "x and y may begin at one address. Threads may call the function at once.",
         *_outputs(model, graph.columns),
         *_inputs(model, inputs),
     ]
@@ -206,7 +206,7 @@ def _counted(numbers: int) -> str:
 
 def _outputs(model: Sequential, columns: int) -> list[str]:
     """Return lines that name the columns of y: the classes, or the target of a table."""
-    names = list(model.classes)
+    names = [str(each) for each in model.classes]
     if not names and model.schema is not None and model.schema.target is not None:
         names = [model.schema.target.name]
     if columns == 1 and len(names) == 2:

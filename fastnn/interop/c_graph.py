@@ -139,46 +139,54 @@ class Graph:
 
     def _gemm(self, x: str, weight: str, bias: str = "", *, transB: int) -> str:
         w, source = self._constants[weight], self._stored(x)
-        name = weight.removesuffix("[j]")
         self.columns, inputs = w.shape
         target = "v" if source == "u" else "u"
         self._reserve(target)
-        line = line_elements(self.dtype)
-        halves = in_halves.py_func(inputs, self.columns, line)
-        middle = columns_of.py_func(inputs, line, 1, 2)[0] if halves else inputs
         if self.columns <= NARROW and inputs <= DEEP:
-            self.arrays[name] = w.reshape(-1)
-            offsets = self._constants[bias].reshape(-1) if bias else np.zeros(self.columns)
-            for row, offset in enumerate(offsets):
-                sums = self._dots(inputs, middle, name, source, row * inputs)
-                self.lines.append(f"{target}[{row}] = {sums} + {self.literal(offset)};")
-            return f"{target}[j]"
-        parts = list(tiles(self.columns))
-        self.arrays[name] = np.concatenate(
-            [w[at : at + width].T.reshape(-1) for at, width in parts]
-        )
-        self._loop(f"{target}[j] = {self.literal(0) if halves else bias or self.literal(0)};")
-        for at, width in parts:
-            self._times(width, middle, source, f"{name} + {at * inputs}", f"{target} + {at}")
-        if halves:
-            second, source = self._store("second", self.literal(0)), f"{source} + {middle}"
-            for at, width in parts:
-                weights = f"{name} + {at * inputs + middle * width}"
-                self._times(width, inputs - middle, source, weights, f"{second} + {at}")
-            offset = f" + {bias}" if bias else ""
-            self._loop(f"{target}[j] = {target}[j] + {second}[j]{offset};")
+            self._add_dots(w, weight.removesuffix("[j]"), source, target, bias)
+        else:
+            self._add_tiles(w, weight.removesuffix("[j]"), source, target, bias)
         return f"{target}[j]"
 
-    def _times(self, width: int, inputs: int, x: str, w: str, y: str) -> None:
-        self.lines.append(f"{self.call(f'times_{width}', inputs, x, w, y)};")
+    def _middle(self, inputs: int) -> int:
+        """Return the number of inputs of the first half, all if they are not summed in halves."""
+        line = line_elements(self.dtype)
+        if not in_halves.py_func(inputs, self.columns, line):
+            return inputs
+        return columns_of.py_func(inputs, line, 1, 2)[0]
 
-    def _dots(self, inputs: int, middle: int, name: str, source: str, start: int) -> str:
-        """Return the sum of a row's products, or of those of its two halves."""
-        sums = self.call("dot", middle, source, f"{name} + {start}")
+    def _add_dots(self, w: np.ndarray, weights: str, x: str, y: str, bias: str) -> None:
+        """Add the products of one or two outputs, each a sum of vectors of inputs."""
+        self.arrays[weights] = w.reshape(-1)
+        inputs, middle = w.shape[1], self._middle(w.shape[1])
+        halves = [(0, middle), (middle, inputs - middle)][: 1 + (middle < inputs)]
+        offsets = self._constants[bias].reshape(-1) if bias else np.zeros(len(w))
+        for row, offset in enumerate(offsets):
+            sums = [
+                self.call("dot", count, f"{x} + {at}", f"{weights} + {row * inputs + at}")
+                for at, count in halves
+            ]
+            self.lines.append(f"{y}[{row}] = {' + '.join([*sums, self.literal(offset)])};")
+
+    def _add_tiles(self, w: np.ndarray, weights: str, x: str, y: str, bias: str) -> None:
+        """Add the products of more outputs, of which as many as registers hold are one call."""
+        inputs, middle = w.shape[1], self._middle(w.shape[1])
+        parts = list(tiles(len(w)))
+        self.arrays[weights] = np.concatenate([w[i : i + n].T.reshape(-1) for i, n in parts])
+        self._loop(f"{y}[j] = {bias if bias and middle == inputs else self.literal(0)};")
+        for i, n in parts:
+            self._add_tile(n, middle, x, f"{weights} + {i * inputs}", f"{y} + {i}")
         if middle < inputs:
-            rest = f"{source} + {middle}", f"{name} + {start + middle}"
-            sums += f" + {self.call('dot', inputs - middle, *rest)}"
-        return sums
+            second = self._store("second", self.literal(0))
+            for i, n in parts:
+                place = f"{weights} + {i * inputs + middle * n}"
+                self._add_tile(n, inputs - middle, f"{x} + {middle}", place, f"{second} + {i}")
+            self._loop(
+                f"{y}[j] = {' + '.join([f'{y}[j]', f'{second}[j]', *filter(None, [bias])])};"
+            )
+
+    def _add_tile(self, outputs: int, inputs: int, x: str, w: str, y: str) -> None:
+        self.lines.append(f"{self.call(f'times_{outputs}', inputs, x, w, y)};")
 
     # ------------------------------------------------------------------- the source
 
