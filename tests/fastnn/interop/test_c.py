@@ -29,6 +29,7 @@ from fastnn import (
 )
 from fastnn.data.tables.schema import Schema
 from fastnn.nn.kinds import LAYERS
+from kernels.base import host
 from own_layers import Doubled, OtherLinear, OtherSequential
 from processes import python
 
@@ -155,30 +156,41 @@ def test_many_chains_compute_the_same_in_c(path, data, level):
     agrees(data, path, (level, "-march=native"))
 
 
+def together(models, x, folder, *options):
+    """The outputs of models of seven columns, whose headers are in one library, one by one."""
+    dtype, names = x.dtype.name, [f"m{place}" for place in range(len(models))]
+    for name, model in zip(names, models, strict=True):
+        fastnn.to_c(model, folder / f"{name}.h", columns=7)
+    includes = "".join(f'#include "{name}.h"\n' for name in names)
+    calls = "".join(f"{name}_predict(x, y + {7 * i});" for i, name in enumerate(names))
+    signature = f"static void every_predict(const {REAL[dtype]} *x, {REAL[dtype]} *y)"
+    (folder / "every.h").write_text(f"{includes}{signature} {{ {calls} }}\n")
+    y = compiled(folder / "every.h", dtype, dtype, *options)(x, 7 * len(models))
+    return np.split(y, len(models), axis=1)
+
+
 @compiles
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", [NATIVE, ("-O1",)])  # the second has no fused multiply-add
 def test_every_kind_of_layer(dtype, options, tmp_path):
-    """Each after a product, near 0 and farther out; all in one library."""
+    """Each after a product, near 0 and farther out."""
     x = np.concatenate([samples(7, dtype, 300, scale) for scale in (1e-3, 1, 30)])
-    models = {
-        f"m{place}": Sequential(Linear(7, 7, dtype=dtype, seed=0), kind())
-        for place, kind in enumerate(LEAVES.values())
-    } | {
-        f"n{place}": Sequential(norm(kind, 7, dtype), Tanh(), norm(kind, 7, dtype))
-        for place, kind in enumerate(NORMS)
-    }
-    path = tmp_path / "every.h"
-    for name, model in models.items():
-        fastnn.to_c(model, tmp_path / f"{name}.h")
-    calls = "".join(f"{name}_predict(x, y + {7 * i});" for i, name in enumerate(models))
-    path.write_text(
-        "".join(f'#include "{name}.h"\n' for name in models)
-        + f"static void every_predict(const {REAL[dtype]} *x, {REAL[dtype]} *y) {{ {calls} }}\n"
-    )
-    got = compiled(path, dtype, dtype, *options)(x, 7 * len(models))
-    for i, model in enumerate(models.values()):
-        assert ulps(got[:, 7 * i : 7 * i + 7], fastnn.predict(model, x)) <= CLOSE, model
+    models = [Sequential(Linear(7, 7, dtype=dtype, seed=0), kind()) for kind in LEAVES.values()]
+    models += [Sequential(norm(kind, 7, dtype), Tanh(), norm(kind, 7, dtype)) for kind in NORMS]
+    for model, got in zip(models, together(models, x, tmp_path, *options), strict=True):
+        assert ulps(got, fastnn.predict(model, x)) <= CLOSE, model
+
+
+@compiles
+@pytest.mark.skipif("fma" not in host.FEATURES, reason="kernels have no fused multiply-add here")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_have_the_kernels_bits(dtype, tmp_path):
+    x = np.concatenate([samples(7, dtype, 5000, scale) for scale in (1e-4, 1e-2, 0.3, 1, 4, 15)])
+    models = [Sequential(Normalize(0, 1, dtype), kind()) for kind in LEAVES.values()]
+    for model, got in zip(models, together(models, x, tmp_path), strict=True):
+        expected = fastnn.predict(model, x)
+        normal = expected != 0  # what is below the smallest normal number is 0 in fastnn
+        np.testing.assert_array_equal(got[normal], expected[normal], err_msg=repr(model))
 
 
 @compiles
