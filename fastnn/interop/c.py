@@ -124,25 +124,27 @@ def _add_layers(
 
 
 def _classifies(model: Sequential) -> bool:
-    """Return True for a model that has names of classes, or a table's classes as target."""
+    """Return True for a classifier: by the loss of `fit`, names of classes, or a table's target."""
     target = None if model.schema is None else model.schema.target
-    return bool(model.classes) or (target is not None and target.task == "classification")
+    of_classes = target is not None and target.task == "classification"
+    return model.link is not None or bool(model.classes) or of_classes
 
 
 def _add_probabilities(
     graph: Graph, model: Sequential, x: str, last: Layer | None
 ) -> tuple[str, str]:
     """Add what makes probabilities of outputs; return these, and a phrase that says what it is."""
-    linked = model.schema is not None and model.schema.link == "identity"
-    if isinstance(last, Softmax):
-        return x, "probabilities, which the network's own Softmax gives"
-    if graph.columns == 1:
-        if linked or isinstance(last, Sigmoid):
-            return x, "the probability of the second class, the output of the network"
-        return graph.add("Sigmoid", x), "the probability of the second class, by a sigmoid"
-    if linked:
-        return graph.shares(x), "probabilities, the outputs of the network scaled to a sum of 1"
-    return graph.add("Softmax", x, axis=1), "probabilities, the softmax of the network's outputs"
+    what = "the probability of the second class" if graph.columns == 1 else "probabilities"
+    link = model.link
+    if link is None:
+        if isinstance(last, (Softmax, Sigmoid)):
+            return x, f"{what}, which the network gives"
+        if model.schema is not None and model.schema.link == "identity":
+            return graph.shares(x), f"{what}, the network's outputs divided by their sum"
+        link = "sigmoid" if graph.columns == 1 else "softmax"
+    if link == "softmax":
+        return graph.add("Softmax", x, axis=1), f"{what}, the softmax of the network's outputs"
+    return graph.add("Sigmoid", x), f"{what}, the sigmoid of the network's outputs"
 
 
 # ------------------------------------------------------------------------------- the file

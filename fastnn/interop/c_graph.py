@@ -129,7 +129,12 @@ class Graph:
         return self.call("fma", f"({x} - {mean}) * {factors}", gain, shift)
 
     def shares(self, x: str) -> str:
-        """Return an expression of the columns' shares in the row's sum, with negative ones as 0."""
+        """Return an expression of the columns' shares in the row's sum, with negative ones as 0.
+
+        A single column is what it is.
+        """
+        if self.columns == 1:
+            return x
         tiny, n = self.literal(np.finfo(self.dtype).tiny), self.columns
         u = self._store(self._stored(x), self.call("maximum", x, tiny))
         total = self._number("total", self.call("sum", n, u))

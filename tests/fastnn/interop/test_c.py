@@ -320,11 +320,26 @@ def test_probabilities_are_the_softmax_of_a_classifier_s_outputs(path):
 
 
 @compiles
+@pytest.mark.parametrize("loss", [fastnn.CrossEntropyLoss(), fastnn.BCEWithLogitsLoss()])
+@pytest.mark.parametrize("ending", [(), (LogSoftmax(),), (Sigmoid(),)])
+def test_probabilities_are_those_of_the_loss(loss, ending, path):
+    model, x = Sequential(*small_model(), *ending), samples(6, "float32")
+    y = np.eye(3)[np.arange(len(x)) % 3]
+    optimizer = fastnn.SGD(model.parameters(), lr=0.1)
+    fastnn.fit(model, x, y, loss=loss, optimizer=optimizer, epochs=1, batch_size=8)
+    fastnn.to_c(model, path)
+    word = "softmax" if isinstance(loss, fastnn.CrossEntropyLoss) else "sigmoid"
+    assert meaning(path) == f"probabilities, the {word} of the network's outputs"
+    expected = fastnn.predict_proba(model, x)
+    assert ulps(compiled(path, "float32", "float32")(x, 3), expected) <= CLOSE
+
+
+@compiles
 def test_softmax_is_applied_once(path):
     model = Sequential(small_model(), Sequential(Softmax(), Identity()), Dropout(0.5))
     model.classes = ("a", "b", "c")
     fastnn.to_c(model, path)
-    assert meaning(path) == "probabilities, which the network's own Softmax gives"
+    assert meaning(path) == "probabilities, which the network gives"
     same(model, path, samples(6, "float32"))
 
 
@@ -344,7 +359,7 @@ def test_outputs_that_are_probabilities_already(path):
     model, x = small_model(), samples(6, "float32")
     model.classes, model.schema = ("a", "b", "c"), Schema(link="identity")
     fastnn.to_c(model, path)
-    assert meaning(path) == "probabilities, the outputs of the network scaled to a sum of 1"
+    assert meaning(path) == "probabilities, the network's outputs divided by their sum"
     got = compiled(path, "float32", "float32")(x, 3)
     expected = metrics.probabilities(fastnn.predict(model, x), "identity")
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-30)
