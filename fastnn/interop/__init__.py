@@ -179,14 +179,14 @@ def to_c(
         first. By default made from the name of the file, with `_` for other characters.
     probabilities : bool, optional
         Whether y are probabilities. By default they are for a classifier: a model that `fit`
-        trained with a loss of classes, one with names of `classes`, or one whose schema has a target
-        of classes. After `fit` with `CrossEntropyLoss` or `NLLLoss` softmax is applied to the outputs,
-        after `BCEWithLogitsLoss` a sigmoid to each, as by `fastnn.predict_proba`. Where the loss is
-        not known (`model.link` is None), outputs stay as they are if the last layer is `Softmax` or
-        `Sigmoid`; where the schema's `link` is "identity", negative ones count as 0 and all are
-        divided by their sum, but a single one stays; else softmax is applied to several outputs,
-        and a sigmoid to a single one, which is the probability of the second class. If False, y are
-        what `fastnn.predict` returns.
+        trained with a loss of classes, one with names of `classes`, or one whose schema has a
+        target of classes. After `fit` with `CrossEntropyLoss` or `NLLLoss` softmax is applied to
+        the outputs, after `BCEWithLogitsLoss` a sigmoid to each, as by `fastnn.predict_proba`.
+        Where the loss is not known (`model.link` is None), outputs stay as they are if the last
+        layer is `Softmax` or `Sigmoid`; where the schema's `link` is "identity", negative ones
+        count as 0 and all are divided by their sum, but a single one stays; else softmax is applied
+        to several outputs, and a sigmoid to a single one, which is the probability of the second
+        class. If False, y are what `fastnn.predict` returns.
     input_dtype : {"uint8", "float32", "float64"}, optional
         Dtype of x; by default the model's.
     columns : int, optional
