@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import fastnn
+from fastnn.nn.sequential import model_dtype
 
 FLAGS = "-std=gnu99", "-O3", "-march=native"
 SIZES = (8, 16, 1), (64, 100, 10), (784, 128, 10), (128, 512, 512, 32)
@@ -82,9 +83,9 @@ def _compiled(model: fastnn.Sequential, flags: Sequence[str]):
     compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
     if compiler is None:
         raise FileNotFoundError("there is no C compiler: gcc, clang or cc")
-    real = "double" if fastnn.predict(model, _zeros(model)).dtype == np.float64 else "float"
+    real = "double" if model_dtype(model) == np.float64 else "float"
     with tempfile.TemporaryDirectory() as folder:
-        fastnn.to_c(model, Path(folder, "net.h"))
+        fastnn.to_c(model, Path(folder, "net.h"), probabilities=False)
         source, library = Path(folder, "loop.c"), Path(folder, "loop.so")
         source.write_text(_LOOP.replace("REAL", real))
         command = [compiler, *flags, "-shared", "-fPIC", source, "-o", library, "-lm"]
@@ -92,10 +93,6 @@ def _compiled(model: fastnn.Sequential, flags: Sequence[str]):
         loop = ctypes.CDLL(os.fspath(library)).seconds
     loop.restype = ctypes.c_double
     return loop
-
-
-def _zeros(model: fastnn.Sequential) -> np.ndarray:
-    return np.zeros((1, model[0].columns_in), np.float32)
 
 
 def _network(sizes: Sequence[int]) -> fastnn.Sequential:

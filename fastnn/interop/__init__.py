@@ -206,8 +206,9 @@ def to_c(
     The sums of one or two outputs, of `Softmax` and of `LayerNorm` have as many parts as vectors of
     the processor on which `to_c` runs have lanes. The batch of a `BatchNorm1d` without running
     moments is the one row. Numbers below the smallest normal one, 1.2e-38 in float32, count as 0 in
-    `fastnn.predict` and may be kept in C. A million weights are 15 MB of text, for which GCC 12
-    takes 6 s and 300 MB.
+    `fastnn.predict` and may be kept in C. Where fastnn itself runs without fused multiply-add, on
+    x86-64 before AVX2, it rounds products, and headers are closer to the exact sums. A million
+    weights are 15 MB of text, for which GCC 12 takes 6 s and 300 MB.
 
     Examples
     --------
