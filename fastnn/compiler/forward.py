@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.layout import Layout
-from fastnn.compiler.limits import MOST_THREADS
+from fastnn.compiler.limits import EVALUATION_BATCH, MOST_THREADS
 from fastnn.compiler.lowering.stage import UnsupportedError
 from fastnn.compiler.program import Program, chain_of
 from fastnn.compiler.samples import emit_rows
@@ -29,8 +29,8 @@ from kernels.machine.state import ROOM, THREADS
 from kernels.machine.team import ALONE, get_num_threads, shared
 from kernels.product.choice import LARGE_PRODUCT
 
-BATCHES = 1, 16, 256
-"""Most rows of a block; the activations of 256 rows fit an L2 cache."""
+BATCHES = 1, 16, EVALUATION_BATCH
+"""Most rows of a block: of one row, of few, and of many."""
 _SLICE = 1000 * LARGE_PRODUCT  # multiply-adds of a call, some 10 ms, between two looks for Ctrl-C
 _ELEMENT = 8  # multiply-adds that take as long as an element of a layer's output
 _forward: Any = forward.forward["float32"]  # of any dtypes, since it is given addresses
@@ -70,8 +70,8 @@ class ForwardProgram(Program):
         model, ending = self._model, self._ending
         if ending.layer is not None:
             model = Sequential(model, ending.layer())
-        normalize, stages, self.columns = chain_of(model, self.x.shape[1])
-        x = emit_rows(build, self.x, normalize)
+        tables, stages, self.columns = chain_of(model, self.x.shape[1])
+        x = emit_rows(build, self.x, tables)
         for stage in stages:
             if stage.couples_rows:
                 raise UnsupportedError(f"{stage.layer!r} computes with whole batches")

@@ -14,8 +14,9 @@ from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.lowering import activations, dropout, linear, norms, softmax
 from fastnn.compiler.lowering.losses import emit_loss
 from fastnn.compiler.lowering.stage import Learning, Stage, UnsupportedError, stages_of
-from fastnn.compiler.samples import Truth, emit_samples, emit_truth, inputs_of
+from fastnn.compiler.samples import Tables, Truth, emit_samples, emit_truth, inputs_of
 from fastnn.compiler.source import Source, Timetable
+from fastnn.nn.kinds import is_known
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.parameters import Parameter
@@ -48,21 +49,22 @@ def check_dtype(model: Sequential, dtype: np.dtype) -> None:
         )
 
 
-def chain_of(model: Sequential, columns: int) -> tuple[Normalize | None, list[Stage], int]:
-    """Return the layer that normalises the samples, the stages, and the columns of the output.
+def chain_of(model: Sequential, columns: int) -> tuple[Tables | None, list[Stage], int]:
+    """Return the tables that normalise the samples, the stages, and the columns of the output.
 
     Raises UnsupportedError for layers that cannot be compiled, ValueError for ones that do not
     fit each other or the `columns` of the samples.
     """
     every = chained_layers(model)
     layers = [each for each in every if type(each) not in (Identity, Flatten)]
-    normalize = layers.pop(0) if layers and type(layers[0]) is Normalize else None
-    stages = stages_of(layers)
+    first = layers.pop(0) if layers and type(layers[0]) is Normalize else None
+    stages = stages_of(layers, is_known)
+    tables = None if first is None else first.tables(columns)
     for layer in every:
         columns = layer.output_columns(columns)
     for stage, above in pairwise(stages):
         stage.above = above
-    return normalize, stages, columns
+    return tables, stages, columns
 
 
 class Program:
@@ -122,8 +124,8 @@ class Program:
     ) -> tuple[list[Stage], Block, Truth]:
         """Emit the gathering of samples and targets, and the forward pass of all stages."""
         check_dtype(model, self.dtype)
-        normalize, stages, columns = chain_of(model, build.inputs["x"].shape[1])
-        x = emit_samples(build, normalize)
+        tables, stages, columns = chain_of(model, build.inputs["x"].shape[1])
+        x = emit_samples(build, tables)
         truth = emit_truth(build, as_loss(loss), columns)
         for stage in stages:
             stage.arrange(build, learning)

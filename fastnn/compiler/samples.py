@@ -11,8 +11,10 @@ import numpy as np
 from fastnn.compiler.builder import Block, Builder
 from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss
-from fastnn.nn.normalize import Normalize
 from kernels.instructions import samples as instructions
+
+Tables = tuple[np.ndarray, np.ndarray]
+"""Mean and 1 / std of each column, by which samples are normalised."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +51,26 @@ def form_of(inputs: Mapping[str, np.ndarray]) -> list:
     return [(name, each.dtype, each.shape[1:]) for name, each in inputs.items()]
 
 
-def emit_samples(build: Builder, normalize: Normalize | None) -> Block:
+def emit_samples(build: Builder, tables: Tables | None) -> Block:
     """Emit the gathering of a batch of samples, normalised if asked for; return the batch."""
     x = build.inputs["x"]
-    return _emit_gathering(build, x, build.input("x"), build.input("order"), normalize, False)
+    return _emit_gathering(build, x, build.input("x"), build.input("order"), tables, False)
 
 
-def emit_rows(build: Builder, x: np.ndarray, normalize: Normalize | None) -> Block:
+def emit_rows(build: Builder, x: np.ndarray, tables: Tables | None) -> Block:
     """Emit the reading of rows that lie one after another at the address of `x`; return the batch.
 
     The run halts at a number that is not finite. Rows that need no conversion are not copied.
     """
     place, order = build.keep(x), build.keep(np.arange(build.batch))
     if x.dtype == np.uint8:
-        return _emit_gathering(build, x, place, order, normalize)
+        return _emit_gathering(build, x, place, order, tables)
     rows = Block(place, x.shape[1], x.shape[1])
     build.emit(instructions.check_finite, columns=rows.columns, x=rows)
-    if normalize is None:
+    if tables is None:
         _check_dtype(build, x)
         return rows
-    return _emit_gathering(build, x, place, order, normalize)
+    return _emit_gathering(build, x, place, order, tables)
 
 
 def _emit_gathering(
@@ -76,7 +78,7 @@ def _emit_gathering(
     x: np.ndarray,
     place: int,
     order: int,
-    normalize: Normalize | None,
+    tables: Tables | None,
     wait: bool = True,
 ) -> Block:
     """Emit the gathering of rows like `x` at a place, in an order at another; return the batch."""
@@ -84,15 +86,15 @@ def _emit_gathering(
     columns = x.shape[1]
     mean: Any = 0
     factor: Any = 0
-    if normalize is not None:
-        mean, factor = (table.astype(build.dtype) for table in normalize.tables(columns))
+    if tables is not None:
+        mean, factor = (table.astype(build.dtype) for table in tables)
     y = build.block(columns)
     build.emit(
         instructions.gather_bytes if x.dtype == np.uint8 else instructions.gather,
         columns=columns,
         source=place,
         order=order,
-        normalising=normalize is not None,
+        normalising=tables is not None,
         mean=mean,
         factor=factor,
         y=y,

@@ -9,7 +9,8 @@ from scipy.special import xlogy
 
 import kernels
 from fastnn.nn.activations import ReLU, Sigmoid, Tanh
-from fastnn.nn.dropout import Dropout, dropouts
+from fastnn.nn.dropout import Dropout
+from fastnn.nn.kinds import dropouts
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.loss import Loss

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastnn.nn.layer import Layer, is_number, kept_by
+from fastnn.nn.layer import Layer, kept_by
 from fastnn.nn.twins import TorchTwin
 from kernels.base import arrays
 from kernels.functions import activations as functions
@@ -98,7 +98,7 @@ class Rectifier(_Elementwise):
         return graph.function(self.name, x, *self.parameters_of_function)
 
     def _number(self, name: str, value) -> float:
-        if not is_number(value) or not math.isfinite(value):
+        if not arrays.is_number(value) or not math.isfinite(value):
             raise ValueError(f"{type(self).__name__}: {name} is {value!r}; expected a number")
         return float(value)
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from fastnn.nn.layer import Layer, batch_of, gradient_of, is_number, kept_by
-from fastnn.nn.sequential import Sequential, flat_layers
+from fastnn.nn.layer import Layer, batch_of, gradient_of, kept_by
 from fastnn.nn.twins import TorchTwin
 from kernels.base import arrays
 from kernels.functions import dropout as functions
@@ -67,7 +66,7 @@ class Dropout(Layer):
 
     @p.setter
     def p(self, p: float) -> None:
-        number = is_number(p)
+        number = arrays.is_number(p)
         if not number or not 0.0 <= p <= 1.0:
             error = ValueError if number else TypeError
             raise error(f"Dropout: p is {p!r}; expected a probability from 0 to 1")
@@ -123,8 +122,3 @@ class Dropout(Layer):
 def fresh_seed() -> int:
     """Return a seed that has not been used before."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def dropouts(model: Sequential) -> list[Dropout]:
-    """Return the Dropout layers of a model, in order."""
-    return [layer for layer in flat_layers(model) if isinstance(layer, Dropout)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn.nn import activations, dropout, linear, normalize, norms, shapes, softmax
 from fastnn.nn.layer import Layer, replaces_methods
+from fastnn.nn.sequential import Sequential, flat_layers
 
 
 def public(home: ModuleType) -> dict[str, Any]:
@@ -29,3 +30,8 @@ def is_known(layer: object) -> bool:
     own.
     """
     return type(layer) in LAYERS.values() and not replaces_methods(layer)
+
+
+def dropouts(model: Sequential) -> list[dropout.Dropout]:
+    """Return the Dropout layers of a model, in order."""
+    return [layer for layer in flat_layers(model) if isinstance(layer, dropout.Dropout)]

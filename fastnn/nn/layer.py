@@ -228,11 +228,6 @@ def dtype_of(layer: Layer, dtype) -> np.dtype:
     return found
 
 
-def is_number(value: Any) -> bool:
-    """Return True for a real number."""
-    return isinstance(value, (int, float, np.integer, np.floating))
-
-
 def constants_of(layer: Layer, graph: OnnxGraph, place: str) -> list[str]:
     """Add a layer's parameters to a graph by their names in the state dict; return the names."""
     return [graph.constant(f"{place}.{name}", p.data) for name, p in layer.named_parameters()]

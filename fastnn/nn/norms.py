@@ -12,7 +12,6 @@ from fastnn.nn.layer import (
     constants_of,
     dtype_of,
     gradient_of,
-    is_number,
     kept_by,
 )
 from fastnn.nn.parameters import Parameter, copy_into
@@ -29,7 +28,7 @@ class _Norm(Layer):
 
     def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
         columns = arrays.count(f"{self._name}: {self.sizes[0]}", columns)
-        if not is_number(eps) or not 0 <= eps < np.inf:
+        if not arrays.is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
         self.computes_in = dtype = dtype_of(self, dtype)
         arrays.check_size(f"{self._name}: a weight", (columns,), dtype)
@@ -166,7 +165,7 @@ class BatchNorm1d(_Norm):
         dtype=np.float32,
     ):
         super().__init__(num_features, eps, affine, affine, dtype)
-        if momentum is not None and not (is_number(momentum) and 0 <= momentum <= 1):
+        if momentum is not None and not (arrays.is_number(momentum) and 0 <= momentum <= 1):
             raise ValueError(
                 f"BatchNorm1d: momentum is {momentum!r}; expected a number from 0 to 1, or None"
             )

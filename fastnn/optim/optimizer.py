@@ -11,9 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fastnn.nn.layer import is_number
 from fastnn.nn.parameters import Parameter, copy_into
-from kernels.base.arrays import count
+from kernels.base.arrays import count, is_number
 from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import updates
 

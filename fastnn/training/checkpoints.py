@@ -30,7 +30,7 @@ from fastnn.files.models import (
     made,
     parameters_among,
 )
-from fastnn.nn.dropout import dropouts
+from fastnn.nn.kinds import dropouts
 from fastnn.nn.sequential import Sequential
 from fastnn.training.callbacks.callback import Callback, notify
 from fastnn.training.training import Training

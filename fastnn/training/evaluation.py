@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.limits import EVALUATION_BATCH
 from fastnn.compiler.lowered import Lowered
 from fastnn.compiler.program import (
     EvaluationProgram,
@@ -30,9 +31,6 @@ from fastnn.training.sample_weights import read_weights, total_weight
 from kernels.base import arrays
 
 __all__ = ["Evaluation", "evaluate"]
-
-EVALUATION_BATCH = 256
-"""Rows of a batch; the activations of 256 rows fit an L2 cache."""
 
 
 class Evaluation(NamedTuple):

@@ -10,8 +10,9 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from fastnn.compiler.cost import step_work, threads_for
+from fastnn.compiler.limits import EVALUATION_BATCH
 from fastnn.compiler.source import Source
-from fastnn.nn.dropout import dropouts
+from fastnn.nn.kinds import dropouts
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.optim.optimizer import Optimizer
@@ -19,7 +20,7 @@ from fastnn.optim.schedule import Schedule
 from fastnn.training.callbacks.callback import Callback, listeners, notify
 from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState
-from fastnn.training.evaluation import EVALUATION_BATCH, Evaluation, Evaluator, means
+from fastnn.training.evaluation import Evaluation, Evaluator, means
 from fastnn.training.history import History
 from fastnn.training.inputs import (
     all_finite,

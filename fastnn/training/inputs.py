@@ -8,7 +8,7 @@ import numpy as np
 
 import kernels
 from fastnn.nn.kinds import is_known
-from fastnn.nn.layer import Layer, is_number
+from fastnn.nn.layer import Layer
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, chained_layers
 from fastnn.optim.optimizer import Optimizer
@@ -120,7 +120,7 @@ def check_bound(**numbers) -> None:
     for name, value in numbers.items():
         if value is None:
             continue
-        if not is_number(value) or isinstance(value, bool):
+        if not arrays.is_number(value) or isinstance(value, bool):
             raise TypeError(f"{name} is {value!r}; expected a number of 0 or more, or None")
         if not value >= 0:
             raise ValueError(f"{name} is {value!r}; expected a number of 0 or more, or None")

@@ -8,14 +8,13 @@ import numpy as np
 
 from fastnn.compiler import forward
 from fastnn.compiler.forward import Ending, Plan
-from fastnn.compiler.limits import MOST_THREADS
+from fastnn.compiler.limits import EVALUATION_BATCH, MOST_THREADS
 from fastnn.compiler.lowering.stage import UnsupportedError
 from fastnn.nn.activations import Sigmoid
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.nn.softmax import LogSoftmax, Softmax
 from fastnn.training.eager import predict_eagerly
-from fastnn.training.evaluation import EVALUATION_BATCH
 from fastnn.training.inputs import check_model, output_columns, read_samples, takes_rows
 from kernels.base import arrays
 

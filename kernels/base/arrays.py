@@ -77,6 +77,11 @@ def number(name: str, value, low: float, high: float):
     return value
 
 
+def is_number(value) -> bool:
+    """Return True for a real number."""
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
 def as_integer(value) -> int | None:
     """Return an integer of any kind as Python's int; None for anything else, True and False too.
 

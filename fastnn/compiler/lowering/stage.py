@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.compiler.builder import Block, Builder
-from fastnn.nn.kinds import is_known
 from fastnn.nn.parameters import Parameter
 from fastnn.optim.optimizer import Optimizer
 from kernels.base.kinds import Memory, Update
@@ -165,8 +164,11 @@ def place_of(build: Builder, parameter: Parameter, learning: Learning | None, co
     return learning.place(build, parameter, columns)
 
 
-def stages_of(layers: Sequence) -> list[Stage]:
-    """Return the stages of layers; raise UnsupportedError for a layer without one."""
+def stages_of(layers: Sequence, is_known: Callable[[Any], bool]) -> list[Stage]:
+    """Return the stages of layers, which must be known.
+
+    Raises UnsupportedError for a layer without a stage.
+    """
     stages: list[Stage] = []
     for layer in layers:
         kind = next((each for each in type(layer).__mro__ if each in STAGES), None)

@@ -55,7 +55,7 @@ def test_samples_of_each_batch(build, source, memory_at, kind, normalize):
         source = replace(source, x=values.astype(np.uint8))
     layer = None if normalize is None else Normalize(*normalize, dtype=build.dtype)
     build.inputs = inputs_of(source, None, build.dtype)
-    x = emit_samples(build, layer)
+    x = emit_samples(build, None if layer is None else layer.tables(COLUMNS))
     assert x.columns == COLUMNS
     for batch in range(4):
         run(build, batch)

@@ -29,7 +29,7 @@ from fastnn import (
     schedules,
 )
 from fastnn.compiler.program import TrainingProgram
-from fastnn.nn.dropout import dropouts
+from fastnn.nn.kinds import dropouts
 from fastnn.schedules import StepLR
 from fastnn.training.evaluation import Evaluator
 from fastnn.training.steps import Steps

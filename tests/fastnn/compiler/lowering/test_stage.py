@@ -6,7 +6,7 @@ from fastnn.compiler.builder import Builder
 from fastnn.compiler.lowering import stage as stages
 from fastnn.compiler.lowering.linear import LinearStage
 from fastnn.compiler.lowering.stage import Learning, Place, Stage, UnsupportedError, lowers
-from fastnn.nn.kinds import LAYERS
+from fastnn.nn.kinds import LAYERS, is_known
 from kernels.base.kinds import Memory, Update
 from kernels.base.memory import address
 from kernels.product import panels
@@ -34,7 +34,7 @@ def test_every_layer_has_a_stage_but_the_first_that_comes_with_the_samples():
 
 def test_a_layer_joins_the_stage_before_where_that_takes_it():
     first, second = Linear(3, 5), Linear(5, 2)
-    made = stages.stages_of([first, ReLU(), Tanh(), second, Tanh()])
+    made = stages.stages_of([first, ReLU(), Tanh(), second, Tanh()], is_known)
     assert [type(each).__name__ for each in made] == [
         "LinearStage",
         "ActivationStage",
@@ -59,9 +59,9 @@ def test_a_stage_is_registered_for_layers_and_those_derived_from_them(registry, 
 
     assert registry[Mine] is registry[Other] is MineStage
     with pytest.raises(UnsupportedError, match="Derived is not a layer that fastnn compiles"):
-        stages.stages_of([Derived()])
+        stages.stages_of([Derived()], is_known)
     monkeypatch.setitem(LAYERS, "Derived", Derived)
-    (stage,) = stages.stages_of([Derived()])
+    (stage,) = stages.stages_of([Derived()], is_known)
     assert type(stage) is MineStage
 
 
