@@ -69,6 +69,10 @@ class CHeader:
         x, y = (ctypes.c_void_p(each.ctypes.data) for each in (self._x, self._y))
         return self._loop(x, y, ctypes.c_long(calls)) / calls
 
+    def time(self, seconds: float) -> float:
+        """Return the seconds of a call, from calls that last about half a millisecond."""
+        return self.seconds()
+
 
 def seconds_per_call(
     model: fastnn.Sequential, row: np.ndarray, flags: Sequence[str] = FLAGS
@@ -78,17 +82,22 @@ def seconds_per_call(
     return statistics.median(header.seconds() for _ in range(_ROUNDS))
 
 
+def compiler() -> str | None:
+    """Return the path of a C compiler, or None."""
+    return next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
+
+
 def _compiled(model: fastnn.Sequential, flags: Sequence[str]):
     """Return the compiled loop, whose library stays loaded."""
-    compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
-    if compiler is None:
+    found = compiler()
+    if found is None:
         raise FileNotFoundError("there is no C compiler: gcc, clang or cc")
     real = "double" if model_dtype(model) == np.float64 else "float"
     with tempfile.TemporaryDirectory() as folder:
         fastnn.to_c(model, Path(folder, "net.h"), probabilities=False)
         source, library = Path(folder, "loop.c"), Path(folder, "loop.so")
         source.write_text(_LOOP.replace("REAL", real))
-        command = [compiler, *flags, "-shared", "-fPIC", source, "-o", library, "-lm"]
+        command = [found, *flags, "-shared", "-fPIC", source, "-o", library, "-lm"]
         subprocess.run(command, check=True)
         loop = ctypes.CDLL(os.fspath(library)).seconds
     loop.restype = ctypes.c_double

@@ -2,6 +2,9 @@
 
 import pytest
 
+from bench import data
+from bench.c_header import CHeader, compiler
+from bench.chains import chain_of
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
 from bench.report import Target, geometric_mean
@@ -59,7 +62,11 @@ def test_one_row(benchmark, prepare, prepare_peers, pace, record):
     ways = {"predictor": "Predictor", "predict": "predict", "model": "model(x), eval"}
     sides = {way: prepare("fastnn", "predict", threads=1, way=way, **given) for way in ways}
     theirs = prepare_peers("predict", LIBRARIES, threads=1, **given)
-    rounds = in_turns(benchmark, sides | theirs, pace)
+    x, layers = data.network(**given)
+    in_c = {"c": CHeader(chain_of(layers), x[0])} if compiler() else {}
+    rounds = in_turns(benchmark, sides | theirs | in_c, pace)
+    for side in in_c:
+        record(ONE_ROW, "fastnn, C header, called from C", "us", rounds.of(side) * 1e6)
     for way, title in ways.items():
         record(ONE_ROW, f"fastnn, {title}", "us", rounds.of(way) * 1e6)
     for library in theirs:

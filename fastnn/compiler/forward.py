@@ -107,7 +107,7 @@ class Plan:
     """
 
     def __init__(self, model: Sequential, dtype: np.dtype, columns: int, rows: int, ending: Ending):
-        self._layout, self._ending = Layout(model), ending
+        self.layout, self._ending = Layout(model), ending
         self._batch = next((each for each in BATCHES if rows <= each), BATCHES[-1])
         self._most = self._batch if self._batch < BATCHES[-1] else math.inf
         self._x = np.zeros((1, columns), dtype)
@@ -157,11 +157,11 @@ class Plan:
 
     def fits(self, model: Sequential, rows: int) -> bool:
         """Return True if the model has not changed, and as many rows are what the plan is for."""
-        return 0 < rows <= self._most and self._layout.holds(model)
+        return 0 < rows <= self._most and self.layout.holds(model)
 
     def evaluates(self) -> bool:
         """Return True if no layer is in training mode."""
-        return self._layout.evaluates()
+        return self.layout.evaluates()
 
     def empty(self, rows: int) -> np.ndarray:
         """Return memory for the results of as many rows."""
@@ -181,7 +181,7 @@ class Plan:
         """
         rows = len(x)
         if rows <= self._few and self._alone is not None:
-            return bool(self._alone(self._address, x, y, _scratch.address, flushes))
+            return self._alone(self._address, x, y, _scratch.address, flushes) != 0
         most = 1 if rows <= self._few else min(threads or MOST_THREADS, get_num_threads())
         while len(self._copies) < most:
             self._add_copy(model)

@@ -90,7 +90,7 @@ class Predictor:
             plan = Plan(model, given, width, rows, ending)
         except UnsupportedError as error:
             raise TypeError(f"Predictor: {error}; use fastnn.predict") from None
-        self._model, self._plan, self._rows = model, plan, rows
+        self._model, self._plan, self._holds = model, plan, plan.layout.holds
         self._x = _memory((rows, width), given)
         self._y = _memory((rows, *plan.shape), plan.results)
         self._dtype, self._shape = plan.dtype, self._x.shape
@@ -153,7 +153,7 @@ class Predictor:
     def _run(self, x: np.ndarray, y: np.ndarray) -> None:
         """Compute the results `y` of the rows `x`."""
         with self._lock:
-            if not self._plan.fits(self._model, self._rows):
+            if not self._holds(self._model):
                 raise RuntimeError(
                     "Predictor: the model has changed since this predictor was made; make a new one"
                 )
