@@ -64,7 +64,7 @@ class ForwardProgram(Program):
         self.columns = 0
         super().__init__(batch, model_dtype(model), threads=1)
         del self._model  # which keeps this program
-        self.x_places, self.y_places = (self._places_of(each).tolist() for each in (x, self.y))
+        self.x_places, self.y_places = (self._places_of(each) for each in (x, self.y))
 
     def _lower(self, build):
         model, ending = self._model, self._ending

@@ -85,6 +85,7 @@ class Program:
         self.opening, self.table, self.closing = map(table_of, (opening, build.rows, closing))
         self._kept, self.inputs = build.kept, build.inputs
         self._places = {name: self._places_of(each) for name, each in build.inputs.items()}
+        self._words = self.table.reshape(-1).data
         self._fix()
         self.scratch = scratch_size(self.dtype, build.widest)
 
@@ -96,15 +97,17 @@ class Program:
         """Emit all instructions."""
         raise NotImplementedError
 
-    def _places_of(self, array: np.ndarray) -> np.ndarray:
+    def _places_of(self, array: np.ndarray) -> list[int]:
         """Return the places in the table, as if it were flat, of an array's address."""
-        return np.flatnonzero(self.table.ravel() == address(array))
+        return np.flatnonzero(self.table.ravel() == address(array)).tolist()
 
     def bind(self, inputs: dict[str, np.ndarray]) -> None:
         """Read other arrays from now on, of the same names, dtypes and columns."""
-        self.inputs, flat = inputs, self.table.reshape(-1)
+        self.inputs = inputs
         for name, array in inputs.items():
-            flat[self._places[name]] = address(array)
+            place = address(array)
+            for each in self._places[name]:
+                self._words[each] = place
         self._fix()
 
     def release(self) -> None:

@@ -19,13 +19,12 @@ from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
 from fastnn.training.eager import EagerRunner
+from fastnn.training.facts import facts_of
 from fastnn.training.inputs import (
     check_kinds,
     classifies_by,
-    output_columns,
     read_samples,
     read_targets,
-    takes_rows,
 )
 from fastnn.training.sample_weights import read_weights, total_weight
 from kernels.base import arrays
@@ -103,9 +102,10 @@ def evaluate(
     """
     check_kinds(model, loss)
     batch_size = arrays.count("batch_size", batch_size)
-    dtype = model_dtype(model)
-    samples = read_samples("x", x, dtype, takes_rows(model))
-    columns = output_columns("x", model, samples)
+    facts = facts_of(model)
+    dtype = facts.dtype
+    samples = read_samples("x", x, dtype, facts.takes_rows)
+    columns = facts.output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
     weights = read_weights(loss, targets, sample_weight, classes=columns, dtype=dtype)

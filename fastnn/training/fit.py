@@ -12,29 +12,27 @@ import numpy as np
 from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.limits import EVALUATION_BATCH
 from fastnn.compiler.source import Source
-from fastnn.nn.kinds import dropouts
 from fastnn.nn.loss import Loss, as_loss
-from fastnn.nn.sequential import Sequential, model_dtype
+from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizer import Optimizer
 from fastnn.optim.schedule import Schedule
 from fastnn.training.callbacks.callback import Callback, listeners, notify
 from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState
 from fastnn.training.evaluation import Evaluation, Evaluator, means
+from fastnn.training.facts import facts_of
 from fastnn.training.history import History
 from fastnn.training.inputs import (
     all_finite,
     check_bound,
     check_kinds,
     classifies_by,
-    output_columns,
     read_samples,
     read_seed,
     read_targets,
-    takes_rows,
 )
 from fastnn.training.sample_weights import read_weights
-from fastnn.training.steps import Steps, check_trainable
+from fastnn.training.steps import Steps, check_rows
 from fastnn.training.training import Training
 from kernels.base import arrays
 
@@ -156,10 +154,11 @@ def fit(
     batch_size, seed = arrays.count("batch_size", batch_size), read_seed(seed)
     check_bound(clip_norm=clip_norm, clip_value=clip_value)
     all_callbacks = listeners([Progress(), *callbacks] if progress else callbacks)
-    dtype = model_dtype(model)
+    facts = facts_of(model)
+    dtype = facts.dtype
     _check_learnable(model, optimizer)
-    samples = read_samples("x", x, dtype, takes_rows(model))
-    columns = output_columns("x", model, samples)
+    samples = read_samples("x", x, dtype, facts.takes_rows)
+    columns = facts.output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
     classifies = classifies_by(loss, y, columns)
     weights = read_weights(loss, targets, sample_weight, class_weight, classes=columns, dtype=dtype)
@@ -170,7 +169,7 @@ def fit(
             model, validation, loss, classifies, EVALUATION_BATCH, threads, times=epochs
         )
     batch = min(batch_size, len(samples))
-    check_trainable(model, len(samples), batch)
+    check_rows(model, len(samples), batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
     step_count = epochs * -(-len(samples) // batch)
@@ -196,7 +195,7 @@ def fit(
             left = epochs - training.epoch
             schedule.begin(left, -(-len(samples) // batch), validator is not None)
         if seed is not None and training.epoch == 0:
-            for stream, layer in enumerate(dropouts(model)):
+            for stream, layer in enumerate(facts.dropouts):
                 layer.reseed(seed, stream)
         model.train()
         model.link = as_loss(loss).link

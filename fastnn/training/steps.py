@@ -94,7 +94,7 @@ class Steps(Lowered):
             self._schedule = training.schedule
             table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
             self._timetable = Timetable(self._schedule.places, table)
-        self._warned, self._settled = False, True
+        self._warned, self._settled, self._new = False, True, True
         self._ticks = 0  # of the runner, whose counts of steps the model and the others have
         self.begin()
 
@@ -173,7 +173,9 @@ class Steps(Lowered):
 
         Raises NonFiniteLossError if the loss or a weight becomes infinite or NaN.
         """
-        self._follow()
+        if self._has_callbacks or not self._new:
+            self._follow()
+        self._new = False
         if self._has_callbacks:
             self.runner.renew()
         if self._schedule is not None and self._timetable is not None:
@@ -227,11 +229,16 @@ class Steps(Lowered):
 
 
 def check_trainable(model: Sequential, samples: int, batch: int) -> None:
-    """Raise TypeError or ValueError for layers that make no chain, or need more rows than a batch.
+    """Raise TypeError or ValueError for layers that make no chain, or as `check_rows` does.
 
     Callbacks may change the layers, so this is checked again for their models.
     """
     check_chain(model)
+    check_rows(model, samples, batch)
+
+
+def check_rows(model: Sequential, samples: int, batch: int) -> None:
+    """Raise ValueError for layers that need more rows than a batch has."""
     if samples % batch == 1 or batch == 1:
         for layer in flat_layers(model):
             if as_layer(layer).least_rows > 1:
