@@ -12,6 +12,8 @@ from kernels.base.memory import lasting, lasting_zeros, padded
 
 __all__ = ["Parameter"]
 
+_VIEWS = "_data", "_grad", "_shape"
+
 
 class Parameter:
     """Array that learns, and its gradient of the same shape, each in flat memory.
@@ -66,21 +68,24 @@ class Parameter:
         self._memory_shape, self._view = memory_shape or value.shape, view
         span = padded(math.prod(self.memory_shape), dtype)
         both = lasting_zeros(2 * span, dtype)
-        self._memory, self._gradient = both[:span], both[span:]
+        self._settle(both[:span], both[span:])
         self.data[...] = value
-        self._shape = self.data.shape  # asked for often, when programs are made
 
     def __getstate__(self) -> dict:
-        state = vars(self).copy()
-        return {**state, "_memory": self.memory, "_gradient": self.gradient_memory}
+        kept = {name: value for name, value in vars(self).items() if name not in _VIEWS}
+        return {**kept, "_memory": self.memory, "_gradient": self.gradient_memory}
 
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, mapped from a file, or not aligned.
         state = _in_own_memory(state)
-        vars(self).update(
-            state, _memory=lasting(state["_memory"]), _gradient=lasting(state["_gradient"])
-        )
-        self._shape = self.data.shape
+        vars(self).update(state)
+        self._settle(lasting(state["_memory"]), lasting(state["_gradient"]))
+
+    def _settle(self, memory: np.ndarray, gradient: np.ndarray) -> None:
+        """Set the memory for good; its views and shape are asked for in every step."""
+        self._memory, self._gradient = memory, gradient
+        self._data, self._grad = self.seen_in(memory), self.seen_in(gradient)
+        self._shape = self._data.shape
 
     @property
     def memory_shape(self) -> tuple[int, ...]:
@@ -105,7 +110,7 @@ class Parameter:
     @property
     def data(self) -> np.ndarray:
         """The values, as a writable view; assigning copies values into it."""
-        return self.seen_in(self._memory)
+        return self._data[...]
 
     @data.setter
     def data(self, value) -> None:
@@ -114,7 +119,7 @@ class Parameter:
     @property
     def grad(self) -> np.ndarray:
         """The gradient, as a writable view; assigning copies values into it."""
-        return self.seen_in(self._gradient)
+        return self._grad[...]
 
     @grad.setter
     def grad(self, value) -> None:
