@@ -295,14 +295,16 @@ class Understanding:
         if not any(sign.isdigit() for text in facts.counts for sign in text):
             return []
         examples = [*facts.counts, *self.table.examples(name, 300)]
-        tried = _promising(spellings(examples, *self._signs), examples)
         known = len(self.table) - facts.missing
-        codes, *counts = self._count_fits(name, _needed(tried, examples))
-        if max(counts, default=0) < known:  # a rare cell may need what no example does
-            codes, *counts = self._count_fits(name, tried)
-        else:
-            tried = _needed(tried, examples)
+        tried = _needed(_promising(spellings(examples, *self._signs), examples), examples)
+        codes, *counts = self._count_fits(name, tried)
         best = max(counts, default=0)
+        if 0 < best < known:  # a rare cell may need what no example does
+            usual = Number(name, None, tried[counts.index(best)])
+            examples += [text for text, _, _ in self.table.odd(usual, name)]
+            tried = _promising(spellings(examples, *self._signs), examples)
+            codes, *counts = self._count_fits(name, tried)
+            best = max(counts, default=0)
         told = name in self._wishes.numeric
         if not told and (codes or best < _NEARLY * known):
             return []

@@ -39,6 +39,7 @@ def column_of(cells, **options):
         ("€ {:.2f}", Spelling(symbol="€"), "in €"),
         ("{:,.2f}", Spelling(thousands=","), "',' between thousands"),
         ("${:,.2f}", Spelling(thousands=",", symbol="$"), "in $"),
+        ("{:.2f} EUR", Spelling(symbol="EUR"), "in EUR"),
     ],
 )
 def test_numbers_are_known_however_a_column_spells_them(write, spelling, word):
@@ -50,7 +51,40 @@ def test_numbers_are_known_however_a_column_spells_them(write, spelling, word):
     assert bool(notes) == bool(word)
 
 
-@pytest.mark.parametrize(("gap", "shown"), [(".", "."), ("'", "'"), (" ", " "), ("\u00a0", " ")])
+@pytest.mark.parametrize(
+    ("sign", "spelling"),
+    [
+        (lambda text: f"({text})", Spelling(negative="(1)")),
+        (lambda text: f"{text}-", Spelling(negative="1-")),
+        (lambda text: f"\u2212{text}", Spelling(negative="−1")),
+        (lambda text: f"-{text}", Spelling()),
+    ],
+)
+@pytest.mark.parametrize("every", [2, 59])
+def test_minus_is_known_however_a_column_writes_it(sign, spelling, every):
+    texts = [f"{i}.50" for i in range(1, 400)]  # the first 300 are looked at
+    negative = [sign(text) if i % every == every - 1 else text for i, text in enumerate(texts)]
+    found, notes = understood(negative)
+    assert found.column.spelling == spelling
+    assert ("negative ones as" in notes) == (not spelling.plain)
+    rare = understood([*texts, sign("7.25")])[0]
+    assert rare.column.spelling == spelling
+
+
+def test_a_plus_is_of_numbers():
+    assert column_of([f"{'+' if i % 2 else '-'}{i}.5" for i in range(N)]).spelling == Spelling()
+
+
+def test_one_odd_text_does_not_change_how_minus_is_written():
+    found, notes = understood([f"{i}.5" for i in range(N)] + ["see (1)"])
+    assert found.column.spelling == Spelling()
+    assert "negative" not in notes
+
+
+@pytest.mark.parametrize(
+    ("gap", "shown"),
+    [(".", "."), ("'", "'"), (" ", " "), ("\u00a0", " "), ("\u2009", " "), ("\u202f", " ")],
+)
 def test_decimal_commas_and_signs_between_thousands(gap, shown):
     texts = [f"{1e6 + 12345.25 * i:,.2f}" for i in range(N)]
     if gap == "'":
