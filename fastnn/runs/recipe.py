@@ -27,6 +27,7 @@ import scipy.linalg
 from threadpoolctl import ThreadpoolController
 
 from fastnn.data.dataset import Dataset
+from fastnn.data.tables.splits import groups_apart
 from fastnn.nn.activations import Hardtanh, SmoothClip
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
@@ -64,13 +65,21 @@ def sizes(rows: int, outputs: int) -> dict[str, Any]:
     return {"hidden": (width, width), "batch_size": 256, "epochs": epochs, "validation": 0.1}
 
 
-def folds(y: np.ndarray, of_classes: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def folds(
+    y: np.ndarray, of_classes: bool, seed: int, groups: np.ndarray | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return indices of the rows to train and to validate on, for each network of a small table.
 
-    Each fold has its share of every class. Few rows are dealt out several times.
+    Each fold has its share of every class, and rows of one group stay together, unless they are
+    all of one. Few rows are dealt out several times.
     """
     rng, parts = np.random.default_rng(seed), []
+    several = 1 if groups is None else len(np.unique(groups))
     for _ in range(min(max(400 // len(y), 1), MOST_ROUNDS)):
+        if groups is not None and several > 1:
+            apart = groups_apart(y, groups, min(FOLDS, several), int(rng.integers(2**32)))
+            parts += [(np.setdiff1d(np.arange(len(y)), each), np.sort(each)) for each in apart]
+            continue
         order = rng.permutation(len(y))
         if of_classes:
             order = order[np.argsort(y[order], kind="stable")]
