@@ -171,12 +171,6 @@ class DelimitedSource(Source):
                 )
             first = names
         assert first is not None
-        twice = sorted({each for each in first if first.count(each) > 1})
-        if twice:
-            raise TableError(
-                f"{self._title}: found {', '.join(map(repr, twice[:5]))} twice among the "
-                "columns' names"
-            )
         return first
 
     def table(

@@ -143,8 +143,7 @@ def _test_rows(
     """Return rows and targets of the file of test rows, and remarks on them."""
     assert schema.target is not None
     opened = open_source(how.test_file, None, how.reading)
-    if label not in opened.names:
-        raise TableError(no_column(opened, "target", label))
+    find_target(opened, label)
     table = schema.table(opened, opened.spelled([label]), [label])
     names = schema.names_in(opened)
     notes = [f"{opened.name}: {message}" for message in schema.check(table, names)]

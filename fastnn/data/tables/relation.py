@@ -78,7 +78,8 @@ def reported(name: str, reason: Callable[[str], str] = lambda message: message):
 class RelationSource(Source):
     """A table that DuckDB can read: `origin` is the SQL behind FROM.
 
-    `keep` is what DuckDB reads by address.
+    `keep` is what DuckDB reads by address. `names` are those of the columns, of which DuckDB
+    would rename x behind X, or behind another x.
     """
 
     def __init__(
@@ -88,17 +89,21 @@ class RelationSource(Source):
         origin: str,
         named: bool = True,
         keep: Any = None,
+        names: Sequence[str] | None = None,
     ):
         self.connection, self.origin = connection, origin
         with reported(name):
             described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
-        self._kinds = {row[0]: str(row[1]) for row in described}
-        usable = [
-            key for key, kind in self._kinds.items() if base(kind) in NUMBERS | TEXTS | {"BOOLEAN"}
-        ]
-        odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
+        usual = [row[0] for row in described]
+        columns = list(zip(names or usual, usual, (str(row[1]) for row in described), strict=True))
+        usable = [each for each in columns if base(each[2]) in NUMBERS | TEXTS | {"BOOLEAN"}]
+        odd = [f"{own} ({kind[:40]})" for own, _, kind in columns if (own, _, kind) not in usable]
         notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
-        super().__init__(name, usable, named, notes if odd else ())
+        super().__init__(name, [own for own, *_ in usable], named, notes if odd else ())
+        self._cells = {
+            own: identifier(each[1]) for own, each in zip(self.names, usable, strict=True)
+        }
+        self._kinds = {own: each[2] for own, each in zip(self.names, usable, strict=True)}
         self.keep = keep
 
     @classmethod
@@ -109,8 +114,7 @@ class RelationSource(Source):
         connection = connect()
         own = {f"c{i}": _plain(values) for i, values in enumerate(columns.values())}
         connection.register("arrays", own)
-        selected = ", ".join(f"c{i} AS {identifier(key)}" for i, key in enumerate(columns))
-        return cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
+        return cls(connection, name, "arrays", named, own, list(columns))
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
@@ -123,7 +127,7 @@ class RelationSource(Source):
         names = [each for each in self.names if columns is None or each in columns]
         selected, is_text = [], []
         for place, key in enumerate(names):
-            cell, kind = identifier(key), base(self._kinds[key])
+            cell, kind = self._cells[key], base(self._kinds[key])
             text = kind not in NUMBERS or key in texts
             is_text.append(text)
             if text:

@@ -6,7 +6,7 @@ import difflib
 import glob
 import os
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from fastnn.data.tables.table import Source, Table, TableError, few
 _NPY, _ZIP, _PARQUET, _GZIP = b"\x93NUMPY", b"PK", b"PAR1", b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+_NAMES = "column_names", "columns"
+"""Attributes of Arrow tables and of frames that hold the names of columns."""
+
 _EXPECTED = "expected CSV, .npy, .npz, Parquet, JSON or a spreadsheet"
 
 
@@ -29,11 +32,20 @@ def is_picture(head: bytes) -> bool:
 
 
 class ArraySource(Source):
-    """Columns (rows,) of numbers or texts by name, in memory."""
+    """Columns (rows,) of numbers or texts by name, in memory.
 
-    def __init__(self, name: str, columns: Mapping[str, np.ndarray], named: bool = True):
-        super().__init__(name, list(columns), named)
-        self.columns = columns
+    Several columns may have one of the `names`, in the place of those in `columns`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        columns: Mapping[Any, np.ndarray],
+        named: bool = True,
+        names: Sequence[str] | None = None,
+    ):
+        super().__init__(name, list(columns) if names is None else names, named)
+        self.columns = dict(zip(self.names, columns.values(), strict=True))
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
@@ -104,7 +116,8 @@ def _of_path(path: str, name: str, reading: Reading) -> Source:
         from fastnn.data.tables.spreadsheets import is_spreadsheet, read_spreadsheet
 
         if is_spreadsheet(paths[0]):
-            return ArraySource(name, read_spreadsheet(paths[0], name))
+            titles, columns = read_spreadsheet(paths[0], name)
+            return ArraySource(name, dict(enumerate(columns)), names=titles)
         return _of_numpy("read_npz", paths[0], name)
     return _of_duckdb(paths, head, name, reading)
 
@@ -130,14 +143,36 @@ def _of_duckdb(paths: list[Path], head: bytes, name: str, reading: Reading) -> S
         raise TableError(f"{name}: found a picture; {_EXPECTED}")
     kind = _format(head)
     if kind in ("read_parquet", "read_json_auto"):
-        return RelationSource(
-            connect(), name, f"{kind}([{listed(glob.escape(str(each)) for each in paths)}])"
-        )
+        connection, files = connect(), [glob.escape(str(each)) for each in paths]
+        names = _names_in_parquet(connection, files[0], name) if kind == "read_parquet" else None
+        return RelationSource(connection, name, f"{kind}([{listed(files)}])", names=names)
     if not head:
         raise TableError(f"{name}: found nothing; expected a line of names, and rows")
     compressions = {_GZIP: "gzip", _ZSTD: "zstd"}
     packed = next((way for mark, way in compressions.items() if head.startswith(mark)), "none")
     return DelimitedSource(name, paths, reading, packed)
+
+
+def _names_in_parquet(connection: Any, path: str, name: str) -> list[str]:
+    """Return the names of a Parquet file's columns, of which DuckDB would rename some."""
+    from fastnn.data.tables.relation import reported
+    from fastnn.data.tables.sql import quoted
+
+    with reported(name):
+        found = connection.execute(
+            f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({quoted(path)})"
+        ).fetchall()
+    names: list[str] = []
+    inside: list[int] = []  # parts that are still to come, of each part that holds others
+    for title, children in found[1:]:  # the first one is the whole
+        if not inside:
+            names.append(title)
+        else:
+            inside[-1] -= 1
+        inside.append(children)
+        while inside and inside[-1] == 0:
+            inside.pop()
+    return names
 
 
 def _format(head: bytes) -> str:
@@ -169,7 +204,7 @@ def _of_frame(source: Any, name: str) -> Source:
     if isinstance(source, Mapping):
         return _of_columns(source, name)
     if hasattr(source, "fetchnumpy"):  # a relation belongs to a connection of its own
-        return _of_columns(source.fetchnumpy(), name)
+        return _of_columns(source.fetchnumpy(), name, source.columns)
     if hasattr(source, "collect_schema") and hasattr(source, "collect"):  # a lazy frame
         source = source.collect()
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
@@ -192,9 +227,11 @@ def _of_arrow(source: Any, name: str) -> Source:
     from fastnn.data.tables.relation import RelationSource, connect
 
     connection = connect()
+    names = next((getattr(source, each) for each in _NAMES if hasattr(source, each)), None)
     try:
         connection.register("frame", source)
-        return RelationSource(connection, name, "frame", keep=source)
+        given = None if names is None else list(map(str, names))
+        return RelationSource(connection, name, "frame", keep=source, names=given)
     except (duckdb.Error, ImportError, TableError) as error:
         if _has_columns(source):
             return _of_columns({str(key): source[key] for key in source.columns}, name)
@@ -217,14 +254,18 @@ def _as_array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _of_columns(given: Mapping[Any, Any], name: str) -> ArraySource:
+def _of_columns(
+    given: Mapping[Any, Any], name: str, names: Sequence[str] | None = None
+) -> ArraySource:
     from fastnn.data.tables.numpy_files import column_of
 
     columns = {key: _as_array(each) for key, each in given.items()}
     lengths = {key: len(each) if each.ndim else None for key, each in columns.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
         raise TableError(f"{name}: found columns of lengths {lengths}; expected one length"[:400])
-    return ArraySource(name, {str(key): column_of(key, each) for key, each in columns.items()})
+    titles = list(map(str, columns)) if names is None else names
+    arrays = {key: column_of(str(key), each) for key, each in columns.items()}
+    return ArraySource(name, arrays, names=titles)
 
 
 # ---------------------------------------------------------------------------- target
@@ -247,6 +288,10 @@ def find_target(source: Source, target: str | None) -> tuple[str, Source]:
             f"{source.name}: no target is named; expected one of its columns: {few(names, 10)}"[
                 :400
             ]
+        )
+    if target in source.repeated:
+        raise TargetError(
+            f"{source.name}: found several columns named {target!r}; expected one target"
         )
     if target in names:
         return target, source

@@ -25,8 +25,8 @@ def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
-    """Return the columns in the first sheet of a workbook; its first row has the names.
+def read_spreadsheet(path: str | os.PathLike[str], name: str) -> tuple[list[str], list[np.ndarray]]:
+    """Return names and cells of the columns in a workbook's first sheet; names are its first row.
 
     Raises TableError if openpyxl is missing or the workbook cannot be read.
     """
@@ -53,13 +53,11 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.nd
         raise TableError(
             f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows"
         )
-    columns: dict[str, np.ndarray] = {}
+    names, columns = [], []
     for place, (head, *cells) in enumerate(zip_longest(*rows)):
-        title = f"Unnamed: {place}" if head is None else str(head).strip()
-        if title in columns:
-            raise TableError(f"{name}: found {title!r} twice among the columns' names")
-        columns[title] = _column(cells)
-    return columns
+        names.append(f"Unnamed: {place}" if head is None else str(head).strip())
+        columns.append(_column(cells))
+    return names, columns
 
 
 def _column(cells: list[Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,8 +118,15 @@ class Source(ABC):
     def __init__(
         self, name: str, names: Sequence[str], named: bool = True, notes: Sequence[str] = ()
     ):
-        self.name, self.names, self.named = name, tuple(names), named
-        self.notes = tuple(notes)
+        self.name, self.named = name, named
+        self.names = told_apart(names)
+        """Names of the columns; those of one name are told apart."""
+        self.repeated = {each for each, count in Counter(names).items() if count > 1}
+        """Names that several columns have."""
+        several = f"several columns are named {few(sorted(map(repr, self.repeated)))}"
+        renamed = few([repr(new) for new, old in zip(self.names, names, strict=True) if new != old])
+        repeats = [f"{several}; the later ones are read as {renamed}"] if self.repeated else []
+        self.notes = (*notes, *repeats)
         """Remarks on how the table is read."""
         self.missing: Collection[str] = MISSING_TEXTS
         """Texts that stand for a missing value."""
@@ -137,6 +145,20 @@ class Source(ABC):
 
         Raises TableError if the table cannot be read.
         """
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names, with numbers behind those that were there before, as pandas does: x, x.1."""
+    taken, told = set(names), list[str]()
+    numbers: dict[str, int] = {}
+    for name in names:
+        new, number = name, numbers.get(name, 0)
+        while number and new in taken:
+            new, number = f"{name}.{number}", number + 1
+        numbers[name] = max(number, 1)
+        taken.add(new)
+        told.append(new)
+    return tuple(told)
 
 
 def few(names: Sequence[str], most: int = 5) -> str:

@@ -9,7 +9,7 @@ from fastnn import datasets
 from fastnn.data.names import is_pattern
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.relation import connect
-from fastnn.data.tables.sources import is_picture, open_source
+from fastnn.data.tables.sources import TargetError, find_target, is_picture, open_source
 from fastnn.data.tables.table import TableError
 from tables import cells
 
@@ -137,6 +137,32 @@ def test_frames_that_are_no_table(source, message):
     with pytest.raises((TableError, ValueError), match=message) as info:
         open_source(source)
     assert len(str(info.value)) <= 400
+
+
+def repeating(kind, tmp_path):
+    """A table with columns x, x and X, of one kind."""
+    if kind == "pandas":
+        return pytest.importorskip("pandas").DataFrame([[1, 2.5, "a"]], columns=["x", "x", "X"])
+    if kind == "relation":
+        return duckdb.sql("SELECT 1 AS x, 2.5 AS x, 'a' AS \"X\"")
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([[1], [2.5], ["a"]], names=["x", "x", "X"])
+    if kind == "arrow":
+        return table
+    parquet = pytest.importorskip("pyarrow.parquet")
+    nested = arrow.array([{"x": 1, "y": [2]}])
+    parquet.write_table(table.add_column(0, "s", nested), tmp_path / "rows.parquet")
+    return tmp_path / "rows.parquet"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "relation", "arrow", "parquet"])
+def test_columns_of_one_name_are_told_apart_and_said(kind, tmp_path):
+    opened = open_source(repeating(kind, tmp_path))
+    assert cells(opened.table()) == {"x": [1], "x.1": [2.5], "X": ["a"]}
+    assert opened.notes[-1] == "several columns are named 'x'; the later ones are read as 'x.1'"
+    with pytest.raises(TargetError, match="found several columns named 'x'; expected one target"):
+        find_target(opened, "x")
+    assert find_target(opened, "x.1") == ("x.1", opened)
 
 
 def test_frames_of_all_kinds_learn_alike():

@@ -76,9 +76,10 @@ def test_a_damaged_spreadsheet(tmp_path):
     assert len(str(info.value)) <= 400
 
 
-def test_names_twice_are_refused(sheet):
-    with pytest.raises(TableError, match="found 'a' twice"):
-        open_source(sheet(["a", "a"], [1, 2]))
+def test_columns_of_one_name_are_told_apart_and_said(sheet):
+    opened = open_source(sheet(["a", "a"], [1, 2], [3, "x"]))
+    assert cells(opened.table()) == {"a": [1, 3], "a.1": ["2", "x"]}
+    assert opened.notes == ("several columns are named 'a'; the later ones are read as 'a.1'",)
 
 
 def test_without_openpyxl_the_error_says_what_to_install(monkeypatch):
