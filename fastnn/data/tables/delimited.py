@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import codecs
 import glob
-import gzip
 import io
 import re
-import tempfile
-import zlib
 from collections.abc import Callable, Collection, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import duckdb
 
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.relation import MOST_LETTERS, Relation, connect
+from fastnn.data.tables.scratch import Scratch
 from fastnn.data.tables.sql import clean, listed, quoted, spaced
 from fastnn.data.tables.table import Source, TableError
 
@@ -41,15 +38,19 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 class DelimitedSource(Source):
     """One or several files of delimited texts with the same columns.
 
-    `compression` is that of the files. A file in another encoding than UTF-8, or with lines that
-    end in different ways, is copied first.
+    `titles` are the names of files that were unpacked, for errors. A file in another encoding than
+    UTF-8, or with lines that end in different ways, is copied first.
     """
 
     def __init__(
-        self, name: str, paths: Sequence[Path], reading: Reading, compression: str = "none"
+        self,
+        name: str,
+        paths: Sequence[Path],
+        reading: Reading,
+        titles: Sequence[Path] | None = None,
     ):
-        self._reading, self._compression = reading, compression
-        self._copies: list[tempfile._TemporaryFileWrapper] = []
+        self._reading, self._titles = reading, list(titles or paths)
+        self._copies: list[Scratch] = []
         self._title, self._paths = name, list(paths)
         encoding = reading.encoding or _marked(paths[0])
         if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
@@ -111,7 +112,7 @@ class DelimitedSource(Source):
         file = quoted(glob.escape(str(self._paths[0])))
         query = (
             "SELECT Delimiter, Quote, Escape, HasHeader, SkipRows, Columns FROM "
-            f"sniff_csv({file}, {', '.join(options)}, compression = {quoted(self._compression)})"
+            f"sniff_csv({file}, {', '.join(options)}, compression = none)"
         )
         try:
             return self._connection.execute(query).fetchall()[0]
@@ -133,7 +134,7 @@ class DelimitedSource(Source):
 
     def _head(self) -> str:
         """Return the beginning of the first file."""
-        with self._opened(self._paths[0]) as file:
+        with self._paths[0].open("rb") as file:
             return file.read(1 << 20).decode("utf-8-sig", "replace")
 
     # ------------------------------------------------------------------------- reading
@@ -154,7 +155,7 @@ class DelimitedSource(Source):
     def _names(self) -> list[str]:
         """Return the names of the columns; raise TableError if files differ in them."""
         first: list[str] | None = None
-        for path in self._paths:
+        for path, title in zip(self._paths, self._titles, strict=True):
             cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(self._width))
             found = self._ask(
                 f"SELECT * FROM {self._read(cells, [path], header=False, missing=())} LIMIT 1"
@@ -167,7 +168,7 @@ class DelimitedSource(Source):
             names = [each or f"Unnamed: {place}" for place, each in enumerate(given)]
             if first is not None and names != first:
                 raise TableError(
-                    f"{path}: found other columns than in {self._paths[0]}; expected the same"
+                    f"{title}: found other columns than in {self._titles[0]}; expected the same"
                 )
             first = names
         assert first is not None
@@ -207,12 +208,7 @@ class DelimitedSource(Source):
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
-        return any(map(self._is_odd, self._paths))
-
-    def _is_odd(self, path: Path) -> bool:
-        """Return whether some lines of a file end otherwise than others, or hold only spaces."""
-        with self._opened(path) as file:
-            return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
+        return any(map(_is_odd, self._paths))
 
     def _table(self, columns: Collection[str] | None, texts: Collection[str]) -> Relation:
         wanted = [
@@ -260,7 +256,7 @@ class DelimitedSource(Source):
             "skip": str(self._skip),
             "columns": f"{{{cells}}}",
             "buffer_size": str(_BUFFER),
-            "compression": quoted(self._compression),
+            "compression": "none",
         }
         if missing:
             options["nullstr"] = f"[{listed(missing)}]"
@@ -310,26 +306,16 @@ class DelimitedSource(Source):
         """Read copies of the files, in UTF-8, from now on."""
         paths = []
         for path in self._paths:
-            copy = tempfile.NamedTemporaryFile(suffix=".csv")  # noqa: SIM115
+            copy = Scratch(self._title)
             try:
-                with self._opened(path) as binary:
+                with path.open("rb") as binary:
                     _copy_lines(binary, copy, encoding)
             except UnicodeError as error:
                 reason = f"found bytes that are not {encoding}: {error}"[:MOST_LETTERS]
                 raise TableError(f"{self._title}: {reason}") from error
             self._copies.append(copy)
-            paths.append(Path(copy.name))
-        self._paths, self._compression = paths, "none"
-
-    @contextmanager
-    def _opened(self, path: Path):
-        """Open a file of bytes; raise TableError where its compression is damaged."""
-        try:
-            packed = self._compression == "gzip"
-            with gzip.open(path, "rb") if packed else path.open("rb") as file:
-                yield file
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise TableError(f"{self._title}: found a damaged gzip file: {error}") from error
+            paths.append(copy.path)
+        self._paths = paths
 
 
 class _NotNumbersError(Exception):
@@ -341,6 +327,12 @@ def _marked(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(4)
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+
+
+def _is_odd(path: Path) -> bool:
+    """Return whether some lines of a file end otherwise than others, or hold only spaces."""
+    with path.open("rb") as file:
+        return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
 
 
 def _copy_lines(binary, copy, encoding: str) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.data.tables.sql import quoted
-
 SYMBOLS = (
     *("R$", "US$", "zł", "kr", "Fr.", *"%‰$€£¥₹₽₩₺₫₪₴฿"),
     *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HUF", "INR", "JPY", "KRW"),
@@ -119,7 +117,8 @@ class Spelling:
             changes |= {"(": "-", ")": ""}
         for old, new in changes.items():
             if old:
-                cell = f"replace({cell}, {quoted(old)}, {quoted(new)})"
+                old = old.replace("'", "''")
+                cell = f"replace({cell}, '{old}', '{new}')"
         if self.negative == "1-":
             return (
                 f"CASE WHEN ends_with({cell}, '-') THEN '-' || rtrim({cell}, '-') ELSE {cell} END"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -18,6 +17,7 @@ import duckdb
 import numpy as np
 
 from fastnn.data.tables.columns import MISSING, Column
+from fastnn.data.tables.scratch import folder
 from fastnn.data.tables.sql import (
     INTEGERS,
     NUMBERS,
@@ -41,28 +41,16 @@ MOST_LETTERS = 300
 
 def connect() -> duckdb.DuckDBPyConnection:
     """Return a connection that reads no variables of Python and fetches no extensions."""
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
-    spill = Path(tempfile.gettempdir()) if not _is_writable(folder) else folder
     return duckdb.connect(
         config={
             # Two connections must not spill to the same files; DuckDB removes the folder.
-            "temp_directory": str(spill / f"table-{os.getpid()}-{secrets.token_hex(8)}"),
+            "temp_directory": str(folder() / f"table-{os.getpid()}-{secrets.token_hex(8)}"),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "disabled_optimizers": "in_clause",  # it makes joins, which change the order of rows
         }
     )
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
@@ -376,7 +364,7 @@ def write_file(
     if kept and isinstance(table, Relation):
         items = [*table.selected(kept), *items]
         origin = "cells POSITIONAL JOIN written"
-    form = "FORMAT parquet" if parquet else "FORMAT csv, HEADER"
+    form = f"FORMAT {'parquet' if parquet else 'csv, HEADER'}, USE_TMP_FILE false"
     with reported(str(path)):
         own.register("written", arrays)
         query = f"SELECT {', '.join(items)} FROM {origin}"

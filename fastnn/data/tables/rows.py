@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from fastnn.data.tables.columns import Column, write_columns
+from fastnn.data.tables.scratch import folder
 from fastnn.data.tables.table import Table
 
 IN_MEMORY = 128 << 20
@@ -59,11 +59,7 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """
     if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype)
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryFile(dir=folder()) as file:
         if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
             os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)

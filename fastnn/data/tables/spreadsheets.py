@@ -12,9 +12,6 @@ import numpy as np
 
 from fastnn.data.tables.table import TableError
 
-OLD = b"\xd0\xcf\x11\xe0"
-"""The first bytes of spreadsheets before 2007."""
-
 
 def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
     """Return whether a zip file is a workbook."""

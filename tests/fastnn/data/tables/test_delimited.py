@@ -224,10 +224,11 @@ def test_texts_are_those_of_the_file_however_they_look(text):
         (b'a,b\n1,"x\n2,3\n', "line 2 has a quote that does not end"),
         (b'a,b\n1,"' + b"x" * 3_000_000 + b'"\n', "is longer than 2,000,000 bytes"),
         (b"a" * 3_000_000, "is longer than 2,000,000 bytes|found no table"),
-        (packed(CSV.encode() * 300)[:-40], "found a damaged gzip file"),
-        (packed(CSV.encode())[:-4], "found a damaged gzip file"),
-        (b"\x1f\x8b", "found a damaged gzip file"),
-        (packed(CSV.encode())[:20] + bytes(30), "found a damaged gzip file"),
+        (packed(CSV.encode() * 300)[:-40], "found a compressed file that cannot be unpacked"),
+        (packed(CSV.encode())[:-4], "found a compressed file that cannot be unpacked"),
+        (b"\x1f\x8b", "found a compressed file that cannot be unpacked"),
+        (packed(CSV.encode())[:-8] + bytes(8), "cannot be unpacked: CRC check failed"),
+        (packed(CSV.encode())[:20] + bytes(30), "found a compressed file that cannot be unpacked"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_one_error_that_names_the_file(content, message, tmp_path):

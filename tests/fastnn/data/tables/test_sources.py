@@ -252,6 +252,11 @@ def test_a_file_that_is_not_there(tmp_path):
         (b"\x89PNG\r\n\x1a\n....", "found a picture; expected CSV"),
         (b"\xff\xd8\xff\xe0....", "found a picture"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "found an old spreadsheet .*save it as .xlsx or CSV"),
+        (b"ARROW1..", "an Arrow file .* save it as Parquet"),
+        (b"SQLite format 3\0", "a database of SQLite; save the table as CSV"),
+        (b"%PDF-1.7", "found a PDF; expected CSV"),
+        (b"<!DOCTYPE html>\n<html>", "found a page of HTML or XML; expected CSV"),
+        (b'\n<?xml version="1.0"?>', "found a page of HTML or XML"),
         (b"PK\x03\x04....", "NumPy cannot read"),
         (b"\x93NUMPY\x01\x00", "NumPy cannot read"),
         (b"PAR1 and no more", "rows.csv: "),
@@ -272,6 +277,11 @@ def test_files_that_are_no_table(content, message, tmp_path):
         assert str(info.value).startswith("rows.csv: ")
         assert len(str(info.value)) <= 400
         assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("name", ["BMI", "PK", "[Date]", "[kg]", "GIF", "II", "BZip", "Rare"])
+def test_names_of_columns_are_no_marks_of_other_files(name):
+    assert open_source(f"{name},b\n1,x\n2,y\n".encode()).names == (name, "b")
 
 
 def test_pictures_are_known_by_their_first_bytes():
