@@ -77,8 +77,8 @@ def load(
     Parameters
     ----------
     name : str, path-like, frame, or mapping
-        One of `DATASETS`; the path of a table (CSV, Parquet, JSON, .npy, .npz, compressed or not, or
-        a spreadsheet where openpyxl is installed); a pattern of paths, such as "data/*.csv"; a
+        One of `DATASETS`; the path of a table (CSV, Parquet, JSON, .npy, .npz, compressed or not,
+        or a spreadsheet where openpyxl is installed); a pattern of paths ("data/*.csv"); a
         frame of pandas or polars, an Arrow table, a DuckDB relation, an array (rows, columns), or a
         dict of columns.
     subset, test_subset : int, optional
