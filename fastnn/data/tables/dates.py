@@ -8,6 +8,7 @@ ISO = "ISO"
 """Dates as ISO 8601 has them, with or without times: 2024-01-31, 2024-01-31 12:30:00."""
 
 _DATES = (
+    "%Y-%m-%d",  # without the zeros that ISO has
     "%Y/%m/%d",
     "%Y.%m.%d",
     "%d.%m.%Y",
@@ -27,24 +28,25 @@ _DATES = (
     "%d.%m.%y",
     "%d-%b-%y",
 )
-_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
-CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 """Times of a day without a date."""
 
-SPELLINGS = (ISO, *_DATES, *(f"{date} {time}" for date in _DATES for time in _TIMES), *CLOCKS)
+_BOTH = tuple(f"{date}{gap}{time}" for date in _DATES for time in CLOCKS for gap in (" ", ", "))
+SPELLINGS = (ISO, *_DATES, *_BOTH, *CLOCKS)
 """Spellings of dates, in the order in which they are tried."""
 
 NUMBERS = ("%Y%m%d", "%Y-%m", "%Y")
 """Spellings that are tried only where a column is said to hold dates."""
 
 _DAY = 86400.0  # seconds
-_ISO = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?"
+_LOCAL = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"
+_ISO = rf"{_LOCAL}(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 
 
 def query(cell: str, spelling: str) -> str:
-    """Return the SQL of a text as seconds since 1970; NULL for other texts."""
-    if spelling == ISO:
-        read = f"epoch(TRY_CAST({cell} AS TIMESTAMP))"
+    """Return the SQL of a text as seconds since 1970, by the clock there; NULL for other texts."""
+    if spelling == ISO:  # an hour tells more than an instant, so that time zones are left out
+        read = f"epoch(TRY_CAST(regexp_extract({cell}, '{_LOCAL}') AS TIMESTAMP))"
         return f"CASE WHEN regexp_full_match({cell}, '{_ISO}') THEN {read} END"
     read = f"epoch(try_strptime({cell}, '{spelling}'))"
     if is_clock(spelling):

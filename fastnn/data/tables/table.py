@@ -80,8 +80,11 @@ class Table(ABC):
         """
 
     @abstractmethod
-    def count(self, name: str, readers: Sequence[str]) -> list[int]:
-        """Return the number of rows for which each SQL, with {} for a text, is not NULL."""
+    def count(self, name: str, readers: Sequence[str], some: int | None = None) -> list[int]:
+        """Return the number of rows for which each SQL, with {} for a text, is not NULL.
+
+        `some` looks at about so many rows, from all over the table.
+        """
 
     @abstractmethod
     def examples(self, name: str, most: int) -> list[str]:

@@ -19,6 +19,7 @@ MOST_CATEGORIES = 100
 _NEARLY = 0.9
 """Share of a column's cells from which the others count as missing."""
 
+_SAMPLE = 1000  # rows that tell which spellings of dates come into question
 _LEAST_ROWS = 10  # fewer rows tell nothing of an index, or of texts of their own
 _OWN_TEXTS = 0.5  # share of different texts from which they are no categories
 _FLAGS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
@@ -259,12 +260,18 @@ class Understanding:
         if not told and not any(sign.isdigit() for sign in some):
             return None
         tried = [*dates.SPELLINGS, *(dates.NUMBERS if told else ())]
-        known = len(self.table) - facts.missing
-        counts = self.table.count(name, [dates.query("{}", each) for each in tried])
+        counts = self._count_dates(name, tried, _SAMPLE)
+        least = max(1, _NEARLY * max(counts))  # few spellings are worth a look at all rows
+        tried = [each for each, count in zip(tried, counts, strict=True) if count >= least]
+        counts = self._count_dates(name, tried)
         best = max(counts, default=0)
-        if best < _NEARLY * known:
+        if best == 0 or best < _NEARLY * (len(self.table) - facts.missing):
             return None
         return Moment(name, None, tried[counts.index(best)])
+
+    def _count_dates(self, name: str, tried: Sequence[str], some: int | None = None) -> list[int]:
+        """Return the numbers of cells, or of some of them, that have each spelling of dates."""
+        return self.table.count(name, [dates.query("{}", each) for each in tried], some)
 
     # ------------------------------------------------------------------------- spelling
 

@@ -228,3 +228,19 @@ def test_few_rows_are_no_index_and_no_texts_of_their_own():
 def test_a_column_that_is_not_what_is_said(wish):
     with pytest.raises(TableError, match=r"column 'a' is said to .* and holds 'x', 'y'; expected"):
         understood(["x", "y"] * 20, **{wish: ["a"]})
+
+
+@pytest.mark.parametrize("text", ["item {}", "{}.1.2024"])
+def test_few_spellings_of_dates_are_looked_for_in_all_rows(text, monkeypatch):
+    rows = 5000
+    found = table("a,b\n" + "".join(f"{text.format(i % 28 + 1)},{i}\n" for i in range(rows)))
+    read, count = [], type(found).count
+
+    def counted(self, name, readers, some=None):
+        read.append((len(readers), some))
+        return count(self, name, readers, some)
+
+    monkeypatch.setattr(type(found), "count", counted)
+    (column,) = Understanding(found, Wishes()).columns(["a"], np.arange(rows))
+    assert column.kind == ("date" if "2024" in text else "category")
+    assert all(readers < 10 or some < rows for readers, some in read)
