@@ -200,7 +200,6 @@ def _linear_model(
     x: np.ndarray, y: np.ndarray, classes: int, class_weight: str | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return weights (outputs, columns) and biases of a linear model; None if there is none."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, RidgeCV
 
     x = x.astype(np.float64)
@@ -217,7 +216,7 @@ def _linear_model(
         if len(present) == 1:
             return None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore")  # of few iterations, or classes of one row
             fitted = LogisticRegression(tol=1e-3, class_weight=class_weight).fit(z, y)
         found, offset = fitted.coef_, fitted.intercept_
         if len(present) == 2:

@@ -28,14 +28,15 @@ _DATES = (
     "%d.%m.%y",
     "%d-%b-%y",
 )
+_MONTHS = ("%b %Y", "%B %Y", "%b-%Y", "%b %y", "%b-%y", "%Y-%m", "%m/%Y")
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 """Times of a day without a date."""
 
 _BOTH = tuple(f"{date}{gap}{time}" for date in _DATES for time in CLOCKS for gap in (" ", ", "))
-SPELLINGS = (ISO, *_DATES, *_BOTH, *CLOCKS)
+SPELLINGS = (ISO, *_DATES, *_BOTH, *_MONTHS, *CLOCKS)
 """Spellings of dates, in the order in which they are tried."""
 
-NUMBERS = ("%Y%m%d", "%Y-%m", "%Y")
+NUMBERS = ("%Y%m%d", "%Y")
 """Spellings that are tried only where a column is said to hold dates."""
 
 _DAY = 86400.0  # seconds

@@ -132,11 +132,10 @@ class Spelling:
             parts.append("decimal comma")
         if self.thousands:
             parts.append(f"{self.thousands!r} between thousands")
-        ways = [f"with {' and '.join(parts)}"] if parts else []
-        ways += [f"in {self.symbol}"] if self.symbol else []
         if self.negative != "-1":
-            ways.append(f"negative ones as {self.negative}")
-        return ", ".join(ways)
+            parts.append(f"negative ones as {self.negative}")
+        ways = [f"with {' and '.join(parts)}"] if parts else []
+        return ", ".join([*ways, *([f"in {self.symbol}"] if self.symbol else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; those of spellings with a hyphen as minus are as before."""

@@ -14,6 +14,7 @@ from fastnn.data.tables.target import MOST_CLASSES, Target, number_of
 from fastnn.data.tables.understanding import Understanding, Understood
 
 _MOST_CLASSES_OF_NUMBERS = 20
+_OWN_CLASSES = 10  # rows from which a class for each is none
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def understand_target(understanding: Understanding, name: str, task: str | None)
 
 
 def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Learned:
+    if facts.distinct == 1:
+        raise TableError(
+            f"{table.name}: target {name!r} is {next(iter(facts.counts))!r} in all "
+            f"{len(table) - facts.missing:,} rows that have one; expected at least two values"[:400]
+        )
+    if facts.distinct == len(table) - facts.missing >= _OWN_CLASSES:
+        raise TableError(
+            f"{table.name}: target {name!r} has its own text in each row, such as "
+            f"{few([repr(each) for each in facts.counts], 3)}; expected classes of several rows, "
+            "or numbers to regress on"[:400]
+        )
     if not 2 <= facts.distinct <= MOST_CLASSES:
         raise TableError(
             f"{table.name}: target {name!r} has {facts.distinct:,} different values; "
@@ -70,7 +82,8 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
                 f"{table.name}: target {name!r} holds {text!r} in row {row:,}; expected numbers"
             )
         shown = few([repr(text) for text, _, _ in texts], 5)
-        notes.append(f"target {name!r} holds {shown} in {odd:,} rows, which are no numbers")
+        rows = "1 row" if odd == 1 else f"{odd:,} rows"
+        notes.append(f"target {name!r} holds no numbers in {rows}, but {shown}")
     if not numbers.spelling.plain:
         notes.append(f"target {name!r}: numbers {numbers.spelling.describe()}")
     if np.isinf(y).any():

@@ -208,10 +208,12 @@ class Understanding:
             )
         if not spelling.plain:
             found.notes.append(f"column {found.name!r}: numbers {spelling.describe()}")
+        numbers = found.counts.keys() - {text for text, _, _ in odd}
         return replace(
             found,
             kind="number",
             column=column,
+            example=next((text for text in found.counts if text in numbers), found.example),
             became="1 input",
             counts={},
             missing=found.missing + count,

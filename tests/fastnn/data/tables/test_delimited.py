@@ -216,7 +216,7 @@ def test_texts_are_those_of_the_file_however_they_look(text):
         (lines("a,b", "1,2").encode() + b"1\n", "line 52 has 1 fields; expected 2"),
         (b"a,b\n1,2\n" + b"1,2,3\n" * 90, "line 3 has 3 fields; expected 2"),
         (lines("a,b", "1,2", count=50_000).encode() + b"x,2,3\n", "has 3 fields; expected 2"),
-        (b"a\n\xff\n", "line 2 is not text in UTF-8; .*--encoding latin-1"),
+        (b"a\n\xff\n", "line 2 is not text in UTF-8; .*--encoding cp1252"),
         (lines("a,b", "1,x").encode() + b"1,\xe9\n", "line 52 is not text in UTF-8"),
         (b"a\n1\0\n", "found bytes of 0"),
         ("a,b\n1,2\n".encode("utf-16-le"), "bytes of 0.*encoding"),

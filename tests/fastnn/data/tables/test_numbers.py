@@ -126,10 +126,10 @@ def test_known_signs_leave_fewer_spellings():
         (Spelling(","), "with decimal comma"),
         (Spelling(",", "."), "with decimal comma and '.' between thousands"),
         (Spelling(symbol="€"), "in €"),
-        (Spelling(negative="(1)"), "negative ones as (1)"),
+        (Spelling(negative="(1)"), "with negative ones as (1)"),
         (
             Spelling(",", " ", "%", "1-"),
-            "with decimal comma and ' ' between thousands, in %, negative ones as 1-",
+            "with decimal comma and ' ' between thousands and negative ones as 1-, in %",
         ),
     ],
 )

@@ -178,7 +178,7 @@ def test_each_text_is_a_class_of_its_own(labels, classes):
         ([f"$ {i}" for i in range(30)], "regression"),
         ([f"{i}%" for i in range(30)], "regression"),
         (["01", "02"] * 20, "classification"),
-        ([f"1_{i}" for i in range(30)], "classification"),
+        ([f"1_{i}" for i in range(30)] * 2, "classification"),
     ],
 )
 def test_the_task_is_told_from_the_target(values, task):
@@ -206,8 +206,9 @@ def test_odd_texts_among_numbers_are_said_and_no_targets():
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        (["a"] * 20, None, "has 1 different values; expected 2 to 1,000 classes"),
-        ([f"name {i}" for i in range(1001)], None, "has 1,001 different values"),
+        (["a"] * 20, None, "is 'a' in all 20 rows that have one; expected at least two"),
+        ([f"name {i}" for i in range(1001)], None, "has its own text in each row"),
+        ([f"name {i % 1001}" for i in range(1100)], None, "has 1,001 different values"),
         (["", ""], None, "has 0 different values|no values to learn from"),
         (["", ""], "regression", "target 'y' holds no values to learn from|expected numbers"),
         (["a", "b"], "regression", "target 'y' holds '[ab]' in row [12]; expected numbers"),

@@ -119,6 +119,7 @@ def test_odd_texts_among_numbers_are_missing_and_shown():
     found, notes = understood(cells)
     assert isinstance(found.column, Number)
     assert found.missing == 4
+    assert found.example == "0.5"  # not the most frequent text
     assert "in 2 rows 'unknown', which count as missing (--categorical makes" in notes
 
 
@@ -158,6 +159,8 @@ def test_other_pairs_are_categories(pair):
         ([f"Jan {i}, 2024" for i in range(1, 29)], "%b %d, %Y", False),
         ([f"{i}/1/2024 10:30 PM" for i in range(1, 29)], "%d/%m/%Y %I:%M %p", True),
         ([f"{i % 24:02d}:30" for i in range(28)], "%H:%M", True),
+        ([f"{'Jan Apr Dec'.split()[i % 3]} {2000 + i}" for i in range(28)], "%b %Y", False),
+        ([f"{2000 + i}-{1 + i % 12:02d}" for i in range(28)], "%Y-%m", False),
     ],
 )
 def test_dates_and_times_are_known(cells, spelling, clock):
