@@ -61,6 +61,12 @@ def is_clock(spelling: str) -> bool:
     return spelling in CLOCKS
 
 
+def may_be_day(number: float) -> bool:
+    """Return whether a whole number may be a day of our time: 20240131."""
+    month, day = int(number) // 100 % 100, int(number) % 100
+    return 19000101 <= number <= 21001231 and 1 <= month <= 12 and 1 <= day <= 31
+
+
 def parts(clock: bool, date: bool) -> list[str]:
     """Return the names of the inputs of moments: with times of day, and with dates."""
     names = ["year", "month sin", "month cos", "day sin", "day cos", "weekday sin", "weekday cos"]

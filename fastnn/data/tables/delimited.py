@@ -289,8 +289,8 @@ class DelimitedSource(Source):
             return f"{where} has a quote that does not end, or goes on behind it"
         if "nicode" in message or "not utf-8" in message:
             return (
-                f"{where} is not text in UTF-8; expected its encoding, such as --encoding cp1252 (of "
-                "Excel in Western Europe) or latin-1, or .npy, .npz, Parquet or JSON"
+                f"{where} is not text in UTF-8; expected its encoding, such as --encoding cp1252 "
+                "(of Excel in Western Europe) or latin-1, or .npy, .npz, Parquet or JSON"
             )
         if "Maximum line size" in message:
             return f"{where} is longer than 2,000,000 bytes; expected lines of a table"

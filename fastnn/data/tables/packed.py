@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from fastnn.data.tables.scratch import Scratch
+from fastnn.data.tables.scratch import Scratch, ScratchError
 from fastnn.data.tables.table import TableError, few
 
 ZIP = b"PK\x03\x04", b"PK\x05\x06"
@@ -61,11 +61,9 @@ def _copied(opened: Callable[[], IO[bytes]], name: str) -> Scratch:
                 if is_tar(piece):  # of the first file: a table has no such bytes
                     raise TableError(f"{name}: found an archive (tar); unpack it")
                 copy.write(piece)
-    except TableError:
+    except (TableError, ScratchError):
         raise
     except Exception as error:  # errors of bz2, lzma, zlib and zipfile have no common base
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
         raise TableError(
             f"{name}: found a compressed file that cannot be unpacked: {error}"[:400]
         ) from error

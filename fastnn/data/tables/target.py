@@ -14,6 +14,8 @@ from fastnn.data.tables.numbers import PLAIN, Spelling
 from fastnn.data.tables.table import Table, TableError, few
 
 TASKS = ("classification", "regression")
+_FEWEST_OF_TOTAL = 10  # numbers whose sum is no coincidence
+_ROUNDING = 1e-4  # by which a sum of rounded numbers may differ
 MOST_CLASSES = 1000
 """Largest number of classes of a target."""
 
@@ -34,8 +36,8 @@ class Target:
     def read(self, table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
         """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).
 
-        What is missing is -2, or NaN. Raises TableError for texts in a regression and for unknown
-        classes.
+        What is missing is -2, or NaN, and so is a last number that is the sum of all others. Raises
+        TableError for texts in a regression and for unknown classes.
         """
         what = f"{table.name}: target {name!r}"
         if self.task == "regression":
@@ -46,7 +48,7 @@ class Target:
             y = table.values(column, name).astype(np.float64)
             if np.isinf(y).any():
                 raise TableError(f"{what} holds {y[np.isinf(y)][0]}; expected finite numbers")
-            return y
+            return without_total(y)
         codes = table.values(Category(name, None, tuple(classes)), name).astype(np.int64)
         if (codes == UNSEEN).any():
             codes = self._codes_of_numbers(table, name, classes, codes)
@@ -103,6 +105,15 @@ class Target:
         spelled = plain.get("spelling")
         spelling = PLAIN if spelled is None else Spelling.from_dict(spelled)
         return cls(plain["name"], plain["task"], *numbers, spelling)
+
+
+def without_total(y: np.ndarray) -> np.ndarray:
+    """Return targets (rows,) with NaN for a last number that is the sum of all others."""
+    known = y[:-1][~np.isnan(y[:-1])]
+    if len(known) < _FEWEST_OF_TOTAL or not abs(y[-1]) > np.abs(known).max():
+        return y
+    total = known.sum()
+    return y if abs(y[-1] - total) > _ROUNDING * abs(total) else np.append(y[:-1], np.nan)
 
 
 def missing_targets(y: np.ndarray) -> np.ndarray:

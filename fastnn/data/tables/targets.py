@@ -10,7 +10,7 @@ import numpy as np
 from fastnn.data.tables.columns import Number
 from fastnn.data.tables.numbers import PLAIN
 from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
-from fastnn.data.tables.target import MOST_CLASSES, Target, number_of
+from fastnn.data.tables.target import MOST_CLASSES, Target, number_of, without_total
 from fastnn.data.tables.understanding import Understanding, Understood
 
 _MOST_CLASSES_OF_NUMBERS = 20
@@ -45,9 +45,10 @@ def understand_target(understanding: Understanding, name: str, task: str | None)
 
 def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Learned:
     if facts.distinct == 1:
+        rows = "the only row" if len(table) == 1 else "all rows"
         raise TableError(
-            f"{table.name}: target {name!r} is {next(iter(facts.counts))!r} in all "
-            f"{len(table) - facts.missing:,} rows that have one; expected at least two values"[:400]
+            f"{table.name}: target {name!r} is {next(iter(facts.counts))[:100]!r} in {rows}; "
+            "expected at least two values"
         )
     if facts.distinct == len(table) - facts.missing >= _OWN_CLASSES:
         raise TableError(
@@ -90,6 +91,9 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
         raise TableError(
             f"{table.name}: target {name!r} holds {y[np.isinf(y)][0]}; expected finite numbers"
         )
+    whole, y = y, without_total(y)
+    if y is not whole:
+        notes.append(f"the last row is left out: its {name!r} is the sum of all others")
     known = y[~np.isnan(y)]
     if not len(known):
         raise TableError(f"{table.name}: target {name!r} holds no values to learn from")

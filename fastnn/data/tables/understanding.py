@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,9 @@ MOST_CATEGORIES = 100
 
 _NEARLY = 0.9
 """Share of a column's cells from which the others count as missing."""
+
+_FAR = {sign * (10.0**digits - 1) for digits in range(2, 7) for sign in (-1, 1)}
+"""Numbers that stand for nothing in many files: 99, -999, ..."""
 
 _SAMPLE = 1000  # rows that tell which spellings of dates come into question
 _LEAST_ROWS = 10  # fewer rows tell nothing of an index, or of texts of their own
@@ -118,10 +121,25 @@ class Understanding:
             return found
         if facts.low == facts.high and missing == 0:
             return _left_out(found, f"is {facts.low:.6g} in all rows")
+        found.notes += self._doubts(name, facts)
         enough = len(self.table) >= _LEAST_ROWS
         if enough and facts.whole and (facts.steps or self._is_index(name, facts)):
             return _left_out(found, "is a running index")
         return found
+
+    def _doubts(self, name: str, facts: NumberFacts) -> Iterator[str]:
+        """Yield remarks on numbers that may be dates, or stand for missing values."""
+        if facts.whole and dates.may_be_day(facts.low) and dates.may_be_day(facts.high):
+            yield f"column {name!r} holds numbers like {facts.low:.0f}; --dates reads them as dates"
+        for far in {facts.low, facts.high} & _FAR:
+            values = self.table.values(Number(name), name)
+            others = np.abs(values[(values != far) & np.isfinite(values)])
+            count = int((values == far).sum())
+            if 1 < count < len(others) and others.max() < abs(far) / 2:
+                yield (
+                    f"column {name!r} holds {far:.0f} in {count:,} rows, far from all others; if "
+                    f"it stands for nothing: --missing {far:.0f}"
+                )
 
     def _is_index(self, name: str, facts: NumberFacts) -> bool:
         """Return whether a column without a name has each whole number of its range once."""
@@ -203,8 +221,8 @@ class Understanding:
         if count:
             texts = few([repr(text) for text, _, _ in odd], 5)
             found.notes.append(
-                f"column {found.name!r} holds numbers, and in {_count(count)} {texts}, which "
-                "count as missing (--categorical makes categories of all)"
+                f"column {found.name!r} holds numbers, and in {_count(count)} {texts}: missing "
+                "(--categorical makes categories of all)"
             )
         if not spelling.plain:
             found.notes.append(f"column {found.name!r}: numbers {spelling.describe()}")
@@ -242,8 +260,7 @@ class Understanding:
         if count:
             odd = few([repr(text) for text, _, _ in self.table.odd(column, found.name)], 5)
             found.notes.append(
-                f"column {found.name!r} holds dates, and in {_count(count)} {odd}, which count "
-                "as missing"
+                f"column {found.name!r} holds dates, and in {_count(count)} {odd}: missing"
             )
         became = f"{column.width} inputs"
         return replace(

@@ -120,7 +120,18 @@ def test_odd_texts_among_numbers_are_missing_and_shown():
     assert isinstance(found.column, Number)
     assert found.missing == 4
     assert found.example == "0.5"  # not the most frequent text
-    assert "in 2 rows 'unknown', which count as missing (--categorical makes" in notes
+    assert "in 2 rows 'unknown': missing (--categorical makes" in notes
+
+
+@pytest.mark.parametrize("far", ["-999", "99", "9999"])
+def test_numbers_far_from_all_others_may_be_missing_and_are_said(far):
+    cells = [f"{i}.5" for i in range(40)] + [far] * 3
+    notes = understood(cells)[1]
+    assert (
+        f"holds {far} in 3 rows, far from all others; if it stands for nothing: --missing" in notes
+    )
+    for usual in (cells[:-2], [*cells, str(int(far) - 5), str(int(far) + 5)]):
+        assert "far from" not in understood(usual)[1]
 
 
 def test_texts_among_too_few_numbers_are_categories():
@@ -159,7 +170,7 @@ def test_other_pairs_are_categories(pair):
         ([f"Jan {i}, 2024" for i in range(1, 29)], "%b %d, %Y", False),
         ([f"{i}/1/2024 10:30 PM" for i in range(1, 29)], "%d/%m/%Y %I:%M %p", True),
         ([f"{i % 24:02d}:30" for i in range(28)], "%H:%M", True),
-        ([f"{'Jan Apr Dec'.split()[i % 3]} {2000 + i}" for i in range(28)], "%b %Y", False),
+        ([f"{['Jan', 'Apr', 'Dec'][i % 3]} {2000 + i}" for i in range(28)], "%b %Y", False),
         ([f"{2000 + i}-{1 + i % 12:02d}" for i in range(28)], "%Y-%m", False),
     ],
 )
@@ -171,14 +182,17 @@ def test_dates_and_times_are_known(cells, spelling, clock):
 
 
 def test_numbers_are_dates_where_that_is_said():
-    cells = [f"202401{i:02d}" for i in range(1, 29)]
-    assert not isinstance(column_of(cells), Moment)
+    cells = [f"202401{i:02d}" for i in range(1, 29)][::-2]
+    found, notes = understood(cells)
+    assert isinstance(found.column, Number)
+    assert "holds numbers like 20240102; --dates reads them as dates" in notes
+    assert not understood([f"{20240101 + 50 * i}" for i in range(28)])[1]
 
 
 def test_odd_texts_among_dates_are_missing_and_shown():
     found, notes = understood([f"2024-01-{i:02d}" for i in range(1, 29)] + ["soon"])
     assert isinstance(found.column, Moment)
-    assert "in 1 row 'soon', which count as missing" in notes
+    assert "in 1 row 'soon': missing" in notes
 
 
 def test_categories_beyond_a_number_are_one():
