@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import codecs
 import glob
-import io
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from fastnn.data.tables.aligned import is_aligned, tabbed
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.relation import MOST_LETTERS, Relation, connect
 from fastnn.data.tables.scratch import Scratch
@@ -55,9 +56,13 @@ class DelimitedSource(Source):
         encoding = reading.encoding or _marked(paths[0])
         if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
             self._copy(encoding)
+        notes = []
+        if reading.delimiter in (None, " ") and is_aligned(self._head()):
+            self._copy("utf-8", tabbed)
+            self._reading = replace(reading, delimiter="\t")
+            notes.append("columns are parted by spaces")
         self._connection = connect()
         names = self._mended(self._find_names)
-        notes = []
         if self._skip:
             lines = "line" if self._skip == 1 else f"{self._skip} lines"
             notes.append(f"the first {lines} before the names of columns: left out")
@@ -302,14 +307,18 @@ class DelimitedSource(Source):
 
     # -------------------------------------------------------------------------- copies
 
-    def _copy(self, encoding: str) -> None:
-        """Read copies of the files, in UTF-8, from now on."""
+    def _copy(
+        self, encoding: str, change: Callable[[Iterable[str]], Iterable[str]] | None = None
+    ) -> None:
+        """Read copies of the files, in UTF-8 and with changed lines, from now on."""
         paths = []
         for path in self._paths:
             copy = Scratch(self._title)
             try:
-                with path.open("rb") as binary:
-                    _copy_lines(binary, copy, encoding)
+                with path.open(encoding=encoding) as lines:
+                    for line in (change or _ending_alike)(lines):
+                        copy.write(line.encode())
+                copy.flush()
             except UnicodeError as error:
                 reason = f"found bytes that are not {encoding}: {error}"[:MOST_LETTERS]
                 raise TableError(f"{self._title}: {reason}") from error
@@ -335,9 +344,7 @@ def _is_odd(path: Path) -> bool:
         return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
 
 
-def _copy_lines(binary, copy, encoding: str) -> None:
-    """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
-    with io.TextIOWrapper(binary, encoding) as lines:
-        for line in lines:
-            copy.write((line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n").encode())
-    copy.flush()
+def _ending_alike(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines that end alike; those of spaces alone become empty."""
+    for line in lines:
+        yield line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n"

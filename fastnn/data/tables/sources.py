@@ -375,4 +375,6 @@ def no_column(source: Source, what: str, name: str) -> str:
     names = source.names
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    if len(names) == 1:
+        hint = "; --delimiter tells the sign between cells"
     return f"{source.name}: there is no {what} {name!r} among the columns {few(names, 10)}{hint}"
