@@ -256,7 +256,7 @@ class Flag(Column):
         return True
 
     def codes(self, texts: Sequence[str | None]) -> list[int]:
-        """Return 0 and 1 for the two texts in letters of any size, and for the numbers 0 and 1."""
+        """Return 0 and 1 for the two texts in letters of any size, and for 0 and 1 themselves."""
         numbers = {"0": self.values[0], "1": self.values[1]}
         small = [None if each is None else each.lower() for each in texts]
         return super().codes([numbers.get(each or "", each) for each in small])
@@ -268,7 +268,12 @@ class Flag(Column):
         return self._query(cell)
 
     def _query(self, cell: str) -> str:
-        return _code(f"lower({cell})", self.values)
+        read = f"lower({cell})"  # a frame may hold True where a file has yes
+        other = _code(read, self.values)
+        return (
+            f"CASE WHEN {read} IN ('false', '0') THEN 0 WHEN {read} IN ('true', '1') THEN 1 "
+            f"ELSE {other} END"
+        )
 
     def _read_fill(self) -> int:
         return self.values.index(self.fill)
@@ -316,7 +321,10 @@ class Moment(Column):
         return [f"{self.name} {part}" for part in dates.parts(self.clock, self.date)]
 
     def _query(self, cell: str) -> str:
-        return dates.query(cell, self.spelling)
+        read = dates.query(cell, self.spelling)
+        if self.spelling == dates.ISO or not self.date:
+            return read
+        return f"coalesce({read}, {dates.query(cell, dates.ISO)})"  # as frames have their dates
 
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the parts of each moment."""

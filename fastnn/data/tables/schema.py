@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,12 @@ class Schema:
     ) -> Table:
         """Return a source's table of the model's columns and of `also`; `texts` are texts, too."""
         names = self.names_in(source)
-        own = {name for name, each in zip(names, self.columns, strict=True) if each.of_texts}
+        spelled = source.spelled(names)  # numbers of other columns need no reading
+        own = {
+            name
+            for name, each in zip(names, self.columns, strict=True)
+            if each.of_texts and (name in spelled or not each.of_numbers)
+        }
         return source.table({*names, *also}, own | set(texts))
 
     def encode(self, source: Source, dtype=np.float32) -> np.ndarray:
@@ -90,18 +95,7 @@ class Schema:
         """
         columns = list(zip(self.columns, names, strict=True))
         lacking: dict[str, int] = {}
-        messages = []
-        for column, name in columns:
-            odd = table.odd(column, name)
-            for text, count, row in odd:
-                if column.fill is None or sum(each[1] for each in odd) == len(table):
-                    raise TableError(
-                        f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
-                        f"expected {'numbers' if column.of_numbers else 'dates'}"
-                    )
-                messages.append(
-                    f"column {name!r}: {_rows(count)} {text!r}, which counts as missing"
-                )
+        messages = [message for each in columns for message in self._odd(table, *each)]
         unseen: list[Counter[int]] = [Counter() for _ in columns]
         for _, values in table.blocks(self.columns, names):
             for place, (column, name) in enumerate(columns):
@@ -125,6 +119,20 @@ class Schema:
             if counted[UNSEEN]:
                 messages.append(self._unseen(table, column, name, counted[UNSEEN]))
         return messages
+
+    def _odd(self, table: Table, column: Column, name: str) -> Iterator[str]:
+        """Yield a message on texts that are no numbers or dates; raise TableError if all are."""
+        if not (odd := table.odd(column, name)):
+            return
+        known, read = table.count(name, ["{}", column.query("{}", True)])
+        if column.fill is None or read == 0:
+            text, _, row = odd[0]
+            raise TableError(
+                f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
+                f"expected {'numbers' if column.of_numbers else 'dates'}"
+            )
+        texts = few([repr(text) for text, _, _ in odd], 3)
+        yield f"column {name!r}: {_rows(known - read)} {texts}: missing"
 
     def _unseen(self, table: Table, column: Column, name: str, count: int) -> str:
         """Return a message on texts that training did not see."""
