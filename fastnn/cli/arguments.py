@@ -172,7 +172,7 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
     from fastnn.data.tables.target import missing_targets
     from fastnn.data.tables.understanding import Understanding, Wishes
 
-    schema = input_schema(model)
+    schema = input_schema(model).told(reading.decimal, reading.thousands)
     if schema.target is None:
         fail("the model was not trained on a file, so it knows no target; name a data set instead")
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -84,6 +84,10 @@ class Column:
         """Return a mask (rows,) of the missing values among those that were read."""
         return values == MISSING if self.texts else np.isnan(values)
 
+    def told(self, decimal: str | None, thousands: str | None) -> Column:
+        """Return the column for texts whose numbers have other signs, where they are told."""
+        return self
+
     @abstractmethod
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the inputs of values (rows,) into x (rows, width)."""
@@ -148,6 +152,10 @@ class Number(Column):
 
     def _query(self, cell: str) -> str:
         return self.spelling.query(cell)
+
+    def told(self, decimal: str | None, thousands: str | None) -> Column:
+        """Return the column for numbers with other signs, where they are told."""
+        return replace(self, spelling=self.spelling.told(decimal, thousands))
 
     def missing(self, values: np.ndarray) -> np.ndarray:
         """Return a mask of what is missing or infinite; bytes and other integers never are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 SYMBOLS = (
@@ -124,6 +124,12 @@ class Spelling:
                 f"CASE WHEN ends_with({cell}, '-') THEN '-' || rtrim({cell}, '-') ELSE {cell} END"
             )
         return cell
+
+    def told(self, decimal: str | None, thousands: str | None) -> Spelling:
+        """Return the spelling with other signs, where they are told."""
+        decimal = self.decimal if decimal is None else decimal
+        thousands = self.thousands if thousands is None else thousands
+        return replace(self, decimal=decimal, thousands="" if thousands == decimal else thousands)
 
     def describe(self) -> str:
         """Return what is special about the numbers, as text: "with decimal comma"."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,12 @@ class Schema:
     def features(self) -> list[str]:
         """Return a name for each input."""
         return [name for column in self.columns for name in column.features]
+
+    def told(self, decimal: str | None, thousands: str | None) -> Schema:
+        """Return the schema for texts whose numbers have other signs, where they are told."""
+        columns = tuple(each.told(decimal, thousands) for each in self.columns)
+        target = None if self.target is None else self.target.told(decimal, thousands)
+        return replace(self, columns=columns, target=target)
 
     def table(
         self, source: Source, texts: Collection[str] = (), also: Collection[str] = ()

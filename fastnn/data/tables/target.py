@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,10 @@ class Target:
     mean: float = 0.0
     std: float = 1.0
     spelling: Spelling = PLAIN
+
+    def told(self, decimal: str | None, thousands: str | None) -> Target:
+        """Return the target for numbers with other signs, where they are told."""
+        return replace(self, spelling=self.spelling.told(decimal, thousands))
 
     def read(self, table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
         """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).

@@ -141,6 +141,14 @@ def test_numbers_and_dates_of_frames_need_no_spelling():
         assert found[:, 9].tolist() == [2, 1]  # days
 
 
+def test_signs_of_numbers_may_be_told():
+    schema = Schema((Number("a", 0.0), Number("b", 0.0, Spelling(",", ".", "€"))))
+    german, english = rows("a;b\n1,5;2,5 €\n"), rows("a;b\n1.5;2,000.5 €\n")
+    np.testing.assert_array_equal(schema.told(",", None).encode(german), [[1.5, 2.5]])
+    np.testing.assert_array_equal(schema.told(".", ",").encode(english), [[1.5, 2000.5]])
+    assert schema.told(None, None) == schema
+
+
 def test_a_column_of_nothing_but_odd_texts_is_an_error():
     content = "price\n" + "".join(f"{i}.000,5\n" for i in range(1, 40))  # more than are shown
     with pytest.raises(TableError, match=r"column 'price' holds '1.000,5' in row 1; expected"):
