@@ -62,8 +62,9 @@ class ArraySource(Source):
         columns: Mapping[Any, np.ndarray],
         named: bool = True,
         names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
     ):
-        super().__init__(name, list(columns) if names is None else names, named)
+        super().__init__(name, list(columns) if names is None else names, named, notes)
         self.columns = dict(zip(self.names, columns.values(), strict=True))
 
     def spelled(self, names: Collection[str]) -> set[str]:
@@ -158,8 +159,8 @@ def _of_files(
         from fastnn.data.tables.spreadsheets import is_spreadsheet, read_spreadsheet
 
         if is_spreadsheet(paths[0]):
-            names, columns = read_spreadsheet(paths[0], name)
-            return ArraySource(name, dict(enumerate(columns)), names=names)
+            sheet = read_spreadsheet(paths[0], name)
+            return ArraySource(name, dict(enumerate(sheet.columns)), True, sheet.names, sheet.notes)
         return _of_numpy("read_npz", paths[0], name)
     return _of_duckdb(paths, head, name, reading, titles)
 

@@ -113,11 +113,14 @@ class Target:
 
 def without_total(y: np.ndarray) -> np.ndarray:
     """Return targets (rows,) with NaN for a last number that is the sum of all others."""
-    known = y[:-1][~np.isnan(y[:-1])]
-    if len(known) < _FEWEST_OF_TOTAL or not abs(y[-1]) > np.abs(known).max():
+    rows = np.flatnonzero(~np.isnan(y))
+    if len(rows) <= _FEWEST_OF_TOTAL:
         return y
-    total = known.sum()
-    return y if abs(y[-1] - total) > _ROUNDING * abs(total) else np.append(y[:-1], np.nan)
+    others, last = y[rows[:-1]], y[rows[-1]]
+    total = others.sum()
+    if abs(last) <= np.abs(others).max() or abs(last - total) > _ROUNDING * abs(total):
+        return y
+    return np.where(np.arange(len(y)) == rows[-1], np.nan, y)
 
 
 def missing_targets(y: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
         )
     whole, y = y, without_total(y)
     if y is not whole:
-        notes.append(f"the last row is left out: its {name!r} is the sum of all others")
+        notes.append(f"the last row with a {name!r} is left out: it is the sum of all others")
     known = y[~np.isnan(y)]
     if not len(known):
         raise TableError(f"{table.name}: target {name!r} holds no values to learn from")

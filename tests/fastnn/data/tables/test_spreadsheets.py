@@ -62,8 +62,30 @@ def test_a_sheet_is_learned_from(sheet):
 
 @pytest.mark.parametrize("rows", [[], [["a", "b"]]])
 def test_a_sheet_without_rows(rows, sheet):
-    with pytest.raises(TableError, match=f"a spreadsheet of {len(rows)} rows; expected names and"):
+    with pytest.raises(TableError, match="a spreadsheet without a table; expected names and rows"):
         open_source(sheet(*rows))
+
+
+def test_titles_above_the_names_are_left_out_and_said(sheet):
+    rows = [["Report 2024"], [], ["as of", "today"], ["a", "b", "c", None], [1, 2, 3], [4, 5, None]]
+    opened = open_source(sheet(*rows))
+    assert cells(opened.table()) == {"a": [1, 4], "b": [2, 5], "c": [3, None]}
+    assert opened.notes == ("the first 2 rows before the names of columns: left out",)
+    assert not open_source(sheet(["a"], [1], [2])).notes
+
+
+def test_the_first_sheet_with_a_table_is_read_and_said(tmp_path):
+    book = pytest.importorskip("openpyxl").Workbook()
+    book.active.append(["A title"])
+    for title, value in ("first", 1), ("second", 2):
+        sheet = book.create_sheet(title)
+        sheet.append(["a", "b"])
+        sheet.append([value, value])
+    book.create_sheet("empty")
+    book.save(tmp_path / "rows.xlsx")
+    opened = open_source(tmp_path / "rows.xlsx")
+    assert cells(opened.table()) == {"a": [1], "b": [1]}
+    assert opened.notes == ("sheet 'first' is read, and not 'Sheet', 'second'",)
 
 
 def test_a_damaged_spreadsheet(tmp_path):

@@ -205,14 +205,16 @@ def test_odd_texts_among_numbers_are_said_and_no_targets():
 
 def test_a_line_of_totals_is_left_out_and_said():
     values = [i + 0.25 for i in range(1, 40)]
-    for missing in ([], [""]):
-        found = learned(*values, *missing, sum(values) + 0.01)
-        assert np.isnan(found.y[-1])
+    for missing, behind in ([], []), ([""], []), ([], [""]):
+        texts = [*values, *missing, sum(values) + 0.01, *behind]
+        found = learned(*texts)
+        assert np.isnan(found.y[len(values) :]).all()
+        assert not np.isnan(found.y[: len(values)]).any()
         assert found.understood.facts.high == 39.25
-        assert "the last row is left out: its 'y' is the sum of all others" in "".join(
+        assert "the last row with a 'y' is left out: it is the sum of all others" in "".join(
             found.understood.notes
         )
-        rows = column(*values, *missing, sum(values) + 0.01)
+        rows = column(*texts)
         again = Target("y", "regression").read(rows, "y", ())  # as `fastnn evaluate` does
         np.testing.assert_array_equal(again, found.y)
 
