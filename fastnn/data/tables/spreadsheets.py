@@ -84,9 +84,13 @@ def _is_table(rows: Sequence[Sequence[Any]]) -> bool:
 
 
 def _above(rows: Sequence[Sequence[Any]]) -> int:
-    """Return the number of rows above the first one of which more than half is filled."""
+    """Return the number of rows above the names: the first row of which more than half is filled.
+
+    An index has no name in the files that pandas writes.
+    """
     widest = max(map(_filled, rows), default=0)
-    return next((place for place, row in enumerate(rows) if 2 * _filled(row) > widest), 0)
+    full = (2 * (_filled(row) + (row[0] is None)) > widest for row in rows)
+    return next((place for place, is_full in enumerate(full) if is_full), 0)
 
 
 def _column(cells: list[Any]) -> np.ndarray:

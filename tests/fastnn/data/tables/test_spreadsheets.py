@@ -67,11 +67,20 @@ def test_a_sheet_without_rows(rows, sheet):
 
 
 def test_titles_above_the_names_are_left_out_and_said(sheet):
-    rows = [["Report 2024"], [], ["as of", "today"], ["a", "b", "c", None], [1, 2, 3], [4, 5, None]]
+    rows = [["Report 2024"], [], ["as of", "today"], [*"abcd", None], [1, 2, 3, 4], [5, 6, None, 8]]
     opened = open_source(sheet(*rows))
-    assert cells(opened.table()) == {"a": [1, 4], "b": [2, 5], "c": [3, None]}
+    assert cells(opened.table()) == {"a": [1, 5], "b": [2, 6], "c": [3, None], "d": [4, 8]}
     assert opened.notes == ("the first 2 rows before the names of columns: left out",)
-    assert not open_source(sheet(["a"], [1], [2])).notes
+    assert open_source(sheet(["Report"], ["a", "b"], [1, 2])).names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "rows", [[["a"], [1], [2]], [[None, "a"], [0, 1.5]], [["a", None], [1, 2]]]
+)
+def test_without_titles_the_first_row_has_the_names(rows, sheet):
+    opened = open_source(sheet(*rows))
+    assert not opened.notes
+    assert "a" in opened.names
 
 
 def test_the_first_sheet_with_a_table_is_read_and_said(tmp_path):
