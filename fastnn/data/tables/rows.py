@@ -61,8 +61,17 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(dir=folder()) as file:
         if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
-            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
+            _take(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def _take(file: int, size: int) -> None:
+    """Let a file take space; raise OSError that says what for."""
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        reason = f"{error.strerror}: the rows take {size:,} bytes in {folder()}"
+        raise OSError(error.errno, reason) from error
 
 
 def moments(

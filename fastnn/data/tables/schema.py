@@ -17,7 +17,7 @@ import numpy as np
 from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import UNSEEN, Column, Number, write_columns
 from fastnn.data.tables.splits import Split
-from fastnn.data.tables.table import Source, Table, TableError, few
+from fastnn.data.tables.table import Source, Table, TableError, few, shown
 from fastnn.data.tables.target import Target
 
 LINKS = ("softmax", "identity")
@@ -134,21 +134,21 @@ class Schema:
         if column.fill is None or read == 0:
             text, _, row = odd[0]
             raise TableError(
-                f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
+                f"{table.name}: column {name!r} holds {shown(text)} in row {row:,}; "
                 f"expected {'numbers' if column.of_numbers else 'dates'}"
             )
-        texts = few([repr(text) for text, _, _ in odd], 3)
+        texts = few([shown(text) for text, _, _ in odd], 3)
         yield f"column {name!r}: {_rows(known - read)} {texts}: missing"
 
     def _unseen(self, table: Table, column: Column, name: str, count: int) -> str:
         """Return a message on texts that training did not see."""
         known = {text.lower() for text in column.texts} | set(column.texts)
         facts = table.text_facts(name, 1000)
-        new = [repr(text) for text in facts.counts if text not in known]
+        new = [shown(text) for text in facts.counts if text not in known]
         counted = 'count as "other"' if getattr(column, "other", False) else "are none of them"
         return (
             f"column {column.name!r}: {_rows(count)} {few(new)}, which training had not; they "
-            f"{counted}; known: {few([repr(each) for each in column.texts], 10)}"
+            f"{counted}; known: {few(list(map(shown, column.texts)), 10)}"
         )
 
     def names_in(self, table: Source | Table) -> list[str]:

@@ -13,6 +13,8 @@ import numpy as np
 from fastnn.data.tables.columns import Column
 from fastnn.data.tables.reading import MISSING_TEXTS
 
+_MOST_SHOWN = 60  # letters of a cell
+
 
 class TableError(ValueError):
     """Error for a file that is not a usable table; the message has the file and the reason."""
@@ -162,6 +164,11 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...]:
         taken.add(new)
         told.append(new)
     return tuple(told)
+
+
+def shown(text: str) -> str:
+    """Return a text in quotes, of which a long one is cut, for messages."""
+    return repr(text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…")
 
 
 def few(names: Sequence[str], most: int = 5) -> str:

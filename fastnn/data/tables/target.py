@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.data.tables.columns import MISSING, UNSEEN, Category, Number
 from fastnn.data.tables.numbers import PLAIN, Spelling
-from fastnn.data.tables.table import Table, TableError, few
+from fastnn.data.tables.table import Table, TableError, few, shown
 
 TASKS = ("classification", "regression")
 _FEWEST_OF_TOTAL = 10  # numbers whose sum is no coincidence
@@ -48,7 +48,7 @@ class Target:
             column = Number(name, None, self.spelling)
             if odd := table.odd(column, name):
                 text, _, row = odd[0]
-                raise TableError(f"{what} holds {text!r} in row {row:,}; expected numbers")
+                raise TableError(f"{what} holds {shown(text)} in row {row:,}; expected numbers")
             y = table.values(column, name).astype(np.float64)
             if np.isinf(y).any():
                 raise TableError(f"{what} holds {y[np.isinf(y)][0]}; expected finite numbers")

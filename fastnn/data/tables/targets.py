@@ -9,7 +9,7 @@ import numpy as np
 
 from fastnn.data.tables.columns import Number
 from fastnn.data.tables.numbers import PLAIN
-from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
+from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few, shown
 from fastnn.data.tables.target import MOST_CLASSES, Target, number_of, without_total
 from fastnn.data.tables.understanding import Understanding, Understood
 
@@ -47,13 +47,13 @@ def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Lear
     if facts.distinct == 1:
         rows = "the only row" if len(table) == 1 else "all rows"
         raise TableError(
-            f"{table.name}: target {name!r} is {next(iter(facts.counts))[:100]!r} in {rows}; "
+            f"{table.name}: target {name!r} is {shown(next(iter(facts.counts)))} in {rows}; "
             "expected at least two values"
         )
     if facts.distinct == len(table) - facts.missing >= _OWN_CLASSES:
         raise TableError(
             f"{table.name}: target {name!r} has its own text in each row, such as "
-            f"{few([repr(each) for each in facts.counts], 3)}; expected classes of several rows, "
+            f"{few(list(map(shown, facts.counts)), 3)}; expected classes of several rows, "
             "or numbers to regress on"[:400]
         )
     if not 2 <= facts.distinct <= MOST_CLASSES:
@@ -80,11 +80,12 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
         if odd > 0.1 * (len(y) - facts.missing):
             text, _, row = texts[0]
             raise TableError(
-                f"{table.name}: target {name!r} holds {text!r} in row {row:,}; expected numbers"
+                f"{table.name}: target {name!r} holds {shown(text)} in row {row:,}; expected "
+                "numbers"
             )
-        shown = few([repr(text) for text, _, _ in texts], 5)
+        texts_shown = few([shown(text) for text, _, _ in texts])
         rows = "1 row" if odd == 1 else f"{odd:,} rows"
-        notes.append(f"target {name!r} holds no numbers in {rows}, but {shown}")
+        notes.append(f"target {name!r} holds no numbers in {rows}, but {texts_shown}")
     if not numbers.spelling.plain:
         notes.append(f"target {name!r}: numbers {numbers.spelling.describe()}")
     if np.isinf(y).any():

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.data.tables import dates
 from fastnn.data.tables.columns import GREATEST, Category, Column, Flag, Moment, Number
 from fastnn.data.tables.numbers import Spelling, spellings
-from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
+from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few, shown
 
 MOST_CATEGORIES = 100
 """Largest number of categories of a column; rarer texts are one category, "other"."""
@@ -94,7 +94,7 @@ class Understanding:
             return moment
         raise TableError(
             f"{self.table.name}: column {name!r} holds "
-            f"{_example(self.table.text_facts(name, 1))!r}; expected numbers or dates"
+            f"{shown(_example(self.table.text_facts(name, 1)))}; expected numbers or dates"
         )
 
     # -------------------------------------------------------------------------- numbers
@@ -159,13 +159,13 @@ class Understanding:
             return _left_out(found, "holds no values", empty=True)
         keep = name in wishes.keep
         if facts.distinct == 1 and not keep:
-            return _left_out(found, f"is {next(iter(facts.counts))!r} in all rows")
+            return _left_out(found, f"is {shown(next(iter(facts.counts)))} in all rows")
         if name in wishes.categorical:
             return self._category(found, facts)
         if name in wishes.numeric and spelling is None:
             raise TableError(
                 f"{table.name}: column {name!r} is said to be numeric and holds "
-                f"{few([repr(each) for each in facts.counts], 3)}; expected numbers"
+                f"{few(list(map(shown, facts.counts)), 3)}; expected numbers"
             )
         if spelling is not None and name not in wishes.dates:
             return self._spelled_number(found, spelling)
@@ -178,7 +178,7 @@ class Understanding:
         if name in wishes.dates:
             raise TableError(
                 f"{table.name}: column {name!r} is said to hold dates and holds "
-                f"{few([repr(each) for each in facts.counts], 3)}; expected dates"
+                f"{few(list(map(shown, facts.counts)), 3)}; expected dates"
             )
         known = len(table) - facts.missing
         own = facts.distinct > max(_OWN_TEXTS * known, MOST_CATEGORIES / 2)
@@ -202,7 +202,7 @@ class Understanding:
         if not other and (new := facts.counts.keys() - learned.counts.keys()):
             count = sum(facts.counts[text] for text in new)
             found.notes.append(
-                f"column {found.name!r}: {_rows(count)} {few(sorted(map(repr, new)))}, which "
+                f"column {found.name!r}: {_rows(count)} {few(sorted(map(shown, new)))}, which "
                 "training had not"
             )
         became = f"{column.width} inputs" if column.width > 1 else "1 input"
@@ -219,7 +219,7 @@ class Understanding:
         odd = self.table.odd(column, found.name)
         count = self._unread(found.name, column, found.missing)
         if count:
-            texts = few([repr(text) for text, _, _ in odd], 5)
+            texts = few([shown(text) for text, _, _ in odd])
             found.notes.append(
                 f"column {found.name!r} holds numbers, and in {_count(count)} {texts}: missing "
                 "(--categorical makes categories of all)"
@@ -258,7 +258,7 @@ class Understanding:
             f"{few(dates.parts(clock, column.date), 10)}"
         )
         if count:
-            odd = few([repr(text) for text, _, _ in self.table.odd(column, found.name)], 5)
+            odd = few([shown(text) for text, _, _ in self.table.odd(column, found.name)])
             found.notes.append(
                 f"column {found.name!r} holds dates, and in {_count(count)} {odd}: missing"
             )

@@ -1,9 +1,16 @@
+import errno
+import os
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastnn.data.tables import rows
+from fastnn.data.tables.columns import Number
 from fastnn.data.tables.rows import moments
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import open_source
 
 
 @settings(deadline=None, max_examples=30)
@@ -15,3 +22,15 @@ def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
     np.testing.assert_allclose(found[0], x.mean(axis=0), rtol=1e-9, atol=1e-9 * std)
     expected = np.where(x.std(axis=0) > 0, x.std(axis=0), 1) if n > 1 else np.ones(40)
     np.testing.assert_allclose(found[1], expected, rtol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is not taken before")
+def test_a_full_disk_is_one_error(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows, "IN_MEMORY", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    table = open_source({"a": np.arange(100.0)}).table()
+    with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in /"):
+        rows.encoded_rows([Number("a")], table, ["a"], np.arange(100))

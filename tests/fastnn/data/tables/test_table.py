@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastnn.data.tables.table import few, number_text, told_apart
+from fastnn.data.tables.table import few, number_text, shown, told_apart
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,9 @@ def test_names_that_are_told_apart_are_different(names):
     assert len({*told}) == len(names)
     assert all(new.startswith(old) for new, old in zip(told, names, strict=True))
     assert [*told_apart(told)] == [*told]
+
+
+def test_long_texts_are_cut_in_messages():
+    assert shown("it's") == '"it\'s"'
+    assert shown("x" * 60) == repr("x" * 60)
+    assert shown("x" * 1000) == repr("x" * 59 + "…")

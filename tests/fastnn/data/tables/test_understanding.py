@@ -236,6 +236,12 @@ def test_columns_that_tell_nothing_are_left_out_and_said(cells, why):
         assert column_of([*cells], keep=["a"]) is not None
 
 
+def test_notes_are_short_however_long_a_text_is():
+    cells = [f"{i}.5" for i in range(40)] + ["x" * 100_000]
+    for notes in (understood(cells)[1], understood(["y" * 100_000] * 20)[1]):
+        assert len(notes) < 300
+
+
 def test_few_rows_are_no_index_and_no_texts_of_their_own():
     assert isinstance(column_of(range(5)), Number)
     assert isinstance(column_of(["p", "q", "r"]), Category)
