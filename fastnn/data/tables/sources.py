@@ -102,7 +102,11 @@ def open_source(source: Any, name: str | None = None, reading: Reading | None = 
     else:
         opened = _of_frame(source, name or "the table")
     if not opened.names:
-        raise TableError(f"{opened.name}: found no columns; expected at least one")
+        why = f" ({opened.notes[0]})" if opened.notes else ""
+        raise TableError(
+            f"{opened.name}: found no columns; expected some, in JSON those of a list of records, "
+            f"or a record a line{why}"[:400]
+        )
     opened.missing = reading.texts
     return opened
 

@@ -266,6 +266,8 @@ def test_a_file_that_is_not_there(tmp_path):
         (b'{"a": 1}\n{"a": ', "Malformed JSON"),
         (b"[]", "found no columns"),
         (b"{}", "found no columns"),
+        (b'{"a": [1, 2], "b": [3, 4]}', "expected .* in JSON those of a list of records"),
+        (b'{"data": [{"a": 1}]}', "list of records"),
     ],
 )
 def test_files_that_are_no_table(content, message, tmp_path):
