@@ -24,6 +24,7 @@ _THOUSANDS = {".": (",", "'", " "), ",": (".", "'", " ")}
 """Signs between thousands, by the sign before decimals; each stands for its kin, too."""
 
 _SYMBOL = re.compile("|".join(map(re.escape, SYMBOLS)))
+_LONGEST = 60  # letters of a number
 _NEGATIVE = {
     "(1)": re.compile(r"\(.*\d.*\)"),
     "1-": re.compile(rf"\d[^\d{_MINUSES}]*[{_MINUSES}]\D*$"),
@@ -180,6 +181,7 @@ def spellings(
 
     `decimal` and `thousands` are signs that are known.
     """
+    examples = [each for each in examples if len(each) <= _LONGEST]
     symbols = {symbol for text in examples for symbol in _SYMBOL.findall(text)}
     symbol = symbols.pop() if len(symbols) == 1 else ""
     negatives = [way for way, sign in _NEGATIVE.items() if any(map(sign.search, examples))]

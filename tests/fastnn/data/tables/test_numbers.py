@@ -113,6 +113,11 @@ def test_signs_of_the_examples_come_into_question(texts, negatives, symbols):
     assert found[0] == Spelling(symbol=next(iter(symbols)))
 
 
+def test_long_texts_are_no_examples():
+    for text in "(1" * 500_000, "1 €" + "-" * 500_000:  # hours, were they looked at
+        assert spellings(["1", text]) == spellings(["1"])
+
+
 def test_known_signs_leave_fewer_spellings():
     assert spellings(["1"], ",", ".") == [Spelling(",", ".")]
     assert {each.decimal for each in spellings(["1"], ",")} == {","}
