@@ -96,6 +96,7 @@ def test_a_damaged_file_is_one_error(pack, damage):
         (b"7z\xbc\xaf\x27\x1c", r"found an archive \(7z\); unpack it"),
         (gzip.compress(b""), "found nothing; expected a line of names"),
     ],
+    ids=list("abcdefghi"),  # the bytes hold the time of day
 )
 def test_what_holds_no_table_is_one_error_that_says_what_to_do(content, message):
     with pytest.raises(TableError, match=message) as info:
