@@ -489,5 +489,5 @@ def test_a_file_is_evaluated_as_it_was_trained_on(tmp_path):
     found = run("evaluate", model, path, *ways)
     assert found.exit_code == 0, found.output
     assert "that training held out" in found.stdout
-    assert "--encoding latin-1" in run("evaluate", model, path).stderr
+    assert "--encoding cp1252" in run("evaluate", model, path).stderr
     assert "comment is 'ab'" in run("evaluate", model, path, "--comment", "ab").stderr
