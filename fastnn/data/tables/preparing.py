@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,10 +186,22 @@ def _read(
         table = _table_of(source, {*features, *how.split_by}, texts)
         labels = target_source.table()
         return table, understand_target(Understanding(labels, Wishes()), label, how.task)
-    # A label is the text in the file: "01" is another one than "1".
     wanted = {*features, *how.split_by, label}
+    if how.task != "classification" and label not in how.split_by and source.measures(label):
+        table = _table_of(source, wanted, texts)
+        if _is_finite(table, label):
+            return table, understand_target(_understanding(table, source, how), label, how.task)
+    # A label is the text in the file: "01" is another one than "1".
     table = _table_of(source, wanted, texts | source.spelled([label]))
     return table, understand_target(_understanding(table, source, how), label, how.task)
+
+
+def _is_finite(table: Table, name: str) -> bool:
+    """Return whether a column is of numbers, all of them finite."""
+    if table.is_text(name):
+        return False
+    (facts,) = table.number_facts([name])
+    return facts.infinite == 0 and math.isfinite(facts.low) and math.isfinite(facts.high)
 
 
 def _table_of(source: Source, columns: Collection[str], texts: Collection[str]) -> Table:
@@ -261,9 +274,8 @@ def _filled(schema: Schema, x: np.ndarray, training: int) -> Schema:
     Returns the schema with these medians. They are those of some 20,000 rows if there are more.
     """
     some = x[: training : max(1, training // _ENOUGH_FOR_MEDIAN)]
-    whole = x.dtype.kind != "f" or all(
-        np.isfinite(x[begin : begin + _PIECE]).all() for begin in range(0, len(x), _PIECE)
-    )
+    pieces = (x[begin : begin + _PIECE] for begin in range(0, len(x), _PIECE))
+    whole = all(np.isfinite(each.sum()) for each in pieces)  # it shows what is not finite
     place, columns = 0, []
     for column in schema.columns:
         if isinstance(column, Number):

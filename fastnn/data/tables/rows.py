@@ -45,10 +45,12 @@ def encoded_rows(
         for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
             piece = slice(begin, begin + _PIECE)
             rows_of_x = places[piece]
-            wanted = rows_of_x >= 0
-            block = np.empty((len(rows_of_x), width), dtype)
+            block = np.empty((len(rows_of_x), width), dtype, order="F")  # columns are written
             write_columns(columns, [each[piece] for each in values], block)
-            x[rows_of_x[wanted]] = block[wanted]
+            wanted = rows_of_x >= 0
+            if not wanted.all():
+                rows_of_x, block = rows_of_x[wanted], block[wanted]
+            x[rows_of_x] = block
     return x
 
 
@@ -80,36 +82,37 @@ def moments(
     of thousands would be scaled to hundreds in this row.
     """
     count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    low, high = np.full(x.shape[1], np.inf), np.full(x.shape[1], -np.inf)
     for block in _float_blocks(x):
         more = len(block)
         block_mean = block.mean(axis=0)
         apart = block_mean - mean
-        squares += ((block - block_mean) ** 2).sum(axis=0)
+        block -= block_mean
+        block *= block
+        squares += block.sum(axis=0)
         squares += apart**2 * (count * more / (count + more))
         mean += apart * (more / (count + more))
         count += more
-        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
     std = np.sqrt(squares / count)
     scaled = np.repeat(
         [column.scaled for column in columns],
         [column.width for column in columns],
     )
-    if scaled.all() and _one_scale(low, high):
-        return 0.0, float(high.max())
+    if scaled.all() and _one_scale(x):
+        return 0.0, float(x.max())
     # A deviation of the size of rounding errors belongs to a constant column.
     varies = scaled & (std > np.finfo(np.float64).eps * np.abs(mean) * 8)
     return np.where(scaled, mean, 0.0), np.where(varies, std, 1.0)
 
 
-def _one_scale(low: np.ndarray, high: np.ndarray) -> bool:
+def _one_scale(x: np.ndarray) -> bool:
     """Return whether there are many columns, from 0, and a tenth reach the common maximum."""
-    top = high.max()
-    return bool(
-        len(high) >= _MANY_COLUMNS and top > 0 and low.min() == 0 and (high == top).mean() >= 0.1
-    )
+    if x.shape[1] < _MANY_COLUMNS or x.min() != 0:
+        return False
+    high = x.max(axis=0)
+    return bool(high.max() > 0 and (high == high.max()).mean() >= 0.1)
 
 
 def _float_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield copies of blocks of rows, in float64."""
     step = max(1, (1 << 19) // x.shape[1])
     return (x[i : i + step].astype(np.float64) for i in range(0, len(x), step))

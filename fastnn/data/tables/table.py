@@ -12,6 +12,12 @@ import numpy as np
 from fastnn.data.tables.columns import Column
 from fastnn.data.tables.reading import MISSING_TEXTS
 
+MOST_LABELS = 20
+"""Largest number of different numbers that are taken for labels."""
+
+FIRST_ROWS = 1000
+"""Rows that tell whether there are more of them, in most tables."""
+
 
 class TableError(ValueError):
     """Error for a file that is not a usable table; the message has the file and the reason."""
@@ -29,7 +35,6 @@ class NumberFacts:
     infinite: int
     low: float
     high: float
-    mean: float
     whole: bool
     steps: bool
 
@@ -84,7 +89,7 @@ class Table(ABC):
 
     @abstractmethod
     def examples(self, name: str, most: int) -> list[str]:
-        """Return texts of a column, from its first rows."""
+        """Return the first texts of a column, or numbers as texts."""
 
     @abstractmethod
     def values(self, column: Column, name: str) -> np.ndarray:
@@ -130,6 +135,10 @@ class Source(ABC):
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns whose numbers, if they hold any, are texts in the source."""
         return set(names)
+
+    def measures(self, name: str) -> bool:
+        """Return whether the first rows of a column of texts are too many numbers to be labels."""
+        return False
 
     @abstractmethod
     def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:
