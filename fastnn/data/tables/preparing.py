@@ -14,7 +14,7 @@ import numpy as np
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.tables.columns import Column, Number
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.rows import encoded_rows, moments
+from fastnn.data.tables.rows import encoded_rows, let_go, moments
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.sources import find_target, no_column, open_source
 from fastnn.data.tables.splits import Split
@@ -80,21 +80,23 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     target = learned_target(table.name, learned.target, y[train])
     schema = Schema(columns, target, split=split, named=table.named)
     names = [each.name for each in columns]
-    used = kept[np.concatenate([train, held_out])]
+    used, y_train, y_test = kept[np.concatenate([train, held_out])], y[train], y[held_out]
+    untold, training = len(learned.y) - len(kept), len(train)
+    del kept, y, train, held_out  # which are as large as columns
     x = encoded_rows(columns, table, names, used, how.dtype)
     if how.impute:
-        schema = _filled(schema, x, len(train))
-    mean, std = moments(columns, x[: len(train)])
+        schema = _filled(schema, x, training)
+    x_train, x_test = x[:training], x[training:]
+    mean, std = moments(columns, x_train)
     notes = [
         *opened.notes,
         *learned.understood.notes,
-        *_missing_targets(label, learned, kept),
+        *_missing_targets(label, untold, len(table)),
         *(note for each in understood for note in each.notes),
         *_blurred(schema, mean, std, x.dtype),
     ]
     if split.group is not None:
         notes.append(f"rows with the same {split.group!r} stay together; it is no input")
-    x_train, x_test, y_train, y_test = x[: len(train)], x[len(train) :], y[train], y[held_out]
     if how.test_file is not None:
         x_test, y_test, more = _test_rows(schema, label, learned.classes, x.dtype, how)
         notes += more
@@ -247,12 +249,11 @@ def _check_lengths(table: Table, learned: Learned) -> None:
         )
 
 
-def _missing_targets(label: str, learned: Learned, kept: np.ndarray) -> list[str]:
-    count = len(learned.y) - len(kept)
+def _missing_targets(label: str, count: int, rows: int) -> list[str]:
     if not count:
         return []
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    return [f"{rows} of {len(learned.y):,} without a target {label!r}: left out"]
+    some = "1 row" if count == 1 else f"{count:,} rows"
+    return [f"{some} of {rows:,} without a target {label!r}: left out"]
 
 
 def _check_complete(table: Table, understood: Sequence[Understood]) -> None:
@@ -273,9 +274,11 @@ def _filled(schema: Schema, x: np.ndarray, training: int) -> Schema:
 
     Returns the schema with these medians. They are those of some 20,000 rows if there are more.
     """
-    some = x[: training : max(1, training // _ENOUGH_FOR_MEDIAN)]
-    pieces = (x[begin : begin + _PIECE] for begin in range(0, len(x), _PIECE))
-    whole = all(np.isfinite(each.sum()) for each in pieces)  # it shows what is not finite
+    some = x[: training : max(1, training // _ENOUGH_FOR_MEDIAN)].copy()
+    whole = True
+    for begin in range(0, len(x), _PIECE):
+        whole &= bool(np.isfinite(x[begin : begin + _PIECE].sum()))  # it shows what is not finite
+        let_go(x)
     place, columns = 0, []
     for column in schema.columns:
         if isinstance(column, Number):

@@ -35,6 +35,7 @@ _BLOCK_CELLS = 1 << 22
 # Megabytes that DuckDB may take, and more for each column. With 300 it spills half a million rows
 # of 20 numbers, which takes twice as long.
 _MEMORY, _MEMORY_A_COLUMN = 400, 0.5
+_LEAST_MEMORY = 100  # megabytes, which are enough to read rows
 MOST_LETTERS = 300
 """Letters of a reason in an error."""
 
@@ -173,6 +174,7 @@ class Relation(Table):
         self._cell = {key: f"c{place}" for place, key in enumerate(names)}
         self._text = dict(zip(names, is_text, strict=True))
         self._known: dict[str, tuple[int, TextFacts]] = {}
+        self._memory = _memory_of(names)
 
     @classmethod
     def made(
@@ -186,9 +188,8 @@ class Relation(Table):
         reason: Callable[[str], str] = lambda message: message,
     ) -> Relation:
         """Return the table of a query; `reason` tells of an error in it."""
-        memory = int(_MEMORY + _MEMORY_A_COLUMN * len(names))
         with reported(name, reason):
-            connection.execute(f"SET memory_limit = '{memory}MB'").fetchall()
+            connection.execute(f"SET memory_limit = '{_memory_of(names)}MB'").fetchall()
             connection.execute(f"CREATE OR REPLACE TABLE cells AS {query}").fetchall()
         return cls(connection, name, names, named, is_text)
 
@@ -209,7 +210,8 @@ class Relation(Table):
             f"count({cell}), min({cell}), max({cell})"
             for cell in (self._cell[name] for name in names)
         ]
-        found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
+        with self._sparing():
+            found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
         return [
             self._facts(name, *found[place : place + 3])
             for name, place in zip(names, range(0, len(found), 3), strict=True)
@@ -305,6 +307,13 @@ class Relation(Table):
             self._read(each, name, place)
             for place, (each, name) in enumerate(zip(columns, names, strict=True))
         ]
+        with self._sparing():
+            yield from self._blocks(columns, parts)
+
+    def _blocks(
+        self, columns: Sequence[Column], parts: Sequence[str]
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """Yield slices of rows, and the values there that SQL tells how to read."""
         step = max(2048, _BLOCK_CELLS // max(1, len(parts)))
         step -= step % _ROW_GROUP if step > _ROW_GROUP else 0
         for begin in range(0, len(self), step):
@@ -343,6 +352,18 @@ class Relation(Table):
             cell, text = as_text(cell, base(self._kinds[name])), True
         return f"{column.query(cell, text)} AS v{place}"
 
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Leave memory to what is made of the table, if it is on the disk anyway."""
+        if 8 * len(self) * len(self.names) < self._memory << 20:
+            yield
+            return
+        self._ask(f"SET memory_limit = '{_LEAST_MEMORY}MB'")
+        try:
+            yield
+        finally:
+            self._ask(f"SET memory_limit = '{self._memory}MB'")
+
     def _choose(self, rows: np.ndarray) -> None:
         """Keep the indices of rows in the table `chosen`."""
         with reported(self.name):
@@ -360,6 +381,11 @@ class Relation(Table):
         """Return the columns of a query, which is quicker from a whole result than as they come."""
         with reported(self.name):
             return self.connection.sql(query).fetchnumpy()
+
+
+def _memory_of(names: Sequence[str]) -> int:
+    """Return the megabytes that DuckDB may take for a table."""
+    return int(_MEMORY + _MEMORY_A_COLUMN * len(names))
 
 
 def _filled(column: Column, values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from fastnn.data.tables.table import Table
 IN_MEMORY = 128 << 20
 """Largest size of rows, in bytes, that is kept in memory; larger ones go to a mapped file."""
 
+_RESIDENT = 200 << 20  # bytes of a mapped file that are in memory at a time
 _MANY_COLUMNS = 64
 _PIECE = 1 << 13  # rows
 
@@ -29,7 +31,8 @@ def encoded_rows(
     """Return the rows `used`, in this order, of a table as network inputs.
 
     `names` are those of the table's columns that `columns` describe. The result is (rows, width)
-    of `dtype`, or of bytes if all columns are bytes. A large one is mapped to a file.
+    of `dtype`, or of bytes if all columns are bytes. A large one is mapped to a file, and written
+    part by part, so that little of it is in memory at a time: the table is read for each part.
     """
     width = sum(column.width for column in columns)
     if all(
@@ -40,17 +43,20 @@ def encoded_rows(
     x = _memory((len(used), width), np.dtype(dtype))
     place: np.ndarray = np.full(len(table), -1, np.int32 if len(table) < 2**31 else np.int64)
     place[used] = np.arange(len(used), dtype=place.dtype)
-    for rows, values in table.blocks(columns, names):  # in the order of the file
-        places = place[rows]
-        for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
-            piece = slice(begin, begin + _PIECE)
-            rows_of_x = places[piece]
-            block = np.empty((len(rows_of_x), width), dtype, order="F")  # columns are written
-            write_columns(columns, [each[piece] for each in values], block)
-            wanted = rows_of_x >= 0
-            if not wanted.all():
-                rows_of_x, block = rows_of_x[wanted], block[wanted]
-            x[rows_of_x] = block
+    parts = max(1, -(-x.nbytes // _RESIDENT))
+    for part in range(parts):
+        low, high = (len(used) * each // parts for each in (part, part + 1))
+        for rows, values in table.blocks(columns, names):  # in the order of the file
+            places = place[rows]
+            for begin in range(0, len(places), _PIECE):  # pieces that fit a cache
+                piece = slice(begin, begin + _PIECE)
+                wanted = (places[piece] >= low) & (places[piece] < high)
+                some = slice(None) if wanted.all() else np.flatnonzero(wanted)
+                rows_of_x = places[piece][some]
+                block = np.empty((len(rows_of_x), width), dtype, order="F")  # columns are written
+                write_columns(columns, [each[piece][some] for each in values], block)
+                x[rows_of_x] = block
+        let_go(x)
     return x
 
 
@@ -69,6 +75,13 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
         if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
             os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def let_go(x: np.ndarray) -> None:
+    """Free the memory of rows in a mapped file, which keeps them."""
+    file = getattr(x, "_mmap", None)
+    if file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def moments(
@@ -115,4 +128,6 @@ def _one_scale(x: np.ndarray) -> bool:
 def _float_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
     """Yield copies of blocks of rows, in float64."""
     step = max(1, (1 << 19) // x.shape[1])
-    return (x[i : i + step].astype(np.float64) for i in range(0, len(x), step))
+    for begin in range(0, len(x), step):
+        yield x[begin : begin + step].astype(np.float64)
+        let_go(x)

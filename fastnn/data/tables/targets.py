@@ -140,5 +140,6 @@ def learned_target(table: str, target: Target, y: np.ndarray) -> Target:
     if low == high:
         raise TableError(f"{table}: target {target.name!r} is {low:g} in all training rows")
     scale = max(abs(low), abs(high))  # the squares of huge numbers are no numbers
-    mean, std = float((y / scale).mean()) * scale, float((y / scale).std()) * scale
+    scaled = y / scale
+    mean, std = float(scaled.mean()) * scale, float(scaled.std()) * scale
     return Target(target.name, target.task, mean, std, target.spelling)
