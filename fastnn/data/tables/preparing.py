@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -183,27 +182,19 @@ def _read(
     source: Source, target_source: Source, label: str, features: Sequence[str], how: Preparation
 ) -> tuple[Table, Learned]:
     """Return the table of features, and the target, which may be in the same table."""
-    texts = {*how.wishes.categorical, *how.wishes.dates} - {label}
+    wishes = how.wishes
+    texts = {*wishes.categorical, *wishes.dates} - {label}
     if target_source is not source:
-        table = _table_of(source, {*features, *how.split_by}, texts)
+        features_alone = _table_of(source, {*features, *how.split_by}, texts)
         labels = target_source.table()
-        return table, understand_target(Understanding(labels, Wishes()), label, how.task)
+        return features_alone, understand_target(Understanding(labels, Wishes()), label, how.task)
     wanted = {*features, *how.split_by, label}
-    if how.task != "classification" and label not in how.split_by and source.measures(label):
-        table = _table_of(source, wanted, texts)
-        if _is_finite(table, label):
-            return table, understand_target(_understanding(table, source, how), label, how.task)
-    # A label is the text in the file: "01" is another one than "1".
-    table = _table_of(source, wanted, texts | source.spelled([label]))
+    of_texts = {*how.split_by, *wishes.categorical, *wishes.dates}
+    is_label = how.task == "classification" or label in of_texts
+    table = None if is_label else source.measured(wanted, texts, label)
+    if table is None:  # a label is the text in the file: "01" is another one than "1"
+        table = _table_of(source, wanted, texts | source.spelled([label]))
     return table, understand_target(_understanding(table, source, how), label, how.task)
-
-
-def _is_finite(table: Table, name: str) -> bool:
-    """Return whether a column is of numbers, all of them finite."""
-    if table.is_text(name):
-        return False
-    (facts,) = table.number_facts([name])
-    return facts.infinite == 0 and math.isfinite(facts.low) and math.isfinite(facts.high)
 
 
 def _table_of(source: Source, columns: Collection[str], texts: Collection[str]) -> Table:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -35,6 +37,7 @@ _BLOCK_CELLS = 1 << 22
 # Megabytes that DuckDB may take, and more for each column. With 300 it spills half a million rows
 # of 20 numbers, which takes twice as long.
 _MEMORY, _MEMORY_A_COLUMN = 400, 0.5
+_IN_MEMORY = 400_000_000  # bytes of numbers that fit; of others, a part goes to the disk
 _LEAST_MEMORY = 100  # megabytes, which are enough to read rows
 MOST_LETTERS = 300
 """Letters of a reason in an error."""
@@ -313,18 +316,27 @@ class Relation(Table):
     def _blocks(
         self, columns: Sequence[Column], parts: Sequence[str]
     ) -> Iterator[tuple[slice, list[np.ndarray]]]:
-        """Yield slices of rows, and the values there that SQL tells how to read."""
+        """Yield slices of rows, and the values there that SQL tells how to read.
+
+        A thread fetches the next rows while the caller takes these.
+        """
         step = max(2048, _BLOCK_CELLS // max(1, len(parts)))
         step -= step % _ROW_GROUP if step > _ROW_GROUP else 0
-        for begin in range(0, len(self), step):
-            end = min(begin + step, len(self))
-            where = f"rowid >= {begin} AND rowid < {end}"
-            found = self._fetched(f"SELECT {', '.join(parts) or '1'} FROM cells WHERE {where}")
-            values = (found[f"v{place}"] for place in range(len(parts)))
-            yield (
-                slice(begin, end),
-                [_filled(*each) for each in zip(columns, values, strict=True)],
-            )
+        slices = [slice(i, min(i + step, len(self))) for i in range(0, len(self), step)]
+        queries = (
+            f"SELECT {', '.join(parts) or '1'} FROM cells "
+            f"WHERE rowid >= {rows.start} AND rowid < {rows.stop}"
+            for rows in slices
+        )
+        with ThreadPoolExecutor(1) as other, self.connection.cursor() as cursor:
+            coming = deque(other.submit(self._fetched, each, cursor) for each in islice(queries, 1))
+            for rows in slices:
+                found = coming.popleft().result()
+                coming.extend(
+                    other.submit(self._fetched, each, cursor) for each in islice(queries, 1)
+                )
+                values = (found[f"v{place}"] for place in range(len(parts)))
+                yield rows, [_filled(*each) for each in zip(columns, values, strict=True)]
 
     def odd(self, column: Column, name: str) -> list[tuple[str, int, int]]:
         """Return the most frequent texts that a column description cannot read."""
@@ -355,7 +367,7 @@ class Relation(Table):
     @contextmanager
     def _sparing(self) -> Iterator[None]:
         """Leave memory to what is made of the table, if it is on the disk anyway."""
-        if 8 * len(self) * len(self.names) < self._memory << 20:
+        if 8 * len(self) * len(self.names) < _IN_MEMORY:
             yield
             return
         self._ask(f"SET memory_limit = '{_LEAST_MEMORY}MB'")
@@ -377,10 +389,12 @@ class Relation(Table):
         with reported(self.name):
             return self.connection.execute(query).fetchall()
 
-    def _fetched(self, query: str) -> dict[str, np.ndarray]:
+    def _fetched(
+        self, query: str, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> dict[str, np.ndarray]:
         """Return the columns of a query, which is quicker from a whole result than as they come."""
         with reported(self.name):
-            return self.connection.sql(query).fetchnumpy()
+            return (connection or self.connection).sql(query).fetchnumpy()
 
 
 def _memory_of(names: Sequence[str]) -> int:

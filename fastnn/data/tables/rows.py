@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ IN_MEMORY = 128 << 20
 _RESIDENT = 200 << 20  # bytes of a mapped file that are in memory at a time
 _MANY_COLUMNS = 64
 _PIECE = 1 << 13  # rows
+_MOMENTS = 1 << 19  # numbers of a block whose moments are combined
+_THREADS = 2  # which wait for memory
 
 
 def encoded_rows(
@@ -95,16 +98,15 @@ def moments(
     of thousands would be scaled to hundreds in this row.
     """
     count, mean, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for block in _float_blocks(x):
-        more = len(block)
-        block_mean = block.mean(axis=0)
-        apart = block_mean - mean
-        block -= block_mean
-        block *= block
-        squares += block.sum(axis=0)
-        squares += apart**2 * (count * more / (count + more))
-        mean += apart * (more / (count + more))
-        count += more
+    step = max(1, _MOMENTS // x.shape[1])
+    blocks = (x[begin : begin + step] for begin in range(0, len(x), step))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for more, block_mean, block_squares in pool.map(_block_moments, blocks):
+            apart = block_mean - mean
+            squares += block_squares
+            squares += apart**2 * (count * more / (count + more))
+            mean += apart * (more / (count + more))
+            count += more
     std = np.sqrt(squares / count)
     scaled = np.repeat(
         [column.scaled for column in columns],
@@ -125,9 +127,11 @@ def _one_scale(x: np.ndarray) -> bool:
     return bool(high.max() > 0 and (high == high.max()).mean() >= 0.1)
 
 
-def _float_blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield copies of blocks of rows, in float64."""
-    step = max(1, (1 << 19) // x.shape[1])
-    for begin in range(0, len(x), step):
-        yield x[begin : begin + step].astype(np.float64)
-        let_go(x)
+def _block_moments(rows: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the number of rows, and the mean and the sum of squared deviations of each input."""
+    block = rows.astype(np.float64)
+    mean = block.mean(axis=0)
+    block -= mean
+    block *= block
+    let_go(rows)
+    return len(rows), mean, block.sum(axis=0)

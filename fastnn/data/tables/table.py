@@ -136,9 +136,15 @@ class Source(ABC):
         """Return those columns whose numbers, if they hold any, are texts in the source."""
         return set(names)
 
-    def measures(self, name: str) -> bool:
-        """Return whether the first rows of a column of texts are too many numbers to be labels."""
-        return False
+    def measured(
+        self, columns: Collection[str], texts: Collection[str], measure: str
+    ) -> Table | None:
+        """Return the table with a column `measure` of numbers; None if it may hold something else.
+
+        It holds many different ones, in the spelling of Python. To read them as texts first, as
+        columns of `spelled` are, would take longer.
+        """
+        return None
 
     @abstractmethod
     def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:

@@ -154,6 +154,19 @@ def test_blocks_are_the_rows_in_their_order(monkeypatch):
     np.testing.assert_array_equal(codes, np.select([texts == "a", texts == "b"], [0, 1], -1))
 
 
+def test_little_memory_is_taken_while_rows_of_a_large_table_are_read(monkeypatch):
+    def limit():
+        return found.connection.execute("SELECT current_setting('memory_limit')").fetchall()
+
+    found = open_source({"n": np.arange(3000.0), "t": ["x"] * 3000}).table()
+    usual = limit()
+    assert [limit() for _ in found.blocks([Number("n")], ["n"])] == [usual]
+    monkeypatch.setattr(relation, "_IN_MEMORY", 0)
+    spared = [limit() for _ in found.blocks([Number("n")], ["n"])]
+    assert spared != [usual]
+    assert limit() == usual
+
+
 @pytest.mark.parametrize("kind", ["parquet", "json", "arrow"])
 def test_rows_stay_in_their_order(kind, tmp_path):
     pyarrow = pytest.importorskip("pyarrow")

@@ -2,8 +2,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn.data.tables.rows import moments
+from fastnn.data.tables import rows
+from fastnn.data.tables.columns import Category, Number
+from fastnn.data.tables.rows import encoded_rows, moments
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.sources import open_source
 
 
 @settings(deadline=None, max_examples=30)
@@ -15,3 +18,22 @@ def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
     np.testing.assert_allclose(found[0], x.mean(axis=0), rtol=1e-9, atol=1e-9 * std)
     expected = np.where(x.std(axis=0) > 0, x.std(axis=0), 1) if n > 1 else np.ones(40)
     np.testing.assert_allclose(found[1], expected, rtol=1e-6)
+
+
+def test_rows_written_part_by_part_are_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    frame = {"a": rng.normal(size=5000), "t": rng.choice(["p", "q"], 5000)}
+    found = open_source(frame).table()
+    columns = [Number("a"), Category("t", None, ("p", "q"))]
+    used = rng.permutation(5000)[:4000]
+    whole = encoded_rows(columns, found, ["a", "t"], used)
+    monkeypatch.setattr(rows, "IN_MEMORY", 0)
+    monkeypatch.setattr(rows, "_RESIDENT", 10_000)  # bytes
+    parts = encoded_rows(columns, found, ["a", "t"], used)
+    assert isinstance(parts, np.memmap)
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_array_equal(whole[:, 0], frame["a"][used].astype(np.float32))
+    np.testing.assert_array_equal(whole[:, 1:], np.eye(2)[(frame["t"][used] == "q").astype(int)])
+    assert [each.tolist() for each in moments(columns, parts)] == [
+        each.tolist() for each in moments(columns, whole)
+    ]
