@@ -1,4 +1,4 @@
-"""Scores of predictions, by scikit-learn, and calibration of probabilities."""
+"""Scores of predictions, those of classes by scikit-learn, and calibration of probabilities."""
 
 from __future__ import annotations
 
@@ -103,23 +103,22 @@ def _roc_auc(y: np.ndarray, shares: np.ndarray) -> float:
 
 
 def regression_scores(y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    """Return "r2", "mae" and "rmse" of predicted numbers, arrays (n,), by scikit-learn, in float64.
+    """Return "r2", "mae" and "rmse" of predicted numbers, arrays (n,), in float64.
 
     R2 is 1 - sum (y - p)^2 / sum (y - mean y)^2, NaN for constant y. All are NaN if a prediction is
     not finite.
     """
-    from sklearn import metrics
-
     y, p = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
     scale = binary_scale(y)
     y, p = y / scale, p / scale
     if not np.isfinite(p).all():
         return dict.fromkeys(NUMBER_SCORES, math.nan)
     with np.errstate(over="ignore"):
+        squares, spread = (y - p) ** 2, (y - y.mean()) ** 2
         return {
-            "r2": float(metrics.r2_score(y, p)) if np.ptp(y) > 0 else math.nan,
-            "mae": scale * float(metrics.mean_absolute_error(y, p)),
-            "rmse": scale * float(metrics.root_mean_squared_error(y, p)),
+            "r2": float(1 - squares.sum() / spread.sum()) if np.ptp(y) > 0 else math.nan,
+            "mae": scale * float(np.abs(y - p).mean()),
+            "rmse": scale * math.sqrt(squares.mean()),
         }
 
 

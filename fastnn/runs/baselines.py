@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from fastnn.data.dataset import Dataset
+from fastnn.runs.ridge import ridge
 
 MOST_ROWS = 20_000
 MOST_INPUTS = 500
 _FEWEST_ROWS = 1000
 _MOST_WORK = 16_000_000
 _ITERATIONS = 100
-_PENALTIES = np.logspace(-3, 4, 15)
 _BLOCK = 1 << 20  # numbers that are in float64 at a time
+
+Tell = Callable[[np.ndarray], np.ndarray]
+"""A function from inputs (n, inputs) to numbers (n,), or probabilities (n, classes)."""
 
 
 def constant(data: Dataset) -> np.ndarray:
@@ -31,10 +33,10 @@ def constant(data: Dataset) -> np.ndarray:
 def linear(data: Dataset) -> tuple[np.ndarray, str]:
     """Return a linear model's predictions for the test rows, and a note on what it was fitted to.
 
-    The model is scikit-learn's `RidgeCV` or `LogisticRegression`, on standardised inputs. It takes
-    seconds at most: it is fitted to at most 20,000 training rows, fewer where there are many
-    inputs and classes, and to the 500 inputs that are most like the target. The note says so, and
-    is empty if all were used.
+    The model is a ridge regression (`fastnn.runs.ridge`) or scikit-learn's `LogisticRegression`,
+    on standardised inputs. It takes seconds at most: it is fitted to at most 20,000 training rows,
+    fewer where there are many inputs and classes, and to the 500 inputs that are most like the
+    target. The note says so, and is empty if all were used.
 
     Returns
     -------
@@ -52,10 +54,14 @@ def linear(data: Dataset) -> tuple[np.ndarray, str]:
     inputs = min(x.shape[1], MOST_INPUTS)
     work = inputs * (len(data.classes) or 1 + inputs // 40)  # of a row; ridge takes their squares
     rows = min(len(x), MOST_ROWS, max(_FEWEST_ROWS, _MOST_WORK // work))
+    fit = _logistic if data.classes else _ridge
     with _alone():
-        model = _pipeline(bool(data.classes), inputs, x.shape[1])
-        model.fit(x[:rows].astype(np.float64), y[:rows])
-        told = np.concatenate([_told(model, data, block) for block in _blocks(data.x_test)])
+        tell = fit(x[:rows].astype(np.float64), y[:rows], inputs)
+        told = np.concatenate([tell(block) for block in _blocks(data.x_test)])
+    if data.classes:  # a class that the fitted rows lack has probability 0
+        shares = np.zeros((len(told), len(data.classes)))
+        shares[:, np.unique(y[:rows])] = told
+        told = shares
     used = [
         f"{count:,} of {there:,} {what}"
         for count, there, what in ((rows, len(x), "training rows"), (inputs, x.shape[1], "inputs"))
@@ -64,24 +70,30 @@ def linear(data: Dataset) -> tuple[np.ndarray, str]:
     return told, " and ".join(used)
 
 
-def _pipeline(classifies: bool, inputs: int, there: int) -> Any:
-    from sklearn.feature_selection import SelectKBest, f_classif, f_regression
-    from sklearn.linear_model import LogisticRegression, RidgeCV
+def _ridge(x: np.ndarray, y: np.ndarray, inputs: int) -> Tell:
+    """Return the predictions of a ridge regression on the inputs with the greatest correlations."""
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    constant = std <= len(x) * np.finfo(np.float64).eps * np.abs(mean)
+    std = np.where(constant, 1.0, std)
+    likeness = np.abs((y - y.mean()) @ ((x - mean) / std))
+    chosen = np.sort(np.argsort(likeness, kind="stable")[len(std) - inputs :])
+    mean, std = mean[chosen], std[chosen]
+    model = ridge((x[:, chosen] - mean) / std, y)
+    if not np.isfinite(model.error):
+        raise ValueError("the numbers are too large")
+    return lambda x: (x[:, chosen] - mean) / std @ model.weight[0] + model.bias[0]
+
+
+def _logistic(x: np.ndarray, y: np.ndarray, inputs: int) -> Tell:
+    """Return the probabilities, of the classes in y, that a logistic regression gives."""
+    from sklearn.feature_selection import SelectKBest
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    like = SelectKBest(f_classif if classifies else f_regression, k=inputs)
-    last = LogisticRegression(max_iter=_ITERATIONS) if classifies else RidgeCV(_PENALTIES)
-    return make_pipeline(*([like] if inputs < there else []), StandardScaler(), last)
-
-
-def _told(model: Any, data: Dataset, x: np.ndarray) -> np.ndarray:
-    """Return the predictions for rows; a class that the fitted rows lack has probability 0."""
-    if not data.classes:
-        return model.predict(x)
-    shares = np.zeros((len(x), len(data.classes)))
-    shares[:, model.classes_] = model.predict_proba(x)
-    return shares
+    like = [SelectKBest(k=inputs)] if inputs < x.shape[1] else []
+    last = LogisticRegression(max_iter=_ITERATIONS)
+    return make_pipeline(*like, StandardScaler(), last).fit(x, y).predict_proba
 
 
 def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -3,9 +3,10 @@
 - Numbers are scaled robustly, (x - median) / interquartile range, and clipped smoothly (RealMLP,
   arXiv 2407.04491), by layers of the model. What is 0 or 1 stays so. The bound is wider where
   linear models show that what is far out tells of the target.
-- A network of ReLUs begins as the linear model that scikit-learn's RidgeCV or LogisticRegression
-  finds in a fraction of a second, and learns from there what is not linear (AdamW, with a rate
-  that falls to 0). So it is seldom worse than the linear model, also on a few dozen rows.
+- A network of ReLUs begins as the linear model that a ridge regression, or scikit-learn's
+  LogisticRegression, finds in a fraction of a second, and learns from there what is not linear
+  (AdamW, with a rate that falls to 0). So it is seldom worse than the linear model, also on a few
+  dozen rows.
 - The weights of the epoch with the lowest validation loss are kept; the linear model counts as
   epoch 0.
 - Up to `MOST_FOLDED` rows, a network is trained for each of five folds, and validated on the rows
@@ -23,7 +24,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from threadpoolctl import ThreadpoolController
 
 from fastnn.data.dataset import Dataset
@@ -33,6 +33,7 @@ from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
 from fastnn.nn.normalize import Normalize
 from fastnn.nn.sequential import Sequential
+from fastnn.runs.ridge import ridge
 from fastnn.training.history import History
 from fastnn.training.prediction import predict
 
@@ -49,7 +50,6 @@ _LINEAR_WORK = 4_000_000  # numbers times outputs that a linear model is fitted 
 _CONSTANT = 1e-6  # deviation of a column that tells nothing
 _FAR = 100.0  # times the greatest output of a linear model, which no prediction reaches
 _FEWEST = 3  # rows that a linear model is fitted to
-_PENALTIES = np.logspace(-3, 4, 15)
 
 
 def sizes(rows: int, outputs: int) -> dict[str, Any]:
@@ -120,8 +120,6 @@ def _bound(z: np.ndarray, y: np.ndarray) -> float:
 
     Each row is predicted by a ridge regression of all others.
     """
-    from sklearn.linear_model import RidgeCV
-
     rows = slice(max(_RIDGE_WORK // z.shape[1], _LEAST_SAMPLE))
     z, y = z[rows], y[rows]
     if len(z) < _FEWEST or np.ptp(y) == 0:
@@ -132,8 +130,7 @@ def _bound(z: np.ndarray, y: np.ndarray) -> float:
         clipped = z / np.hypot(1.0, z / bound)
         std = clipped.std(axis=0)
         clipped = (clipped - clipped.mean(axis=0)) / np.where(std < _CONSTANT, 1.0, std)
-        with _libraries().limit(limits=1, user_api="blas"):
-            errors.append(-RidgeCV(_PENALTIES).fit(clipped, y).best_score_)
+        errors.append(ridge(clipped, y).error)
     best = int(np.argmin(errors))
     return BOUNDS[best] if errors[best] < _CLEARLY_BETTER * errors[0] else BOUNDS[0]
 
@@ -158,10 +155,8 @@ def begin_linear(
     scaled = Sequential(*model.layers[: model.layers.index(linear[0])])
     most = min(_SAMPLE // x.shape[1], _LINEAR_WORK // (x.shape[1] * outputs))
     rows = slice(max(most, _LEAST_SAMPLE))
-    # BLAS threads that wait for a core take a hundred times as long as one thread.
     x = predict(scaled, x[rows])
-    with _libraries().limit(limits=1, user_api="blas"):
-        fitted = _linear_model(x, y[rows], classes, class_weight)
+    fitted = _linear_model(x, y[rows], classes, class_weight)
     if fitted is None:
         return False
     weight, bias = fitted
@@ -200,8 +195,6 @@ def _linear_model(
     x: np.ndarray, y: np.ndarray, classes: int, class_weight: str | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Return weights (outputs, columns) and biases of a linear model; None if there is none."""
-    from sklearn.linear_model import LogisticRegression, RidgeCV
-
     x = x.astype(np.float64)
     if len(x) < _FEWEST:
         return None
@@ -209,16 +202,12 @@ def _linear_model(
     std[std < _CONSTANT] = 1.0
     z = (x - mean) / std
     if not classes:
-        fitted = RidgeCV(_PENALTIES).fit(z, y)
-        weight, bias = np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_)
+        weight, bias, _ = ridge(z, y)
     else:
         present = np.unique(y)
         if len(present) == 1:
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of few iterations, or classes of one row
-            fitted = LogisticRegression(tol=1e-3, class_weight=class_weight).fit(z, y)
-        found, offset = fitted.coef_, fitted.intercept_
+        found, offset = _logistic(z, y, class_weight)
         if len(present) == 2:
             found, offset = np.vstack([-found, found]) / 2, np.hstack([-offset, offset]) / 2
         weight = np.zeros((classes, x.shape[1]))
@@ -226,6 +215,20 @@ def _linear_model(
         weight[present], bias[present] = found, offset
     weight = weight / std
     return weight, bias - weight @ mean
+
+
+def _logistic(
+    z: np.ndarray, y: np.ndarray, class_weight: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights and biases of a logistic regression; a row for each class, or one for two."""
+    from sklearn.linear_model import LogisticRegression
+
+    # BLAS threads that wait for a core take a hundred times as long as one thread.
+    one_thread = _libraries().limit(limits=1, user_api="blas")
+    with one_thread, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few iterations, or classes of one row
+        fitted = LogisticRegression(tol=1e-3, class_weight=class_weight).fit(z, y)
+    return fitted.coef_, fitted.intercept_
 
 
 class Trained(NamedTuple):
@@ -297,6 +300,8 @@ def joined(models: Sequence[Sequential]) -> Sequential:
 
 def _side_by_side(layers: Sequence[Any], is_first: bool, is_last: bool) -> Linear:
     """Return the layer that does what layers of several networks do, the last one their mean."""
+    from scipy.linalg import block_diag
+
     weights = [layer.weight.data for layer in layers]
     biases = [layer.bias.data for layer in layers]
     if is_first and is_last:
@@ -306,7 +311,7 @@ def _side_by_side(layers: Sequence[Any], is_first: bool, is_last: bool) -> Linea
     elif is_last:
         weight = np.hstack(weights) / len(layers)
     else:
-        weight = scipy.linalg.block_diag(*weights)
+        weight = block_diag(*weights)
     bias = np.mean(biases, axis=0) if is_last else np.concatenate(biases)
     whole = Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype, seed=0)
     whole.weight, whole.bias = weight, bias

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn.data.dataset import Dataset
 from fastnn.data.tables.schema import Schema
+from fastnn.metrics import regression_scores
 
 MOST_COLUMNS = 400
 _MOST_ROWS = 1000
@@ -105,16 +106,20 @@ def _by_thresholds(x: np.ndarray, y: np.ndarray, other: np.ndarray, held_out: np
 
 
 def _tells_number(x: np.ndarray, y: np.ndarray, other: np.ndarray, held_out: np.ndarray) -> bool:
-    from scipy.stats import rankdata
-    from sklearn.metrics import r2_score
-
     known, which, counts = np.unique(x, return_inverse=True, return_counts=True)
     numbers = np.concatenate([y, held_out])
-    for targets in (numbers, rankdata(numbers)):
+    for targets in (numbers, _ranks(numbers)):
         means = np.bincount(which, targets[: len(y)]) / counts
-        if r2_score(targets[len(y) :], np.interp(other, known, means)) >= _AGREEMENT:
+        told = np.interp(other, known, means)
+        if regression_scores(targets[len(y) :], told)["r2"] >= _AGREEMENT:
             return True
     return False
+
+
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    """Return the place of each number in their order; equal ones have the mean of theirs."""
+    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - counts / 2)[which]
 
 
 def _remark(name: str, target: str, cells: np.ndarray, rows: int) -> str:

@@ -54,8 +54,9 @@ class Arrays(Table):
         raise TypeError(f"column {name!r} holds numbers, no texts")
 
     def examples(self, name: str, most: int) -> list[str]:
-        """Return an empty list: there are no texts."""
-        return []
+        """Return the first numbers of a column as texts."""
+        texts = map(number_text, self._columns[name][:most].tolist())
+        return [each for each in texts if each is not None]
 
     def values(self, column: Column, name: str) -> np.ndarray:
         """Return the numbers of a column, or the codes of its categories."""
@@ -97,8 +98,8 @@ class _Facts:
     """Facts about a column of numbers, gathered from block to block."""
 
     def __init__(self) -> None:
-        self._missing = self._infinite = self._count = 0
-        self._low, self._high, self._total = np.inf, -np.inf, 0.0
+        self._missing = self._infinite = 0
+        self._low, self._high = np.inf, -np.inf
         self._whole = True
         self._up = self._down = True
         self._first: float | None = None
@@ -115,12 +116,10 @@ class _Facts:
         if not len(known):
             self._up = self._down = False
             return
-        self._count += len(known)
         self._low, self._high = (
             min(self._low, float(known.min())),
             max(self._high, float(known.max())),
         )
-        self._total += float(known.sum(dtype=np.float64))
         if values.dtype.kind == "f":
             self._whole = self._whole and bool((known % 1 == 0).all())
         if len(known) != len(values):
@@ -135,8 +134,5 @@ class _Facts:
     @property
     def facts(self) -> NumberFacts:
         """Return the facts about the values so far."""
-        mean = self._total / max(self._count, 1)
         steps = self._up or self._down
-        return NumberFacts(
-            self._missing, self._infinite, self._low, self._high, mean, self._whole, steps
-        )
+        return NumberFacts(self._missing, self._infinite, self._low, self._high, self._whole, steps)

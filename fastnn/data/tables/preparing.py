@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.tables.columns import Column, Number
 from fastnn.data.tables.reading import Reading
-from fastnn.data.tables.rows import encoded_rows, moments
+from fastnn.data.tables.rows import encoded_rows, let_go, moments
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.sources import find_target, no_column, open_source
 from fastnn.data.tables.splits import Split
@@ -82,20 +82,23 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     names = [each.name for each in columns]
     places = np.concatenate([train, held_out])
     used, keys = kept[places], None if by is None else by[places]
+    y_train, y_test = y[train], y[held_out]
+    untold, training = len(learned.y) - len(kept), len(train)
+    del kept, y, train, held_out, places  # which are as large as columns
     x = encoded_rows(columns, table, names, used, how.dtype)
     if how.impute:
-        schema = _filled(schema, x, len(train))
-    mean, std = moments(columns, x[: len(train)])
+        schema = _filled(schema, x, training)
+    x_train, x_test = x[:training], x[training:]
+    mean, std = moments(columns, x_train)
     notes = [
         *opened.notes,
         *learned.understood.notes,
-        *_missing_targets(label, learned, kept),
+        *_missing_targets(label, untold, len(table)),
         *(note for each in understood for note in each.notes),
         *_blurred(schema, mean, std, x.dtype),
     ]
     if split.group is not None:
         notes.append(f"rows with the same {split.group!r} stay together; it is no input")
-    x_train, x_test, y_train, y_test = x[: len(train)], x[len(train) :], y[train], y[held_out]
     if how.test_file is not None:
         x_test, y_test, more = _test_rows(schema, label, learned.classes, x.dtype, how)
         notes += more
@@ -180,14 +183,18 @@ def _read(
     source: Source, target_source: Source, label: str, features: Sequence[str], how: Preparation
 ) -> tuple[Table, Learned]:
     """Return the table of features, and the target, which may be in the same table."""
-    texts = {*how.wishes.categorical, *how.wishes.dates} - {label}
+    wishes = how.wishes
+    texts = {*wishes.categorical, *wishes.dates} - {label}
     if target_source is not source:
-        table = _table_of(source, {*features, *how.split_by}, texts)
+        features_alone = _table_of(source, {*features, *how.split_by}, texts)
         labels = target_source.table()
-        return table, understand_target(Understanding(labels, Wishes()), label, how.task)
-    # A label is the text in the file: "01" is another one than "1".
+        return features_alone, understand_target(Understanding(labels, Wishes()), label, how.task)
     wanted = {*features, *how.split_by, label}
-    table = _table_of(source, wanted, texts | source.spelled([label]))
+    of_texts = {*how.split_by, *wishes.categorical, *wishes.dates}
+    is_label = how.task == "classification" or label in of_texts
+    table = None if is_label else source.measured(wanted, texts, label)
+    if table is None:  # a label is the text in the file: "01" is another one than "1"
+        table = _table_of(source, wanted, texts | source.spelled([label]))
     return table, understand_target(_understanding(table, source, how), label, how.task)
 
 
@@ -234,12 +241,11 @@ def _check_lengths(table: Table, learned: Learned) -> None:
         )
 
 
-def _missing_targets(label: str, learned: Learned, kept: np.ndarray) -> list[str]:
-    count = len(learned.y) - len(kept)
+def _missing_targets(label: str, count: int, rows: int) -> list[str]:
     if not count:
         return []
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    return [f"{rows} of {len(learned.y):,} without a target {label!r}: left out"]
+    some = "1 row" if count == 1 else f"{count:,} rows"
+    return [f"{some} of {rows:,} without a target {label!r}: left out"]
 
 
 def _check_complete(table: Table, understood: Sequence[Understood]) -> None:
@@ -260,10 +266,11 @@ def _filled(schema: Schema, x: np.ndarray, training: int) -> Schema:
 
     Returns the schema with these medians. They are those of some 20,000 rows if there are more.
     """
-    some = x[: training : max(1, training // _ENOUGH_FOR_MEDIAN)]
-    whole = x.dtype.kind != "f" or all(
-        np.isfinite(x[begin : begin + _PIECE]).all() for begin in range(0, len(x), _PIECE)
-    )
+    some = x[: training : max(1, training // _ENOUGH_FOR_MEDIAN)].copy()
+    whole = True
+    for begin in range(0, len(x), _PIECE):
+        whole &= bool(np.isfinite(x[begin : begin + _PIECE].sum()))  # it shows what is not finite
+        let_go(x)
     place, columns = 0, []
     for column in schema.columns:
         if isinstance(column, Number):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -35,6 +37,8 @@ _BLOCK_CELLS = 1 << 22
 # Megabytes that DuckDB may take, and more for each column. With 300 it spills half a million rows
 # of 20 numbers, which takes twice as long.
 _MEMORY, _MEMORY_A_COLUMN = 400, 0.5
+_IN_MEMORY = 400_000_000  # bytes of numbers that fit; of others, a part goes to the disk
+_LEAST_MEMORY = 100  # megabytes, which are enough to read rows
 MOST_LETTERS = 300
 """Letters of a reason in an error."""
 
@@ -165,6 +169,7 @@ class Relation(Table):
         self._cell = {key: f"c{place}" for place, key in enumerate(names)}
         self._text = dict(zip(names, is_text, strict=True))
         self._known: dict[str, tuple[int, TextFacts]] = {}
+        self._memory = _memory_of(names)
 
     @classmethod
     def made(
@@ -178,9 +183,8 @@ class Relation(Table):
         reason: Callable[[str], str] = lambda message: message,
     ) -> Relation:
         """Return the table of a query; `reason` tells of an error in it."""
-        memory = int(_MEMORY + _MEMORY_A_COLUMN * len(names))
         with reported(name, reason):
-            connection.execute(f"SET memory_limit = '{memory}MB'").fetchall()
+            connection.execute(f"SET memory_limit = '{_memory_of(names)}MB'").fetchall()
             connection.execute(f"CREATE OR REPLACE TABLE cells AS {query}").fetchall()
         return cls(connection, name, names, named, is_text)
 
@@ -198,33 +202,33 @@ class Relation(Table):
     def number_facts(self, names: Sequence[str]) -> list[NumberFacts]:
         """Return the facts about columns of numbers."""
         parts = [
-            f"count({cell}), min({cell}), max({cell}), avg({cell})"
+            f"count({cell}), min({cell}), max({cell})"
             for cell in (self._cell[name] for name in names)
         ]
-        found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
+        with self._sparing():
+            found = self._ask(f"SELECT {', '.join(parts)} FROM cells")[0] if parts else ()
         return [
-            self._facts(name, *found[place : place + 4])
-            for name, place in zip(names, range(0, len(found), 4), strict=True)
+            self._facts(name, *found[place : place + 3])
+            for name, place in zip(names, range(0, len(found), 3), strict=True)
         ]
 
-    def _facts(self, name: str, count: int, low, high, mean) -> NumberFacts:
+    def _facts(self, name: str, count: int, low, high) -> NumberFacts:
         """Return the facts about a column, of which some are known; ask for others if need be."""
         if count == 0:
-            return NumberFacts(len(self), 0, np.inf, -np.inf, 0.0, False, False)
+            return NumberFacts(len(self), 0, np.inf, -np.inf, False, False)
         cell, infinite = self._cell[name], 0
-        low, high, mean = float(low), float(high), float(mean)
+        low, high = float(low), float(high)
         if np.isinf(low) or np.isinf(high):
-            infinite, low, high, mean = self._ask(
+            infinite, low, high = self._ask(
                 f"SELECT count(*) FILTER (isinf({cell})), min({cell}) FILTER (isfinite({cell})), "
-                f"max({cell}) FILTER (isfinite({cell})), avg({cell}) FILTER (isfinite({cell})) "
-                "FROM cells"
+                f"max({cell}) FILTER (isfinite({cell})) FROM cells"
             )[0]
             low, high = (np.inf, -np.inf) if low is None else (low, high)
         whole = base(self._kinds[name]) in INTEGERS
         if not whole and low % 1 == 0 == high % 1:
             whole = not self._ask(f"SELECT 1 FROM cells WHERE {cell} <> floor({cell}) LIMIT 1")
         steps = whole and count == len(self) == high - low + 1 and self._steps(cell, low, high)
-        return NumberFacts(len(self) - count, infinite, low, high, mean or 0.0, whole, steps)
+        return NumberFacts(len(self) - count, infinite, low, high, whole, steps)
 
     def _steps(self, cell: str, low: float, high: float) -> bool:
         """Return whether numbers rise, or fall, by 1 from row to row."""
@@ -279,15 +283,16 @@ class Relation(Table):
     def values(self, column: Column, name: str) -> np.ndarray:
         """Return what a column description reads, (rows,)."""
         parts = [values for _, (values,) in self.blocks([column], [name])]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def keys(self, name: str) -> np.ndarray:
         """Return the ranks of a column's cells among all, which no version of DuckDB changes."""
-        with reported(self.name):
-            found = self.connection.execute(
-                f"SELECT dense_rank() OVER (ORDER BY {self._cell[name]}) AS key FROM cells "
-                "ORDER BY rowid"
-            ).fetchnumpy()
+        found = self._fetched(
+            f"SELECT dense_rank() OVER (ORDER BY {self._cell[name]}) AS key FROM cells "
+            "ORDER BY rowid"
+        )
         return np.asarray(found["key"])
 
     def blocks(
@@ -298,15 +303,33 @@ class Relation(Table):
             self._read(each, name, place)
             for place, (each, name) in enumerate(zip(columns, names, strict=True))
         ]
-        step = min(_ROW_GROUP, max(2048, _BLOCK_CELLS // max(1, len(parts))))
-        for begin in range(0, len(self), step):
-            end = min(begin + step, len(self))
-            where = f"rowid >= {begin} AND rowid < {end}"
-            with reported(self.name):
-                found = self.connection.execute(
-                    f"SELECT {', '.join(parts) or '1'} FROM cells WHERE {where}"
-                ).fetchnumpy()
-            yield slice(begin, end), [np.asarray(found[f"v{i}"]) for i in range(len(parts))]
+        with self._sparing():
+            yield from self._blocks(columns, parts)
+
+    def _blocks(
+        self, columns: Sequence[Column], parts: Sequence[str]
+    ) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """Yield slices of rows, and the values there that SQL tells how to read.
+
+        A thread fetches the next rows while the caller takes these.
+        """
+        step = max(2048, _BLOCK_CELLS // max(1, len(parts)))
+        step -= step % _ROW_GROUP if step > _ROW_GROUP else 0
+        slices = [slice(i, min(i + step, len(self))) for i in range(0, len(self), step)]
+        queries = (
+            f"SELECT {', '.join(parts) or '1'} FROM cells "
+            f"WHERE rowid >= {rows.start} AND rowid < {rows.stop}"
+            for rows in slices
+        )
+        with ThreadPoolExecutor(1) as other, self.connection.cursor() as cursor:
+            coming = deque(other.submit(self._fetched, each, cursor) for each in islice(queries, 1))
+            for rows in slices:
+                found = coming.popleft().result()
+                coming.extend(
+                    other.submit(self._fetched, each, cursor) for each in islice(queries, 1)
+                )
+                values = (found[f"v{place}"] for place in range(len(parts)))
+                yield rows, [_filled(*each) for each in zip(columns, values, strict=True)]
 
     def odd(self, column: Column, name: str) -> list[tuple[str, int, int]]:
         """Return the most frequent texts that a column description cannot read."""
@@ -332,9 +355,19 @@ class Relation(Table):
         text = self._text[name]
         if not text and not column.of_numbers:
             cell, text = as_text(cell, base(self._kinds[name])), True
-        read = column.query(cell, text)
-        nothing = str(MISSING) if column.texts else "CAST('nan' AS DOUBLE)"
-        return f"coalesce({read}, {nothing}) AS v{place}"
+        return f"{column.query(cell, text)} AS v{place}"
+
+    @contextmanager
+    def _sparing(self) -> Iterator[None]:
+        """Leave memory to what is made of the table, if it is on the disk anyway."""
+        if 8 * len(self) * len(self.names) < _IN_MEMORY:
+            yield
+            return
+        self._ask(f"SET memory_limit = '{_LEAST_MEMORY}MB'")
+        try:
+            yield
+        finally:
+            self._ask(f"SET memory_limit = '{self._memory}MB'")
 
     def _choose(self, rows: np.ndarray) -> None:
         """Keep the indices of rows in the table `chosen`."""
@@ -348,6 +381,25 @@ class Relation(Table):
     def _ask(self, query: str) -> list[tuple]:
         with reported(self.name):
             return self.connection.execute(query).fetchall()
+
+    def _fetched(
+        self, query: str, connection: duckdb.DuckDBPyConnection | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the columns of a query, which is quicker from a whole result than as they come."""
+        with reported(self.name):
+            return (connection or self.connection).sql(query).fetchnumpy()
+
+
+def _memory_of(names: Sequence[str]) -> int:
+    """Return the megabytes that DuckDB may take for a table."""
+    return int(_MEMORY + _MEMORY_A_COLUMN * len(names))
+
+
+def _filled(column: Column, values: np.ndarray) -> np.ndarray:
+    """Return values with those that are masked as missing ones."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    return values.filled(MISSING if column.texts else np.nan)
 
 
 def write_file(

@@ -13,6 +13,12 @@ import numpy as np
 from fastnn.data.tables.columns import Column
 from fastnn.data.tables.reading import MISSING_TEXTS
 
+MOST_LABELS = 20
+"""Largest number of different numbers that are taken for labels."""
+
+FIRST_ROWS = 1000
+"""Rows that tell whether there are more of them, in most tables."""
+
 _MOST_SHOWN = 60  # letters of a cell
 
 
@@ -32,7 +38,6 @@ class NumberFacts:
     infinite: int
     low: float
     high: float
-    mean: float
     whole: bool
     steps: bool
 
@@ -90,7 +95,7 @@ class Table(ABC):
 
     @abstractmethod
     def examples(self, name: str, most: int) -> list[str]:
-        """Return texts of a column, from its first rows."""
+        """Return the first texts of a column, or numbers as texts."""
 
     @abstractmethod
     def values(self, column: Column, name: str) -> np.ndarray:
@@ -143,6 +148,16 @@ class Source(ABC):
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns whose numbers, if they hold any, are texts in the source."""
         return set(names)
+
+    def measured(
+        self, columns: Collection[str], texts: Collection[str], measure: str
+    ) -> Table | None:
+        """Return the table with a column `measure` of numbers; None if it may hold something else.
+
+        It holds many different ones, in the spelling of Python. To read them as texts first, as
+        columns of `spelled` are, would take longer.
+        """
+        return None
 
     @abstractmethod
     def table(self, columns: Collection[str] | None = None, texts: Collection[str] = ()) -> Table:

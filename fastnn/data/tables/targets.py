@@ -9,11 +9,19 @@ import numpy as np
 
 from fastnn.data.tables.columns import Number
 from fastnn.data.tables.numbers import PLAIN
-from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few, shown
+from fastnn.data.tables.table import (
+    FIRST_ROWS,
+    MOST_LABELS,
+    NumberFacts,
+    Table,
+    TableError,
+    TextFacts,
+    few,
+    shown,
+)
 from fastnn.data.tables.target import MOST_CLASSES, Target, number_of, without_total
 from fastnn.data.tables.understanding import Understanding, Understood
 
-_MOST_CLASSES_OF_NUMBERS = 20
 _OWN_CLASSES = 10  # rows from which a class for each is none
 
 
@@ -33,14 +41,22 @@ class Learned:
 def understand_target(understanding: Understanding, name: str, task: str | None) -> Learned:
     """Return the values of the target `name`, as classes or as numbers."""
     table = understanding.table
+    if task != "classification" and _measures(table, name):
+        why = "as told" if task else "since it holds many numbers"
+        return _regression(table, name, table.number_facts([name])[0].missing, Number(name), why)
     facts = table.text_facts(name, MOST_CLASSES + 1)
     spelling = understanding.spelling(name) if table.is_text(name) else PLAIN
     numbers = None if spelling is None else Number(name, None, spelling)
     found = task or _guessed_task(table, name, facts, numbers)
     why = "as told" if task else _reason(found, facts, numbers)
     if found == "regression":
-        return _regression(table, name, facts, numbers or Number(name), why)
+        return _regression(table, name, facts.missing, numbers or Number(name), why)
     return _classification(table, name, facts, why)
+
+
+def _measures(table: Table, name: str) -> bool:
+    """Return whether the first rows of a column are too many different numbers for labels."""
+    return not table.is_text(name) and len(set(table.examples(name, FIRST_ROWS))) > MOST_LABELS
 
 
 def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Learned:
@@ -71,13 +87,13 @@ def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Lear
     return Learned(target, y, classes, found)
 
 
-def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why: str) -> Learned:
+def _regression(table: Table, name: str, missing: int, numbers: Number, why: str) -> Learned:
     target = Target(name, "regression", spelling=numbers.spelling)
     y = table.values(numbers, name).astype(np.float64)
     notes: list[str] = []
-    if odd := int(np.isnan(y).sum()) - facts.missing:
+    if odd := int(np.isnan(y).sum()) - missing:
         texts = table.odd(numbers, name)
-        if odd > 0.1 * (len(y) - facts.missing):
+        if odd > 0.1 * (len(y) - missing):
             text, _, row = texts[0]
             raise TableError(
                 f"{table.name}: target {name!r} holds {shown(text)} in row {row:,}; expected "
@@ -98,8 +114,8 @@ def _regression(table: Table, name: str, facts: TextFacts, numbers: Number, why:
     known = y[~np.isnan(y)]
     if not len(known):
         raise TableError(f"{table.name}: target {name!r} holds no values to learn from")
-    low, high, mean = float(known.min()), float(known.max()), float(known.mean())
-    facts_of = NumberFacts(len(y) - len(known), 0, low, high, mean, False, False)
+    low, high = float(known.min()), float(known.max())
+    facts_of = NumberFacts(len(y) - len(known), 0, low, high, False, False)
     found = Understood(
         name, "target", None, f"{low:.6g} to {high:.6g}", facts_of.missing, f"regression, {why}",
         facts_of, notes=notes,
@@ -111,7 +127,7 @@ def _guessed_task(table: Table, name: str, facts: TextFacts, numbers: Number | N
     """Return "classification" for texts and for few different whole numbers."""
     if numbers is None or facts.distinct == 0:
         return "classification"
-    if facts.distinct > _MOST_CLASSES_OF_NUMBERS:
+    if facts.distinct > MOST_LABELS:
         return "regression"
     known = len(table) - facts.missing
     values = table.values(numbers, name).astype(np.float64)
@@ -124,9 +140,7 @@ def _guessed_task(table: Table, name: str, facts: TextFacts, numbers: Number | N
 
 def _reason(task: str, facts: TextFacts, numbers: Number | None) -> str:
     if task == "regression":
-        return (
-            f"since it holds {'many ' if facts.distinct > _MOST_CLASSES_OF_NUMBERS else ''}numbers"
-        )
+        return f"since it holds {'many ' if facts.distinct > MOST_LABELS else ''}numbers"
     return "since it holds texts" if numbers is None else "since it holds few whole numbers"
 
 
@@ -146,5 +160,6 @@ def learned_target(table: str, target: Target, y: np.ndarray) -> Target:
     if low == high:
         raise TableError(f"{table}: target {target.name!r} is {low:g} in all training rows")
     scale = max(abs(low), abs(high))  # the squares of huge numbers are no numbers
-    mean, std = float((y / scale).mean()) * scale, float((y / scale).std()) * scale
+    scaled = y / scale
+    mean, std = float(scaled.mean()) * scale, float(scaled.std()) * scale
     return Target(target.name, target.task, mean, std, target.spelling)

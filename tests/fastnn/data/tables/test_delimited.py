@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.data.tables.columns import Number
+from fastnn.data.tables.delimited import DelimitedSource
 from fastnn.data.tables.numbers import Spelling
 from fastnn.data.tables.reading import MISSING_TEXTS
 from fastnn.data.tables.table import TableError
@@ -383,3 +384,72 @@ def test_what_pandas_writes_is_read_again(rows, delimiter, quoting):
     values = [np.nan if each is None else float(each) for _, each in rows]
     found = opened.table(None, opened.names).values(Number("number"), "number")
     np.testing.assert_array_equal(found, values)
+
+
+# what makes reading quick
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1.5,2\n2.5,3\n",
+        "a;b\n1,5;x\n2,5;y\n",
+        "a\tb\n2020-01-01\ttrue\n2021-01-01\tfalse\n",
+        "1|2\n3|4\n",
+        "made by me\n\na,b\n1,2\n3,4\n",
+        "a,b\n1,2\n3,4,5\n",
+        "a,b\n1,\n,\n",
+    ],
+)
+def test_a_file_without_doubt_is_sniffed_alike(content, monkeypatch):
+    def found():
+        try:
+            opened = source(content)
+            return opened.names, opened.notes, cells(opened.table())
+        except TableError as error:
+            return str(error)
+
+    quick = found()
+    monkeypatch.setattr(DelimitedSource, "_sniffed_plain", lambda _: None)
+    assert quick == found()
+
+
+@pytest.mark.parametrize("text", ["NA", "nan", " NaN ", "null", ""])
+def test_a_late_text_that_stands_for_nothing_is_missing(text):
+    rows = [f"{i / 7:.3f},{i / 3:.3f}" for i in range(5000)]
+    rows[4000] = f"{text},1"
+    found = table("a,b\n" + "\n".join(rows) + "\n")
+    values = found.values(Number("a"), "a")
+    assert np.flatnonzero(np.isnan(values)).tolist() == [4000]
+    (facts,) = found.number_facts(["b"])
+    assert facts.missing == 0
+
+
+def measured(*odd, count=30_000):
+    """A file of two columns of numbers whose last rows are odd in the second one, y."""
+    rows = [f"{i / 7:.3f},{i / 3:.3f}" for i in range(count)]
+    return "a,y\n" + "\n".join([*rows, *(f"1,{text}" for text in odd)]) + "\n"
+
+
+def test_a_column_of_many_numbers_is_read_as_numbers():
+    found = source(measured("", "NA")).measured(["a", "y"], [], "y")
+    assert not found.is_text("y")
+    values = found.values(Number("y"), "y")
+    np.testing.assert_array_equal(values[:-2], [float(f"{i / 3:.3f}") for i in range(30_000)])
+    assert np.isnan(values[-2:]).all()
+
+
+@pytest.mark.parametrize("text", ["1_0", "007", "NAN", "inf", "'5'", "5 EUR", "1e999"])
+def test_a_column_with_another_text_is_read_as_texts(text):
+    assert source(measured(text)).measured(["a", "y"], [], "y") is None
+
+
+@pytest.mark.parametrize("values", [range(3000), [i % 20 / 2 for i in range(3000)]])
+def test_what_may_be_labels_is_read_as_texts(values):
+    content = "a,y\n" + "".join(f"1,{each}\n" for each in values)
+    assert source(content).measured(["a", "y"], [], "y") is None
+
+
+@pytest.mark.parametrize("told", [{"decimal": "."}, {"thousands": "."}])
+def test_numbers_in_a_spelling_that_is_told_are_read_as_texts(told):
+    assert source(measured(), **told).measured(["a", "y"], [], "y") is None

@@ -94,10 +94,9 @@ def test_the_summary_tells_of_all_rows(houses):
     assert age.missing == 2
     known = np.delete(AGE, [3, 4])
     assert (age.facts.low, age.facts.high) == (known.min(), known.max())
-    assert age.facts.mean == pytest.approx(known.mean())
     assert city.counts == {name: (name == CITY).sum() for name in ("Ulm", "Bonn", "Jena")}
     assert (rooms.facts.low, rooms.facts.high) == (1, 5)
-    assert price.facts.mean == pytest.approx(PRICE.mean())
+    assert (price.facts.low, price.facts.high) == (PRICE.min(), PRICE.max())
     assert [each.kind for each in data.summary] == ["number", "category", "number", "target"]
 
 

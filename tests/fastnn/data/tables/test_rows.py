@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.data.tables import rows
-from fastnn.data.tables.columns import Number
-from fastnn.data.tables.rows import moments
+from fastnn.data.tables.columns import Category, Number
+from fastnn.data.tables.rows import encoded_rows, moments
 from fastnn.data.tables.schema import Schema
 from fastnn.data.tables.sources import open_source
 
@@ -34,3 +34,22 @@ def test_a_full_disk_is_one_error(monkeypatch):
     table = open_source({"a": np.arange(100.0)}).table()
     with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in /"):
         rows.encoded_rows([Number("a")], table, ["a"], np.arange(100))
+
+
+def test_rows_written_part_by_part_are_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    frame = {"a": rng.normal(size=5000), "t": rng.choice(["p", "q"], 5000)}
+    found = open_source(frame).table()
+    columns = [Number("a"), Category("t", None, ("p", "q"))]
+    used = rng.permutation(5000)[:4000]
+    whole = encoded_rows(columns, found, ["a", "t"], used)
+    monkeypatch.setattr(rows, "IN_MEMORY", 0)
+    monkeypatch.setattr(rows, "_RESIDENT", 10_000)  # bytes
+    parts = encoded_rows(columns, found, ["a", "t"], used)
+    assert isinstance(parts, np.memmap)
+    np.testing.assert_array_equal(parts, whole)
+    np.testing.assert_array_equal(whole[:, 0], frame["a"][used].astype(np.float32))
+    np.testing.assert_array_equal(whole[:, 1:], np.eye(2)[(frame["t"][used] == "q").astype(int)])
+    assert [each.tolist() for each in moments(columns, parts)] == [
+        each.tolist() for each in moments(columns, whole)
+    ]
