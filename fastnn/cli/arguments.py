@@ -172,7 +172,7 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
     from fastnn.data.tables.target import missing_targets
     from fastnn.data.tables.understanding import Understanding, Wishes
 
-    schema = input_schema(model)
+    schema = input_schema(model).told(reading.decimal, reading.thousands)
     if schema.target is None:
         fail("the model was not trained on a file, so it knows no target; name a data set instead")
     try:
@@ -189,7 +189,9 @@ def read_labelled(model: Sequential, path: str, target: str | None, reading: Rea
             note(f"fastnn: {message}")
         rows = np.flatnonzero(~missing_targets(y))
         if len(rows) < len(y):
-            note(f"fastnn: {path}: {len(y) - len(rows):,} rows without a target are left out")
+            lacking = len(y) - len(rows)
+            left = "1 row" if lacking == 1 else f"{lacking:,} rows"
+            note(f"fastnn: {path}: {left} without a target: left out")
         y, which = y[rows], f"{len(rows):,} rows of {path}"
         if split is not None and split.made_of(y):
             keys = values_to_split_by(Understanding(table, Wishes()), split)[rows] if by else None

@@ -94,6 +94,7 @@ def _outputs(
             what = f"rows of {len(schema.columns)} columns"
             raise ValueError(f"{name}: found a picture; the model was trained on {what}")
         return True, outputs_of(model, schema.image(source)), None
+    schema = schema.told(reading.decimal, reading.thousands)
     opened = open_source(source, name, reading)
     _check_kept(opened, kept)
     names = schema.names_in(opened)

@@ -186,7 +186,8 @@ def train(
     folds: Annotated[
         int | None,
         typer.Option(
-            help="Of a file: cross-validate first, each row held out once by one of so many runs."
+            help="Of a file: cross-validate first by so many runs. Each row is held out once, and "
+            "groups as a whole; with --time, rows are predicted from earlier ones."
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Epochs from one checkpoint to the next.")] = 1,
@@ -208,8 +209,8 @@ def train(
         check_apart(checkpoint, folder)
         if folds is not None and not is_path(settings.dataset):
             raise SettingError("folds", f"{settings.dataset} has test rows; this is for files")
-        if folds is not None and (group or time or test_file):
-            raise SettingError("folds", "folds draw rows one by one, not by group, time or file")
+        if folds is not None and test_file:
+            raise SettingError("folds", "folds hold out rows of the file; leave out --test-file")
 
         from fastnn.runs.run import Run
 
@@ -279,7 +280,8 @@ def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
         return run.model
 
     folds = Folds(data, count, settings.split_seed)
-    say(f"{count} folds, each held out once, then the ordinary run")
+    way = "each trained on what is before it" if settings.time else "each held out once"
+    say(f"{count} folds, {way}, then the ordinary run")
     try:
         for _ in folds.train(trained):
             pass

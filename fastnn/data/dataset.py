@@ -39,6 +39,9 @@ class Dataset:
         What was understood of the columns of a table, the target last.
     notes : tuple of str, default ()
         Remarks on how a table was read, and on its columns.
+    keys : numpy.ndarray, optional
+        Numbers by which the rows of a table were split, of the training rows, then of those that
+        were held out: groups, or times.
 
     Examples
     --------
@@ -60,6 +63,15 @@ class Dataset:
     schema: Schema | None = None
     summary: tuple[Understood, ...] = ()
     notes: tuple[str, ...] = ()
+    keys: np.ndarray | None = None
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Return numbers (n_train,) that tell groups of training rows apart; None without any."""
+        split = None if self.schema is None else self.schema.split
+        if split is None or split.group is None or self.keys is None:
+            return None
+        return self.keys[: len(self.y_train)]
 
     @property
     def task(self) -> str:

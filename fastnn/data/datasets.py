@@ -77,10 +77,10 @@ def load(
     Parameters
     ----------
     name : str, path-like, frame, or mapping
-        One of `DATASETS`; the path of a table (CSV, gzip or not, Parquet, JSON, .npy, .npz, or a
-        spreadsheet where openpyxl is installed); a pattern of paths, such as "data/*.csv"; a frame
-        of pandas or polars, an Arrow table, a DuckDB relation, an array (rows, columns), or a dict
-        of columns.
+        One of `DATASETS`; the path of a table (CSV, Parquet, JSON, .npy, .npz, compressed or not,
+        or a spreadsheet where openpyxl is installed); a pattern of paths ("data/*.csv"); a
+        frame of pandas or polars, an Arrow table, a DuckDB relation, an array (rows, columns), or a
+        dict of columns.
     subset, test_subset : int, optional
         Number of training and test rows, drawn without replacement by `seed`, or generated for
         "disk" and "two-class". None takes all rows, or the default number.

@@ -14,7 +14,7 @@ NAMES = ("digits", "mnist", "fashion-mnist", "disk", "two-class")
 
 SUFFIXES = (
     ".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".json", ".jsonl", ".ndjson", ".gz",
-    ".zst", ".xlsx", ".xls",
+    ".bz2", ".xz", ".zip", ".zst", ".xlsx", ".xls",
 )  # fmt: skip
 """File name endings of tables; the format is found from the contents."""
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from fastnn.data.tables.columns import write_columns
 from fastnn.data.tables.schema import Schema
+from fastnn.data.tables.scratch import Scratch
 from fastnn.data.tables.sources import open_source
 from fastnn.data.tables.table import Table
 from fastnn.metrics import link_of, probabilities
@@ -72,8 +71,7 @@ def write(
     """Write columns to a file, as CSV or Parquet, behind the columns `kept` of the table."""
     from fastnn.data.tables.relation import write_file
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "predictions")
-        write_file(path, columns, table, kept, parquet)
-        with path.open("rb") as written:
-            shutil.copyfileobj(written, file)
+    scratch = Scratch("the predictions")
+    write_file(scratch.path, columns, table, kept, parquet)
+    with scratch.path.open("rb") as written:
+        shutil.copyfileobj(written, file)

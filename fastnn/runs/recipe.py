@@ -27,6 +27,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from fastnn.data.dataset import Dataset
+from fastnn.data.tables.splits import groups_apart
 from fastnn.nn.activations import Hardtanh, SmoothClip
 from fastnn.nn.layer import Layer
 from fastnn.nn.linear import Linear
@@ -64,13 +65,21 @@ def sizes(rows: int, outputs: int) -> dict[str, Any]:
     return {"hidden": (width, width), "batch_size": 256, "epochs": epochs, "validation": 0.1}
 
 
-def folds(y: np.ndarray, of_classes: bool, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def folds(
+    y: np.ndarray, of_classes: bool, seed: int, groups: np.ndarray | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return indices of the rows to train and to validate on, for each network of a small table.
 
-    Each fold has its share of every class. Few rows are dealt out several times.
+    Each fold has its share of every class, and rows of one group stay together, unless they are
+    all of one. Few rows are dealt out several times.
     """
     rng, parts = np.random.default_rng(seed), []
+    several = 1 if groups is None else len(np.unique(groups))
     for _ in range(min(max(400 // len(y), 1), MOST_ROUNDS)):
+        if groups is not None and several > 1:
+            apart = groups_apart(y, groups, min(FOLDS, several), int(rng.integers(2**32)))
+            parts += [(np.setdiff1d(np.arange(len(y)), each), np.sort(each)) for each in apart]
+            continue
         order = rng.permutation(len(y))
         if of_classes:
             order = order[np.argsort(y[order], kind="stable")]
@@ -212,13 +221,12 @@ def _logistic(
     z: np.ndarray, y: np.ndarray, class_weight: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of a logistic regression; a row for each class, or one for two."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # BLAS threads that wait for a core take a hundred times as long as one thread.
     one_thread = _libraries().limit(limits=1, user_api="blas")
     with one_thread, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore")  # of few iterations, or classes of one row
         fitted = LogisticRegression(tol=1e-3, class_weight=class_weight).fit(z, y)
     return fitted.coef_, fitted.intercept_
 

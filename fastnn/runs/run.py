@@ -385,17 +385,21 @@ def _parts(settings: Settings, dataset: Dataset, seed: int) -> list[tuple[Any, A
     if it is 0.
     """
     rows, share = len(dataset.x_train), settings.validation
-    if share is None and (settings.group or settings.time):
-        share = RECIPES["plain"]["validation"]  # rows are in the order of groups, or of times
+    groups = dataset.groups
+    if share is None and groups is None and dataset.keys is not None:
+        share = RECIPES["plain"]["validation"]  # rows are in the order of times
     if share is None:
-        return list(recipe.folds(dataset.y_train, bool(dataset.classes), seed))
+        return list(recipe.folds(dataset.y_train, bool(dataset.classes), seed, groups))
     if share == 0:
         return [(slice(None), None)]
     held_out = max(1, round(share * rows))
     if held_out >= rows:
         raise SettingError("validation", f"{share} of {rows} training rows leaves none to train on")
-    # Without groups and times rows are in random order, and the last ones a random sample.
-    return [(slice(rows - held_out), slice(rows - held_out, rows))]
+    # The last rows are the latest, or a random sample: of rows, or of groups.
+    end = rows - held_out
+    if groups is not None and len(ends := np.flatnonzero(np.diff(groups)) + 1):
+        end = int(ends[np.abs(ends - end).argmin()])
+    return [(slice(end), slice(end, rows))]
 
 
 def _finite_only(value: Any) -> Any:

@@ -6,6 +6,7 @@ errors that the reader documents may come of it, within bounds of time and memor
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
@@ -307,7 +308,22 @@ def _csv_seeds() -> list[bytes]:
     ]
     numbers = "\n".join(f"{i};{i * 2};{i % 3}" for i in range(9))
     texts = [f"{json.dumps(each)}\n{table}" for each in options]
-    return [text.encode() for text in [*texts, json.dumps({"target": "2"}) + "\n" + numbers]]
+    packed = [b"\n" + pack(table.encode()) for pack in (gzip.compress, bz2.compress, _zipped)]
+    plain = [text.encode() for text in [*texts, json.dumps({"target": "2"}) + "\n" + numbers]]
+    return [*plain, *packed, f"\n{_spelled()}".encode()]
+
+
+def _spelled() -> str:
+    """Return a table with numbers and dates in special spellings, and columns of one name."""
+    rows = [f'"({i}.000,50 €)";{i}.1.2024 9:05;{i}-;{i % 3}' for i in range(1, 13)]
+    return "a;when;a;y\n" + "\n".join(rows) + "\n"
+
+
+def _zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table.csv", content)
+    return file.getvalue()
 
 
 def _read_array(content: bytes, folder: Path) -> None:

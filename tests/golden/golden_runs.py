@@ -13,9 +13,17 @@ import numpy as np
 
 import fastnn
 from fastnn import Linear, Sequential, callbacks, schedules
+from fastnn.data.tables.sources import open_source
 
 HERE = Path(__file__).parent
-TABLE = HERE / "table.csv"
+TABLES = {
+    name: HERE / file
+    for name, file in (
+        ("table-kind", "table.csv"), ("table-price", "table.csv"), ("table-kinds", "kinds.csv"),
+    )
+}  # fmt: skip
+"""Files of tables by the models that are made of them; `kinds.csv` has columns of every kind."""
+
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 ROWS = 60
 """Training rows; those behind them are for validation."""
@@ -75,13 +83,17 @@ INPUTS = {
     "table-kind": "table-kind",
     "table-price": "table-price",
 }
-"""The models, and which of the data each takes."""
+"""The models, and which of the data each takes; others take the rows of their table."""
 
 
 def outputs_of(path: Path) -> np.ndarray:
     """Return the outputs of the model in a file, whose name begins with that of a model."""
-    model = fastnn.load(path)
-    return fastnn.predict(model, data()[INPUTS[path.name.partition(".")[0]]], threads=1)
+    model, name = fastnn.load(path), path.name.partition(".")[0]
+    if name in INPUTS:
+        rows = data()[INPUTS[name]]
+    else:
+        rows = model.schema.encode(open_source(TABLES[name]))
+    return fastnn.predict(model, rows, threads=1)
 
 
 # ---------------------------------------------------------------------------- trainings

@@ -23,7 +23,7 @@ from golden_runs import (  # noqa: E402
     F64,
     HERE,
     ROWS,
-    TABLE,
+    TABLES,
     TRAININGS,
     chain_on_bytes,
     data,
@@ -80,13 +80,18 @@ def make_models(folder: Path) -> None:
     _train(model, digits.x_train, digits.y_train, fastnn.CrossEntropyLoss())
     model.classes, model.schema = digits.classes, digits.schema
     fastnn.save(model, folder / "digits.safetensors")
-    for target, other, d in (("kind", "price", F32), ("price", "kind", F64)):
-        fastnn.save(_of_table(target, other, d), folder / f"table-{target}.safetensors")
+    for name, target, drop, group, d in (
+        ("table-kind", "kind", ["price"], None, F32),
+        ("table-price", "price", ["kind"], None, F64),
+        ("table-kinds", "price", [], "shop", F32),
+    ):
+        model = _of_table(TABLES[name], target, drop, group, d)
+        fastnn.save(model, folder / f"{name}.safetensors")
 
 
-def _of_table(target: str, other: str, d: np.dtype) -> Sequential:
+def _of_table(path: Path, target: str, drop: list[str], group: str | None, d) -> Sequential:
     """Return a model of a table's target."""
-    table = datasets.load(TABLE, target=target, impute=True, drop=[other], dtype=d)
+    table = datasets.load(path, target=target, drop=drop, group=group, dtype=d)
     model = Sequential(
         fastnn.Normalize(table.mean, table.std, d),
         Linear(table.x_train.shape[1], 8, dtype=d, seed=6), fastnn.SiLU(),
@@ -187,8 +192,8 @@ def record(folder: Path) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         if path.name.count(".") == 1:
             expected[path.stem] = outputs_of(path)
-        if path.stem in ("table-kind", "table-price"):
-            done = command("predict", path, TABLE, "--out", "-")
+        if path.stem in TABLES:
+            done = command("predict", path, TABLES[path.stem], "--out", "-")
             path.with_suffix(".csv").write_text(done.stdout)
     for path in sorted(folder.glob("*.ckpt")):
         if path.name.count(".") == 1:

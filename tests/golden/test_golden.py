@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_runs import HERE, TABLE, data, layers_of_every_kind, outputs_of, run
+from golden_runs import HERE, TABLES, data, layers_of_every_kind, outputs_of, run
 from numpy.testing import assert_allclose
 
+import fastnn
 from command_line import run as command
+from fastnn.data.tables.columns import Category, Flag, Moment, Number
 from fastnn.nn.kinds import LAYERS
 
 MODELS = sorted(HERE.glob("*/*.safetensors"))
 CHECKPOINTS = sorted(HERE.glob("*/*.ckpt"))
-TABLES = sorted(HERE.glob("*/*.csv"))
+PREDICTED = sorted(HERE.glob("*/*.csv"))
 
 
 def name_of(path):
@@ -38,6 +40,7 @@ def check_close(found, expected):
     assert_allclose(found, expected, rtol, atol)
 
 
+@pytest.mark.filterwarnings("ignore:column .city")
 @pytest.mark.parametrize("path", MODELS, ids=name_of)
 def test_models(path):
     check_close(outputs_of(path), expected_of(path)[""])
@@ -56,9 +59,9 @@ def test_trainings_go_on(path, threads, tmp_path):
         assert_allclose(found["numbers"], expected["numbers"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("path", TABLES, ids=name_of)
+@pytest.mark.parametrize("path", PREDICTED, ids=name_of)
 def test_rows_of_a_table(path):
-    done = command("predict", path.with_suffix(".safetensors"), TABLE, "--out", "-")
+    done = command("predict", path.with_suffix(".safetensors"), TABLES[path.stem], "--out", "-")
     found, expected = done.stdout.splitlines(), path.read_text().splitlines()
     assert found[0] == expected[0]
     for row, right in zip(csv.reader(found[1:]), csv.reader(expected[1:]), strict=True):
@@ -76,6 +79,16 @@ def test_every_layer_is_kept():
     assert kept - {"Sequential"} == set(LAYERS)
 
 
+def test_columns_of_every_kind_are_kept():
+    (path,) = (each for each in MODELS if each.name == "table-kinds.safetensors")
+    columns = fastnn.load(path).schema.columns
+    assert {type(each) for each in columns} == {Number, Category, Flag, Moment}
+    assert any(each.other for each in columns if isinstance(each, Category))
+    assert not all(each.spelling.plain for each in columns if isinstance(each, Number))
+    moments = [each for each in columns if isinstance(each, Moment)]
+    assert {(each.clock, each.date) for each in moments} == {(0, 1), (1, 0), (1, 1)}
+
+
 def test_the_files_are_small():
-    assert sum(path.stat().st_size for path in HERE.rglob("*") if path.is_file()) < 500_000
+    assert sum(path.stat().st_size for path in HERE.rglob("*") if path.is_file()) < 600_000
     assert len(data()["x"]) == 80

@@ -49,7 +49,7 @@ class Arrays(Table):
         pairs.sort(key=lambda pair: -pair[1])
         return TextFacts(missing, len(pairs), dict(pairs[:most]))
 
-    def count(self, name: str, readers: Sequence[str]) -> list[int]:
+    def count(self, name: str, readers: Sequence[str], some: int | None = None) -> list[int]:
         """Raise TypeError: there are no texts."""
         raise TypeError(f"column {name!r} holds numbers, no texts")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -84,6 +84,10 @@ class Column:
         """Return a mask (rows,) of the missing values among those that were read."""
         return values == MISSING if self.texts else np.isnan(values)
 
+    def told(self, decimal: str | None, thousands: str | None) -> Column:
+        """Return the column for texts whose numbers have other signs, where they are told."""
+        return self
+
     @abstractmethod
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the inputs of values (rows,) into x (rows, width)."""
@@ -148,6 +152,10 @@ class Number(Column):
 
     def _query(self, cell: str) -> str:
         return self.spelling.query(cell)
+
+    def told(self, decimal: str | None, thousands: str | None) -> Column:
+        """Return the column for numbers with other signs, where they are told."""
+        return replace(self, spelling=self.spelling.told(decimal, thousands))
 
     def missing(self, values: np.ndarray) -> np.ndarray:
         """Return a mask of what is missing or infinite; bytes and other integers never are."""
@@ -256,7 +264,7 @@ class Flag(Column):
         return True
 
     def codes(self, texts: Sequence[str | None]) -> list[int]:
-        """Return 0 and 1 for the two texts in letters of any size, and for the numbers 0 and 1."""
+        """Return 0 and 1 for the two texts in letters of any size, and for 0 and 1 themselves."""
         numbers = {"0": self.values[0], "1": self.values[1]}
         small = [None if each is None else each.lower() for each in texts]
         return super().codes([numbers.get(each or "", each) for each in small])
@@ -268,7 +276,12 @@ class Flag(Column):
         return self._query(cell)
 
     def _query(self, cell: str) -> str:
-        return _code(f"lower({cell})", self.values)
+        read = f"lower({cell})"  # a frame may hold True where a file has yes
+        other = _code(read, self.values)
+        return (
+            f"CASE WHEN {read} IN ('false', '0') THEN 0 WHEN {read} IN ('true', '1') THEN 1 "
+            f"ELSE {other} END"
+        )
 
     def _read_fill(self) -> int:
         return self.values.index(self.fill)
@@ -316,7 +329,10 @@ class Moment(Column):
         return [f"{self.name} {part}" for part in dates.parts(self.clock, self.date)]
 
     def _query(self, cell: str) -> str:
-        return dates.query(cell, self.spelling)
+        read = dates.query(cell, self.spelling)
+        if self.spelling == dates.ISO or not self.date:
+            return read
+        return f"coalesce({read}, {dates.query(cell, dates.ISO)})"  # as frames have their dates
 
     def write(self, values: np.ndarray, x: np.ndarray) -> None:
         """Write the parts of each moment."""

@@ -8,6 +8,7 @@ ISO = "ISO"
 """Dates as ISO 8601 has them, with or without times: 2024-01-31, 2024-01-31 12:30:00."""
 
 _DATES = (
+    "%Y-%m-%d",  # without the zeros that ISO has
     "%Y/%m/%d",
     "%Y.%m.%d",
     "%d.%m.%Y",
@@ -27,24 +28,26 @@ _DATES = (
     "%d.%m.%y",
     "%d-%b-%y",
 )
-_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
-CLOCKS = ("%H:%M", "%H:%M:%S", "%I:%M %p")
+_MONTHS = ("%b %Y", "%B %Y", "%b-%Y", "%b %y", "%b-%y", "%Y-%m", "%m/%Y")
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
 """Times of a day without a date."""
 
-SPELLINGS = (ISO, *_DATES, *(f"{date} {time}" for date in _DATES for time in _TIMES), *CLOCKS)
+_BOTH = tuple(f"{date}{gap}{time}" for date in _DATES for time in CLOCKS for gap in (" ", ", "))
+SPELLINGS = (ISO, *_DATES, *_BOTH, *_MONTHS, *CLOCKS)
 """Spellings of dates, in the order in which they are tried."""
 
-NUMBERS = ("%Y%m%d", "%Y-%m", "%Y")
+NUMBERS = ("%Y%m%d", "%Y")
 """Spellings that are tried only where a column is said to hold dates."""
 
 _DAY = 86400.0  # seconds
-_ISO = r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?"
+_LOCAL = r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"
+_ISO = rf"{_LOCAL}(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 
 
 def query(cell: str, spelling: str) -> str:
-    """Return the SQL of a text as seconds since 1970; NULL for other texts."""
-    if spelling == ISO:
-        read = f"epoch(TRY_CAST({cell} AS TIMESTAMP))"
+    """Return the SQL of a text as seconds since 1970, by the clock there; NULL for other texts."""
+    if spelling == ISO:  # an hour tells more than an instant, so that time zones are left out
+        read = f"epoch(TRY_CAST(regexp_extract({cell}, '{_LOCAL}') AS TIMESTAMP))"
         return f"CASE WHEN regexp_full_match({cell}, '{_ISO}') THEN {read} END"
     read = f"epoch(try_strptime({cell}, '{spelling}'))"
     if is_clock(spelling):
@@ -56,6 +59,12 @@ def query(cell: str, spelling: str) -> str:
 def is_clock(spelling: str) -> bool:
     """Return whether a spelling is of times without a date."""
     return spelling in CLOCKS
+
+
+def may_be_day(number: float) -> bool:
+    """Return whether a whole number may be a day of our time: 20240131."""
+    month, day = int(number) // 100 % 100, int(number) % 100
+    return 19000101 <= number <= 21001231 and 1 <= month <= 12 and 1 <= day <= 31
 
 
 def parts(clock: bool, date: bool) -> list[str]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import codecs
 import glob
-import gzip
-import io
 import math
 import re
-import tempfile
-import zlib
-from collections.abc import Callable, Collection, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from fastnn.data.tables.aligned import is_aligned, tabbed
 from fastnn.data.tables.numbers import PLAIN
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.relation import MOST_LETTERS, Relation, connect
+from fastnn.data.tables.scratch import Scratch
 from fastnn.data.tables.sql import clean, listed, quoted, spaced
 from fastnn.data.tables.table import FIRST_ROWS, MOST_LABELS, Source, TableError
 
@@ -46,22 +44,30 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 class DelimitedSource(Source):
     """One or several files of delimited texts with the same columns.
 
-    `compression` is that of the files. A file in another encoding than UTF-8, or with lines that
-    end in different ways, is copied first.
+    `titles` are the names of files that were unpacked, for errors. A file in another encoding than
+    UTF-8, or with lines that end in different ways, is copied first.
     """
 
     def __init__(
-        self, name: str, paths: Sequence[Path], reading: Reading, compression: str = "none"
+        self,
+        name: str,
+        paths: Sequence[Path],
+        reading: Reading,
+        titles: Sequence[Path] | None = None,
     ):
-        self._reading, self._compression = reading, compression
-        self._copies: list[tempfile._TemporaryFileWrapper] = []
+        self._reading, self._titles = reading, list(titles or paths)
+        self._copies: list[Scratch] = []
         self._title, self._paths = name, list(paths)
         encoding = reading.encoding or _marked(paths[0])
         if encoding is not None and codecs.lookup(encoding).name not in ("utf-8", "ascii"):
             self._copy(encoding)
+        notes = []
+        if reading.delimiter in (None, " ") and is_aligned(self._head()):
+            self._copy("utf-8", tabbed)
+            self._reading = replace(reading, delimiter="\t")
+            notes.append("columns are parted by spaces")
         self._connection = connect()
         names = self._mended(self._find_names)
-        notes = []
         if self._skip:
             lines = "line" if self._skip == 1 else f"{self._skip} lines"
             notes.append(f"the first {lines} before the names of columns: left out")
@@ -100,9 +106,9 @@ class DelimitedSource(Source):
         The rows that it looks at hold no quotes, and only one delimiter. Told so, it is twice as
         fast.
         """
-        if self._reading.delimiter is not None or self._compression != "none":
+        if self._reading.delimiter is not None:
             return None
-        with self._opened(self._paths[0]) as file:
+        with self._paths[0].open("rb") as file:
             rows = file.read(_BEGINNING)
             if not rows.count(b"\n") > _SNIFFED and file.read(1):
                 return None
@@ -140,7 +146,7 @@ class DelimitedSource(Source):
         file = quoted(glob.escape(str(self._paths[0])))
         query = (
             "SELECT Delimiter, Quote, Escape, HasHeader, SkipRows, Columns FROM "
-            f"sniff_csv({file}, {', '.join(options)}, compression = {quoted(self._compression)})"
+            f"sniff_csv({file}, {', '.join(options)}, compression = none)"
         )
         try:
             return self._connection.execute(query).fetchall()[0]
@@ -162,7 +168,7 @@ class DelimitedSource(Source):
 
     def _head(self) -> str:
         """Return the beginning of the first file."""
-        with self._opened(self._paths[0]) as file:
+        with self._paths[0].open("rb") as file:
             return file.read(1 << 20).decode("utf-8-sig", "replace")
 
     # ------------------------------------------------------------------------- reading
@@ -183,7 +189,7 @@ class DelimitedSource(Source):
     def _names(self) -> list[str]:
         """Return the names of the columns; raise TableError if files differ in them."""
         first: list[str] | None = None
-        for path in self._paths:
+        for path, title in zip(self._paths, self._titles, strict=True):
             cells = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(self._width))
             found = self._ask(
                 f"SELECT * FROM {self._read(cells, [path], header=False, missing=())} LIMIT 1"
@@ -196,16 +202,10 @@ class DelimitedSource(Source):
             names = [each or f"Unnamed: {place}" for place, each in enumerate(given)]
             if first is not None and names != first:
                 raise TableError(
-                    f"{path}: found other columns than in {self._paths[0]}; expected the same"
+                    f"{title}: found other columns than in {self._titles[0]}; expected the same"
                 )
             first = names
         assert first is not None
-        twice = sorted({each for each in first if first.count(each) > 1})
-        if twice:
-            raise TableError(
-                f"{self._title}: found {', '.join(map(repr, twice[:5]))} twice among the "
-                "columns' names"
-            )
         return first
 
     def measured(
@@ -272,12 +272,7 @@ class DelimitedSource(Source):
 
     def _has_odd_lines(self) -> bool:
         """Return whether lines are of spaces alone, or end in different ways."""
-        return any(map(self._is_odd, self._paths))
-
-    def _is_odd(self, path: Path) -> bool:
-        """Return whether some lines of a file end otherwise than others, or hold only spaces."""
-        with self._opened(path) as file:
-            return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
+        return any(map(_is_odd, self._paths))
 
     def _table(
         self, columns: Collection[str] | None, texts: Collection[str], measure: str
@@ -336,7 +331,7 @@ class DelimitedSource(Source):
             "skip": str(self._skip),
             "columns": f"{{{cells}}}",
             "buffer_size": str(_BUFFER),
-            "compression": quoted(self._compression),
+            "compression": "none",
         }
         if missing:
             options["nullstr"] = f"[{listed(missing)}]"
@@ -369,8 +364,8 @@ class DelimitedSource(Source):
             return f"{where} has a quote that does not end, or goes on behind it"
         if "nicode" in message or "not utf-8" in message:
             return (
-                f"{where} is not text in UTF-8; expected CSV, .npy, .npz, Parquet or JSON, or "
-                "its encoding, such as --encoding latin-1"
+                f"{where} is not text in UTF-8; expected its encoding, such as --encoding cp1252 "
+                "(of Excel in Western Europe) or latin-1, or .npy, .npz, Parquet or JSON"
             )
         if "Maximum line size" in message:
             return f"{where} is longer than 2,000,000 bytes; expected lines of a table"
@@ -382,30 +377,24 @@ class DelimitedSource(Source):
 
     # -------------------------------------------------------------------------- copies
 
-    def _copy(self, encoding: str) -> None:
-        """Read copies of the files, in UTF-8, from now on."""
+    def _copy(
+        self, encoding: str, change: Callable[[Iterable[str]], Iterable[str]] | None = None
+    ) -> None:
+        """Read copies of the files, in UTF-8 and with changed lines, from now on."""
         paths = []
         for path in self._paths:
-            copy = tempfile.NamedTemporaryFile(suffix=".csv")  # noqa: SIM115
+            copy = Scratch(self._title)
             try:
-                with self._opened(path) as binary:
-                    _copy_lines(binary, copy, encoding)
+                with path.open(encoding=encoding) as lines:
+                    for line in (change or _ending_alike)(lines):
+                        copy.write(line.encode())
+                copy.flush()
             except UnicodeError as error:
                 reason = f"found bytes that are not {encoding}: {error}"[:MOST_LETTERS]
                 raise TableError(f"{self._title}: {reason}") from error
             self._copies.append(copy)
-            paths.append(Path(copy.name))
-        self._paths, self._compression = paths, "none"
-
-    @contextmanager
-    def _opened(self, path: Path):
-        """Open a file of bytes; raise TableError where its compression is damaged."""
-        try:
-            packed = self._compression == "gzip"
-            with gzip.open(path, "rb") if packed else path.open("rb") as file:
-                yield file
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise TableError(f"{self._title}: found a damaged gzip file: {error}") from error
+            paths.append(copy.path)
+        self._paths = paths
 
 
 def _strict(cell: str, missing: Collection[str]) -> str:
@@ -433,9 +422,13 @@ def _marked(path: Path) -> str | None:
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
-def _copy_lines(binary, copy, encoding: str) -> None:
-    """Copy a file as UTF-8, with lines that end alike; those of spaces alone become empty."""
-    with io.TextIOWrapper(binary, encoding) as lines:
-        for line in lines:
-            copy.write((line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n").encode())
-    copy.flush()
+def _is_odd(path: Path) -> bool:
+    """Return whether some lines of a file end otherwise than others, or hold only spaces."""
+    with path.open("rb") as file:
+        return len({line[-2:] == b"\r\n" or not line.strip(b" \r\n") for line in file}) > 1
+
+
+def _ending_alike(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines that end alike; those of spaces alone become empty."""
+    for line in lines:
+        yield line.removeprefix("\ufeff") if line.strip(" \r\n") else "\n"

@@ -71,7 +71,8 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     y = learned.y[kept]
     understanding = _understanding(table, opened, how)
     split = how.split(y)
-    train, held_out = _rows(understanding, split, y, kept, how)
+    by = None if split.column is None else values_to_split_by(understanding, split)[kept]
+    train, held_out = _rows(table, split, y, by, how)
     understood = understanding.columns(
         [name for name in features if name != split.group], kept[train]
     )
@@ -79,9 +80,11 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     target = learned_target(table.name, learned.target, y[train])
     schema = Schema(columns, target, split=split, named=table.named)
     names = [each.name for each in columns]
-    used, y_train, y_test = kept[np.concatenate([train, held_out])], y[train], y[held_out]
+    places = np.concatenate([train, held_out])
+    used, keys = kept[places], None if by is None else by[places]
+    y_train, y_test = y[train], y[held_out]
     untold, training = len(learned.y) - len(kept), len(train)
-    del kept, y, train, held_out  # which are as large as columns
+    del kept, y, train, held_out, places  # which are as large as columns
     x = encoded_rows(columns, table, names, used, how.dtype)
     if how.impute:
         schema = _filled(schema, x, training)
@@ -103,21 +106,20 @@ def load_table(source: Any, how: Preparation, name: str | None = None) -> Datase
     summary = *understood, learned.understood
     return Dataset(
         title, x_train, y_train, x_test, y_test, learned.classes, mean, std, None, schema, summary,
-        tuple(notes),
+        tuple(notes), keys,
     )  # fmt: skip
 
 
 def _rows(
-    understanding: Understanding, split: Split, y: np.ndarray, kept: np.ndarray, how: Preparation
+    table: Table, split: Split, y: np.ndarray, by: np.ndarray | None, how: Preparation
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices, among those kept, of the training and of the held-out rows."""
-    by = None if split.column is None else values_to_split_by(understanding, split)[kept]
     train, held_out = split.parts(y, by)
     train = train[: _wanted("subset", how.subset, len(train))]
     held_out = held_out[: _wanted("test_subset", how.test_subset, len(held_out))]
     if len(train) == 0 or (len(held_out) == 0 and how.test_file is None):
         raise TableError(
-            f"{understanding.table.name}: {len(y):,} rows with a share of {split.share:g} held out "
+            f"{table.name}: {len(y):,} rows with a share of {split.share:g} held out "
             f"leave {len(train):,} to train on and {len(held_out):,} to test on; expected some of "
             "both"
         )
@@ -144,8 +146,7 @@ def _test_rows(
     """Return rows and targets of the file of test rows, and remarks on them."""
     assert schema.target is not None
     opened = open_source(how.test_file, None, how.reading)
-    if label not in opened.names:
-        raise TableError(no_column(opened, "target", label))
+    find_target(opened, label)
     table = schema.table(opened, opened.spelled([label]), [label])
     names = schema.names_in(opened)
     notes = [f"{opened.name}: {message}" for message in schema.check(table, names)]
@@ -221,7 +222,7 @@ def values_to_split_by(understanding: Understanding, split: Split) -> np.ndarray
     table = understanding.table
     assert split.column is not None
     if split.time is None:
-        return table.keys(split.column)
+        return np.unique(table.keys(split.column), return_inverse=True)[1]
     column = understanding.ordered(split.time)
     values = table.values(column, split.time).astype(np.float64)
     if np.isnan(values).any():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import duckdb
 import numpy as np
 
 from fastnn.data.tables.columns import MISSING, Column
+from fastnn.data.tables.scratch import folder
 from fastnn.data.tables.sql import (
     INTEGERS,
     NUMBERS,
@@ -45,28 +45,16 @@ MOST_LETTERS = 300
 
 def connect() -> duckdb.DuckDBPyConnection:
     """Return a connection that reads no variables of Python and fetches no extensions."""
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
-    spill = Path(tempfile.gettempdir()) if not _is_writable(folder) else folder
     return duckdb.connect(
         config={
             # Two connections must not spill to the same files; DuckDB removes the folder.
-            "temp_directory": str(spill / f"table-{os.getpid()}-{secrets.token_hex(8)}"),
+            "temp_directory": str(folder() / f"table-{os.getpid()}-{secrets.token_hex(8)}"),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "disabled_optimizers": "in_clause",  # it makes joins, which change the order of rows
         }
     )
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager
@@ -82,7 +70,8 @@ def reported(name: str, reason: Callable[[str], str] = lambda message: message):
 class RelationSource(Source):
     """A table that DuckDB can read: `origin` is the SQL behind FROM.
 
-    `keep` is what DuckDB reads by address.
+    `keep` is what DuckDB reads by address. `names` are those of the columns, of which DuckDB
+    would rename x behind X, or behind another x.
     """
 
     def __init__(
@@ -92,17 +81,21 @@ class RelationSource(Source):
         origin: str,
         named: bool = True,
         keep: Any = None,
+        names: Sequence[str] | None = None,
     ):
         self.connection, self.origin = connection, origin
         with reported(name):
             described = connection.execute(f"DESCRIBE SELECT * FROM {origin}").fetchall()
-        self._kinds = {row[0]: str(row[1]) for row in described}
-        usable = [
-            key for key, kind in self._kinds.items() if base(kind) in NUMBERS | TEXTS | {"BOOLEAN"}
-        ]
-        odd = [f"{key} ({kind[:40]})" for key, kind in self._kinds.items() if key not in usable]
+        usual = [row[0] for row in described]
+        columns = list(zip(names or usual, usual, (str(row[1]) for row in described), strict=True))
+        usable = [each for each in columns if base(each[2]) in NUMBERS | TEXTS | {"BOOLEAN"}]
+        odd = [f"{own} ({kind[:40]})" for own, _, kind in columns if (own, _, kind) not in usable]
         notes = [f"left out, since they are neither numbers nor texts: {', '.join(odd[:5])}"]
-        super().__init__(name, usable, named, notes if odd else ())
+        super().__init__(name, [own for own, *_ in usable], named, notes if odd else ())
+        self._cells = {
+            own: identifier(each[1]) for own, each in zip(self.names, usable, strict=True)
+        }
+        self._kinds = {own: each[2] for own, each in zip(self.names, usable, strict=True)}
         self.keep = keep
 
     @classmethod
@@ -113,8 +106,7 @@ class RelationSource(Source):
         connection = connect()
         own = {f"c{i}": _plain(values) for i, values in enumerate(columns.values())}
         connection.register("arrays", own)
-        selected = ", ".join(f"c{i} AS {identifier(key)}" for i, key in enumerate(columns))
-        return cls(connection, name, f"(SELECT {selected} FROM arrays)", named, own)
+        return cls(connection, name, "arrays", named, own, list(columns))
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
@@ -127,7 +119,7 @@ class RelationSource(Source):
         names = [each for each in self.names if columns is None or each in columns]
         selected, is_text = [], []
         for place, key in enumerate(names):
-            cell, kind = identifier(key), base(self._kinds[key])
+            cell, kind = self._cells[key], base(self._kinds[key])
             text = kind not in NUMBERS or key in texts
             is_text.append(text)
             if text:
@@ -275,11 +267,12 @@ class Relation(Table):
         counts = {text: rows for text, rows, *_ in found if text is not None}
         return TextFacts(int(missing), int(distinct), counts)
 
-    def count(self, name: str, readers: Sequence[str]) -> list[int]:
+    def count(self, name: str, readers: Sequence[str], some: int | None = None) -> list[int]:
         """Return the number of rows for which each SQL, with {} for the cell, is not NULL."""
-        cell = self._cell[name]
+        cell, every = self._cell[name], 1 if some is None else max(1, len(self) // some)
         parts = [f"count({each.replace('{}', cell)})" for each in readers]
-        return list(self._ask(f"SELECT {', '.join(parts)} FROM cells")[0]) if parts else []
+        rows = "cells" if every == 1 else f"cells WHERE rowid % {every} = 0"
+        return list(self._ask(f"SELECT {', '.join(parts)} FROM {rows}")[0]) if parts else []
 
     def examples(self, name: str, most: int) -> list[str]:
         """Return the first texts of a column."""
@@ -424,7 +417,7 @@ def write_file(
     if kept and isinstance(table, Relation):
         items = [*table.selected(kept), *items]
         origin = "cells POSITIONAL JOIN written"
-    form = "FORMAT parquet" if parquet else "FORMAT csv, HEADER"
+    form = f"FORMAT {'parquet' if parquet else 'csv, HEADER'}, USE_TMP_FILE false"
     with reported(str(path)):
         own.register("written", arrays)
         query = f"SELECT {', '.join(items)} FROM {origin}"

@@ -7,11 +7,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from fastnn.data.tables.columns import Column, write_columns
+from fastnn.data.tables.scratch import folder
 from fastnn.data.tables.table import Table
 
 IN_MEMORY = 128 << 20
@@ -70,14 +70,19 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """
     if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype)
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("fastnn"))  # /tmp may be a RAM disk
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryFile(dir=folder()) as file:
         if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
-            os.posix_fallocate(file.fileno(), 0, shape[0] * shape[1] * dtype.itemsize)
+            _take(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def _take(file: int, size: int) -> None:
+    """Let a file take space; raise OSError that says what for."""
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        reason = f"{error.strerror}: the rows take {size:,} bytes in {folder()}"
+        raise OSError(error.errno, reason) from error
 
 
 def let_go(x: np.ndarray) -> None:

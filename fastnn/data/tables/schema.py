@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from fastnn.data.images import Conversion
 from fastnn.data.tables.columns import UNSEEN, Column, Number, write_columns
 from fastnn.data.tables.splits import Split
-from fastnn.data.tables.table import Source, Table, TableError, few
+from fastnn.data.tables.table import Source, Table, TableError, few, shown
 from fastnn.data.tables.target import Target
 
 LINKS = ("softmax", "identity")
@@ -58,12 +58,23 @@ class Schema:
         """Return a name for each input."""
         return [name for column in self.columns for name in column.features]
 
+    def told(self, decimal: str | None, thousands: str | None) -> Schema:
+        """Return the schema for texts whose numbers have other signs, where they are told."""
+        columns = tuple(each.told(decimal, thousands) for each in self.columns)
+        target = None if self.target is None else self.target.told(decimal, thousands)
+        return replace(self, columns=columns, target=target)
+
     def table(
         self, source: Source, texts: Collection[str] = (), also: Collection[str] = ()
     ) -> Table:
         """Return a source's table of the model's columns and of `also`; `texts` are texts, too."""
         names = self.names_in(source)
-        own = {name for name, each in zip(names, self.columns, strict=True) if each.of_texts}
+        spelled = source.spelled(names)  # numbers of other columns need no reading
+        own = {
+            name
+            for name, each in zip(names, self.columns, strict=True)
+            if each.of_texts and (name in spelled or not each.of_numbers)
+        }
         return source.table({*names, *also}, own | set(texts))
 
     def encode(self, source: Source, dtype=np.float32) -> np.ndarray:
@@ -90,18 +101,7 @@ class Schema:
         """
         columns = list(zip(self.columns, names, strict=True))
         lacking: dict[str, int] = {}
-        messages = []
-        for column, name in columns:
-            odd = table.odd(column, name)
-            for text, count, row in odd:
-                if column.fill is None or sum(each[1] for each in odd) == len(table):
-                    raise TableError(
-                        f"{table.name}: column {name!r} holds {text!r} in row {row:,}; "
-                        f"expected {'numbers' if column.of_numbers else 'dates'}"
-                    )
-                messages.append(
-                    f"column {name!r}: {_rows(count)} {text!r}, which counts as missing"
-                )
+        messages = [message for each in columns for message in self._odd(table, *each)]
         unseen: list[Counter[int]] = [Counter() for _ in columns]
         for _, values in table.blocks(self.columns, names):
             for place, (column, name) in enumerate(columns):
@@ -126,15 +126,29 @@ class Schema:
                 messages.append(self._unseen(table, column, name, counted[UNSEEN]))
         return messages
 
+    def _odd(self, table: Table, column: Column, name: str) -> Iterator[str]:
+        """Yield a message on texts that are no numbers or dates; raise TableError if all are."""
+        if not (odd := table.odd(column, name)):
+            return
+        known, read = table.count(name, ["{}", column.query("{}", True)])
+        if column.fill is None or read == 0:
+            text, _, row = odd[0]
+            raise TableError(
+                f"{table.name}: column {name!r} holds {shown(text)} in row {row:,}; "
+                f"expected {'numbers' if column.of_numbers else 'dates'}"
+            )
+        texts = few([shown(text) for text, _, _ in odd], 3)
+        yield f"column {name!r}: {_rows(known - read)} {texts}: missing"
+
     def _unseen(self, table: Table, column: Column, name: str, count: int) -> str:
         """Return a message on texts that training did not see."""
         known = {text.lower() for text in column.texts} | set(column.texts)
         facts = table.text_facts(name, 1000)
-        new = [repr(text) for text in facts.counts if text not in known]
+        new = [shown(text) for text in facts.counts if text not in known]
         counted = 'count as "other"' if getattr(column, "other", False) else "are none of them"
         return (
             f"column {column.name!r}: {_rows(count)} {few(new)}, which training had not; they "
-            f"{counted}; known: {few([repr(each) for each in column.texts], 10)}"
+            f"{counted}; known: {few(list(map(shown, column.texts)), 10)}"
         )
 
     def names_in(self, table: Source | Table) -> list[str]:

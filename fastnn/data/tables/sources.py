@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-import tempfile
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,58 @@ import numpy as np
 
 from fastnn.data.names import is_pattern
 from fastnn.data.tables.arrays import Arrays
+from fastnn.data.tables.packed import ZIP, is_tar, unpacked
 from fastnn.data.tables.reading import Reading
+from fastnn.data.tables.scratch import Scratch
 from fastnn.data.tables.table import Source, Table, TableError, few
 
-_NPY, _ZIP, _PARQUET, _GZIP = b"\x93NUMPY", b"PK", b"PAR1", b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+_NPY, _PARQUET = b"\x93NUMPY", b"PAR1"
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*")
+_NAMES = "column_names", "columns"
+"""Attributes of Arrow tables and of frames that hold the names of columns."""
+
 _EXPECTED = "expected CSV, .npy, .npz, Parquet, JSON or a spreadsheet"
+_OTHERS = {
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet (.xls); save it as .xlsx or CSV",
+    b"ARROW1": "an Arrow file (Feather); save it as Parquet, or give fastnn.tables.fit the frame",
+    b"7z\xbc\xaf": "an archive (7z); unpack it",
+    b"Rar!": "an archive (rar); unpack it",
+    b"\x04\x22\x4d\x18": "a file that lz4 compressed; unpack it",
+    b"SQLite format 3": "a database of SQLite; save the table as CSV",
+    b"\x89HDF": "a file of HDF5; save the table as CSV or Parquet",
+    b"$FL2": "a file of SPSS; save it as CSV",
+    b"<stata_dta>": "a file of Stata; save it as CSV",
+    b"%PDF": f"a PDF; {_EXPECTED}",
+}
+"""What else people have, and what to do, by the first bytes."""
+
+_JSON = re.compile(rb"(\xef\xbb\xbf)?\s*(\{|\[(?!\s*[A-Za-z]))")  # [Date] is the name of a column
+_PAGES = b"<!doctype html", b"<html", b"<?xml", b"<table"
+_MOST_LAYERS = 3  # of compression; some files hold themselves
 
 
 def is_picture(head: bytes) -> bool:
     """Return whether the first bytes of a file are those of a picture."""
-    return head.startswith(_PICTURES)
+    is_bitmap = head.startswith(b"BM") and head[6:10] == bytes(4)  # BMI is the name of a column
+    return head.startswith(_PICTURES) or is_bitmap
 
 
 class ArraySource(Source):
-    """Columns (rows,) of numbers or texts by name, in memory."""
+    """Columns (rows,) of numbers or texts by name, in memory.
 
-    def __init__(self, name: str, columns: Mapping[str, np.ndarray], named: bool = True):
-        super().__init__(name, list(columns), named)
-        self.columns = columns
+    Several columns may have one of the `names`, in the place of those in `columns`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        columns: Mapping[Any, np.ndarray],
+        named: bool = True,
+        names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+    ):
+        super().__init__(name, list(columns) if names is None else names, named, notes)
+        self.columns = dict(zip(self.names, columns.values(), strict=True))
 
     def spelled(self, names: Collection[str]) -> set[str]:
         """Return those columns that hold texts."""
@@ -70,17 +102,21 @@ def open_source(source: Any, name: str | None = None, reading: Reading | None = 
     else:
         opened = _of_frame(source, name or "the table")
     if not opened.names:
-        raise TableError(f"{opened.name}: found no columns; expected at least one")
+        why = f" ({opened.notes[0]})" if opened.notes else ""
+        raise TableError(
+            f"{opened.name}: found no columns; expected some, in JSON those of a list of records, "
+            f"or a record a line{why}"[:400]
+        )
     opened.missing = reading.texts
     return opened
 
 
 def _of_bytes(content: bytes, name: str, reading: Reading) -> Source:
     """Return the source of the bytes of a file, which DuckDB reads from a file only."""
-    file = tempfile.NamedTemporaryFile()  # noqa: SIM115
+    file = Scratch(name)
     file.write(content)
     file.flush()
-    opened = open_source(Path(file.name), name, reading)
+    opened = open_source(file.path, name, reading)
     opened.keep = opened.keep, file  # which is deleted with the source
     return opened
 
@@ -91,22 +127,46 @@ def _of_path(path: str, name: str, reading: Reading) -> Source:
         paths = [Path(each) for each in sorted(glob.glob(path))]
         if not paths:
             raise FileNotFoundError(f"no file is called {path}")
-    head = _head(paths[0])
-    if any(_format(_head(each)) != _format(head) for each in paths[1:]):
+    return _of_files(paths, name, reading)
+
+
+def _of_files(
+    paths: list[Path],
+    name: str,
+    reading: Reading,
+    titles: list[Path] | None = None,
+    layers: int = 0,
+) -> Source:
+    """Return the source of files, of which compressed ones are unpacked first.
+
+    `titles` are the paths of those that were, and `layers` counts how often.
+    """
+    heads = [_head(each) for each in paths]
+    copies = [unpacked(*each, name) for each in zip(paths, heads, strict=True)]
+    if any(copies):
+        if layers == _MOST_LAYERS:
+            raise TableError(f"{name}: found a file that was compressed again and again; unpack it")
+        found = [copy.path if copy else path for copy, path in zip(copies, paths, strict=True)]
+        opened = _of_files(found, name, reading, titles or paths, layers + 1)
+        opened.keep = opened.keep, copies
+        return opened
+    head = heads[0]
+    if any(_format(each) != _format(head) for each in heads[1:]):
         raise TableError(f"{name}: found files of several formats; expected one")
-    if head.startswith((_NPY, _ZIP)) and len(paths) > 1:
+    if head.startswith((_NPY, *ZIP)) and len(paths) > 1:
         raise TableError(
             f"{name}: found {len(paths)} files; only texts, Parquet and JSON are joined"
         )
     if head.startswith(_NPY):
         return _of_numpy("read_npy", paths[0], name)
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         from fastnn.data.tables.spreadsheets import is_spreadsheet, read_spreadsheet
 
         if is_spreadsheet(paths[0]):
-            return ArraySource(name, read_spreadsheet(paths[0], name))
+            sheet = read_spreadsheet(paths[0], name)
+            return ArraySource(name, dict(enumerate(sheet.columns)), True, sheet.names, sheet.notes)
         return _of_numpy("read_npz", paths[0], name)
-    return _of_duckdb(paths, head, name, reading)
+    return _of_duckdb(paths, head, name, reading, titles)
 
 
 def _of_numpy(reader: str, path: Path, name: str) -> Source:
@@ -118,38 +178,68 @@ def _of_numpy(reader: str, path: Path, name: str) -> Source:
         raise TableError(f"{name}: {error}") from error.__cause__
 
 
-def _of_duckdb(paths: list[Path], head: bytes, name: str, reading: Reading) -> Source:
+def _of_duckdb(
+    paths: list[Path], head: bytes, name: str, reading: Reading, titles: list[Path] | None
+) -> Source:
     from fastnn.data.tables.delimited import DelimitedSource
     from fastnn.data.tables.relation import RelationSource, connect
-    from fastnn.data.tables.spreadsheets import OLD
     from fastnn.data.tables.sql import listed
 
-    if head.startswith(OLD):
-        raise TableError(f"{name}: found an old spreadsheet (.xls); save it as .xlsx or CSV")
-    if is_picture(head):
-        raise TableError(f"{name}: found a picture; {_EXPECTED}")
+    if (other := _other(head)) is not None:
+        raise TableError(f"{name}: found {other}")
     kind = _format(head)
     if kind in ("read_parquet", "read_json_auto"):
-        return RelationSource(
-            connect(), name, f"{kind}([{listed(glob.escape(str(each)) for each in paths)}])"
-        )
+        connection, files = connect(), [glob.escape(str(each)) for each in paths]
+        names = _names_in_parquet(connection, files[0], name) if kind == "read_parquet" else None
+        return RelationSource(connection, name, f"{kind}([{listed(files)}])", names=names)
     if not head:
         raise TableError(f"{name}: found nothing; expected a line of names, and rows")
-    compressions = {_GZIP: "gzip", _ZSTD: "zstd"}
-    packed = next((way for mark, way in compressions.items() if head.startswith(mark)), "none")
-    return DelimitedSource(name, paths, reading, packed)
+    return DelimitedSource(name, paths, reading, titles)
+
+
+def _other(head: bytes) -> str | None:
+    """Return what a file is that begins so, and what to do with it; None for a table."""
+    if is_picture(head):
+        return f"a picture; {_EXPECTED}"
+    if is_tar(head):
+        return "an archive (tar); unpack it"
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").lower().startswith(_PAGES):
+        return f"a page of HTML or XML; {_EXPECTED}"
+    return next((what for mark, what in _OTHERS.items() if head.startswith(mark)), None)
+
+
+def _names_in_parquet(connection: Any, path: str, name: str) -> list[str]:
+    """Return the names of a Parquet file's columns, of which DuckDB would rename some."""
+    from fastnn.data.tables.relation import reported
+    from fastnn.data.tables.sql import quoted
+
+    with reported(name):
+        found = connection.execute(
+            f"SELECT name, coalesce(num_children, 0) FROM parquet_schema({quoted(path)})"
+        ).fetchall()
+    names: list[str] = []
+    inside: list[int] = []  # parts that are still to come, of each part that holds others
+    for title, children in found[1:]:  # the first one is the whole
+        if not inside:
+            names.append(title)
+        else:
+            inside[-1] -= 1
+        inside.append(children)
+        while inside and inside[-1] == 0:
+            inside.pop()
+    return names
 
 
 def _format(head: bytes) -> str:
     """Return DuckDB's reader for a file that begins so, or "" for texts."""
     if head.startswith(_PARQUET):
         return "read_parquet"
-    return "read_json_auto" if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"{", b"[")) else ""
+    return "read_json_auto" if _JSON.match(head) else ""
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(64)
+        return file.read(512)
 
 
 def _of_frame(source: Any, name: str) -> Source:
@@ -169,7 +259,7 @@ def _of_frame(source: Any, name: str) -> Source:
     if isinstance(source, Mapping):
         return _of_columns(source, name)
     if hasattr(source, "fetchnumpy"):  # a relation belongs to a connection of its own
-        return _of_columns(source.fetchnumpy(), name)
+        return _of_columns(source.fetchnumpy(), name, source.columns)
     if hasattr(source, "collect_schema") and hasattr(source, "collect"):  # a lazy frame
         source = source.collect()
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
@@ -192,9 +282,11 @@ def _of_arrow(source: Any, name: str) -> Source:
     from fastnn.data.tables.relation import RelationSource, connect
 
     connection = connect()
+    names = next((getattr(source, each) for each in _NAMES if hasattr(source, each)), None)
     try:
         connection.register("frame", source)
-        return RelationSource(connection, name, "frame", keep=source)
+        given = None if names is None else list(map(str, names))
+        return RelationSource(connection, name, "frame", keep=source, names=given)
     except (duckdb.Error, ImportError, TableError) as error:
         if _has_columns(source):
             return _of_columns({str(key): source[key] for key in source.columns}, name)
@@ -217,14 +309,18 @@ def _as_array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _of_columns(given: Mapping[Any, Any], name: str) -> ArraySource:
+def _of_columns(
+    given: Mapping[Any, Any], name: str, names: Sequence[str] | None = None
+) -> ArraySource:
     from fastnn.data.tables.numpy_files import column_of
 
     columns = {key: _as_array(each) for key, each in given.items()}
     lengths = {key: len(each) if each.ndim else None for key, each in columns.items()}
     if len(set(lengths.values())) > 1 or None in lengths.values():
         raise TableError(f"{name}: found columns of lengths {lengths}; expected one length"[:400])
-    return ArraySource(name, {str(key): column_of(key, each) for key, each in columns.items()})
+    titles = list(map(str, columns)) if names is None else names
+    arrays = {key: column_of(str(key), each) for key, each in columns.items()}
+    return ArraySource(name, arrays, names=titles)
 
 
 # ---------------------------------------------------------------------------- target
@@ -247,6 +343,10 @@ def find_target(source: Source, target: str | None) -> tuple[str, Source]:
             f"{source.name}: no target is named; expected one of its columns: {few(names, 10)}"[
                 :400
             ]
+        )
+    if target in source.repeated:
+        raise TargetError(
+            f"{source.name}: found several columns named {target!r}; expected one target"
         )
     if target in names:
         return target, source
@@ -280,4 +380,6 @@ def no_column(source: Source, what: str, name: str) -> str:
     names = source.names
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    if len(names) == 1:
+        hint = "; --delimiter tells the sign between cells"
     return f"{source.name}: there is no {what} {name!r} among the columns {few(names, 10)}{hint}"

@@ -1,9 +1,10 @@
-"""Splits of a table's rows into training rows and held-out test rows."""
+"""Splits of a table's rows into training rows and held-out test rows, and into folds."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,60 @@ def mixed_order(y: np.ndarray, seed: int) -> np.ndarray:
     place = (np.arange(len(y)) - starts + rng.random(len(y))) / count
     place[count == 1] = 0
     return by_class[np.argsort(place, kind="stable")]
+
+
+def groups_apart(y: np.ndarray, groups: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of `count` folds, of which no two have rows of one group.
+
+    `y` and `groups` are (rows,). Groups are dealt by size, the largest first: each to the fold with
+    the fewest rows of its most frequent class, if targets are integers, and then the fewest rows.
+    `seed` orders groups of one size, and the rows of a fold are in random order group by group.
+    """
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    main = _most_frequent(y, group, len(sizes))
+    place = np.random.default_rng(seed).permutation(len(sizes))  # of each group
+    of_classes, rows = np.zeros((main.max() + 1, count)), np.zeros(count)
+    fold = np.empty(len(sizes), np.int64)
+    for each in np.lexsort((place, -sizes)).tolist():
+        of_class = of_classes[main[each]]
+        fold[each] = fewest = np.lexsort((rows, of_class))[0]
+        of_class[fewest] += sizes[each]
+        rows[fewest] += sizes[each]
+    order = np.argsort(place[group], kind="stable")
+    return [order[fold[group[order]] == number] for number in range(count)]
+
+
+def _most_frequent(y: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """Return the most frequent class of each group; 0 for targets that are no integers."""
+    main = np.zeros(groups, np.int64)
+    if y.dtype.kind in "iu":
+        classes = int(y.max()) + 1
+        pairs, counts = np.unique(group * classes + y, return_counts=True)
+        pairs = pairs[np.argsort(counts, kind="stable")]
+        main[pairs // classes] = pairs % classes  # the last one of a group stays
+    return main
+
+
+def forward_chain(times: np.ndarray, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return `count` pairs of rows in order of time: those before a moment, and a stretch after it.
+
+    `times` is (rows,). All stretches, and the rows before the first one, are nearly of one length;
+    rows of one time are not parted. There must be `count` of `ends_of_times`.
+    """
+    order, starts = np.argsort(times, kind="stable"), ends_of_times(times)
+    chosen = [-1]
+    for each in range(count):
+        nearest = np.abs(starts - (each + 1) * len(times) / (count + 1)).argmin()
+        last = len(starts) - (count - each)  # which leaves enough for the others
+        chosen.append(min(max(int(nearest), chosen[-1] + 1), last))
+    ends = [*starts[chosen[1:]], len(times)]
+    return [(order[:begin], order[begin:end]) for begin, end in pairwise(ends)]
+
+
+def ends_of_times(times: np.ndarray) -> np.ndarray:
+    """Return the numbers of rows, two or more, after which a time ends and another one begins."""
+    ends = np.flatnonzero(np.diff(np.sort(times))) + 1
+    return ends[ends >= 2]
 
 
 def _by_group(by: np.ndarray, seed: int, held_out: int) -> tuple[np.ndarray, int]:

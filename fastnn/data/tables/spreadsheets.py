@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import zipfile
+from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.data.tables.table import TableError
-
-OLD = b"\xd0\xcf\x11\xe0"
-"""The first bytes of spreadsheets before 2007."""
+from fastnn.data.tables.table import TableError, few
 
 
 def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
@@ -25,8 +23,16 @@ def is_spreadsheet(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.ndarray]:
-    """Return the columns in the first sheet of a workbook; its first row has the names.
+class Sheet(NamedTuple):
+    """Names and cells of the columns in a workbook's sheet, and remarks on what was left out."""
+
+    names: list[str]
+    columns: list[np.ndarray]
+    notes: list[str]
+
+
+def read_spreadsheet(path: str | os.PathLike[str], name: str) -> Sheet:
+    """Return the first sheet of a workbook that holds a table; titles above the names are left out.
 
     Raises TableError if openpyxl is missing or the workbook cannot be read.
     """
@@ -39,27 +45,52 @@ def read_spreadsheet(path: str | os.PathLike[str], name: str) -> dict[str, np.nd
     try:
         with open(path, "rb") as file:  # a path would have to end in .xlsx
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            rows = [
-                row
-                for row in book.worksheets[0].iter_rows(values_only=True)
-                if any(cell is not None for cell in row)
-            ]
+            sheets = {sheet.title: _rows(sheet) for sheet in book.worksheets}
             book.close()
     except Exception as error:  # errors of openpyxl and zipfile have no common base
         raise TableError(
             f"{name}: found a spreadsheet that cannot be read: {error}"[:400]
         ) from error
-    if len(rows) < 2:
-        raise TableError(
-            f"{name}: found a spreadsheet of {len(rows)} rows; expected names and rows"
-        )
-    columns: dict[str, np.ndarray] = {}
-    for place, (head, *cells) in enumerate(zip_longest(*rows)):
-        title = f"Unnamed: {place}" if head is None else str(head).strip()
-        if title in columns:
-            raise TableError(f"{name}: found {title!r} twice among the columns' names")
-        columns[title] = _column(cells)
-    return columns
+    title, rows = next(((key, rows) for key, rows in sheets.items() if _is_table(rows)), ("", []))
+    if not rows:
+        raise TableError(f"{name}: found a spreadsheet without a table; expected names and rows")
+    others = [repr(key) for key, found in sheets.items() if found and key != title]
+    notes = [f"sheet {title!r} is read, and not {few(others)}"] if others else []
+    above = _above(rows)
+    if above:
+        lines = "row" if above == 1 else f"{above} rows"
+        notes.append(f"the first {lines} before the names of columns: left out")
+    names, columns = [], []
+    for place, (head, *cells) in enumerate(zip_longest(*rows[above:])):
+        if head is not None or any(cell is not None for cell in cells):
+            names.append(f"Unnamed: {place}" if head is None else str(head).strip())
+            columns.append(_column(cells))
+    return Sheet(names, columns, notes)
+
+
+def _rows(sheet: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a sheet that are not empty."""
+    return [row for row in sheet.iter_rows(values_only=True) if _filled(row)]
+
+
+def _filled(row: Sequence[Any]) -> int:
+    """Return the number of cells that are not empty."""
+    return sum(cell is not None for cell in row)
+
+
+def _is_table(rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether a sheet has names, and a row below them."""
+    return len(rows) - _above(rows) > 1
+
+
+def _above(rows: Sequence[Sequence[Any]]) -> int:
+    """Return the number of rows above the names: the first row of which more than half is filled.
+
+    An index has no name in the files that pandas writes.
+    """
+    widest = max(map(_filled, rows), default=0)
+    full = (2 * (_filled(row) + (row[0] is None)) > widest for row in rows)
+    return next((place for place, is_full in enumerate(full) if is_full), 0)
 
 
 def _column(cells: list[Any]) -> np.ndarray:

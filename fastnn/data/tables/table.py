@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ MOST_LABELS = 20
 
 FIRST_ROWS = 1000
 """Rows that tell whether there are more of them, in most tables."""
+
+_MOST_SHOWN = 60  # letters of a cell
 
 
 class TableError(ValueError):
@@ -84,8 +87,11 @@ class Table(ABC):
         """
 
     @abstractmethod
-    def count(self, name: str, readers: Sequence[str]) -> list[int]:
-        """Return the number of rows for which each SQL, with {} for a text, is not NULL."""
+    def count(self, name: str, readers: Sequence[str], some: int | None = None) -> list[int]:
+        """Return the number of rows for which each SQL, with {} for a text, is not NULL.
+
+        `some` looks at about so many rows, from all over the table.
+        """
 
     @abstractmethod
     def examples(self, name: str, most: int) -> list[str]:
@@ -122,8 +128,15 @@ class Source(ABC):
     def __init__(
         self, name: str, names: Sequence[str], named: bool = True, notes: Sequence[str] = ()
     ):
-        self.name, self.names, self.named = name, tuple(names), named
-        self.notes = tuple(notes)
+        self.name, self.named = name, named
+        self.names = told_apart(names)
+        """Names of the columns; those of one name are told apart."""
+        self.repeated = {each for each, count in Counter(names).items() if count > 1}
+        """Names that several columns have."""
+        several = f"several columns are named {few(sorted(map(repr, self.repeated)))}"
+        renamed = few([repr(new) for new, old in zip(self.names, names, strict=True) if new != old])
+        repeats = [f"{several}; the later ones are read as {renamed}"] if self.repeated else []
+        self.notes = (*notes, *repeats)
         """Remarks on how the table is read."""
         self.missing: Collection[str] = MISSING_TEXTS
         """Texts that stand for a missing value."""
@@ -152,6 +165,25 @@ class Source(ABC):
 
         Raises TableError if the table cannot be read.
         """
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names, with numbers behind those that were there before, as pandas does: x, x.1."""
+    taken, told = set(names), list[str]()
+    numbers: dict[str, int] = {}
+    for name in names:
+        new, number = name, numbers.get(name, 0)
+        while number and new in taken:
+            new, number = f"{name}.{number}", number + 1
+        numbers[name] = max(number, 1)
+        taken.add(new)
+        told.append(new)
+    return tuple(told)
+
+
+def shown(text: str) -> str:
+    """Return a text in quotes, of which a long one is cut, for messages."""
+    return repr(text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…")
 
 
 def few(names: Sequence[str], most: int = 5) -> str:

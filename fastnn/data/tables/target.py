@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastnn.data.tables.columns import MISSING, UNSEEN, Category, Number
 from fastnn.data.tables.numbers import PLAIN, Spelling
-from fastnn.data.tables.table import Table, TableError, few
+from fastnn.data.tables.table import Table, TableError, few, shown
 
 TASKS = ("classification", "regression")
+_FEWEST_OF_TOTAL = 10  # numbers whose sum is no coincidence
+_ROUNDING = 1e-4  # by which a sum of rounded numbers may differ
 MOST_CLASSES = 1000
 """Largest number of classes of a target."""
 
@@ -31,22 +33,26 @@ class Target:
     std: float = 1.0
     spelling: Spelling = PLAIN
 
+    def told(self, decimal: str | None, thousands: str | None) -> Target:
+        """Return the target for numbers with other signs, where they are told."""
+        return replace(self, spelling=self.spelling.told(decimal, thousands))
+
     def read(self, table: Table, name: str, classes: Sequence[str]) -> np.ndarray:
         """Return a column as class indices, int64, or as numbers, float64, of shape (rows,).
 
-        What is missing is -2, or NaN. Raises TableError for texts in a regression and for unknown
-        classes.
+        What is missing is -2, or NaN, and so is a last number that is the sum of all others. Raises
+        TableError for texts in a regression and for unknown classes.
         """
         what = f"{table.name}: target {name!r}"
         if self.task == "regression":
             column = Number(name, None, self.spelling)
             if odd := table.odd(column, name):
                 text, _, row = odd[0]
-                raise TableError(f"{what} holds {text!r} in row {row:,}; expected numbers")
+                raise TableError(f"{what} holds {shown(text)} in row {row:,}; expected numbers")
             y = table.values(column, name).astype(np.float64)
             if np.isinf(y).any():
                 raise TableError(f"{what} holds {y[np.isinf(y)][0]}; expected finite numbers")
-            return y
+            return without_total(y)
         codes = table.values(Category(name, None, tuple(classes)), name).astype(np.int64)
         if (codes == UNSEEN).any():
             codes = self._codes_of_numbers(table, name, classes, codes)
@@ -103,6 +109,18 @@ class Target:
         spelled = plain.get("spelling")
         spelling = PLAIN if spelled is None else Spelling.from_dict(spelled)
         return cls(plain["name"], plain["task"], *numbers, spelling)
+
+
+def without_total(y: np.ndarray) -> np.ndarray:
+    """Return targets (rows,) with NaN for a last number that is the sum of all others."""
+    rows = np.flatnonzero(~np.isnan(y))
+    if len(rows) <= _FEWEST_OF_TOTAL:
+        return y
+    others, last = y[rows[:-1]], y[rows[-1]]
+    total = others.sum()
+    if abs(last) <= np.abs(others).max() or abs(last - total) > _ROUNDING * abs(total):
+        return y
+    return np.where(np.arange(len(y)) == rows[-1], np.nan, y)
 
 
 def missing_targets(y: np.ndarray) -> np.ndarray:

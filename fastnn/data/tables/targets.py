@@ -17,9 +17,12 @@ from fastnn.data.tables.table import (
     TableError,
     TextFacts,
     few,
+    shown,
 )
-from fastnn.data.tables.target import MOST_CLASSES, Target, number_of
+from fastnn.data.tables.target import MOST_CLASSES, Target, number_of, without_total
 from fastnn.data.tables.understanding import Understanding, Understood
+
+_OWN_CLASSES = 10  # rows from which a class for each is none
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ def _measures(table: Table, name: str) -> bool:
 
 
 def _classification(table: Table, name: str, facts: TextFacts, why: str) -> Learned:
+    if facts.distinct == 1:
+        rows = "the only row" if len(table) == 1 else "all rows"
+        raise TableError(
+            f"{table.name}: target {name!r} is {shown(next(iter(facts.counts)))} in {rows}; "
+            "expected at least two values"
+        )
+    if facts.distinct == len(table) - facts.missing >= _OWN_CLASSES:
+        raise TableError(
+            f"{table.name}: target {name!r} has its own text in each row, such as "
+            f"{few(list(map(shown, facts.counts)), 3)}; expected classes of several rows, "
+            "or numbers to regress on"[:400]
+        )
     if not 2 <= facts.distinct <= MOST_CLASSES:
         raise TableError(
             f"{table.name}: target {name!r} has {facts.distinct:,} different values; "
@@ -81,16 +96,21 @@ def _regression(table: Table, name: str, missing: int, numbers: Number, why: str
         if odd > 0.1 * (len(y) - missing):
             text, _, row = texts[0]
             raise TableError(
-                f"{table.name}: target {name!r} holds {text!r} in row {row:,}; expected numbers"
+                f"{table.name}: target {name!r} holds {shown(text)} in row {row:,}; expected "
+                "numbers"
             )
-        shown = few([repr(text) for text, _, _ in texts], 5)
-        notes.append(f"target {name!r} holds {shown} in {odd:,} rows, which are no numbers")
+        texts_shown = few([shown(text) for text, _, _ in texts])
+        rows = "1 row" if odd == 1 else f"{odd:,} rows"
+        notes.append(f"target {name!r} holds no numbers in {rows}, but {texts_shown}")
     if not numbers.spelling.plain:
         notes.append(f"target {name!r}: numbers {numbers.spelling.describe()}")
     if np.isinf(y).any():
         raise TableError(
             f"{table.name}: target {name!r} holds {y[np.isinf(y)][0]}; expected finite numbers"
         )
+    whole, y = y, without_total(y)
+    if y is not whole:
+        notes.append(f"the last row with a {name!r} is left out: it is the sum of all others")
     known = y[~np.isnan(y)]
     if not len(known):
         raise TableError(f"{table.name}: target {name!r} holds no values to learn from")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from fastnn.data.tables import dates
 from fastnn.data.tables.columns import GREATEST, Category, Column, Flag, Moment, Number
 from fastnn.data.tables.numbers import Spelling, spellings
-from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few
+from fastnn.data.tables.table import NumberFacts, Table, TableError, TextFacts, few, shown
 
 MOST_CATEGORIES = 100
 """Largest number of categories of a column; rarer texts are one category, "other"."""
@@ -19,6 +19,10 @@ MOST_CATEGORIES = 100
 _NEARLY = 0.9
 """Share of a column's cells from which the others count as missing."""
 
+_FAR = {sign * (10.0**digits - 1) for digits in range(2, 7) for sign in (-1, 1)}
+"""Numbers that stand for nothing in many files: 99, -999, ..."""
+
+_SAMPLE = 1000  # rows that tell which spellings of dates come into question
 _LEAST_ROWS = 10  # fewer rows tell nothing of an index, or of texts of their own
 _OWN_TEXTS = 0.5  # share of different texts from which they are no categories
 _FLAGS = (("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"), ("off", "on"))
@@ -90,7 +94,7 @@ class Understanding:
             return moment
         raise TableError(
             f"{self.table.name}: column {name!r} holds "
-            f"{_example(self.table.text_facts(name, 1))!r}; expected numbers or dates"
+            f"{shown(_example(self.table.text_facts(name, 1)))}; expected numbers or dates"
         )
 
     # -------------------------------------------------------------------------- numbers
@@ -117,10 +121,25 @@ class Understanding:
             return found
         if facts.low == facts.high and missing == 0:
             return _left_out(found, f"is {facts.low:.6g} in all rows")
+        found.notes += self._doubts(name, facts)
         enough = len(self.table) >= _LEAST_ROWS
         if enough and facts.whole and (facts.steps or self._is_index(name, facts)):
             return _left_out(found, "is a running index")
         return found
+
+    def _doubts(self, name: str, facts: NumberFacts) -> Iterator[str]:
+        """Yield remarks on numbers that may be dates, or stand for missing values."""
+        if facts.whole and dates.may_be_day(facts.low) and dates.may_be_day(facts.high):
+            yield f"column {name!r} holds numbers like {facts.low:.0f}; --dates reads them as dates"
+        for far in {facts.low, facts.high} & _FAR:
+            values = self.table.values(Number(name), name)
+            others = np.abs(values[(values != far) & np.isfinite(values)])
+            count = int((values == far).sum())
+            if 1 < count < len(others) and others.max() < abs(far) / 2:
+                yield (
+                    f"column {name!r} holds {far:.0f} in {count:,} rows, far from all others; if "
+                    f"it stands for nothing: --missing {far:.0f}"
+                )
 
     def _is_index(self, name: str, facts: NumberFacts) -> bool:
         """Return whether a column without a name has each whole number of its range once."""
@@ -140,13 +159,13 @@ class Understanding:
             return _left_out(found, "holds no values", empty=True)
         keep = name in wishes.keep
         if facts.distinct == 1 and not keep:
-            return _left_out(found, f"is {next(iter(facts.counts))!r} in all rows")
+            return _left_out(found, f"is {shown(next(iter(facts.counts)))} in all rows")
         if name in wishes.categorical:
             return self._category(found, facts)
         if name in wishes.numeric and spelling is None:
             raise TableError(
                 f"{table.name}: column {name!r} is said to be numeric and holds "
-                f"{few([repr(each) for each in facts.counts], 3)}; expected numbers"
+                f"{few(list(map(shown, facts.counts)), 3)}; expected numbers"
             )
         if spelling is not None and name not in wishes.dates:
             return self._spelled_number(found, spelling)
@@ -159,7 +178,7 @@ class Understanding:
         if name in wishes.dates:
             raise TableError(
                 f"{table.name}: column {name!r} is said to hold dates and holds "
-                f"{few([repr(each) for each in facts.counts], 3)}; expected dates"
+                f"{few(list(map(shown, facts.counts)), 3)}; expected dates"
             )
         known = len(table) - facts.missing
         own = facts.distinct > max(_OWN_TEXTS * known, MOST_CATEGORIES / 2)
@@ -183,7 +202,7 @@ class Understanding:
         if not other and (new := facts.counts.keys() - learned.counts.keys()):
             count = sum(facts.counts[text] for text in new)
             found.notes.append(
-                f"column {found.name!r}: {_rows(count)} {few(sorted(map(repr, new)))}, which "
+                f"column {found.name!r}: {_rows(count)} {few(sorted(map(shown, new)))}, which "
                 "training had not"
             )
         became = f"{column.width} inputs" if column.width > 1 else "1 input"
@@ -200,17 +219,19 @@ class Understanding:
         odd = self.table.odd(column, found.name)
         count = self._unread(found.name, column, found.missing)
         if count:
-            texts = few([repr(text) for text, _, _ in odd], 5)
+            texts = few([shown(text) for text, _, _ in odd])
             found.notes.append(
-                f"column {found.name!r} holds numbers, and in {_count(count)} {texts}, which "
-                "count as missing (--categorical makes categories of all)"
+                f"column {found.name!r} holds numbers, and in {_count(count)} {texts}: missing "
+                "(--categorical makes categories of all)"
             )
         if not spelling.plain:
             found.notes.append(f"column {found.name!r}: numbers {spelling.describe()}")
+        numbers = found.counts.keys() - {text for text, _, _ in odd}
         return replace(
             found,
             kind="number",
             column=column,
+            example=next((text for text in found.counts if text in numbers), found.example),
             became="1 input",
             counts={},
             missing=found.missing + count,
@@ -237,10 +258,9 @@ class Understanding:
             f"{few(dates.parts(clock, column.date), 10)}"
         )
         if count:
-            odd = few([repr(text) for text, _, _ in self.table.odd(column, found.name)], 5)
+            odd = few([shown(text) for text, _, _ in self.table.odd(column, found.name)])
             found.notes.append(
-                f"column {found.name!r} holds dates, and in {_count(count)} {odd}, which count "
-                "as missing"
+                f"column {found.name!r} holds dates, and in {_count(count)} {odd}: missing"
             )
         became = f"{column.width} inputs"
         return replace(
@@ -259,12 +279,18 @@ class Understanding:
         if not told and not any(sign.isdigit() for sign in some):
             return None
         tried = [*dates.SPELLINGS, *(dates.NUMBERS if told else ())]
-        known = len(self.table) - facts.missing
-        counts = self.table.count(name, [dates.query("{}", each) for each in tried])
+        counts = self._count_dates(name, tried, _SAMPLE)
+        least = max(1, _NEARLY * max(counts))  # few spellings are worth a look at all rows
+        tried = [each for each, count in zip(tried, counts, strict=True) if count >= least]
+        counts = self._count_dates(name, tried)
         best = max(counts, default=0)
-        if best < _NEARLY * known:
+        if best == 0 or best < _NEARLY * (len(self.table) - facts.missing):
             return None
         return Moment(name, None, tried[counts.index(best)])
+
+    def _count_dates(self, name: str, tried: Sequence[str], some: int | None = None) -> list[int]:
+        """Return the numbers of cells, or of some of them, that have each spelling of dates."""
+        return self.table.count(name, [dates.query("{}", each) for each in tried], some)
 
     # ------------------------------------------------------------------------- spelling
 
@@ -295,14 +321,16 @@ class Understanding:
         if not any(sign.isdigit() for text in facts.counts for sign in text):
             return []
         examples = [*facts.counts, *self.table.examples(name, 300)]
-        tried = _promising(spellings(examples, *self._signs), examples)
         known = len(self.table) - facts.missing
-        codes, *counts = self._count_fits(name, _needed(tried, examples))
-        if max(counts, default=0) < known:  # a rare cell may need what no example does
-            codes, *counts = self._count_fits(name, tried)
-        else:
-            tried = _needed(tried, examples)
+        tried = _needed(_promising(spellings(examples, *self._signs), examples), examples)
+        codes, *counts = self._count_fits(name, tried)
         best = max(counts, default=0)
+        if 0 < best < known:  # a rare cell may need what no example does
+            usual = Number(name, None, tried[counts.index(best)])
+            examples += [text for text, _, _ in self.table.odd(usual, name)]
+            tried = _promising(spellings(examples, *self._signs), examples)
+            codes, *counts = self._count_fits(name, tried)
+            best = max(counts, default=0)
         told = name in self._wishes.numeric
         if not told and (codes or best < _NEARLY * known):
             return []

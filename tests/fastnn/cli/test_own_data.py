@@ -259,6 +259,18 @@ def test_folds_come_before_the_ordinary_run(target, tmp_path):
     assert output.index("fold 3") < output.index("validation loss")
 
 
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [("group", "each held out once"), ("time", "each trained on what is before it")],
+)
+def test_folds_are_drawn_as_the_test_rows_are(way, said, tmp_path):
+    path = written(tmp_path / "a.csv", price=PRICE, house=np.arange(len(PRICE)) // 10)
+    options = "--target", "price", "--epochs", 2, f"--{way}", "house"
+    output, record = trained(path, *options, "--folds", 3, out=tmp_path / "run")
+    assert f"3 folds, {said}, then the ordinary run" in output
+    assert len(record["folds"]["r2"]["folds"]) == 3
+
+
 def test_a_fold_that_fails_is_one_line_and_nothing_is_written(tmp_path):
     path = written(tmp_path / "a.csv", price=PRICE)
     options = "--target", "price", "--lr", 1e20, "--folds", 2, "--recipe", "plain"
@@ -363,6 +375,14 @@ def test_info_tells_the_columns(kinds, prices):
         (
             ["FILE", "--target", "kind", "--folds", "1"],
             "'--folds': 1; expected 2 to 300, the rows there are",
+        ),
+        (
+            ["FILE", "--target", "kind", "--folds", "99", "--group", "place"],
+            "'--folds': 99; expected 2 to 3, the groups of 'place' there are",
+        ),
+        (
+            ["FILE", "--target", "kind", "--folds", "3", "--test-file", "FILE"],
+            "'--folds': folds hold out rows of the file; leave out --test-file",
         ),
         (["FILE", "--target", "kind", "--drop", "x"], "no column to drop 'x'"),
     ],
@@ -469,5 +489,5 @@ def test_a_file_is_evaluated_as_it_was_trained_on(tmp_path):
     found = run("evaluate", model, path, *ways)
     assert found.exit_code == 0, found.output
     assert "that training held out" in found.stdout
-    assert "--encoding latin-1" in run("evaluate", model, path).stderr
+    assert "--encoding cp1252" in run("evaluate", model, path).stderr
     assert "comment is 'ab'" in run("evaluate", model, path, "--comment", "ab").stderr

@@ -241,3 +241,14 @@ def test_frames_are_predicted_in_their_order(price, species):
         "prediction", "probability", *(f"probability of {name}" for name in species[0].classes),
     ]  # fmt: skip
     np.testing.assert_array_equal(found["probability of cat"], shares[:, 0])
+
+
+def test_the_sign_before_decimals_may_be_told(price):
+    done = [
+        run("predict", price[1], "-", "--out", "-", *more, given=given).stdout
+        for given, more in (
+            ("age,rooms\n1.5,2.5\n", ()),
+            ("age;rooms\n1,5;2,5\n", ("--decimal", ",")),
+        )
+    ]
+    assert done[0] == done[1]

@@ -336,7 +336,7 @@ def test_what_cannot_be_learned_from(options, kind, message, houses):
     [
         ({"age": [""] * N, "city": [""] * N, "rooms": [1] * N}, "no column is left to learn from"),
         ({"price": [1.5] * N}, "target 'price' is 1.5 in all training rows"),
-        ({"price": ["a"] * N}, "target 'price' has 1 different values; expected 2 to 1,000"),
+        ({"price": ["a"] * N}, "target 'price' is 'a' in all"),
     ],
 )
 def test_columns_that_cannot_be_learned_from(change, message, houses):

@@ -1,4 +1,8 @@
+import errno
+import os
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +22,18 @@ def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
     np.testing.assert_allclose(found[0], x.mean(axis=0), rtol=1e-9, atol=1e-9 * std)
     expected = np.where(x.std(axis=0) > 0, x.std(axis=0), 1) if n > 1 else np.ones(40)
     np.testing.assert_allclose(found[1], expected, rtol=1e-6)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is not taken before")
+def test_a_full_disk_is_one_error(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rows, "IN_MEMORY", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    table = open_source({"a": np.arange(100.0)}).table()
+    with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in /"):
+        rows.encoded_rows([Number("a")], table, ["a"], np.arange(100))
 
 
 def test_rows_written_part_by_part_are_the_same(monkeypatch):

@@ -100,7 +100,7 @@ def test_blocks_of_rows_make_the_whole(n, width):
 
 
 def test_odd_texts_among_numbers_count_as_missing_and_are_said():
-    with pytest.warns(UnseenCategoryWarning, match="'age': 2 rows hold 'old', which counts as"):
+    with pytest.warns(UnseenCategoryWarning, match="'age': 2 rows hold 'old': missing"):
         x = SCHEMA.encode(rows("age,city,rooms\nold,Ulm,1\n30,Ulm,1\nold,Ulm,2\n"))
     np.testing.assert_array_equal(x[:, 0], [40, 30, 40])
 
@@ -119,6 +119,50 @@ def test_columns_of_all_kinds_are_read_as_in_training():
         x = schema.encode(rows(text), np.float64)
     np.testing.assert_array_equal(x[:, :4], [[1234.5, 1, 0, 1], [3, 0, 1, 0]])
     np.testing.assert_array_equal(x[:, [4, 11]], [[1970, 2], [1970, 1]])
+
+
+def test_numbers_and_dates_of_frames_need_no_spelling():
+    schema = Schema(
+        (
+            Number("price", 0.0, Spelling(",", ".", "€")),
+            Flag("new", "no", ("no", "yes")),
+            Moment("day", 0.0, "%d.%m.%Y", False, 0.0),
+        )
+    )
+    day = np.array(["1970-01-03", "1970-01-02"], "M8[D]")
+    for frame in (
+        {"price": ["1.234,5 €", "3 €"], "new": ["YES", "no"], "day": ["03.01.1970", "2.1.1970"]},
+        {"price": [1234.5, 3.0], "new": [1, 0], "day": day},
+        {"price": [1234.5, 3.0], "new": np.array([True, False]), "day": day.astype("M8[s]")},
+        {"price": [1234.5, 3.0], "new": ["true", "0"], "day": ["1970-01-03", "1970-01-02"]},
+    ):
+        found = schema.encode(open_source(frame), np.float64)
+        np.testing.assert_array_equal(found[:, :2], [[1234.5, 1], [3, 0]])
+        assert found[:, 9].tolist() == [2, 1]  # days
+
+
+def test_signs_of_numbers_may_be_told():
+    schema = Schema((Number("a", 0.0), Number("b", 0.0, Spelling(",", ".", "€"))))
+    german, english = rows("a;b\n1,5;2,5 €\n"), rows("a;b\n1.5;2,000.5 €\n")
+    np.testing.assert_array_equal(schema.told(",", None).encode(german), [[1.5, 2.5]])
+    np.testing.assert_array_equal(schema.told(".", ",").encode(english), [[1.5, 2000.5]])
+    assert schema.told(None, None) == schema
+
+
+def test_a_column_of_nothing_but_odd_texts_is_an_error():
+    content = "price\n" + "".join(f"{i}.000,5\n" for i in range(1, 40))  # more than are shown
+    with pytest.raises(TableError, match=r"column 'price' holds '1.000,5' in row 1; expected"):
+        Schema((Number("price", 0.0),)).encode(rows(content, delimiter=";"))
+
+
+def test_odd_texts_are_counted_together():
+    content = "price\n1\n2\n" + "".join(f"x{i}\n" for i in range(9)) + "NA\n"
+    (message,) = _messages(Schema((Number("price", 0.0),)), rows(content))
+    assert message == "column 'price': 9 rows hold 'x0', 'x1', 'x2' and 2 more: missing"
+
+
+def _messages(schema, source):
+    return schema.check(schema.table(source), schema.names_in(source))
 
 
 # plain values

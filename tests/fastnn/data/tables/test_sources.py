@@ -9,7 +9,7 @@ from fastnn import datasets
 from fastnn.data.names import is_pattern
 from fastnn.data.tables.reading import Reading
 from fastnn.data.tables.relation import connect
-from fastnn.data.tables.sources import is_picture, open_source
+from fastnn.data.tables.sources import TargetError, find_target, is_picture, open_source
 from fastnn.data.tables.table import TableError
 from tables import cells
 
@@ -139,6 +139,32 @@ def test_frames_that_are_no_table(source, message):
     assert len(str(info.value)) <= 400
 
 
+def repeating(kind, tmp_path):
+    """A table with columns x, x and X, of one kind."""
+    if kind == "pandas":
+        return pytest.importorskip("pandas").DataFrame([[1, 2.5, "a"]], columns=["x", "x", "X"])
+    if kind == "relation":
+        return duckdb.sql("SELECT 1 AS x, 2.5 AS x, 'a' AS \"X\"")
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([[1], [2.5], ["a"]], names=["x", "x", "X"])
+    if kind == "arrow":
+        return table
+    parquet = pytest.importorskip("pyarrow.parquet")
+    nested = arrow.array([{"x": 1, "y": [2]}])
+    parquet.write_table(table.add_column(0, "s", nested), tmp_path / "rows.parquet")
+    return tmp_path / "rows.parquet"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "relation", "arrow", "parquet"])
+def test_columns_of_one_name_are_told_apart_and_said(kind, tmp_path):
+    opened = open_source(repeating(kind, tmp_path))
+    assert cells(opened.table()) == {"x": [1], "x.1": [2.5], "X": ["a"]}
+    assert opened.notes[-1] == "several columns are named 'x'; the later ones are read as 'x.1'"
+    with pytest.raises(TargetError, match="found several columns named 'x'; expected one target"):
+        find_target(opened, "x")
+    assert find_target(opened, "x.1") == ("x.1", opened)
+
+
 def test_frames_of_all_kinds_learn_alike():
     rng = np.random.default_rng(0)
     columns = {
@@ -226,6 +252,11 @@ def test_a_file_that_is_not_there(tmp_path):
         (b"\x89PNG\r\n\x1a\n....", "found a picture; expected CSV"),
         (b"\xff\xd8\xff\xe0....", "found a picture"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "found an old spreadsheet .*save it as .xlsx or CSV"),
+        (b"ARROW1..", "an Arrow file .* save it as Parquet"),
+        (b"SQLite format 3\0", "a database of SQLite; save the table as CSV"),
+        (b"%PDF-1.7", "found a PDF; expected CSV"),
+        (b"<!DOCTYPE html>\n<html>", "found a page of HTML or XML; expected CSV"),
+        (b'\n<?xml version="1.0"?>', "found a page of HTML or XML"),
         (b"PK\x03\x04....", "NumPy cannot read"),
         (b"\x93NUMPY\x01\x00", "NumPy cannot read"),
         (b"PAR1 and no more", "rows.csv: "),
@@ -235,6 +266,8 @@ def test_a_file_that_is_not_there(tmp_path):
         (b'{"a": 1}\n{"a": ', "Malformed JSON"),
         (b"[]", "found no columns"),
         (b"{}", "found no columns"),
+        (b'{"a": [1, 2], "b": [3, 4]}', "expected .* in JSON those of a list of records"),
+        (b'{"data": [{"a": 1}]}', "list of records"),
     ],
 )
 def test_files_that_are_no_table(content, message, tmp_path):
@@ -246,6 +279,11 @@ def test_files_that_are_no_table(content, message, tmp_path):
         assert str(info.value).startswith("rows.csv: ")
         assert len(str(info.value)) <= 400
         assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("name", ["BMI", "PK", "[Date]", "[kg]", "GIF", "II", "BZip", "Rare"])
+def test_names_of_columns_are_no_marks_of_other_files(name):
+    assert open_source(f"{name},b\n1,x\n2,y\n".encode()).names == (name, "b")
 
 
 def test_pictures_are_known_by_their_first_bytes():

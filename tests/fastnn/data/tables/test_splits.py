@@ -1,9 +1,17 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn.data.tables.splits import Split, mixed_order
+from fastnn.data.tables.splits import (
+    Split,
+    ends_of_times,
+    forward_chain,
+    groups_apart,
+    mixed_order,
+)
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=200).map(np.array)
 
@@ -114,3 +122,66 @@ def test_a_split_is_the_same_from_its_plain_values():
     for split in (Split(0.2, 0, 5, 7), Split(0.2, 0, 5, 7, time="t"), Split(0.5, 1, 2, 3, "g")):
         assert Split(**split.to_dict()) == split
     assert Split(0.2, 0, 5, 7).to_dict().keys() == {"share", "seed", "rows", "checksum"}
+
+
+# folds
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 6), min_size=8, max_size=60),
+    st.booleans(),
+    st.integers(0, 99),
+    st.data(),
+)
+def test_no_group_is_in_two_folds(groups, classes, seed, data):
+    groups = np.array([*groups, 7, 8])
+    count = data.draw(st.integers(1, len(np.unique(groups))))
+    y = np.arange(len(groups)) % 3
+    folds = groups_apart(y if classes else y.astype(float), groups, count, seed)
+    assert sorted(np.concatenate(folds)) == list(range(len(groups)))
+    owners = [set(groups[rows]) for rows in folds]
+    assert all(owners)
+    assert sum(map(len, owners)) == len(np.unique(groups))
+    for rows in folds:  # one group lies behind another
+        assert (np.diff(groups[rows]) != 0).sum() == len(set(groups[rows])) - 1
+
+
+def test_groups_are_dealt_by_class_and_by_size():
+    sizes = np.array([40, *[4] * 40])
+    groups = np.repeat(np.arange(41), sizes)
+    folds = groups_apart(np.zeros(len(groups)), groups, 5, 0)
+    assert [len(rows) for rows in folds] == [40] * 5
+    y = (groups % 10 == 0).astype(int)  # a class of five groups
+    for seed in range(9):
+        assert all(y[rows].any() for rows in groups_apart(y, groups, 5, seed))
+    first, other = (np.concatenate(groups_apart(y, groups, 5, seed)) for seed in (0, 1))
+    assert not np.array_equal(first, other)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.data())
+def test_a_chain_goes_forward_in_time(times, data):
+    times = np.array([0, 0, 31, *times, 32], float)
+    most = len(ends_of_times(times))
+    count = data.draw(st.integers(1, most))
+    chain = forward_chain(times, count)
+    assert len(chain) == count
+    for kept, held_out in chain:
+        assert len(kept) >= 2
+        assert times[kept].max() < times[held_out].min()
+        assert (np.diff(times[kept]) >= 0).all()
+    for (before, now), (kept, _) in pairwise(chain):
+        np.testing.assert_array_equal(kept, [*before, *now])
+    assert sorted([*chain[-1][0], *chain[-1][1]]) == list(range(len(times)))
+
+
+def test_stretches_of_a_chain_are_of_one_length():
+    times = np.random.default_rng(0).permutation(60)
+    assert [(len(kept), len(rows)) for kept, rows in forward_chain(times, 5)] == [
+        (10, 10), (20, 10), (30, 10), (40, 10), (50, 10),
+    ]  # fmt: skip
+    years = np.repeat([2020, 2021, 2022, 2023], [5, 80, 5, 5])
+    assert [(len(kept), len(rows)) for kept, rows in forward_chain(years, 3)] == [
+        (5, 80), (85, 5), (90, 5),
+    ]  # fmt: skip

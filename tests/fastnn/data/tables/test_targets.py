@@ -178,7 +178,7 @@ def test_each_text_is_a_class_of_its_own(labels, classes):
         ([f"$ {i}" for i in range(30)], "regression"),
         ([f"{i}%" for i in range(30)], "regression"),
         (["01", "02"] * 20, "classification"),
-        ([f"1_{i}" for i in range(30)], "classification"),
+        ([f"1_{i}" for i in range(30)] * 2, "classification"),
     ],
 )
 def test_the_task_is_told_from_the_target(values, task):
@@ -203,11 +203,43 @@ def test_odd_texts_among_numbers_are_said_and_no_targets():
     assert any("'unknown'" in note for note in found.understood.notes)
 
 
+def test_a_line_of_totals_is_left_out_and_said():
+    values = [i + 0.25 for i in range(1, 40)]
+    for missing, behind in ([], []), ([""], []), ([], [""]):
+        texts = [*values, *missing, sum(values) + 0.01, *behind]
+        found = learned(*texts)
+        assert np.isnan(found.y[len(values) :]).all()
+        assert not np.isnan(found.y[: len(values)]).any()
+        assert found.understood.facts.high == 39.25
+        assert "the last row with a 'y' is left out: it is the sum of all others" in "".join(
+            found.understood.notes
+        )
+        rows = column(*texts)
+        again = Target("y", "regression").read(rows, "y", ())  # as `fastnn evaluate` does
+        np.testing.assert_array_equal(again, found.y)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*range(1, 40)],
+        [0.5, -0.5] * 20 + [0.0],
+        [1.5, 2.5, 4.0],
+        [*(i + 0.5 for i in range(40)), 2000.5],
+    ],
+)
+def test_other_numbers_are_no_totals(values):
+    found = learned(*values, task="regression")
+    assert not np.isnan(found.y).any()
+    assert not found.understood.notes
+
+
 @pytest.mark.parametrize(
     ("values", "task", "message"),
     [
-        (["a"] * 20, None, "has 1 different values; expected 2 to 1,000 classes"),
-        ([f"name {i}" for i in range(1001)], None, "has 1,001 different values"),
+        (["a"] * 20, None, "is 'a' in all rows; expected at least two"),
+        ([f"name {i}" for i in range(1001)], None, "has its own text in each row"),
+        ([f"name {i % 1001}" for i in range(1100)], None, "has 1,001 different values"),
         (["", ""], None, "has 0 different values|no values to learn from"),
         (["", ""], "regression", "target 'y' holds no values to learn from|expected numbers"),
         (["a", "b"], "regression", "target 'y' holds '[ab]' in row [12]; expected numbers"),

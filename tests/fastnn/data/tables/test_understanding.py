@@ -39,6 +39,7 @@ def column_of(cells, **options):
         ("€ {:.2f}", Spelling(symbol="€"), "in €"),
         ("{:,.2f}", Spelling(thousands=","), "',' between thousands"),
         ("${:,.2f}", Spelling(thousands=",", symbol="$"), "in $"),
+        ("{:.2f} EUR", Spelling(symbol="EUR"), "in EUR"),
     ],
 )
 def test_numbers_are_known_however_a_column_spells_them(write, spelling, word):
@@ -50,7 +51,40 @@ def test_numbers_are_known_however_a_column_spells_them(write, spelling, word):
     assert bool(notes) == bool(word)
 
 
-@pytest.mark.parametrize(("gap", "shown"), [(".", "."), ("'", "'"), (" ", " "), ("\u00a0", " ")])
+@pytest.mark.parametrize(
+    ("sign", "spelling"),
+    [
+        (lambda text: f"({text})", Spelling(negative="(1)")),
+        (lambda text: f"{text}-", Spelling(negative="1-")),
+        (lambda text: f"\u2212{text}", Spelling(negative="−1")),
+        (lambda text: f"-{text}", Spelling()),
+    ],
+)
+@pytest.mark.parametrize("every", [2, 59])
+def test_minus_is_known_however_a_column_writes_it(sign, spelling, every):
+    texts = [f"{i}.50" for i in range(1, 400)]  # the first 300 are looked at
+    negative = [sign(text) if i % every == every - 1 else text for i, text in enumerate(texts)]
+    found, notes = understood(negative)
+    assert found.column.spelling == spelling
+    assert ("negative ones as" in notes) == (not spelling.plain)
+    rare = understood([*texts, sign("7.25")])[0]
+    assert rare.column.spelling == spelling
+
+
+def test_a_plus_is_of_numbers():
+    assert column_of([f"{'+' if i % 2 else '-'}{i}.5" for i in range(N)]).spelling == Spelling()
+
+
+def test_one_odd_text_does_not_change_how_minus_is_written():
+    found, notes = understood([f"{i}.5" for i in range(N)] + ["see (1)"])
+    assert found.column.spelling == Spelling()
+    assert "negative" not in notes
+
+
+@pytest.mark.parametrize(
+    ("gap", "shown"),
+    [(".", "."), ("'", "'"), (" ", " "), ("\u00a0", " "), ("\u2009", " "), ("\u202f", " ")],
+)
 def test_decimal_commas_and_signs_between_thousands(gap, shown):
     texts = [f"{1e6 + 12345.25 * i:,.2f}" for i in range(N)]
     if gap == "'":
@@ -85,7 +119,19 @@ def test_odd_texts_among_numbers_are_missing_and_shown():
     found, notes = understood(cells)
     assert isinstance(found.column, Number)
     assert found.missing == 4
-    assert "in 2 rows 'unknown', which count as missing (--categorical makes" in notes
+    assert found.example == "0.5"  # not the most frequent text
+    assert "in 2 rows 'unknown': missing (--categorical makes" in notes
+
+
+@pytest.mark.parametrize("far", ["-999", "99", "9999"])
+def test_numbers_far_from_all_others_may_be_missing_and_are_said(far):
+    cells = [f"{i}.5" for i in range(40)] + [far] * 3
+    notes = understood(cells)[1]
+    assert (
+        f"holds {far} in 3 rows, far from all others; if it stands for nothing: --missing" in notes
+    )
+    for usual in (cells[:-2], [*cells, str(int(far) - 5), str(int(far) + 5)]):
+        assert "far from" not in understood(usual)[1]
 
 
 def test_texts_among_too_few_numbers_are_categories():
@@ -124,6 +170,8 @@ def test_other_pairs_are_categories(pair):
         ([f"Jan {i}, 2024" for i in range(1, 29)], "%b %d, %Y", False),
         ([f"{i}/1/2024 10:30 PM" for i in range(1, 29)], "%d/%m/%Y %I:%M %p", True),
         ([f"{i % 24:02d}:30" for i in range(28)], "%H:%M", True),
+        ([f"{['Jan', 'Apr', 'Dec'][i % 3]} {2000 + i}" for i in range(28)], "%b %Y", False),
+        ([f"{2000 + i}-{1 + i % 12:02d}" for i in range(28)], "%Y-%m", False),
     ],
 )
 def test_dates_and_times_are_known(cells, spelling, clock):
@@ -134,14 +182,17 @@ def test_dates_and_times_are_known(cells, spelling, clock):
 
 
 def test_numbers_are_dates_where_that_is_said():
-    cells = [f"202401{i:02d}" for i in range(1, 29)]
-    assert not isinstance(column_of(cells), Moment)
+    cells = [f"202401{i:02d}" for i in range(1, 29)][::-2]
+    found, notes = understood(cells)
+    assert isinstance(found.column, Number)
+    assert "holds numbers like 20240102; --dates reads them as dates" in notes
+    assert not understood([f"{20240101 + 50 * i}" for i in range(28)])[1]
 
 
 def test_odd_texts_among_dates_are_missing_and_shown():
     found, notes = understood([f"2024-01-{i:02d}" for i in range(1, 29)] + ["soon"])
     assert isinstance(found.column, Moment)
-    assert "in 1 row 'soon', which count as missing" in notes
+    assert "in 1 row 'soon': missing" in notes
 
 
 def test_categories_beyond_a_number_are_one():
@@ -185,6 +236,12 @@ def test_columns_that_tell_nothing_are_left_out_and_said(cells, why):
         assert column_of([*cells], keep=["a"]) is not None
 
 
+def test_notes_are_short_however_long_a_text_is():
+    cells = [f"{i}.5" for i in range(40)] + ["x" * 100_000]
+    for notes in (understood(cells)[1], understood(["y" * 100_000] * 20)[1]):
+        assert len(notes) < 300
+
+
 def test_few_rows_are_no_index_and_no_texts_of_their_own():
     assert isinstance(column_of(range(5)), Number)
     assert isinstance(column_of(["p", "q", "r"]), Category)
@@ -194,3 +251,19 @@ def test_few_rows_are_no_index_and_no_texts_of_their_own():
 def test_a_column_that_is_not_what_is_said(wish):
     with pytest.raises(TableError, match=r"column 'a' is said to .* and holds 'x', 'y'; expected"):
         understood(["x", "y"] * 20, **{wish: ["a"]})
+
+
+@pytest.mark.parametrize("text", ["item {}", "{}.1.2024"])
+def test_few_spellings_of_dates_are_looked_for_in_all_rows(text, monkeypatch):
+    rows = 5000
+    found = table("a,b\n" + "".join(f"{text.format(i % 28 + 1)},{i}\n" for i in range(rows)))
+    read, count = [], type(found).count
+
+    def counted(self, name, readers, some=None):
+        read.append((len(readers), some))
+        return count(self, name, readers, some)
+
+    monkeypatch.setattr(type(found), "count", counted)
+    (column,) = Understanding(found, Wishes()).columns(["a"], np.arange(rows))
+    assert column.kind == ("date" if "2024" in text else "category")
+    assert all(readers < 10 or some < rows for readers, some in read)
