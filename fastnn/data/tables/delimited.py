@@ -30,6 +30,7 @@ _MARKS = {
 """Encodings by the marks at the beginning of a file, the longer ones first."""
 
 _DELIMITERS = ",;\t|"
+_NO_NUMBER = "Error when converting column"  # as DuckDB names a cell that is none
 _NUMBERS = {"BIGINT", "DOUBLE", "HUGEINT", "UBIGINT", "INTEGER", "FLOAT"}
 _NOTHING = "(empty)"  # DuckDB's text for no sign
 _WHOLE = -1  # sniff all rows
@@ -287,10 +288,12 @@ class DelimitedSource(Source):
             if self._types[place] in _NUMBERS and name not in texts and name != measure:
                 kinds[place] = "BIGINT" if self._types[place] == "BIGINT" else "DOUBLE"
         is_text = [kinds[place] == "VARCHAR" and name != measure for place, name in wanted]
-        cells = ", ".join(f"'c{place}': '{kind}'" for place, kind in enumerate(kinds))
+        # A cell such as 1.5 behind the rows that were sniffed would be rounded to a whole number.
+        read = ["DOUBLE" if kind == "BIGINT" else kind for kind in kinds]
+        cells = ", ".join(f"'c{place}': '{kind}'" for place, kind in enumerate(read))
         selected = ", ".join(
-            f"{self._select(f'c{place}', text, name == measure)} AS c{new}"
-            for new, ((place, name), text) in enumerate(zip(wanted, is_text, strict=True))
+            f"{self._select(place, kinds[place], name == measure)} AS c{new}"
+            for new, (place, name) in enumerate(wanted)
         )
         missing = self._reading.texts
         if self._is_full and not any(is_text):  # to look for them takes a tenth of the time
@@ -306,11 +309,14 @@ class DelimitedSource(Source):
             self._reason,
         )
 
-    def _select(self, cell: str, is_text: bool, is_measure: bool) -> str:
-        """Return the SQL of what is kept of a cell."""
+    def _select(self, place: int, kind: str, is_measure: bool) -> str:
+        """Return the SQL of what is kept of a cell of a column."""
+        cell = f"c{place}"
         if is_measure:
             return _strict(cell, self._reading.texts)
-        return self._clean(cell) if is_text else cell
+        if kind == "BIGINT":
+            return _whole(cell)
+        return self._clean(cell) if kind == "VARCHAR" else cell
 
     def _clean(self, cell: str) -> str:
         """Return the SQL of a text that is cleaned only where spaces are around it.
@@ -369,7 +375,7 @@ class DelimitedSource(Source):
             )
         if "Maximum line size" in message:
             return f"{where} is longer than 2,000,000 bytes; expected lines of a table"
-        if found := re.search(r'Error when converting column "c(\d+)"', message):
+        if found := re.search(rf'{_NO_NUMBER} "c(\d+)"', message):
             raise _NotNumbersError(found[1])
         if "sniffing file" in message or "state machine" in message:
             return "found no table of delimited texts; expected CSV, .npy, .npz, Parquet or JSON"
@@ -395,6 +401,13 @@ class DelimitedSource(Source):
             self._copies.append(copy)
             paths.append(copy.path)
         self._paths = paths
+
+
+def _whole(cell: str) -> str:
+    """Return the SQL of a number as a whole one; an error for others, and for ones of 2^53."""
+    fits = f"{cell} IS NULL OR ({cell} = trunc({cell}) AND abs({cell}) < {2**53})"
+    error = f"""error('{_NO_NUMBER} "{cell}": ' || {cell})"""
+    return f"CASE WHEN {fits} THEN CAST({cell} AS BIGINT) ELSE {error} END"
 
 
 def _strict(cell: str, missing: Collection[str]) -> str:

@@ -13,6 +13,7 @@ from fastnn.data.tables.delimited import DelimitedSource
 from fastnn.data.tables.numbers import Spelling
 from fastnn.data.tables.reading import MISSING_TEXTS
 from fastnn.data.tables.table import TableError
+from fastnn.datasets import load
 from tables import cells, source, table, texts
 
 CSV = "age,city,price\n30,Ulm,1.5\n,Bonn,2\n41,NA,-3e2\n"
@@ -453,3 +454,23 @@ def test_what_may_be_labels_is_read_as_texts(values):
 @pytest.mark.parametrize("told", [{"decimal": "."}, {"thousands": "."}])
 def test_numbers_in_a_spelling_that_is_told_are_read_as_texts(told):
     assert source(measured(), **told).measured(["a", "y"], [], "y") is None
+
+
+@pytest.mark.parametrize("late", ["1.5", "-0.25", "1e-3"])
+@pytest.mark.parametrize("target", ["y", "a"])
+def test_a_number_behind_those_that_were_sniffed_is_not_rounded(tmp_path, late, target):
+    path, rows = tmp_path / "late.csv", 50_000
+    lines = (f"{late if i == rows - 9 else i % 7},{i % 3}\n" for i in range(rows))
+    path.write_text("a,y\n" + "".join(lines))
+    data = load(path, target=target)
+    found = (
+        [data.y_train, data.y_test] if target == "a" else [data.x_train[:, 0], data.x_test[:, 0]]
+    )
+    assert sorted(set(np.concatenate(found).tolist())) == sorted([*range(7), np.float32(late)])
+
+
+def test_whole_numbers_that_float64_does_not_hold_are_texts_of_their_own(tmp_path):
+    path, first = tmp_path / "large.csv", 2**53 - 2
+    path.write_text("y,a\n" + "".join(f"{first + i % 5},{i % 7}\n" for i in range(100)))
+    data = load(path, target="y")
+    assert data.classes == tuple(str(first + i) for i in range(5))
