@@ -10,6 +10,7 @@ from fastnn.compiler import forward
 from fastnn.compiler.forward import Ending, Plan
 from fastnn.compiler.limits import EVALUATION_BATCH, MOST_THREADS
 from fastnn.compiler.lowering.stage import UnsupportedError
+from fastnn.metrics import probabilities
 from fastnn.nn.activations import Sigmoid
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
@@ -90,7 +91,8 @@ def predict_proba(
     """Return the probabilities that a classifier gives to samples.
 
     They are the softmax of the outputs for `CrossEntropyLoss` and `NLLLoss`, and their sigmoid for
-    `BCEWithLogitsLoss`.
+    `BCEWithLogitsLoss`. A classifier of a table that was trained with another loss gives outputs
+    that are probabilities but for errors: they are clipped at 0 and scaled to a sum of 1.
 
     Parameters
     ----------
@@ -128,7 +130,17 @@ def predict_proba(
     >>> predict_proba(model, np.ones((1, 2)), loss=CrossEntropyLoss())
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
+    if loss is None and _gives_shares(model):
+        outputs = predict(model, x, batch_size=batch_size, threads=threads)
+        shares = probabilities(outputs, "identity").astype(outputs.dtype)
+        return _filled(arrays.output("out", out, shares.shape, shares.dtype), shares)
     return _apply(model, x, probabilities_of(model, loss), batch_size, threads, out)
+
+
+def _gives_shares(model: Sequential) -> bool:
+    """Return True for a classifier of a table whose outputs are about probabilities."""
+    check_model(model)
+    return model.link is None and getattr(model.schema, "link", None) == "identity"
 
 
 _ENDINGS = {"softmax": forward.SOFTMAX, "sigmoid": forward.SIGMOID}
@@ -136,6 +148,11 @@ _ENDINGS = {"softmax": forward.SOFTMAX, "sigmoid": forward.SIGMOID}
 
 def probabilities_of(model: Sequential, loss: Loss | None = None) -> Ending:
     """Return the ending of a plan for probabilities; raise ValueError if it is not known."""
+    if loss is None and _gives_shares(model):
+        raise ValueError(
+            "the outputs are about probabilities, which fastnn.predict_proba scales; expected a "
+            "model that was trained with CrossEntropyLoss(), NLLLoss() or BCEWithLogitsLoss()"
+        )
     check_model(model)
     link = model.link if loss is None else as_loss(loss).link
     if link is not None:
@@ -219,7 +236,7 @@ def _apply_eagerly(
 
 
 def _filled(out: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return `out` with the numbers of `y`, unless it is the same array."""
+    """Return `out` with the numbers of `y`."""
     if out is not y:
         out[...] = y
     return out

@@ -389,3 +389,16 @@ def test_eight_threads_at_once():
     for each in threads:
         each.join(120)
     assert not wrong
+
+
+def test_a_classifier_of_a_table_whose_outputs_are_about_probabilities():
+    from types import SimpleNamespace
+
+    model = Sequential(Linear(21, 3, seed=0))
+    model.classes, model.schema = ("a", "b", "c"), SimpleNamespace(link="identity")
+    outputs = np.maximum(by_layers(model, X), np.finfo(np.float64).tiny)
+    expected = outputs / outputs.sum(axis=1, keepdims=True)
+    found = predict_proba(model, X, out=np.empty((700, 3), np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-37)
+    with pytest.raises(ValueError, match="about probabilities"):
+        fastnn.Predictor(model, probabilities=True)
