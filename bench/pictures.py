@@ -25,8 +25,9 @@ COLOURS = {
     "JAX": "#009E73",
     "scikit-learn": "#CC79A7",
     "NumPy": "#8C8C8C",
+    "ONNX Runtime": "#E69F00",
 }
-MARKERS = dict(zip(COLOURS, "osDv^X", strict=True))
+MARKERS = dict(zip(COLOURS, "osDv^XP", strict=True))
 TITLES = [peer.title for peer in PEERS.values()]
 
 

@@ -21,7 +21,6 @@ BEGIN = "<!-- made by `python -m bench.readme` from bench/results/latest.json --
 END = "<!-- end of what bench.readme makes -->"
 
 _NONE = "–"
-_FIRST = next(iter(TABLE.values())).name
 
 
 def block(report: Report) -> str:
@@ -34,8 +33,7 @@ def block(report: Report) -> str:
 
 def _steps(report: Report) -> list[list[str]]:
     """Return rows of training steps: microseconds by fastnn, and the ratio of each peer."""
-    others = [peer.title for name, peer in PEERS.items() if name != "fastnn"]
-    peers = [each for each in others if report.value(sections.STEP_RATIOS, _FIRST, each)]
+    peers = [peer.title for name, peer in PEERS.items() if name != "fastnn" and peer.trains]
     head = ["a training step, shuffling included", "fastnn, µs", *(f"{p}, times" for p in peers)]
     rows = [head]
     for subject in [*(workload.name for workload in TABLE.values()), sections.ALL_STEPS]:

@@ -46,6 +46,8 @@ class Peer:
     """Environment variable with the number of threads, if it is read only at the start."""
     lingers: float = 0.0
     """Seconds for which threads spin after their work is done."""
+    trains: bool = True
+    """False for a library that only predicts."""
 
     def missing(self) -> str | None:
         """Return a message about a missing requirement, or None if nothing is missing."""
@@ -69,7 +71,7 @@ PEERS = {
     "compile": Peer("torch.compile", "torch"),
     "jax": Peer("JAX", "jax", "NPROC"),
     "sklearn": Peer("scikit-learn", "sklearn", lingers=_OPENBLAS),
-    "onnxruntime": Peer("ONNX Runtime", "onnxruntime"),
+    "onnxruntime": Peer("ONNX Runtime", "onnxruntime", trains=False),
     "numpy": Peer("NumPy", "numpy", lingers=_OPENBLAS),
 }
 """All libraries, by the names in files, tests and `--peers`."""

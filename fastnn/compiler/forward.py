@@ -27,11 +27,11 @@ from kernels.instructions import samples
 from kernels.machine import forward
 from kernels.machine.state import ROOM, THREADS
 from kernels.machine.team import ALONE, get_num_threads, shared
-from kernels.product.choice import LARGE_PRODUCT
+from kernels.product.choice import LARGE_PASS
 
 BATCHES = 1, 16, EVALUATION_BATCH
 """Most rows of a block: of one row, of few, and of many."""
-_SLICE = 1000 * LARGE_PRODUCT  # multiply-adds of a call, some 10 ms, between two looks for Ctrl-C
+_SLICE = 250 * LARGE_PASS  # multiply-adds of a call, some 10 ms, between two looks for Ctrl-C
 _ELEMENT = 8  # multiply-adds that take as long as an element of a layer's output
 _forward: Any = forward.forward["float32"]  # of any dtypes, since it is given addresses
 _MOST_KEPT = 16  # plans of one kind that a model keeps, one for each thread that predicts at once
@@ -123,7 +123,7 @@ class Plan:
         layers = [as_layer(each) for each in flat_layers(model)]
         work = sum(each.multiply_adds for each in layers)
         self._work = 1 + work + _ELEMENT * len(layers) * max(columns, program.columns)
-        self._few = LARGE_PRODUCT // self._work  # rows that one thread computes as fast as several
+        self._few = LARGE_PASS // self._work  # rows that one thread computes as fast as several
         self._slice = max(self._batch, _SLICE // self._work)
         real = self.dtype == self.results
         self._alone = forward.forward_alone[self.dtype] if real else None
@@ -195,7 +195,7 @@ class Plan:
             if most == 1:
                 done = _forward(*arguments, ALONE)
             else:
-                done = shared(_forward, arguments, here * self._work / LARGE_PRODUCT)
+                done = shared(_forward, arguments, here * self._work / LARGE_PASS)
             if not done:
                 return False
         return True

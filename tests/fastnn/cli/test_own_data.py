@@ -409,7 +409,8 @@ def test_missing_values_are_one_clear_line(tmp_path):
 
 
 def test_runs_are_compared_and_each_is_shown(kinds, prices, tmp_path):
-    result = run("plot", kinds[1], prices[1], "--out", tmp_path / "plots")
+    wide = {"COLUMNS": "300"}  # else long names may wrap the scores
+    result = run("plot", kinds[1], prices[1], "--out", tmp_path / "plots", env=wide)
     assert result.exit_code == 0, result.output
     assert not result.stderr
     names = [path.parent.parent.name for path in (kinds[1] / "x", prices[1] / "x")]
