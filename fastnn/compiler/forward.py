@@ -113,8 +113,9 @@ class Plan:
         self._x = np.zeros((1, columns), dtype)
         self.dtype, self.columns = self._x.dtype, columns
         self.key = ending, self.dtype.char
-        self._copies: list[tuple[ForwardProgram, np.ndarray]] = []
-        self._add_copy(model)
+        self._copies = [self._copy(model)]
+        if not self.layout.holds(model):  # another thread has changed the model meanwhile
+            self._most = 0
         program = self._copies[0][0]
         self.results = program.dtype if ending.above is None else np.dtype(np.int64)
         """Dtype of the results."""
@@ -129,11 +130,20 @@ class Plan:
         self._alone = forward.forward_alone[self.dtype] if real else None
         self._write()
 
-    def _add_copy(self, model: Sequential) -> None:
-        """Add the program of one more thread."""
+    def _copy(self, model: Sequential) -> tuple[ForwardProgram, np.ndarray]:
+        """Return the program of one more thread, and its state."""
         state = aligned_zeros(ROOM, np.int64)
         state[THREADS] = 1
-        self._copies.append((ForwardProgram(model, self._x, self._batch, self._ending), state))
+        return ForwardProgram(model, self._x, self._batch, self._ending), state
+
+    def _add_copies(self, model: Sequential, most: int) -> None:
+        """Add the programs of more threads, unless another thread changes the model meanwhile."""
+        while len(self._copies) < most:
+            copy = self._copy(model)
+            if not self.layout.holds(model):
+                return
+            self._copies.append(copy)
+            self._write()
 
     def _write(self) -> None:
         """Write the plan in int64, as the compiled pass reads it."""
@@ -152,8 +162,9 @@ class Plan:
         memory = [(address(each.table), address(state)) for each, state in self._copies]
         words = [*(fields[i] for i in range(forward.FIELDS)), *inputs, *outputs]
         words += [word for pair in memory for word in pair]
-        self._words = np.array(words, np.int64)
-        self._address = address(self._words)
+        plan = np.array(words, np.int64)
+        # Ctrl-C cannot come between the two, so the address is never that of freed memory.
+        self._address, self._words = address(plan), plan
 
     def fits(self, model: Sequential, rows: int) -> bool:
         """Return True if the model has not changed, and as many rows are what the plan is for."""
@@ -162,6 +173,11 @@ class Plan:
     def evaluates(self) -> bool:
         """Return True if no layer is in training mode."""
         return self.layout.evaluates()
+
+    def reads(self, array: np.ndarray, rows: int) -> bool:
+        """Return True if rows are computed from an array, and some after others are written."""
+        several = rows > min(self._batch, self._few)
+        return several and self._copies[0][0].keeps(array)
 
     def empty(self, rows: int) -> np.ndarray:
         """Return memory for the results of as many rows."""
@@ -183,9 +199,7 @@ class Plan:
         if rows <= self._few and self._alone is not None:
             return self._alone(self._address, x, y, _scratch.address, flushes) != 0
         most = 1 if rows <= self._few else min(threads or MOST_THREADS, get_num_threads())
-        while len(self._copies) < most:
-            self._add_copy(model)
-            self._write()
+        self._add_copies(model, most)
         place, results = address(x), address(y)
         step, step_of_results = x.strides[0], y.strides[0]
         for begin in range(0, rows, self._slice):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from fastnn.nn.layer import as_layer, replaces_methods
+from fastnn.nn.layer import as_layer
 from fastnn.nn.sequential import Sequential, every_layer
 
 
 class Layout:
     """What a program fixes of a model, quick to compare with the model later.
 
-    These are the layers and their settings, and in `training` also which parameters decay. It
-    refers to the layers, and not to the model, which may keep it.
+    These are the layers and their settings, and in `training` also their backward passes, and
+    which parameters decay. It refers to the layers, and not to the model, which may keep it.
     """
 
     def __init__(self, model: Sequential, training: bool = False):
         every = list(every_layer(model.layers))
-        self._layers, self._own = model.layers[:], replaces_methods(model)
+        self._layers, self._names = model.layers[:], ("forward", "backward")[: 1 + training]
+        self._own = [each in vars(model) for each in self._names]
         self._chains = [(each, each.layers[:]) for each in every if isinstance(each, Sequential)]
-        self._methods = [(vars(each), "forward" in vars(each)) for each in every]
+        self._every, self._kinds = every, list(map(type, every))
+        attributes = [vars(each) for each in every if hasattr(each, "__dict__")]
+        self._methods = [(each, name, name in each) for each in attributes for name in self._names]
         self._modes = [each for each in every if hasattr(each, "training")]
         settings = ((each.settings, each.settings()) for each in map(as_layer, every))
         self._settings = [(current, found) for current, found in settings if found]
@@ -26,13 +29,16 @@ class Layout:
 
     def holds(self, model: Sequential) -> bool:
         """Return True if the model still has these layers with these settings."""
-        if model.layers != self._layers or ("forward" in model.__dict__) != self._own:
+        if model.layers != self._layers or [*map(type, self._every)] != self._kinds:
             return False
+        for name, replaced in zip(self._names, self._own, strict=True):
+            if (name in model.__dict__) != replaced:
+                return False
         for chain, layers in self._chains:
             if chain.layers != layers:
                 return False
-        for attributes, replaced in self._methods:
-            if ("forward" in attributes) != replaced:
+        for attributes, name, replaced in self._methods:
+            if (name in attributes) != replaced:
                 return False
         for settings, found in self._settings:
             if settings() != found:

@@ -71,8 +71,9 @@ class Lowered:
 
     def lower(self) -> None:
         """Make a runner."""
+        layout = Layout(self.model, training=True)  # before another thread changes the layers
         self.runner = self._make()
-        self._layout, self._fixed = Layout(self.model, training=True), self._basis()
+        self._layout, self._fixed = layout, self._basis()
 
     def refresh(self) -> bool:
         """Make a new runner if what the program fixes has changed; return True then.

@@ -83,7 +83,8 @@ class Program:
         build.wait()  # all threads finish a step together
         opening, closing = build.ends()
         self.opening, self.table, self.closing = map(table_of, (opening, build.rows, closing))
-        self._kept, self.inputs = build.kept, build.inputs
+        self._kept: list[np.ndarray] = build.kept
+        self.inputs = build.inputs
         self._places = {name: self._places_of(each) for name, each in build.inputs.items()}
         self._words = self.table.reshape(-1).data
         self._fix()
@@ -96,6 +97,10 @@ class Program:
     def _lower(self, build: Builder) -> None:
         """Emit all instructions."""
         raise NotImplementedError
+
+    def keeps(self, array: np.ndarray) -> bool:
+        """Return True if an array may share memory with one that the program reads or writes."""
+        return any(np.may_share_memory(array, each) for each in self._kept)
 
     def _places_of(self, array: np.ndarray) -> list[int]:
         """Return the places in the table, as if it were flat, of an array's address."""
@@ -113,6 +118,7 @@ class Program:
     def release(self) -> None:
         """Let go of the arrays of samples; `bind` others before the next run."""
         self.inputs = {}
+        self._fix()
 
     def _fix(self) -> None:
         """See to it that a user's samples cannot be resized while the program may read them."""

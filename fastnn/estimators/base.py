@@ -247,11 +247,10 @@ class BaseMLP(BaseEstimator):
     def _build(self, keep: bool) -> Network:
         """Return a network with the weights; with `keep` reuse network and optimizer state."""
         before: Network | None = getattr(self, "_network", None)
-        if keep and before is not None and before.holds(self.coefs_, self.intercepts_):
+        settings = self.activation, self.out_activation_, self.dropout
+        if keep and before is not None and before.holds(self.coefs_, self.intercepts_, settings):
             return before
-        network = Network(
-            self.coefs_, self.intercepts_, self.activation, self.out_activation_, self.dropout
-        )
+        network = Network(self.coefs_, self.intercepts_, *settings)
         for stream, layer in enumerate(network.dropouts):
             layer.reseed(self._random_state.randint(2**31), stream)
         if self.solver in STOCHASTIC:

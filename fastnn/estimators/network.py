@@ -53,6 +53,7 @@ class Network:
         out_activation: str,
         dropout: float,
     ):
+        self._settings = activation, out_activation, dropout
         layers: list[Layer] = []
         self._linear: list[Linear] = []
         kind = _LAYERS[activation]
@@ -93,8 +94,10 @@ class Network:
                 "weights and settings to change"
             )
 
-    def holds(self, coefs: Sequence, intercepts: Sequence) -> bool:
-        """Return whether arrays are this network's own."""
+    def holds(self, coefs: Sequence, intercepts: Sequence, settings: tuple) -> bool:
+        """Return whether arrays and settings are this network's own."""
+        if settings != self._settings:
+            return False
         own, given = [*self.coefs, *self.intercepts], [*coefs, *intercepts]
         return len(own) == len(given) and all(a is b for a, b in zip(own, given, strict=True))
 

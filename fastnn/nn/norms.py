@@ -86,6 +86,10 @@ class _Norm(Layer):
         if self.has_bias:
             yield "bias", self._bias
 
+    def settings(self) -> tuple:
+        """Return the parameters, whose places a program fixes, and eps."""
+        return self._weight, self._bias, self.has_weight, self.has_bias, self.eps
+
     _input: np.ndarray
 
     def _read(self, x) -> np.ndarray:
@@ -267,6 +271,11 @@ class BatchNorm1d(_Norm):
         )
         self._learn(*learned)
         return out
+
+    def settings(self) -> tuple:
+        """Return also the momentum, and which memory holds the running moments, if any is used."""
+        moments = self.momentum, self.track_running_stats, id(self._running)
+        return (*super().settings(), *moments)
 
     def describe(self) -> dict:
         """Return num_features, eps, momentum, affine and track_running_stats."""

@@ -140,7 +140,7 @@ class Evaluator(Lowered):
         self.begin()
 
     def _basis(self) -> list:
-        return [repr(self._loss)]
+        return [type(self._loss), repr(self._loss)]
 
     def _form(self) -> list | None:
         return None if self._threads > 1 else [self._batch, form_of(self._inputs())]

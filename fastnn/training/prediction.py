@@ -207,7 +207,8 @@ def _apply(
     y = plan.empty(len(rows))
     if out is not None:
         arrays.output("out", out, y.shape, y.dtype)
-        y = out if out.flags.c_contiguous and not np.may_share_memory(out, rows) else y
+        apart = not (np.may_share_memory(out, rows) or plan.reads(out, len(rows)))
+        y = out if out.flags.c_contiguous and apart else y
     finite = plan.run(model, rows, y, threads)
     forward.keep(model, plan)
     if not finite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import numpy as np
 
@@ -13,10 +14,21 @@ from fastnn.nn.layer import named_dtype
 from fastnn.nn.sequential import Sequential, columns_of, model_dtype
 from fastnn.training.inputs import check_model
 from fastnn.training.prediction import classes_of, probabilities_of
-from kernels.base import arrays
+from kernels.base import arrays, forks
 from kernels.base.memory import lasting_zeros
 
 __all__ = ["Predictor"]
+
+_ALL: weakref.WeakSet[Predictor] = weakref.WeakSet()
+
+
+def _renew() -> None:
+    """Renew the locks in the child of a fork, where no other thread holds them."""
+    for each in _ALL:
+        each._lock = threading.Lock()
+
+
+forks.in_child(_renew)
 
 
 class Predictor:
@@ -94,7 +106,10 @@ class Predictor:
         self._x = _memory((rows, width), given)
         self._y = _memory((rows, *plan.shape), plan.results)
         self._dtype, self._shape = plan.dtype, self._x.shape
+        # Whoever sets the shape of an array that was handed out sets only that of a view.
+        self._views = self._x[:], self._y[:]
         self._lock = threading.Lock()
+        _ALL.add(self)
 
     def __reduce__(self):
         """Return the arguments for copies and pickles, which get memory of their own."""
@@ -105,12 +120,12 @@ class Predictor:
     @property
     def x(self) -> np.ndarray:
         """The rows that `run` reads, (rows, columns)."""
-        return self._x
+        return self._views[0]
 
     @property
     def y(self) -> np.ndarray:
         """The results that `run` writes, (rows, outputs), or (rows,) for classes."""
-        return self._y
+        return self._views[1]
 
     def run(self) -> np.ndarray:
         """Compute the results of the rows in `x`; return `y`, which holds them.
@@ -118,7 +133,7 @@ class Predictor:
         Raises ValueError for a number that is not finite, RuntimeError if the model has changed.
         """
         self._run(self._x, self._y)
-        return self._y
+        return self._views[1]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the results of rows in a new array.

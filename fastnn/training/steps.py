@@ -103,6 +103,7 @@ class Steps(Lowered):
         training = self._training
         optimizer = training.optimizer
         return [
+            type(training.loss),
             repr(training.loss),
             optimizer.rule,
             optimizer.clip_norm is None,

@@ -18,9 +18,11 @@ from fastnn import (
     BatchNorm1d,
     Dropout,
     Hardtanh,
+    LayerNorm,
     LeakyReLU,
     Linear,
     Normalize,
+    Parameter,
     ReLU,
     Sequential,
     Tanh,
@@ -165,6 +167,83 @@ def test_an_interrupted_call_leaves_no_plan_in_use(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             predict(model, X)
     np.testing.assert_array_equal(predict(model, X), expected)
+
+
+def normed():
+    return Sequential(Linear(6, 6, seed=0), LayerNorm(6), BatchNorm1d(6), ReLU())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers[1].__init__(6),
+        lambda layers: layers[2].__init__(6),
+        lambda layers: layers[0].__init__(6, 6, seed=1),
+        lambda layers: layers[2].__setstate__(copy.deepcopy(BatchNorm1d(6)).__dict__),
+        lambda layers: setattr(layers[1], "_weight", Parameter(np.full(6, 3.0, np.float32))),
+        lambda layers: setattr(layers[3], "__class__", Tanh),
+        lambda layers: setattr(layers[3], "forward", np.negative),
+    ],
+)
+def test_memory_and_kinds_of_layers_that_change_are_seen(change):
+    model = normed()
+    model[1].weight, model[2].running_mean = np.full(6, 2.0), np.full(6, 0.5)
+    before = predict(model, X)
+    change(model.layers)
+    assert not np.array_equal(predict(model, X), before)
+    np.testing.assert_array_equal(predict(model, X), fresh(model, X))
+
+
+def changing_meanwhile(monkeypatch, change):
+    """Have a function called while a program is made, as if by another thread."""
+    init = forward.ForwardProgram.__init__
+
+    def changed(self, *arguments):
+        change()
+        init(self, *arguments)
+
+    monkeypatch.setattr(forward.ForwardProgram, "__init__", changed)
+
+
+def test_a_plan_made_while_the_model_changes_is_not_used_again(monkeypatch):
+    model, layer = network(), Linear(6, 6, seed=7)
+    own = model.layers[-1]
+    with monkeypatch.context() as patch:
+        changing_meanwhile(patch, lambda: model.layers.__setitem__(-1, layer))
+        predict(model, X)
+    model.layers[-1] = own
+    np.testing.assert_array_equal(predict(model, X), fresh(model, X))
+
+
+def test_the_programs_of_a_plan_are_of_one_model(monkeypatch):
+    model, other = network(), Sequential(Linear(6, 700, seed=7), Linear(700, 6, seed=8))
+    x, before = np.tile(X, (40, 1)), fastnn.get_num_threads()
+    expected, plan = predict(model, x), Plan(model, X.dtype, 6, 300, OUTPUTS)
+    y = plan.empty(len(x))
+    fastnn.set_num_threads(4)
+    try:
+        with monkeypatch.context() as patch:
+            changing_meanwhile(patch, lambda: setattr(model, "layers", other.layers))
+            assert plan.run(model, x, y)
+    finally:
+        fastnn.set_num_threads(before)
+    np.testing.assert_array_equal(y, expected)
+    assert len({program.table.shape for program, _ in plan._copies}) == 1
+
+
+def test_an_interruption_never_leaves_the_address_of_freed_memory(monkeypatch):
+    plan = Plan(network(), X.dtype, 6, 300, OUTPUTS)
+    before, address = plan._words, forward.address
+
+    def interrupt(array):
+        if array.shape == before.shape:
+            raise KeyboardInterrupt
+        return address(array)
+
+    monkeypatch.setattr(forward, "address", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        plan._write()
+    assert plan._words is before
 
 
 def in_child(model, queue):

@@ -96,6 +96,17 @@ def test_partial_fit_goes_on_from_weights_that_were_replaced(solver, data, pair,
         same(theirs, ours)
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_partial_fit_follows_another_activation(solver, data, pair, same):
+    kind, X, y = data("iris")
+    theirs, ours = pair(kind, solver=solver, random_state=1, batch_size=20)
+    for activation in ("relu", "relu", "tanh", "logistic"):
+        for each in (theirs, ours):
+            each.set_params(activation=activation)
+            each.partial_fit(X, y, **({} if hasattr(each, "coefs_") else {"classes": [0, 1, 2]}))
+        same(theirs, ours)
+
+
 def test_partial_fit_begins_anew_with_weights_of_other_shapes(data):
     _, X, y = data("iris")
     one = MLPClassifier((5,), random_state=1).partial_fit(X, y, classes=[0, 1, 2])

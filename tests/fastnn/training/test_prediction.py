@@ -205,6 +205,17 @@ def test_out_gets_the_results():
     np.testing.assert_array_equal(labels, expected.argmax(axis=1))
 
 
+@pytest.mark.parametrize("rows", [1, 200, 512])
+def test_out_may_be_a_parameter(rows):
+    model = Sequential(Linear(21, 4 * rows, seed=0), Linear(4 * rows, 4, seed=1))
+    expected, bias = predict(model, X[:rows]), model[0].bias.data
+    for threads in (1, None):
+        bias[:] = 0
+        expected = predict(model, X[:rows])
+        predict(model, X[:rows], threads=threads, out=bias.reshape(rows, 4))
+        np.testing.assert_array_equal(bias.reshape(rows, 4), expected)
+
+
 def test_out_may_be_the_samples():
     model, x = Sequential(Linear(21, 21, seed=0)), X.copy()
     assert predict(model, x, out=x) is x
@@ -313,6 +324,25 @@ def test_layers_that_no_program_expresses():
     out = np.empty_like(expected)
     assert predict(model, X, out=out) is out
     np.testing.assert_array_equal(out, expected)
+
+
+class Slotted:
+    """Layer without attributes, of no base class."""
+
+    __slots__ = ()
+
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, gradient):
+        return 2 * gradient
+
+
+def test_layers_without_attributes():
+    model = Sequential(Linear(21, 3, seed=0), Slotted())
+    other = Sequential(Linear(21, 3, seed=0), Doubled())
+    for _ in range(2):
+        np.testing.assert_array_equal(predict(model, X), predict(other, X))
 
 
 def test_rows_that_depend_on_their_batch_are_computed_in_batches():

@@ -1,5 +1,7 @@
 import copy
+import os
 import pickle
+import signal
 import threading
 
 import numpy as np
@@ -151,6 +153,30 @@ def test_its_memory_stays():
             array.resize((100, 100))
     with pytest.raises(AttributeError):
         predictor.x = X
+
+
+def test_its_memory_keeps_its_shape():
+    """Whoever sets the shape of an array that was handed out sets only that."""
+    predictor = Predictor(network())
+    predictor.x.shape, predictor.y.shape = (6, 1), (4,)
+    predictor.run().shape = (4, 1)
+    np.testing.assert_array_equal(predictor(X[:1]), predict(network(), X[:1]))
+    predictor.x[:, 0] = X[0]
+    np.testing.assert_array_equal(predictor.run()[:, 0], predict(network(), X[:1])[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_child_of_a_fork_does_not_wait_for_a_thread_it_lacks():
+    predictor = Predictor(network())
+    expected = predictor(X[:1])
+    with predictor._lock:  # as another thread holds it
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # ends the child if it waits
+            os._exit(0 if np.array_equal(predictor(X[:1]), expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(predictor(X[:1]), expected)
 
 
 def test_threads_wait_for_each_other():
