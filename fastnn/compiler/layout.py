@@ -15,12 +15,15 @@ class Layout:
 
     def __init__(self, model: Sequential, training: bool = False):
         every = list(every_layer(model.layers))
-        self._layers, self._names = model.layers[:], ("forward", "backward")[: 1 + training]
-        self._own = [each in vars(model) for each in self._names]
+        self._layers, self._training = model.layers[:], training
+        self._own, self._own_backward = (each in vars(model) for each in ("forward", "backward"))
         self._chains = [(each, each.layers[:]) for each in every if isinstance(each, Sequential)]
-        self._every, self._kinds = every, list(map(type, every))
-        attributes = [vars(each) for each in every if hasattr(each, "__dict__")]
-        self._methods = [(each, name, name in each) for each in attributes for name in self._names]
+        attributes = [getattr(each, "__dict__", {}) for each in every]
+        self._methods = [
+            (each, each.__class__, own, "forward" in own)
+            for each, own in zip(every, attributes, strict=True)
+        ]
+        self._backwards = [(each, "backward" in each) for each in attributes if training]
         self._modes = [each for each in every if hasattr(each, "training")]
         settings = ((each.settings, each.settings()) for each in map(as_layer, every))
         self._settings = [(current, found) for current, found in settings if found]
@@ -29,16 +32,18 @@ class Layout:
 
     def holds(self, model: Sequential) -> bool:
         """Return True if the model still has these layers with these settings."""
-        if model.layers != self._layers or [*map(type, self._every)] != self._kinds:
+        if model.layers != self._layers or ("forward" in model.__dict__) != self._own:
             return False
-        for name, replaced in zip(self._names, self._own, strict=True):
-            if (name in model.__dict__) != replaced:
-                return False
+        if self._training and ("backward" in model.__dict__) != self._own_backward:
+            return False
         for chain, layers in self._chains:
             if chain.layers != layers:
                 return False
-        for attributes, name, replaced in self._methods:
-            if (name in attributes) != replaced:
+        for layer, kind, attributes, replaced in self._methods:
+            if layer.__class__ is not kind or ("forward" in attributes) != replaced:
+                return False
+        for attributes, replaced in self._backwards:
+            if ("backward" in attributes) != replaced:
                 return False
         for settings, found in self._settings:
             if settings() != found:
