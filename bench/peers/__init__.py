@@ -64,6 +64,7 @@ def _cpp_compiler() -> str | None:
 
 
 _OPENBLAS = 0.12  # OpenBLAS threads spin for 2^28 clock ticks
+_ONNXRUNTIME = 0.05  # measured: its threads spin for 20 to 30 ms
 
 PEERS = {
     "fastnn": Peer("fastnn", "fastnn"),
@@ -71,7 +72,7 @@ PEERS = {
     "compile": Peer("torch.compile", "torch"),
     "jax": Peer("JAX", "jax", "NPROC"),
     "sklearn": Peer("scikit-learn", "sklearn", lingers=_OPENBLAS),
-    "onnxruntime": Peer("ONNX Runtime", "onnxruntime", trains=False),
+    "onnxruntime": Peer("ONNX Runtime", "onnxruntime", lingers=_ONNXRUNTIME, trains=False),
     "numpy": Peer("NumPy", "numpy", lingers=_OPENBLAS),
 }
 """All libraries, by the names in files, tests and `--peers`."""

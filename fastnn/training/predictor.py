@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 
@@ -106,6 +107,7 @@ class Predictor:
         self._x = _memory((rows, width), given)
         self._y = _memory((rows, *plan.shape), plan.results)
         self._dtype, self._shape = plan.dtype, self._x.shape
+        self._empty = partial(np.empty, self._y.shape, self._y.dtype)
         # Whoever sets the shape of an array that was handed out sets only that of a view.
         self._views = self._x[:], self._y[:]
         self._lock = threading.Lock()
@@ -161,7 +163,7 @@ class Predictor:
             self._refuse(x)
         if not x.flags.c_contiguous:
             x = np.ascontiguousarray(x)
-        y = np.empty(self._y.shape, self._y.dtype)
+        y = self._empty()
         self._run(x, y)
         return y
 

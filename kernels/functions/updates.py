@@ -98,9 +98,16 @@ def rule(memories: int) -> Callable[[Callable], Rule]:
 
 
 @inline
-def _gradient(p, g, scale, bound, decay):
+def _clips(settings):
+    """Return whether settings scale or clip gradients at all, which takes half of an update."""
+    return settings[GRADIENT_SCALE] != 1.0 or settings[CLIP_VALUE] != np.inf
+
+
+@inline
+def _gradient(p, g, clips, scale, bound, decay):
     """Return the gradient that a rule uses: scaled, clipped by value, with weight decay."""
-    g = maximum(minimum(g * scale, bound), 0.0 - bound)
+    if clips:
+        g = maximum(minimum(g * scale, bound), 0.0 - bound)
     return fma(p, decay, g)
 
 
@@ -114,14 +121,16 @@ def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N80
     like = zeros(p)
     rate = splat(-settings[LEARNING_RATE], like)
     scale, decay = splat(settings[GRADIENT_SCALE], like), splat(weight_decay, like)
-    bound = splat(settings[CLIP_VALUE], like)
+    bound, clips = splat(settings[CLIP_VALUE], like), _clips(settings)
     lanes = width(p)
     if momentum == 0.0:
         for i in range(rows):
             for j in range(0, columns, lanes):
                 count = columns - j
                 value = load_first(row_at(p, i), j, count)
-                change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, decay)
+                change = _gradient(
+                    value, load_first(row_at(g, i), j, count), clips, scale, bound, decay
+                )
                 store_first(row_at(p, i), j, fma(rate, change, value), count)
         return
     keeping, taking = splat(keep, like), splat(take, like)
@@ -131,7 +140,9 @@ def SGD(step, settings, weight_decay, rows, columns, p, g, memory):  # noqa: N80
         for j in range(0, columns, lanes):
             count, place = columns - j, i * p.ld + j
             value = load_first(p.pointer, place, count)
-            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, decay)
+            change = _gradient(
+                value, load_first(row_at(g, i), j, count), clips, scale, bound, decay
+            )
             speed = fma(load_first(velocity, place, count), keeping, change * taking)
             store_first(velocity, place, speed, count)
             if not plain:
@@ -151,6 +162,7 @@ def _adam(amsgrad, step, settings, decay, rows, columns, p, g, memory):
     if settings[DECOUPLED] != 0.0:
         shrink, l2 = splat(1.0 - rate * decay, like), splat(0.0, like)
     scale, bound = splat(settings[GRADIENT_SCALE], like), splat(settings[CLIP_VALUE], like)
+    clips = _clips(settings)
     take1, keep2, take2 = splat(1.0 - beta1, like), splat(beta2, like), splat(1.0 - beta2, like)
     unbias, epsilon = splat(1.0 / correction2, like), splat(settings[EPSILON], like)
     stride = splat(-rate / correction1, like)
@@ -160,7 +172,7 @@ def _adam(amsgrad, step, settings, decay, rows, columns, p, g, memory):
         for j in range(0, columns, lanes):
             count, place = columns - j, i * p.ld + j
             value = load_first(p.pointer, place, count)
-            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, l2)
+            change = _gradient(value, load_first(row_at(g, i), j, count), clips, scale, bound, l2)
             mean = load_first(first, place, count)
             mean = fma(change - mean, take1, mean)
             square = fma(change * take2, change, load_first(second, place, count) * keep2)
@@ -195,6 +207,7 @@ def _rmsprop(centered, settings, decay, rows, columns, p, g, memory):
     like, momentum = zeros(p), settings[MOMENTUM]
     rate, keeping = splat(-settings[LEARNING_RATE], like), splat(momentum, like)
     scale, bound = splat(settings[GRADIENT_SCALE], like), splat(settings[CLIP_VALUE], like)
+    clips = _clips(settings)
     l2, epsilon = splat(decay, like), splat(settings[EPSILON], like)
     keep, take = splat(settings[ALPHA], like), splat(1.0 - settings[ALPHA], like)
     squares, speeds = memory.pointer, advance(memory.pointer, memory.apart)
@@ -203,7 +216,7 @@ def _rmsprop(centered, settings, decay, rows, columns, p, g, memory):
         for j in range(0, columns, lanes):
             count, place = columns - j, i * p.ld + j
             value = load_first(p.pointer, place, count)
-            change = _gradient(value, load_first(row_at(g, i), j, count), scale, bound, l2)
+            change = _gradient(value, load_first(row_at(g, i), j, count), clips, scale, bound, l2)
             square = fma(change * take, change, load_first(squares, place, count) * keep)
             store_first(squares, place, square, count)
             if centered:

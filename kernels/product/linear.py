@@ -51,6 +51,7 @@ from kernels.product.choice import (
     NARROW,
     PANEL_DEPTH,
     THIN,
+    WIDE_ROWS,
 )
 from kernels.product.gemm import (
     TILE_ROWS,
@@ -71,6 +72,7 @@ from kernels.product.narrow import (
 )
 from kernels.product.panels import panel_at
 from kernels.product.sharing import columns_of, line_columns, own_columns, part, splits_columns
+from kernels.product.tile import wide_columns, wide_tile
 
 
 def scratch_size(dtype, widest: int) -> int:
@@ -119,6 +121,12 @@ def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, thr
         i, height, j, columns = own_columns(rows, outputs, x, thread, threads)
         output = beside(output, thread * y.panel - j)
     floor, after = (0.0, IDENTITY) if activation == RELU else (-np.inf, activation)
+    if height <= WIDE_ROWS and (w.panel == 0 or j % w.ld == 0):
+        few = block_of(output, i, j)
+        right = Panels(panel_at(w, 0, j), w.ld, w.panel)
+        _multiply_few(height, columns, inputs, below(x, i), right, advance(bias, j), few, floor)
+        activate(after, height, columns, few, few)
+        return
     left, end = Strided(row_at(x, i), x.ld, 1), j + columns
     while j < end:
         columns = end - j
@@ -142,6 +150,16 @@ def linear_forward(rows, inputs, outputs, activation, x, w, bias, y, thread, thr
             scratch,
         )
         j += columns
+
+
+@inline
+def _multiply_few(rows, columns, depth, a, b, start, c, floor):
+    """Compute C = max(start + A @ B, floor) for few rows, in tiles of many columns."""
+    wide, span, left = wide_columns(rows, start), tile_columns(start), Strided(a.pointer, a.ld, 1)
+    for j in range(0, columns, wide):
+        right = Panels(panel_at(b, 0, j), b.ld, span if b.panel == 0 else b.panel)
+        begin, here = Matrix(advance(start, j), 0), min(wide, columns - j)
+        wide_tile(rows, here, depth, left, right, begin, beside(c, j), floor)
 
 
 @routine(*(INTEGER,) * 4, MATRIX, *(PANELS,) * 3, INTEGER, INTEGER, REALS)

@@ -17,7 +17,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from kernels.base import host, simd
-from kernels.product.choice import HALVES
+from kernels.base.jit import inline
+from kernels.product.choice import HALVES, WIDE_ROWS
+
+_WIDE_VECTORS = 8  # most vectors in a row of a wide tile
+_WIDE_SUMS = 16 if host.VECTOR_REGISTERS == 32 else 8  # its accumulators
+_PANEL = 6  # place of the elements between panels of B among the operands of a tile
+_READING, _COPYING, _WIDE = "reading", "copying", "wide"  # what a tile does with rows of B
 
 _I64 = ir.IntType(64)
 _KEY = 64  # a tile's key: its vectors times `_KEY`, plus its pairs of rows,
@@ -46,13 +52,15 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
 
     def codegen(context, builder, sig, args):
         rows, columns, depth, *matrices, floor = args
+        source, packed = builder.extract_value(matrices[1], 0), matrices[2]
         operands = [depth, *_parts(builder, sig.args[3:-1], matrices), floor]
+        operands.insert(_PANEL, _I64(0))  # which a tile does not leave
         lanes = vector.lanes
         before_last = builder.sdiv(builder.sub(columns, _I64(1)), _I64(lanes))
         last = builder.sub(columns, builder.mul(_I64(lanes), before_last))
         done = builder.append_basic_block("tile.done")
 
-        def cases(copies):
+        def cases(how):
             """Return the emitter of each tile's call by the tile's key."""
             shapes = itertools.product(
                 range(1, host.TILE_VECTORS + 1),
@@ -61,7 +69,7 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
             )
 
             def call(vectors, pairs, half):
-                function = _tile_function(builder, 2 * pairs, vectors, half, copies, vector)
+                function = _tile_function(builder, 2 * pairs, vectors, half, how, vector)
                 builder.call(function, [rows, last, *operands])
 
             return {
@@ -74,18 +82,67 @@ def tile(typingctx, rows, columns, depth, a, b, packed, start, c, floor):
         if HALVES:
             half = builder.icmp_signed("<=", last, _I64(lanes // 2))
             key = builder.add(key, builder.select(half, _I64(_HALF), _I64(0)))
-        source, packed = operands[4], operands[6]
         with builder.if_else(builder.icmp_unsigned("==", source, packed)) as (reading, copying):
-            for branch, copies in ((reading, False), (copying, True)):
+            for branch, how in ((reading, _READING), (copying, _COPYING)):
                 with branch:
                     joined = builder.append_basic_block("tile.joined")
-                    _emit_switch(builder, key, cases(copies), joined)
+                    _emit_switch(builder, key, cases(how), joined)
                     builder.position_at_end(joined)
         builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
 
     return sig, codegen
+
+
+@intrinsic
+def wide_tile(typingctx, rows, columns, depth, a, b, start, c, floor):
+    """Compute C = max(start + A @ B, floor) like `tile`, for at most `WIDE_ROWS` rows.
+
+    C has at most `wide_columns` columns. B is a `Panels`, as wide as a tile; it is read where it
+    lies, and nothing past its columns.
+    """
+    integer, pointer = types.int64, a.types[0]
+    vector = simd.vector_of(pointer.dtype)
+    sig = types.void(integer, integer, integer, a, b, start, c, pointer.dtype)
+
+    def codegen(context, builder, sig, args):
+        rows, columns, depth, left, right, *outer, floor = args
+        packed = builder.extract_value(right, 0)  # which it does not read
+        kinds, values = [*sig.args[3:5], pointer, *sig.args[5:-1]], [left, right, packed, *outer]
+        operands = [depth, *_parts(builder, kinds, values), floor]
+        before_last = builder.sdiv(builder.sub(columns, _I64(1)), _I64(vector.lanes))
+        last = builder.sub(columns, builder.mul(_I64(vector.lanes), before_last))
+
+        def call(height, vectors):
+            function = _tile_function(builder, height, vectors, False, _WIDE, vector)
+            builder.call(function, [rows, last, *operands])
+
+        done = builder.append_basic_block("wide.done")
+        cases = {
+            (vectors - 1) * _KEY + number: partial(call, height, vectors)
+            for number in range(1, WIDE_ROWS + 1)
+            for height in [_height.py_func(number)]
+            for vectors in range(1, min(_WIDE_VECTORS, _WIDE_SUMS // height) + 1)
+        }
+        key = builder.add(builder.mul(before_last, _I64(_KEY)), rows)
+        _emit_switch(builder, key, cases, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@inline
+def _height(rows):
+    """Return the rows that a wide tile computes for as many rows: 1, or an even number."""
+    return rows if rows == 1 else (rows + 1) // 2 * 2
+
+
+@inline
+def wide_columns(rows, pointer):
+    """Return the most columns of a wide tile, for the pointer's element type."""
+    return min(_WIDE_VECTORS, _WIDE_SUMS // _height(rows)) * simd.width(pointer)
 
 
 def _parts(builder, kinds, values):
@@ -118,18 +175,18 @@ def _opaque(builder, pointer):
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
-def _tile_function(builder, rows, vectors, half, copies, vector):
+def _tile_function(builder, rows, vectors, half, how, vector):
     """Return the LLVM function of a tile of fixed size.
 
-    It is not inlined, so that its accumulators have all registers. Its number of rows is even; for
-    one row less it computes the last row twice, which halves the number of tiles to compile.
+    It is not inlined, so that its accumulators have all registers. Its number of rows is 1 or even;
+    for one row less it computes the last row twice, which halves the number of tiles to compile.
     """
-    kind = ("half." if half else "") + ("copying" if copies else "reading")
+    kind = ("half." if half else "") + how
     name = f"tile.{vector.dtype}.{rows}x{vectors}.{kind}"
     element = simd.llvm_vector(vector).element
     pointer = element.as_pointer()
     kinds = (
-        [_I64, _I64, _I64, pointer, _I64, _I64, pointer, _I64]
+        [_I64, _I64, _I64, pointer, _I64, _I64, pointer, _I64, _I64]
         + [pointer] * 2
         + [_I64, pointer, _I64, element]
     )
@@ -143,19 +200,19 @@ def _tile_function(builder, rows, vectors, half, copies, vector):
         row = [vector] * vectors
         if half:
             row[-1] = simd.Vector(vector.dtype, vector.lanes // 2)
-        _emit_tile(inner, numbers, row, last, vector.lanes, copies, operands)
+        _emit_tile(inner, numbers, row, last, vector.lanes, how, operands)
         inner.ret_void()
     return function
 
 
-def _emit_tile(builder, numbers, kinds, last, lanes, copies, operands):
+def _emit_tile(builder, numbers, kinds, last, lanes, how, operands):
     """Emit the loop of one tile.
 
     `numbers` are the indices of its rows, `kinds` the types of the vectors of a row. Only the
     first `last` lanes of a row's last vector belong to the product.
     """
-    depth, a, a_row, a_step, b, ldb, packed, start, ld_start, c, ldc, floor = operands
-    rows, vectors = len(numbers), len(kinds)
+    depth, a, a_row, a_step, b, ldb, panel, packed, start, ld_start, c, ldc, floor = operands
+    rows, vectors, padded = len(numbers), len(kinds), how == _READING
     mask = simd.emit_mask(builder, last, kinds[-1])
 
     def mask_of(j):
@@ -169,6 +226,10 @@ def _emit_tile(builder, numbers, kinds, last, lanes, copies, operands):
         simd.emit_load(builder, start, offset(ld_start, m, j), kinds[j], mask_of(j))
         for m, j in tile
     ]
+    places = []  # of the vectors in a row of B
+    for j in range(vectors):
+        number, within = divmod(j, host.TILE_VECTORS)
+        places.append(builder.add(builder.mul(panel, _I64(number)), _I64(within * lanes)))
     # The last row may repeat the one before, so its address does not follow from a group's.
     first = [*range(0, rows - 1, _ADDRESS_GROUP), rows - 1]
     group = [*(m // _ADDRESS_GROUP for m in range(rows - 1)), len(first) - 1]
@@ -192,10 +253,10 @@ def _emit_tile(builder, numbers, kinds, last, lanes, copies, operands):
 
     builder.position_at_end(body)
     b_row = [
-        simd.emit_load(builder, b_now, _I64(j * lanes), kinds[j], mask_of(j) if copies else None)
+        simd.emit_load(builder, b_now, places[j], kinds[j], None if padded else mask_of(j))
         for j in range(vectors)
     ]
-    if copies:
+    if how == _COPYING:
         ahead = builder.gep(b_now, [builder.mul(ldb, _I64(_AHEAD))])
         for j, value in enumerate(b_row):
             simd.emit_prefetch(builder, ahead, _I64(j * lanes))

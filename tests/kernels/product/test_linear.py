@@ -53,7 +53,11 @@ DEEP = PANEL_DEPTH + 10
 SHAPES = (
     (0, 3, 4),
     (1, 1, 1),
+    (1, 40, 300),
     (2, 5, 3),
+    (2, 100, 129),
+    (3, 33, 600),
+    (4, 257, 70),
     (13, 10, 2),
     (64, 10, 100),
     (20, 64, 10),
@@ -279,6 +283,7 @@ def test_forward(shape, dtype):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_forward_with_activations(activation, dtype):
     shapes = (7, 5, 3), (64, 30, 100), (65, 257, 33), (33, 21, 1), (50, 100, 2), (700, 20, 70)
+    shapes += (1, 20, 70), (3, 100, 40)
     for rows, inputs, outputs in shapes:
         x = block(normal((rows, inputs), dtype) / 8)
         w = block(normal((inputs, outputs), dtype, 1))
