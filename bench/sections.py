@@ -38,6 +38,7 @@ CALL_RATIOS = "Predictions of networks with ReLU: times as fast as its peers"
 ALL_CALLS = "geometric mean"
 """Name of a row of `CALL_RATIOS`."""
 ONE_ROW = "Predictions of one row of 64-100-10: microseconds a call"
+LITTLE = "Training of few rows with ReLU and SGD: microseconds of a step, or of a whole `fit`"
 BY_HAND = "A training step by hand, 10-100-2, batch 64, SGD: microseconds"
 
 GROWTH = {

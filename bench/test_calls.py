@@ -1,6 +1,6 @@
 """Calls: predictions of few and many rows, a step by hand, and one row by other ways."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -10,15 +10,26 @@ from bench.chains import chain_of
 from bench.measure import CLOCK, Threads, in_turns
 from bench.peers import PEERS
 from bench.report import Target, geometric_mean
-from bench.sections import ALL_CALLS, BY_HAND, CALL_RATIOS, CALLS, ONE_ROW
+from bench.sections import ALL_CALLS, BY_HAND, CALL_RATIOS, CALLS, LITTLE, ONE_ROW
+from bench.workloads import Workload
 
 LIBRARIES = ("torch", "jax", "onnxruntime")
 NETWORKS = {"8-16-1": (8, 16, 1), "64-100-10": (64, 100, 10), "784-128-10": (784, 128, 10),
             "128-512-512-32": (128, 512, 512, 32)}  # fmt: skip
 ROWS = 1, 8, 64, 1_000, 20_000
 QUICK = {("64-100-10", 1), ("64-100-10", 1_000)}
+STEPS = 2_000  # in a timed call, so that its start takes little of the time
+TRAININGS = {
+    f"a step, {name}, batch {batch}": Workload(sizes, "relu", batch, batch * STEPS, lr=0.001)
+    for name, sizes in {"784-128-10": (784, 128, 10), "20-30-2": (20, 30, 2)}.items()
+    for batch in (1, 4)
+} | {
+    f"fit of {rows} rows, 64-100-10, batch 32": Workload((64, 100, 10), "relu", 32, rows, lr=0.001)
+    for rows in (64, 512)
+}  # fmt: skip
 BEST = "best peer / fastnn"
 EACH, ALL, ONE, HAND, ESTIMATOR = map(Target, (1.0, 1.5, 2.0, 5.0, 3.0))
+BATCH_OF_FOUR = Target(1.5)
 
 pytestmark = pytest.mark.benchmark(group="calls", timer=CLOCK)
 
@@ -79,6 +90,23 @@ def test_one_row(benchmark, prepare, prepare_peers, pace, record):
             ONE if library == "onnxruntime" else None,
         )
         record(ONE_ROW, PEERS[library].title, "times the Predictor's", ratio, target)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_of_few_rows(name, benchmark, prepare, prepare_peers, pace, record):
+    workload = TRAININGS[name]
+    steps = workload.steps if name.startswith("a step") else 1
+    given = asdict(workload)
+    ours = {"fastnn": prepare("fastnn", "training", threads=Threads.OWN_CHOICE, **given)}
+    theirs = prepare_peers("training", ("torch", "jax"), threads=Threads.BEST, **given)
+    rounds = in_turns(benchmark, ours | theirs, pace)
+    for library in ours | theirs:
+        record(LITTLE, name, PEERS[library].title, rounds.of(library) * (1e6 / steps))
+    for library in theirs:
+        target = BATCH_OF_FOUR if workload.batch == 4 else EACH
+        title = f"{PEERS[library].title}, times fastnn's"
+        record(LITTLE, name, title, rounds.ratio(library, "fastnn"), target)
 
 
 def test_a_step_by_hand(benchmark, prepare, prepare_peers, pace, record):
