@@ -180,9 +180,11 @@ def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
         raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
     if array.shape != (rows,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
-    low, high = (array.min(), array.max()) if rows else (0, 0)
-    if rows and not 0 <= low <= high < classes:
+    indices = np.ascontiguousarray(array, np.int64)
+    # A negative number is a large one without its sign, so one pass finds either.
+    if rows and np.maximum.reduce(indices.view(np.uint64)) >= classes:
         raise ValueError(
-            f"{name} ranges from {low} to {high}; expected class indices from 0 to {classes - 1}"
+            f"{name} ranges from {array.min()} to {array.max()}; "
+            f"expected class indices from 0 to {classes - 1}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return indices

@@ -297,8 +297,8 @@ def mean_of(
     gradient, losses, hits = np.empty_like(y), np.empty(rows, y.dtype), np.empty(rows, np.uint8)
     scale = 1.0 / mass if mass else 0.0
     kernel[y.dtype](y, *arguments, weights, scale, gradient, losses, hits)
-    loss = float(losses.sum(dtype=np.float64)) * scale if mass else np.nan
-    return LossResult(loss, gradient, losses, int(hits.sum()))
+    loss = float(np.add.reduce(losses, dtype=np.float64)) * scale if mass else np.nan
+    return LossResult(loss, gradient, losses, int(np.count_nonzero(hits)))
 
 
 def compare(

@@ -551,17 +551,18 @@ def softmax_cross_entropy(
         raise ValueError(f"logits have shape {z.shape}; expected at least one class")
     number("label_smoothing", label_smoothing, 0.0, 1.0)
     w, total = row_weights(weights, rows, z.dtype)
-    factors = np.ones(classes) if class_weights is None else class_weights
-    factors = vector("class_weights", factors, classes, z.dtype)
+    factors = None
+    if class_weights is not None:
+        factors = vector("class_weights", class_weights, classes, z.dtype)
     by_label, masses = np.ndim(targets) != 2, w
     if by_label:
         targets = class_indices("targets", targets, rows, classes)
-        if class_weights is not None:
+        if factors is not None:
             masses, total = row_weights(w * factors[targets], rows, z.dtype)
     if by_label and not label_smoothing:
         scratch = np.empty(cross_entropy_scratch(rows, host.lanes(real_type(z.dtype))), z.dtype)
         return CrossEntropy(*mean_of(_cross_entropy, z, (targets, scratch), masses, total))
     t = one_hot(targets, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
     same_shape("targets", t, "logits", z)
-    arguments = t, factors, label_smoothing
+    arguments = t, np.ones(classes, z.dtype) if factors is None else factors, label_smoothing
     return CrossEntropy(*mean_of(_cross_entropy_probability, z, arguments, w, total))
