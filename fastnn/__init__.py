@@ -70,6 +70,8 @@ _kernels_check.check()
 _provided.HOMES |= {
     "History.plot": "fastnn.plots:curves",
     "Sequential.__call__": "fastnn.compiler.forward:output_of",
+    "Sequential.step": "fastnn.compiler.by_hand:output_of",
+    "Sequential.step.backward": "fastnn.compiler.by_hand:gradient_of",
     "Sequential.predict_frame": "fastnn.runs.predicting:predict_frame",
     "Sequential.to_torch": "fastnn.interop:to_torch",
 }

@@ -98,6 +98,16 @@ class Builder:
             return self.block(columns, activation)
         return Block(self.take(count * panel), columns, ld, activation, panel)
 
+    def view(self, block: Block) -> np.ndarray:
+        """Return the rows of a block, as an array that keeps their memory alive."""
+        for memory in reversed(self.kept):
+            begin = block.pointer - address(memory)
+            if memory.dtype == np.uint8 and 0 <= begin < memory.nbytes:
+                size = self.batch * block.ld * self.dtype.itemsize
+                rows = memory[begin : begin + size].view(self.dtype).reshape(self.batch, block.ld)
+                return rows[:, : block.columns]
+        raise ValueError("the block is not of this builder")
+
     def keep(self, array: np.ndarray) -> int:
         """Keep an array alive as long as the program, and return its address."""
         self.kept.append(array)

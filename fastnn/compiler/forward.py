@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,33 @@ class ForwardProgram(Program):
             build.emit(samples.classify, columns=x.columns, above=above, x=x, labels=self.y)
 
 
+def words_of(
+    tables: Sequence[tuple[np.ndarray, np.ndarray]],
+    batch: int,
+    x: tuple[list[int], int],
+    y: tuple[list[int], int],
+) -> np.ndarray:
+    """Return a plan in int64, as the compiled pass reads it.
+
+    `tables` are equal ones, each with the state of a thread. `x` and `y` are the places of the
+    addresses of inputs and outputs in a table, which a pass changes, and the bytes of a row.
+    """
+    (table, _), (inputs, _), (outputs, _) = tables[0], x, y
+    fields = {
+        forward.BATCH: batch,
+        forward.LENGTH: len(table),
+        forward.WIDTH: table.shape[1],
+        forward.X_STEP: x[1],
+        forward.Y_STEP: y[1],
+        forward.X_PLACES: len(inputs),
+        forward.Y_PLACES: len(outputs),
+        forward.COPIES: len(tables),
+    }
+    words = [*(fields[i] for i in range(forward.FIELDS)), *inputs, *outputs]
+    words += [address(each) for pair in tables for each in pair]
+    return np.array(words, np.int64)
+
+
 class _Scratch(threading.local):
     """Scratch memory of one thread of Python, of which only what is used takes memory."""
 
@@ -96,7 +124,7 @@ class _Scratch(threading.local):
         self.address = address(self._memory)
 
 
-_scratch = _Scratch()
+scratch = _Scratch()
 
 
 class Plan:
@@ -147,22 +175,12 @@ class Plan:
 
     def _write(self) -> None:
         """Write the plan in int64, as the compiled pass reads it."""
+        size = self.results.itemsize * math.prod(self.shape)
+        tables = [(each.table, state) for each, state in self._copies]
         program = self._copies[0][0]
-        inputs, outputs = program.x_places, program.y_places
-        fields = {
-            forward.BATCH: self._batch,
-            forward.LENGTH: len(program.table),
-            forward.WIDTH: program.table.shape[1],
-            forward.X_STEP: self._x.nbytes,
-            forward.Y_STEP: self.results.itemsize * math.prod(self.shape),
-            forward.X_PLACES: len(inputs),
-            forward.Y_PLACES: len(outputs),
-            forward.COPIES: len(self._copies),
-        }
-        memory = [(address(each.table), address(state)) for each, state in self._copies]
-        words = [*(fields[i] for i in range(forward.FIELDS)), *inputs, *outputs]
-        words += [word for pair in memory for word in pair]
-        plan = np.array(words, np.int64)
+        plan = words_of(
+            tables, self._batch, (program.x_places, self._x.nbytes), (program.y_places, size)
+        )
         # Ctrl-C cannot come between the two, so the address is never that of freed memory.
         self._address, self._words = address(plan), plan
 
@@ -197,7 +215,7 @@ class Plan:
         """
         rows = len(x)
         if rows <= self._few and self._alone is not None:
-            return self._alone(self._address, x, y, _scratch.address, flushes) != 0
+            return self._alone(self._address, x, y, scratch.address, flushes) != 0
         most = 1 if rows <= self._few else min(threads or MOST_THREADS, get_num_threads())
         self._add_copies(model, most)
         place, results = address(x), address(y)
@@ -205,7 +223,7 @@ class Plan:
         for begin in range(0, rows, self._slice):
             here = min(self._slice, rows - begin)
             places = place + begin * step, results + begin * step_of_results
-            arguments = self._address, *places, here, most, _scratch.address, flushes
+            arguments = self._address, *places, here, most, scratch.address, flushes
             if most == 1:
                 done = _forward(*arguments, ALONE)
             else:

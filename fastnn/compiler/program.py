@@ -67,6 +67,11 @@ def chain_of(model: Sequential, columns: int) -> tuple[Tables | None, list[Stage
     return tables, stages, columns
 
 
+def places_of(table: np.ndarray, array: np.ndarray) -> list[int]:
+    """Return the places in a table, as if it were flat, of an array's address."""
+    return np.flatnonzero(table.ravel() == address(array)).tolist()
+
+
 class Program:
     """Instructions and their memory: `opening` runs first, `table` for each batch, then `closing`.
 
@@ -103,8 +108,8 @@ class Program:
         return any(np.may_share_memory(array, each) for each in self._kept)
 
     def _places_of(self, array: np.ndarray) -> list[int]:
-        """Return the places in the table, as if it were flat, of an array's address."""
-        return np.flatnonzero(self.table.ravel() == address(array)).tolist()
+        """Return the places in the table of an array's address."""
+        return places_of(self.table, array)
 
     def bind(self, inputs: dict[str, np.ndarray]) -> None:
         """Read other arrays from now on, of the same names, dtypes and columns."""

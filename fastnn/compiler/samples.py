@@ -73,6 +73,12 @@ def emit_rows(build: Builder, x: np.ndarray, tables: Tables | None) -> Block:
     return _emit_gathering(build, x, place, order, tables)
 
 
+def emit_copy(build: Builder, x: np.ndarray) -> Block:
+    """Emit the copying of rows that lie one after another at the address of `x`; return them."""
+    order = build.keep(np.arange(build.batch))
+    return _emit_gathering(build, x, build.keep(x), order, None)
+
+
 def _emit_gathering(
     build: Builder,
     x: np.ndarray,

@@ -52,6 +52,7 @@ class Activation(_Elementwise):
     `name` is the function's name in `kernels.ACTIVATIONS`.
     """
 
+    keeps = "_output"
     function: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
     operator: str
@@ -76,6 +77,8 @@ class Rectifier(_Elementwise):
 
     `name` is the function's name in `kernels.functions.rectifiers.RECTIFIERS`.
     """
+
+    keeps = "_input"
 
     @property
     def parameters_of_function(self) -> tuple[float, float]:

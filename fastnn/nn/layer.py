@@ -61,6 +61,8 @@ class Layer:
     """Names of the arguments that set the number of parameters."""
     command_name: str | None = None
     """Name on the command line; None if the layer is not offered there."""
+    keeps: str | None = None
+    """Attribute in which `forward` keeps all that `backward` needs: `_input` or `_output`."""
     torch_twin: TorchTwin | None = None
     """The equivalent module of torch; None if there is none."""
 

@@ -63,7 +63,7 @@ class Linear(Layer):
     ((2, 3), (4, 2))
     """
 
-    sizes = "in_features", "out_features"
+    sizes, keeps = ("in_features", "out_features"), "_input"
     torch_twin = TorchTwin("Linear", ("in_features", "out_features", "bias"), typed=True)
 
     def __init__(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequential"]
 
-_OF_CALLS = "_plans", "_passed"  # attributes that belong to this very model
+_OF_CALLS = "_plans", "_passed", "_step"  # attributes that belong to this very model
 
 
 class Sequential(Layer):
@@ -64,6 +64,7 @@ class Sequential(Layer):
     """Function that makes probabilities of the outputs: that of the loss of the last `fit`."""
     _plans: Any = None  # of the forward pass, kept by `fastnn.compiler.forward`
     _passed: Any = None  # rows that a plan was applied to, for `backward`
+    _step: Any = None  # plan of the last call in training mode, for `backward`
 
     def __init__(self, *layers: Layer):
         self.layers = list(layers)
@@ -76,19 +77,21 @@ class Sequential(Layer):
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Return the output for a batch, as `forward` does.
 
-        In evaluation mode the layers are computed together, with the same result; they keep nothing
-        for their own `backward` then, but that of the chain works.
+        Layers are computed together where that is possible, with the same result. In evaluation
+        mode they keep nothing for their own `backward` then, but that of the chain works.
         """
-        if not self.training:
+        if self.training:
+            output = provided("Sequential.step")(self, x)
+        else:
             output = provided("Sequential.__call__")(self, x)
-            if output is not None:
-                self._passed = x
-                return output
-        return self.forward(x)
+        if output is None:
+            return self.forward(x)
+        self._passed = None if self.training else x
+        return output
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output of the last layer."""
-        self._passed = None
+        self._passed = self._step = None
         for layer in self.layers:
             x = layer.forward(x)
         return x
@@ -97,6 +100,10 @@ class Sequential(Layer):
         """Add to all gradients; return the gradient with respect to the input."""
         if self._passed is not None:
             Sequential.forward(self, self._passed)
+        if self._step is not None:
+            below = provided("Sequential.step.backward")(self, gradient)
+            if below is not None:
+                return below
         for layer in reversed(self.layers):
             gradient = layer.backward(gradient)
         return gradient
@@ -122,7 +129,7 @@ class Sequential(Layer):
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
         for parameter in self.parameters():
-            parameter.gradient_memory[:] = 0
+            parameter.gradient_memory.fill(0)
 
     def train(self, mode: bool = True) -> Sequential:
         """Set the training or evaluation mode of all layers; return the model itself."""

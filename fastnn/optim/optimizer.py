@@ -207,7 +207,7 @@ class Optimizer:
     def zero_grad(self) -> None:
         """Set all gradients to zero."""
         for parameter in self.parameters:
-            parameter.gradient_memory[:] = 0
+            parameter.gradient_memory.fill(0)
 
     def step(self) -> None:
         """Update all parameters by their gradients."""
