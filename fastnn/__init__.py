@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same modules as below, for type checkers
     from fastnn.nn.normalize import *
     from fastnn.nn.norms import *
     from fastnn.nn.parameters import *
+    from fastnn.nn.seeds import *
     from fastnn.nn.sequential import *
     from fastnn.nn.shapes import *
     from fastnn.nn.softmax import *
@@ -46,6 +47,7 @@ _HOMES = (
     "nn.normalize",
     "nn.norms",
     "nn.parameters",
+    "nn.seeds",
     "nn.sequential",
     "nn.shapes",
     "nn.softmax",

@@ -91,7 +91,7 @@ def sweep(
     group: options.Group = None,
     time: options.Time = None,
     test_file: options.TestFile = None,
-    split_seed: options.SplitSeed = Settings.split_seed,
+    split_seed: Annotated[int, typer.Option(help="Seed that draws the test rows of a file.")] = 0,
     test: Annotated[float, typer.Option(help="Share of rows to hold out.")] = Settings.test,
     jobs: Annotated[
         int | None, typer.Option(help="Processes, of one thread each. [default: one a core]")

@@ -37,7 +37,9 @@ TestFile = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Table of the test rows. [default: rows are held out]"),
 ]
-SplitSeed = Annotated[int, typer.Option(help="Seed that draws the test rows of a file.")]
+SplitSeed = Annotated[
+    int | None, typer.Option(help="Seed that draws the test rows of a file. [default: --seed]")
+]
 Delimiter = Annotated[
     str | None, typer.Option(help="Sign between cells. [default: found from the file]")
 ]

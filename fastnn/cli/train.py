@@ -89,7 +89,10 @@ def train(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Seed of initial weights, order of rows and dropout.")
+        int,
+        typer.Option(
+            help="Seed of initial weights, order of rows, dropout, and a file's test rows."
+        ),
     ] = Settings.seed,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = Settings.dtype,
     threads: Annotated[int | None, typer.Option(help="[default: as many as pay]")] = None,
@@ -123,7 +126,7 @@ def train(
     group: options.Group = None,
     time: options.Time = None,
     test_file: options.TestFile = None,
-    split_seed: options.SplitSeed = Settings.split_seed,
+    split_seed: options.SplitSeed = None,
     test: Annotated[
         float, typer.Option(help="Share of a file's rows to hold out for the test.")
     ] = Settings.test,
@@ -279,7 +282,7 @@ def _cross_validate(settings: Settings, data: Dataset, count: int) -> Folds:
         run.train()
         return run.model
 
-    folds = Folds(data, count, settings.split_seed)
+    folds = Folds(data, count, settings.seed_of_split)
     way = "each trained on what is before it" if settings.time else "each held out once"
     say(f"{count} folds, {way}, then the ordinary run")
     try:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastnn.nn.layer import Layer, batch_of, gradient_of, kept_by
+from fastnn.nn.seeds import fresh_seed
 from fastnn.nn.twins import TorchTwin
 from kernels.base import arrays
 from kernels.functions import dropout as functions
@@ -57,6 +58,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5, *, seed: int | None = None, stream: int = 0):
         self.p = p
+        self._drawn_freely = seed is None
         self.reseed(fresh_seed() if seed is None else seed, stream)
 
     @property
@@ -76,6 +78,14 @@ class Dropout(Layer):
         """Start the masks of a seed (63 bits) and a stream (32 bits) from the first."""
         self.seed = arrays.count("Dropout: seed", seed, -math.inf, math.inf) & (2**63 - 1)
         self.stream, self.drawn = arrays.count("Dropout: stream", stream, 0), 0
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Start the masks of a seed from the first; None draws one."""
+        self.reseed(fresh_seed() if seed is None else seed, self.stream)
+
+    def begins_anew(self) -> bool:
+        """Return True if no seed was given, and no mask was drawn yet."""
+        return getattr(self, "_drawn_freely", False) and self.drawn == 0
 
     @property
     def drops(self) -> bool:
@@ -117,8 +127,3 @@ class Dropout(Layer):
     def to_onnx(self, graph, place, x) -> str:
         """Add nothing, since y is x in evaluation mode."""
         return x
-
-
-def fresh_seed() -> int:
-    """Return a seed that has not been used before."""
-    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

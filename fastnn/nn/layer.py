@@ -113,6 +113,19 @@ class Layer:
         """Return names and arrays of state that does not learn, in order; change them in place."""
         return iter(())
 
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Draw the initial parameters anew, by a seed; None draws one.
+
+        A layer without random numbers gets those that it began with.
+        """
+
+    def begins_anew(self) -> bool:
+        """Return True if initial parameters came from no given seed, and are still what they were.
+
+        `Sequential(..., seed=0)` draws those anew.
+        """
+        return False
+
     def train(self, mode: bool = True) -> Layer:
         """Set training mode, or with `mode=False` evaluation mode; return the layer itself."""
         self.training = mode

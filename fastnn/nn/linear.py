@@ -18,6 +18,7 @@ from fastnn.nn.layer import (
     kept_by,
 )
 from fastnn.nn.parameters import Parameter
+from fastnn.nn.seeds import fresh_seed
 from fastnn.nn.twins import TorchTwin
 from kernels.base import arrays
 from kernels.base.memory import leading_dimension
@@ -81,19 +82,65 @@ class Linear(Layer):
         self.computes_in = dtype = dtype_of(self, dtype)
         arrays.check_size("Linear: a weight", (out_features, in_features), np.float64)
         self.has_bias = bool(bias)
-        rng = np.random.default_rng(seed)
-        shape = out_features, in_features
-        weight = np.asarray(initializer(init)(shape, rng))
-        if weight.shape != shape:
-            raise ValueError(f"Linear: init gave shape {weight.shape}; expected {shape}")
-        bound = 1.0 / math.sqrt(in_features)
-        default = init == "default"
-        offset = rng.uniform(-bound, bound, out_features) if default else np.zeros(out_features)
+        self._init, self._seed = init, fresh_seed() if seed is None else None
+        rng = np.random.default_rng(self._seed if seed is None else seed)
+        weight, offset = self._draw(in_features, out_features, rng)
         # The memory of the weight is (in, out) with padded rows, so that outputs fill SIMD vectors.
         block = (in_features, leading_dimension(out_features, dtype))
         self._weight = Parameter(weight.astype(dtype), block, partial(_transposed, out_features))
         # A layer without bias keeps zeros, which no optimizer gets.
-        self._bias = Parameter((offset if bias else np.zeros(out_features)).astype(dtype))
+        self._bias = Parameter(offset.astype(dtype))
+
+    def _draw(
+        self, in_features: int, out_features: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return initial values of the weight and of the bias."""
+        shape = out_features, in_features
+        weight = np.asarray(initializer(self._init)(shape, rng))
+        if weight.shape != shape:
+            raise ValueError(f"Linear: init gave shape {weight.shape}; expected {shape}")
+        if self._init != "default" or not self.has_bias:
+            return weight, np.zeros(out_features)
+        bound = 1.0 / math.sqrt(in_features)
+        return weight, rng.uniform(-bound, bound, out_features)
+
+    def __getstate__(self) -> dict:
+        """Return the attributes for copies and pickles, with an initializer by name only."""
+        init = self._init if isinstance(self._init, str) else None
+        return {**vars(self), "_init": init}
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Draw the initial parameters anew by `init`, in place.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Seed of the parameters; None draws one.
+
+        Raises
+        ------
+        ValueError
+            In a copy of a layer whose `init` is a function, which copies do not keep.
+        """
+        if getattr(self, "_init", None) is None:
+            raise ValueError("Linear: a copy does not keep the function that is its init")
+        self._seed = fresh_seed() if seed is None else None
+        rng = np.random.default_rng(self._seed if seed is None else seed)
+        weight, offset = self._draw(self.in_features, self.out_features, rng)
+        self._weight.assign(weight)
+        self._bias.assign(offset)
+
+    def begins_anew(self) -> bool:
+        """Return True if the parameters are still those of a seed that was not given."""
+        if getattr(self, "_seed", None) is None or self._init is None:
+            return False
+        rng = np.random.default_rng(self._seed)
+        drawn = self._draw(self.in_features, self.out_features, rng)
+        own = self._weight.data, self._bias.data
+        return all(
+            np.array_equal(each, values.astype(each.dtype))
+            for each, values in zip(own, drawn, strict=True)
+        )
 
     @property
     def in_features(self) -> int:

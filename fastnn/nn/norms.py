@@ -74,6 +74,10 @@ class _Norm(Layer):
             raise ValueError(f"this {self._name} layer has no {name} to assign to")
         parameter.assign(value, name)
 
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Set gains to 1 and shifts to 0, as at first; there is nothing to draw."""
+        self._weight.data, self._bias.data = np.ones(self.columns), np.zeros(self.columns)
+
     @property
     def dtype(self) -> np.dtype:
         """Dtype of the parameters and of the output."""
@@ -224,6 +228,12 @@ class BatchNorm1d(_Norm):
     def batch_counter(self) -> str | None:
         """Return the name of the attribute that counts batches, or None without running moments."""
         return "num_batches_tracked" if self.track_running_stats else None
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Set gains, shifts and running moments to what they were at first."""
+        super().reset_parameters(seed)
+        self.running_mean, self.running_var = np.zeros(self.columns), np.ones(self.columns)
+        self._tracked[...] = 0
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
         """Return `running_mean`, `running_var` and `num_batches_tracked`, if they are kept."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy as np
 from fastnn._provided import provided
 from fastnn.nn.layer import Layer, as_layer, replaces_methods
 from fastnn.nn.parameters import Parameter
+from fastnn.nn.seeds import fresh_seed, seed_at
 from fastnn.nn.state_dicts import IncompatibleKeys, compare
+from kernels.base import arrays
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +35,10 @@ class Sequential(Layer):
     *layers : Layer
         The layers, objects with `forward` and `backward`; a layer with parameters also has
         `named_parameters` (see `fastnn.Layer`) or `parameters`.
+    seed : int, optional
+        Seed of all initial parameters and of dropout. Layers that were made with a seed of their
+        own keep their parameters, and so do those whose parameters were set, loaded or trained
+        since. None leaves all layers as they are.
 
     Attributes
     ----------
@@ -66,9 +73,40 @@ class Sequential(Layer):
     _passed: Any = None  # rows that a plan was applied to, for `backward`
     _step: Any = None  # plan of the last call in training mode, for `backward`
 
-    def __init__(self, *layers: Layer):
+    def __init__(self, *layers: Layer, seed: int | None = None):
         self.layers = list(layers)
         check_chain(self)
+        if seed is not None:
+            self._seed_layers(seed, lambda layer: layer.begins_anew())
+
+    def _seed_layers(self, seed: int, wanted: Callable[[Layer], bool]) -> None:
+        """Reset the parameters of the layers that are wanted, each by a seed of its own."""
+        seed = arrays.count("Sequential: seed", seed, 0, math.inf)
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, Sequential):
+                layer._seed_layers(seed_at(seed, place), wanted)
+            elif isinstance(layer, Layer) and wanted(layer):
+                layer.reset_parameters(seed_at(seed, place))
+
+    def reset_parameters(self, seed: int | None = None) -> None:
+        """Draw the initial parameters of all layers anew, in place, whatever they are now.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Seed of all of them, of which a layer at a place of the chain always makes the same
+            parameters; None draws one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn import Linear, Sequential
+        >>> model, other = Sequential(Linear(3, 2), seed=0), Sequential(Linear(3, 2))
+        >>> other.reset_parameters(0)
+        >>> np.array_equal(model[0].weight, other[0].weight)
+        True
+        """
+        self._seed_layers(fresh_seed() if seed is None else seed, lambda layer: True)
 
     def __getstate__(self) -> dict:
         """Return the attributes for copies and pickles, without what makes calls fast."""

@@ -16,5 +16,5 @@ def read_data(settings: Settings, table: Any = None) -> Dataset:
     if is_path(settings.dataset):
         own = "target", *OF_TABLES, "test", "dtype"
         options |= {name: getattr(settings, name) for name in own}
-        options |= {"missing": settings.missing or None, "seed": settings.split_seed}
+        options |= {"missing": settings.missing or None, "seed": settings.seed_of_split}
     return datasets.load(settings.dataset if table is None else table, **options)

@@ -119,7 +119,7 @@ class Settings:
     group: str | None = None
     time: str | None = None
     test_file: str | None = None
-    split_seed: int = 0
+    split_seed: int | None = None
     test: float = 0.2
     norm: str = "none"
     label_smoothing: float = 0.0
@@ -142,6 +142,11 @@ class Settings:
         self._check_sizes()
         self._check_schedule()
         self._check_steps()
+
+    @property
+    def seed_of_split(self) -> int:
+        """Seed that draws the test rows of a file."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def _follow_recipe(self) -> None:
         """Fill in the recipe, which is that of tables for files, and the defaults that it sets."""
@@ -182,7 +187,7 @@ class Settings:
         if self.task is not None:
             one_of("task", self.task, DEFAULT_LOSSES)
         seeds = f"an integer from 0 to {_SEEDS - 1}"
-        self._expect("split_seed", seeds, 0 <= self.split_seed < _SEEDS)
+        self._expect("split_seed", seeds, self.split_seed is None or 0 <= self.split_seed < _SEEDS)
         if self.group is not None and self.time is not None:
             raise SettingError("time", "rows are split by group or by time, not by both")
         self._expect("test", "a number above 0 and below 1", 0 < self.test < 1)

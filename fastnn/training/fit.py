@@ -13,6 +13,7 @@ from fastnn.compiler.cost import step_work, threads_for
 from fastnn.compiler.limits import EVALUATION_BATCH
 from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss, as_loss
+from fastnn.nn.seeds import fresh_seed
 from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizer import Optimizer
 from fastnn.optim.schedule import Schedule
@@ -94,7 +95,7 @@ def fit(
     shuffle : bool, default True
         Whether each epoch draws a new order of the samples.
     seed : int, optional
-        Seed of the order of samples and of dropout; None draws a seed.
+        Seed of the order of samples and of dropout; None draws one, for which `manual_seed` cares.
     sample_weight : array_like, optional
         Weights of the samples in the mean loss of a batch, (samples,); accuracy counts rows.
     class_weight : dict, array_like or "balanced", optional
@@ -174,7 +175,7 @@ def fit(
         _check_schedule(schedule, optimizer)
     step_count = epochs * -(-len(samples) // batch)
     count = threads_for(step_work(model, batch), threads, step_count)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(fresh_seed() if seed is None else seed)
     source = Source(samples, targets, np.arange(len(samples)), weights)
 
     training = Training(model, loss, optimizer, History(), schedule)

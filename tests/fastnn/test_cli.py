@@ -27,7 +27,7 @@ TABLE = {  # settings for files alone
     "target": None, "task": None, "impute": True, "drop": [], "categorical": [], "test": 0.2,
     "keep": [], "numeric": [], "dates": [], "delimiter": None, "decimal": None, "thousands": None,
     "encoding": None, "header": None, "missing": [], "comment": None, "group": None, "time": None,
-    "test_file": None, "split_seed": 0,
+    "test_file": None, "split_seed": None,
 }  # fmt: skip
 REST = {  # what most runs leave as it is
     "norm": "none", "label_smoothing": 0.0, "class_weight": "none", "clip_norm": None,

@@ -114,3 +114,10 @@ def test_names_are_looked_up_late():
 
 def test_defaults_of_tasks_are_choices():
     assert set(settings.DEFAULT_LOSSES.values()) <= set(choices("loss"))
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"), [({}, 0), ({"seed": 3}, 3), ({"seed": 3, "split_seed": 5}, 5)]
+)
+def test_the_seed_draws_the_split_too(given, seed):
+    assert Settings("table.csv", **given).seed_of_split == seed
