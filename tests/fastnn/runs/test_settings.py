@@ -120,4 +120,4 @@ def test_defaults_of_tasks_are_choices():
     ("given", "seed"), [({}, 0), ({"seed": 3}, 3), ({"seed": 3, "split_seed": 5}, 5)]
 )
 def test_the_seed_draws_the_split_too(given, seed):
-    assert Settings("table.csv", **given).seed_of_split == seed
+    assert Settings(**given).seed_of_split == seed
