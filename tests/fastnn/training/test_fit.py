@@ -1051,7 +1051,7 @@ def test_callbacks_may_make_a_model_of_its_layers(bits, own):
 def test_history_is_of_the_epochs(own):
     _, _, history = run([], own, epochs=4, validation_data=(X, Y))
     assert len(history) == 4
-    for values in vars(history).values():
+    for values in history.values():
         assert len(values) == 4
         assert all(isinstance(value, float) for value in values)
     assert all(seconds > 0 for seconds in history.seconds)
