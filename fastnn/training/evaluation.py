@@ -175,4 +175,7 @@ def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float
     elements = total_weight(answers.masses(source.y, source.weights, dtype), samples)
     elements *= answers.terms(source.y)
     total, right = map(float, totals)
-    return total / elements, right / samples if classifies else None
+    if not classifies:
+        return total / elements, None
+    ignored = None if source.weights is None else answers.ignored(source.y)
+    return total / elements, right / (samples if ignored is None else np.count_nonzero(~ignored))

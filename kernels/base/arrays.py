@@ -163,17 +163,23 @@ def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray)
 
 
 def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
-    """Return one row for each label, with 1 at the class index and 0 elsewhere."""
+    """Return one row for each label, with 1 at the class index and 0 elsewhere.
+
+    The row of a negative label holds zeros only.
+    """
     rows = np.zeros((len(labels), classes), dtype)
-    rows[np.arange(len(labels)), labels] = 1
+    known = np.flatnonzero(labels >= 0)
+    rows[known, labels[known]] = 1
     return rows
 
 
-def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
+def class_indices(
+    name: str, labels, rows: int, classes: int, ignore_index: int | None = None
+) -> np.ndarray:
     """Return labels as a new int64 array of `rows` numbers below `classes`.
 
-    Raises TypeError for labels that are not integers, ValueError for another shape
-    or a label out of range.
+    Labels that equal `ignore_index` become -1. Raises TypeError for labels that are not integers,
+    ValueError for another shape or another label out of range.
     """
     array = np.array(labels, order="C")
     if array.dtype.kind not in "iub":
@@ -181,10 +187,34 @@ def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
     if array.shape != (rows,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
     indices = np.ascontiguousarray(array, np.int64)
-    # A negative number is a large one without its sign, so one pass finds either.
-    if rows and np.maximum.reduce(indices.view(np.uint64)) >= classes:
+    inside = _all_below(indices, classes)
+    if ignore_index is not None and (not inside or 0 <= ignore_index < classes):
+        ignored = array == ignore_index
+        array = array[~ignored]  # a copy: `indices` may be `array`
+        indices[ignored] = -1
+        inside = _all_below(array.astype(np.int64), classes)
+    if not inside:
+        other = "" if ignore_index is None else f", or ignore_index, which is {ignore_index}"
         raise ValueError(
             f"{name} ranges from {array.min()} to {array.max()}; "
-            f"expected class indices from 0 to {classes - 1}"
+            f"expected class indices from 0 to {classes - 1}{other}"
         )
     return indices
+
+
+def _all_below(indices: np.ndarray, classes: int) -> bool:
+    """Return whether all are from 0 to `classes` - 1.
+
+    A negative number is a large one without its sign, so one pass finds either.
+    """
+    return not indices.size or bool(np.maximum.reduce(indices.view(np.uint64)) < classes)
+
+
+def counted(labels: np.ndarray, weights: np.ndarray, total: float) -> tuple[np.ndarray, float]:
+    """Return weights, 0 for rows whose class index is negative, and their sum.
+
+    `weights` and `total` come from `row_weights`.
+    """
+    if not len(labels) or labels.min() >= 0:
+        return weights, total
+    return row_weights(np.where(labels < 0, 0, weights), len(labels), weights.dtype)

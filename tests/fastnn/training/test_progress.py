@@ -70,7 +70,7 @@ def test_fit_moves_it_and_trains_alike(screen, bits, eager):
             optimizer=SGD(model.parameters(), lr=0.1), epochs=4, batch_size=8, seed=0,
             progress=shown)  # fmt: skip
         results.append(bits(model))
-        assert ("epoch 4/4" in screen.getvalue()) == progress
+        assert ("epoch 4/4" in screen.getvalue()) == shown
     assert results[0] == results[1]
     assert "100%" in screen.getvalue()
 
