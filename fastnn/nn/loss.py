@@ -74,9 +74,9 @@ class Loss:
         return targets.shape[1] if self.by_element else 1
 
     def ignored(self, targets: np.ndarray) -> np.ndarray | None:
-        """Return which rows do not count, as bools, for targets from `read_targets`; None if all do.
+        """Return which rows do not count, as bools (rows,), or None if all do.
 
-        They are given the weight 0.
+        `targets` come from `read_targets`. Such rows are given the weight 0.
         """
         return None
 

@@ -9,6 +9,7 @@ import numpy as np
 
 import kernels
 from fastnn.nn.loss import Loss, as_loss
+from fastnn.training.foreign import as_array, check_missing
 from kernels.base.arrays import as_integer
 
 BALANCED = "balanced"
@@ -59,7 +60,8 @@ def total_weight(weights: np.ndarray | None, samples: int) -> float:
 
 
 def _numbers(name: str, values, size: int, of: str) -> np.ndarray:
-    array = kernels.base.arrays.floating(name, values).astype(np.float64)
+    check_missing(name, values)
+    array = kernels.base.arrays.floating(name, as_array(name, values)).astype(np.float64)
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({size},), one a {of}")
     if not (np.isfinite(array) & (array >= 0)).all():
