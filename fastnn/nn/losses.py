@@ -79,17 +79,19 @@ class _ClassLoss(Loss):
         Rows that do not count have `ignore_index`.
         """
         self.factors(columns)  # raises unless the number of weights is right
-        labels = arrays.class_indices(name, targets, samples, columns, self.ignore_index)
-        labels[labels < 0] = self.ignore_index
-        if samples and (labels == self.ignore_index).all():
-            raise ValueError(
-                f"{name} holds nothing but ignore_index, {self.ignore_index}; expected classes"
-            )
+        ignored = self.ignore_index
+        labels, known = arrays.known_indices(name, targets, samples, columns, ignored)
+        if known is not None:
+            if not known.any():
+                raise ValueError(
+                    f"{name} holds nothing but ignore_index, {ignored}; expected classes"
+                )
+            labels[~known] = ignored
         return labels
 
     def ignored(self, targets):
         """Return which rows have `ignore_index`; None if no row has."""
-        if targets.ndim != 1:
+        if targets.ndim != 1 or (self.ignore_index < 0 <= np.minimum.reduce(targets)):
             return None
         found = targets == self.ignore_index
         return found if found.any() else None
@@ -231,7 +233,7 @@ class NLLLoss(_ClassLoss):
         x = arrays.matrix("log_probabilities", log_probabilities)
         if self.weight is not None:
             rows, classes = x.shape
-            labels = arrays.class_indices("targets", targets, rows, classes, self.ignore_index)
+            labels, _ = arrays.known_indices("targets", targets, rows, classes, self.ignore_index)
             weights, _ = arrays.row_weights(weights, rows, x.dtype)
             self.factors(classes)
             weights = self.masses(labels, weights, x.dtype)

@@ -14,6 +14,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
     Masked and sparse arrays are refused, because NumPy would drop the mask of the first and make
     one object of the second. So are missing values of frames and series.
     """
+    if type(value) is np.ndarray:
+        return value
     if np.ma.is_masked(value):
         raise ValueError(f"{name} has masked elements; expected numbers everywhere")
     if hasattr(value, "tocsr"):
@@ -61,7 +63,9 @@ def _without_tensors(value: Any) -> Any:
 
 def _holds_columns(value: Any) -> bool:
     """Return whether a value is a frame or a series."""
-    return hasattr(value, "isna") or hasattr(value, "null_count")
+    return type(value) is not np.ndarray and (
+        hasattr(value, "isna") or hasattr(value, "null_count")
+    )
 
 
 def _columns(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -173,25 +173,33 @@ def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
     return rows
 
 
-def class_indices(
-    name: str, labels, rows: int, classes: int, ignore_index: int | None = None
-) -> np.ndarray:
+def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
     """Return labels as a new int64 array of `rows` numbers below `classes`.
 
-    Labels that equal `ignore_index` become -1. Raises TypeError for labels that are not integers,
-    ValueError for another shape or another label out of range.
+    Raises TypeError for labels that are not integers, ValueError for another shape
+    or a label out of range.
+    """
+    return known_indices(name, labels, rows, classes)[0]
+
+
+def known_indices(
+    name: str, labels, rows: int, classes: int, ignore_index: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return labels as `class_indices` does, and which of them are known, None if all are.
+
+    Labels that equal `ignore_index` are not known, and become -1.
     """
     array = np.array(labels, order="C")
     if array.dtype.kind not in "iub":
         raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
     if array.shape != (rows,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
-    indices = np.ascontiguousarray(array, np.int64)
+    indices, known = np.ascontiguousarray(array, np.int64), None
     inside = _all_below(indices, classes)
     if ignore_index is not None and (not inside or 0 <= ignore_index < classes):
-        ignored = array == ignore_index
-        array = array[~ignored]  # a copy: `indices` may be `array`
-        indices[ignored] = -1
+        known = array != ignore_index
+        array = array[known]  # a copy: `indices` may be `array`
+        indices[~known] = -1
         inside = _all_below(array.astype(np.int64), classes)
     if not inside:
         other = "" if ignore_index is None else f", or ignore_index, which is {ignore_index}"
@@ -199,7 +207,7 @@ def class_indices(
             f"{name} ranges from {array.min()} to {array.max()}; "
             f"expected class indices from 0 to {classes - 1}{other}"
         )
-    return indices
+    return indices, None if known is None or known.all() else known
 
 
 def _all_below(indices: np.ndarray, classes: int) -> bool:
@@ -210,11 +218,13 @@ def _all_below(indices: np.ndarray, classes: int) -> bool:
     return not indices.size or bool(np.maximum.reduce(indices.view(np.uint64)) < classes)
 
 
-def counted(labels: np.ndarray, weights: np.ndarray, total: float) -> tuple[np.ndarray, float]:
-    """Return weights, 0 for rows whose class index is negative, and their sum.
+def counted(
+    known: np.ndarray | None, weights: np.ndarray, total: float
+) -> tuple[np.ndarray, float]:
+    """Return the weights of rows, 0 for those that are not known, and their sum.
 
-    `weights` and `total` come from `row_weights`.
+    `known` comes from `known_indices`, `weights` and `total` from `row_weights`.
     """
-    if not len(labels) or labels.min() >= 0:
+    if known is None:
         return weights, total
-    return row_weights(np.where(labels < 0, 0, weights), len(labels), weights.dtype)
+    return row_weights(np.where(known, weights, 0), len(known), weights.dtype)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.base import vectormath
-from kernels.base.arrays import class_indices, counted, matrix, row_weights, same_shape, vector
+from kernels.base.arrays import counted, known_indices, matrix, row_weights, same_shape, vector
 from kernels.base.jit import Entry, Routine, entry, inline, routine
 from kernels.base.kinds import (
     BYTES,
@@ -553,6 +553,6 @@ def negative_log_likelihood(
     """
     x = matrix("log_probabilities", log_probabilities)
     rows, classes = x.shape
-    labels = class_indices("targets", targets, rows, classes, ignore_index)
-    w, total = counted(labels, *row_weights(weights, rows, x.dtype))
+    labels, known = known_indices("targets", targets, rows, classes, ignore_index)
+    w, total = counted(known, *row_weights(weights, rows, x.dtype))
     return mean_of(_log_likelihood, x, (labels,), w, total)

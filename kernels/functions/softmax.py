@@ -13,9 +13,9 @@ import numpy as np
 
 from kernels.base import host, vectormath
 from kernels.base.arrays import (
-    class_indices,
     counted,
     floating,
+    known_indices,
     matrix,
     number,
     one_hot,
@@ -565,9 +565,9 @@ def softmax_cross_entropy(
         factors = vector("class_weights", class_weights, classes, z.dtype)
     by_label = np.ndim(targets) != 2
     if by_label:
-        targets = class_indices("targets", targets, rows, classes, ignore_index)
-        w, total = counted(targets, w, total)
-        masses = w
+        targets, known = known_indices("targets", targets, rows, classes, ignore_index)
+        masses, total = counted(known, w, total)
+        w = masses
         if factors is not None:
             masses, total = row_weights(w * factors[targets], rows, z.dtype)
     if by_label and not label_smoothing:
