@@ -11,7 +11,7 @@ import typer
 from fastnn.cli import table_options as options
 from fastnn.cli.arguments import DATASETS, check_folder, given, read_settled, sentence
 from fastnn.cli.errors import fail, reported_errors
-from fastnn.cli.output import say
+from fastnn.cli.output import note, say
 from fastnn.cli.resume import check_apart, check_checkpoint, is_told, resumed
 from fastnn.cli.scores import main_scores, print_folds, print_verdict
 from fastnn.cli.summary import print_summary
@@ -223,6 +223,7 @@ def train(
         if is_path(settings.dataset):
             run.verdict = _verdict_before(data)
         _print_plan(run)
+        _warn_of_test_rows(settings)
         _announce_compilation(settings.dtype)
         if folds is not None:
             run.folds = _cross_validate(settings, data, folds).to_dict()
@@ -239,6 +240,17 @@ def train(
         f"{_test_result(run)}; {run.seconds:.3g} s of training",
         f"{folder}: {', '.join(files)}",
     )
+
+
+def _warn_of_test_rows(settings: Settings) -> None:
+    """Warn, on standard error, of choices that are made on the test rows."""
+    watching = ["--early-stopping"] if settings.early_stopping is not None else []
+    watching += ["--schedule plateau"] if settings.schedule == "plateau" else []
+    if settings.validation == 0 and watching:
+        note(
+            f"warning: {' and '.join(watching)} on the test rows, since --validation is 0: the "
+            "test score will be better than that of new rows"
+        )
 
 
 def _kept(run: Run) -> str:

@@ -85,7 +85,7 @@ class Runner:
         """Go on with other samples, whose arrays have the same names, dtypes and columns."""
         program = self.program
         program.bind(inputs)
-        self.samples = len(inputs["x"])
+        self.samples = len(inputs["order"])
         self.batches = -(-self.samples // program.batch)
         self._arguments = *self._arguments[:-2], self.samples, program.batch
         self.renew()

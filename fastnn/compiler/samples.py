@@ -37,7 +37,7 @@ def inputs_of(source: Source, loss: Loss | None, dtype: np.dtype) -> dict[str, n
     found = {"x": source.x, "order": source.order}
     if loss is None or source.y is None:
         return found
-    found["y"] = source.y
+    found["y"] = loss.labels(source.y)
     masses = loss.masses(source.y, source.weights, dtype)
     if source.weights is not None:
         found["weights"] = source.weights
@@ -133,9 +133,12 @@ def emit_truth(build: Builder, loss: Loss, columns: int) -> Truth:
 
 
 def _check_labels(loss: Loss, y: np.ndarray, columns: int) -> None:
-    """Raise ValueError unless class indices are below the number of columns."""
+    """Raise ValueError unless class indices are below the number of columns.
+
+    Kernels ignore rows whose index is negative.
+    """
     loss.target_columns(columns)  # raises if the loss does not take so many
-    if y.ndim == 1 and not 0 <= y.min() <= y.max() < columns:
+    if y.ndim == 1 and not y.max() < columns:
         raise ValueError(
             f"the targets range from {y.min()} to {y.max()}; expected class indices below {columns}"
         )

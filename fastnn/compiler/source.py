@@ -13,7 +13,8 @@ class Source:
 
     `x` is (samples, columns), contiguous, of the program's dtype or uint8. `y` holds int64 class
     indices, or rows of the program's dtype; it is None for prediction. `order` holds the int64
-    numbers of the rows. `weights` has a weight for each sample, or is None for equal weights.
+    numbers of the rows that are read. `weights` has a weight for each sample, or is None for equal
+    weights.
     """
 
     x: np.ndarray

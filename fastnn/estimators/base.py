@@ -134,6 +134,8 @@ class BaseMLP(BaseEstimator):
         dtype = self._dtype(X)
         if first:
             self._initialize([X.shape[1], *sizes, self.n_outputs_], dtype)
+        else:
+            self._check_continues(sizes)
         network = self._build(keep=incremental and not first)
         X = dense(X, network.dtype)
         if self.solver == "lbfgs":
@@ -142,6 +144,29 @@ class BaseMLP(BaseEstimator):
             self._fit_batches(network, X, y, weights, incremental)
         check_finite(network)
         return self
+
+    def _check_continues(self, sizes: list[int]) -> None:
+        """Raise ValueError for settings that the weights of the previous call do not have.
+
+        Curves that its solver or `early_stopping` did not need begin now.
+        """
+        before = [coef.shape[1] for coef in self.coefs_[:-1]]
+        if sizes != before:
+            raise ValueError(
+                f"hidden_layer_sizes is {sizes}, and the previous call had {before}; expected the "
+                "same to go on with its weights, or fit with warm_start=False"
+            )
+        if self.out_activation_ != self._out_activation():
+            raise ValueError(
+                f"the output activation would be {self._out_activation()!r}, and the previous call "
+                f"had {self.out_activation_!r}; expected the same to go on with its weights, or "
+                "fit with warm_start=False"
+            )
+        scores = getattr(self, "validation_scores_", None)
+        if self.solver in STOCHASTIC and (
+            not hasattr(self, "loss_curve_") or (scores is not None) != self.early_stopping
+        ):
+            self._begin_curves()
 
     def _fit_batches(self, network: Network, X, y, weights, incremental: bool) -> None:
         validation = None
@@ -197,6 +222,8 @@ class BaseMLP(BaseEstimator):
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
+        if weights is not None and not all(each[-1].any() for each in (parts[::2], held)):
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         x_held, y_held, weights_held = [*held, None][:3]
         x_held, labels = np.ascontiguousarray(x_held), self._decode(y_held)
         validation = Validation(self, network, x_held, y_held, labels, weights_held, self.threads)
@@ -233,16 +260,20 @@ class BaseMLP(BaseEstimator):
             uniform = self._random_state.uniform
             self.coefs_.append(uniform(-bound, bound, (inputs, width)).astype(dtype, copy=False))
             self.intercepts_.append(uniform(-bound, bound, width).astype(dtype, copy=False))
+        if self.solver in STOCHASTIC:
+            self._begin_curves()
+
+    def _begin_curves(self) -> None:
+        """Set the attributes that watch epochs to those before the first one."""
+        early = self.early_stopping
         self._best_coefs = [array.copy() for array in self.coefs_]
         self._best_intercepts = [array.copy() for array in self.intercepts_]
-        if self.solver in STOCHASTIC:
-            early = self.early_stopping
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.best_loss_ = None if early else np.inf
-            self.validation_scores_: list[float] | None = [] if early else None
-            self.validation_loss_curve_: list[float] | None = [] if early else None
-            self.best_validation_score_ = -np.inf if early else None
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.best_loss_ = None if early else np.inf
+        self.validation_scores_: list[float] | None = [] if early else None
+        self.validation_loss_curve_: list[float] | None = [] if early else None
+        self.best_validation_score_ = -np.inf if early else None
 
     def _build(self, keep: bool) -> Network:
         """Return a network with the weights; with `keep` reuse network and optimizer state."""
@@ -281,13 +312,22 @@ class BaseMLP(BaseEstimator):
             check_is_fitted(self)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             X = X.tocsr() if scipy.sparse.issparse(X) else X
-        dtype, (samples, _) = self.coefs_[0].dtype, X.shape
-        weights = self.coefs_, self.intercepts_, self.activation
+        dtype, samples = self._dtype_of_outputs(X), X.shape[0]
+        coefs = [each.astype(dtype, copy=False) for each in self.coefs_]
+        intercepts = [each.astype(dtype, copy=False) for each in self.intercepts_]
+        weights = coefs, intercepts, self.activation
         if samples <= _ROWS:
             return outputs(dense(X, dtype), *weights)
         return np.concatenate(
             [outputs(dense(X[i : i + _ROWS], dtype), *weights) for i in range(0, samples, _ROWS)]
         )
+
+    def _dtype_of_outputs(self, X) -> np.dtype:
+        """Return the dtype to predict in: NumPy's of the samples and the weights, or `dtype`."""
+        own = self.coefs_[0].dtype
+        if self.dtype is not None or X.dtype == own:
+            return own
+        return own if np.result_type(X.dtype, own) == own else np.dtype(np.float64)
 
     def _is_plain(self, X) -> bool:
         """Return True for samples in which scikit-learn's check, which is slow, finds nothing."""

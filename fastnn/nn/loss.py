@@ -73,6 +73,17 @@ class Loss:
         """Return the number of terms of a row in the mean, for targets from `read_targets`."""
         return targets.shape[1] if self.by_element else 1
 
+    def ignored(self, targets: np.ndarray) -> np.ndarray | None:
+        """Return which rows do not count, as bools (rows,), or None if all do.
+
+        `targets` come from `read_targets`. Such rows are given the weight 0.
+        """
+        return None
+
+    def labels(self, targets: np.ndarray) -> np.ndarray:
+        """Return targets from `read_targets` as programs read them: negative for ignored rows."""
+        return targets
+
     def masses(self, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
         """Return each row's share of the mean's divisor, or None if all rows count 1.
 

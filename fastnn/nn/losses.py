@@ -36,13 +36,18 @@ def _weights_of(loss: str, name: str, value, of: str) -> np.ndarray | None:
     return array
 
 
+_IGNORE_INDEX = -100  # torch's
+
+
 class _ClassLoss(Loss):
-    """Base of losses for classes, which may have weights (torch's `weight`)."""
+    """Base of losses for classes, which may have weights and an index to ignore, as in torch."""
 
     of_classes = True
 
-    def __init__(self, weight=None):
+    def __init__(self, weight=None, ignore_index: int = _IGNORE_INDEX):
         self.weight = weight
+        name = f"{type(self).__name__}: ignore_index"
+        self.ignore_index = arrays.integer(name, ignore_index, -arrays.LARGEST, arrays.LARGEST)
 
     @property
     def weight(self) -> np.ndarray | None:
@@ -69,9 +74,33 @@ class _ClassLoss(Loss):
         return self.factors(columns).size
 
     def read_targets(self, name, targets, samples, columns, dtype):
-        """Return class indices, int64; raise TypeError or ValueError for other targets."""
+        """Return class indices, int64; raise TypeError or ValueError for other targets.
+
+        Rows that do not count have `ignore_index`.
+        """
         self.factors(columns)  # raises unless the number of weights is right
-        return arrays.class_indices(name, targets, samples, columns)
+        ignored = self.ignore_index
+        labels, known = arrays.known_indices(name, targets, samples, columns, ignored)
+        if known is not None:
+            if not known.any():
+                raise ValueError(
+                    f"{name} holds nothing but ignore_index, {ignored}; expected classes"
+                )
+            labels[~known] = ignored
+        return labels
+
+    def ignored(self, targets):
+        """Return which rows have `ignore_index`; None if no row has."""
+        if targets.ndim != 1 or (self.ignore_index < 0 <= np.minimum.reduce(targets)):
+            return None
+        found = targets == self.ignore_index
+        return found if found.any() else None
+
+    def labels(self, targets):
+        """Return class indices, -1 in the place of an `ignore_index` of 0 or more."""
+        if targets.ndim != 1 or self.ignore_index < 0:
+            return targets
+        return np.where(targets == self.ignore_index, -1, targets)
 
     def classifies(self, targets, columns):
         """Return True: targets are always classes."""
@@ -81,8 +110,16 @@ class _ClassLoss(Loss):
         """Return the weights of rows, times those of their classes if targets are class indices."""
         if self.weight is None or targets.ndim != 1:
             return weights
-        of_classes = self.weight.astype(dtype)[targets]  # kernels multiply in this dtype, too
+        # Kernels multiply in this dtype, too. The weights of ignored rows are 0.
+        of_classes = self.weight.astype(dtype)[targets.clip(0, self.weight.size - 1)]
         return of_classes if weights is None else weights * of_classes
+
+    def _settings(self) -> list[str]:
+        """Return the settings that are not the defaults, as texts."""
+        given = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
+        if self.ignore_index != _IGNORE_INDEX:
+            given.append(f"ignore_index={self.ignore_index}")
+        return given
 
 
 class CrossEntropyLoss(_ClassLoss):
@@ -98,6 +135,9 @@ class CrossEntropyLoss(_ClassLoss):
         Weights c of the classes, (classes,), which replace t_ij by c_j t_ij; 1 by default.
     label_smoothing : float, default 0.0
         Share e of each target that is spread over all classes: t becomes (1 - e) t + e / classes.
+    ignore_index : int, default -100
+        Class index of rows that do not count: they give no loss and no gradient, and the mean is
+        over the others (NaN in a call without others).
 
     Raises
     ------
@@ -122,8 +162,10 @@ class CrossEntropyLoss(_ClassLoss):
 
     command_name, link = "cross-entropy", "softmax"
 
-    def __init__(self, weight=None, label_smoothing: float = 0.0):
-        super().__init__(weight)
+    def __init__(
+        self, weight=None, label_smoothing: float = 0.0, ignore_index: int = _IGNORE_INDEX
+    ):
+        super().__init__(weight, ignore_index)
         try:
             arrays.number("label_smoothing", label_smoothing, 0.0, 1.0)
         except (TypeError, ValueError) as error:
@@ -135,8 +177,9 @@ class CrossEntropyLoss(_ClassLoss):
         classes = None
         if self.weight is not None:
             classes = self.factors(np.shape(logits)[-1])
+        smoothing, ignored = self.label_smoothing, self.ignore_index
         return self._keep(
-            softmax_cross_entropy(logits, targets, weights, classes, self.label_smoothing)
+            softmax_cross_entropy(logits, targets, weights, classes, smoothing, ignored)
         )
 
     def read_targets(self, name, targets, samples, columns, dtype):
@@ -150,7 +193,7 @@ class CrossEntropyLoss(_ClassLoss):
         return rows
 
     def __repr__(self) -> str:
-        given = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
+        given = self._settings()
         if self.label_smoothing:
             given.append(f"label_smoothing={self.label_smoothing}")
         return f"CrossEntropyLoss({', '.join(given)})"
@@ -167,6 +210,8 @@ class NLLLoss(_ClassLoss):
     ----------
     weight : array_like, optional
         Weights of the classes, (classes,); 1 by default.
+    ignore_index : int, default -100
+        Class index of rows that do not count, as for `CrossEntropyLoss`.
 
     Raises
     ------
@@ -187,14 +232,15 @@ class NLLLoss(_ClassLoss):
         """Return the loss of a batch (rows, classes)."""
         x = arrays.matrix("log_probabilities", log_probabilities)
         if self.weight is not None:
-            labels = arrays.class_indices("targets", targets, *x.shape)
-            weights, _ = arrays.row_weights(weights, len(x), x.dtype)
-            self.factors(x.shape[1])
+            rows, classes = x.shape
+            labels, _ = arrays.known_indices("targets", targets, rows, classes, self.ignore_index)
+            weights, _ = arrays.row_weights(weights, rows, x.dtype)
+            self.factors(classes)
             weights = self.masses(labels, weights, x.dtype)
-        return self._keep(negative_log_likelihood(x, targets, weights))
+        return self._keep(negative_log_likelihood(x, targets, weights, self.ignore_index))
 
     def __repr__(self) -> str:
-        return f"NLLLoss({'' if self.weight is None else f'weight={self.weight.tolist()}'})"
+        return f"NLLLoss({', '.join(self._settings())})"
 
 
 class _ElementLoss(Loss):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from fastnn._html import table
 from fastnn._provided import provided
 from fastnn.nn.layer import Layer, as_layer, replaces_methods
 from fastnn.nn.parameters import Parameter
@@ -270,14 +271,31 @@ class Sequential(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
 
-    def __getitem__(self, place: int) -> Layer:
-        return self.layers[place]
+    @overload
+    def __getitem__(self, place: int) -> Layer: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequential: ...
+
+    def __getitem__(self, place):
+        """Return a layer, or for a slice a chain of these layers, which both chains share."""
+        if not isinstance(place, slice):
+            return self.layers[place]
+        part = Sequential(*self.layers[place])
+        part.training = self.training
+        return part
 
     def __repr__(self) -> str:
         inner = (f"({place}): {layer!r}" for place, layer in enumerate(self.layers))
         lines = [textwrap.indent(each, "  ") for each in inner]
         count = sum(parameter.size for parameter in self.parameters())
         return "\n".join(["Sequential(", *lines, f")  # {count:,} parameters"])
+
+    def _repr_html_(self) -> str:
+        """Return a table of the layers, which notebooks show."""
+        rows = list(_told_layers(self))
+        count = sum(parameter.size for parameter in self.parameters())
+        return table(["", "layer", "parameters"], rows, f"Sequential, {count:,} parameters")
 
 
 def check_chain(model: Sequential) -> None:
@@ -356,6 +374,16 @@ def columns_of(model: Sequential) -> tuple[int | None, int | None]:
     taken = [each.columns_in for each in layers if each.columns_in is not None]
     given = [each.columns_out for each in layers if each.columns_out is not None]
     return (taken[0] if taken else None), (given[-1] if given else None)
+
+
+def _told_layers(model: Sequential, before: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the place, the text and the number of parameters of each layer, inner chains' too."""
+    for place, layer in enumerate(model.layers):
+        if isinstance(layer, Sequential):
+            yield from _told_layers(layer, f"{before}{place}.")
+        else:
+            size = sum(parameter.size for _, parameter in _own_parameters(layer))
+            yield f"{before}{place}", repr(layer), f"{size:,}"
 
 
 def _own_parameters(layer) -> Iterator[tuple[str, Parameter]]:

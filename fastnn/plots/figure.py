@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 from matplotlib import rc_context
@@ -11,6 +12,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from fastnn.files.texts import visible
+
+_CSS_PIXELS = 96  # of an inch on a web page, whatever the screen's
 
 
 class LiteralFigure(Figure):
@@ -30,6 +33,13 @@ class LiteralFigure(Figure):
             for axis in self.findobj(Axis):
                 _draw_numbers(axis)
             super().draw(renderer)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Return the picture, which notebooks show, and its size there in pixels."""
+        file = BytesIO()
+        self.savefig(file, format="png")
+        width, height = (round(_CSS_PIXELS * inches) for inches in self.get_size_inches())
+        return file.getvalue(), {"width": width, "height": height}
 
 
 def _draw_numbers(axis: Axis) -> None:

@@ -117,7 +117,7 @@ class TrainingState:
             "dropout": [[each.seed, each.stream, each.drawn] for each in self._dropouts],
             "random": self.rng.bit_generator.state,
             "order": self.order.copy(),
-            "history": {name: list(values) for name, values in vars(training.history).items()},
+            "history": {name: list(values) for name, values in training.history.items()},
         }
 
     def _check_architecture(self, found: Any, weights: Mapping[str, np.ndarray]) -> None:
@@ -185,7 +185,7 @@ class TrainingState:
             layer.drawn = int(drawn)
         self.rng.bit_generator.state = state["random"]
         self.order[:] = state["order"]
-        for name, values in vars(training.history).items():
+        for name, values in training.history.items():
             values[:] = state["history"].get(name, [None] * state["epoch"])
         training.epoch, training.stop = int(state["epoch"]), bool(state["stop"])
 

@@ -67,9 +67,12 @@ class EagerRunner:
         self.batch, self.ticks, self.kept = batch, 0, 0
         self.stopped, self.last_loss = False, math.nan
         self._timetable = timetable
-        self.batches = -(-len(source.x) // batch)
+        self.batches = -(-len(source.order) // batch)
         self.totals = np.zeros(2)
         self._snapshot = None if optimizer is None else _Snapshot(model, optimizer)
+
+    def bind(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Do nothing, because every step reads the source."""
 
     def release(self) -> bool:
         """Return False: what runs in Python has nothing worth keeping."""

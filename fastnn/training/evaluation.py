@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from fastnn.compiler.samples import form_of, inputs_of
 from fastnn.compiler.source import Source
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, model_dtype
+from fastnn.training.batches import check_repeatable, read_epoch
 from fastnn.training.eager import EagerRunner
 from fastnn.training.facts import facts_of
 from fastnn.training.inputs import (
@@ -56,7 +58,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     model: Sequential,
     x,
-    y,
+    y=None,
     *,
     loss: Loss,
     batch_size: int = EVALUATION_BATCH,
@@ -71,8 +73,8 @@ def evaluate(
         The model; it is not changed.
     x : array_like
         Samples, (samples, ...), as in `fit`.
-    y : array_like
-        Targets of the samples, as in `fit`.
+    y : array_like, optional
+        Targets of the samples, as in `fit`; None if `x` is an iterable of batches (x, y).
     loss : Loss
         The loss to compute.
     batch_size : int, default 256
@@ -104,6 +106,9 @@ def evaluate(
     batch_size = arrays.count("batch_size", batch_size)
     facts = facts_of(model)
     dtype = facts.dtype
+    if y is None:
+        check_repeatable(x, 1)
+        x, y, _ = read_epoch("x", x)
     samples = read_samples("x", x, dtype, facts.takes_rows)
     columns = facts.output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
@@ -171,8 +176,14 @@ class Evaluator(Lowered):
 def means(totals, source: Source, loss, classifies, dtype) -> tuple[float, float | None]:
     """Return mean loss and accuracy from sums over a data set."""
     assert source.y is not None
-    samples, answers = len(source.x), as_loss(loss)
-    elements = total_weight(answers.masses(source.y, source.weights, dtype), samples)
-    elements *= answers.terms(source.y)
+    answers, y, weights, samples = as_loss(loss), source.y, source.weights, len(source.order)
+    if samples < len(source.x):
+        y = y[source.order]
+        weights = None if weights is None else weights[source.order]
+    elements = total_weight(answers.masses(y, weights, dtype), samples) * answers.terms(y)
+    elements = elements or math.nan  # of rows that all have the weight 0
     total, right = map(float, totals)
-    return total / elements, right / samples if classifies else None
+    if not classifies:
+        return total / elements, None
+    ignored = None if weights is None else answers.ignored(y)
+    return total / elements, right / (samples if ignored is None else np.count_nonzero(~ignored))

@@ -17,6 +17,7 @@ from fastnn.nn.seeds import fresh_seed
 from fastnn.nn.sequential import Sequential
 from fastnn.optim.optimizer import Optimizer
 from fastnn.optim.schedule import Schedule
+from fastnn.training.batches import are_batches, check_repeatable, read_epoch
 from fastnn.training.callbacks.callback import Callback, listeners, notify
 from fastnn.training.callbacks.progress import Progress
 from fastnn.training.checkpoints import Checkpoints, TrainingState
@@ -43,14 +44,15 @@ __all__ = ["fit"]
 def fit(
     model: Sequential,
     x,
-    y,
+    y=None,
     *,
     loss: Loss,
     optimizer: Optimizer,
     epochs: int,
-    batch_size: int,
+    batch_size: int = 32,
     validation_data=None,
     shuffle: bool = True,
+    drop_last: bool = False,
     seed: int | None = None,
     sample_weight=None,
     class_weight=None,
@@ -78,8 +80,13 @@ def fit(
         Samples, (samples, ...), of float32, float64, integers or bytes, finite, also read-only,
         strided or mapped from a file. Contiguous samples of the model's dtype and bytes are not
         copied. Bytes (uint8) stay bytes; a `Normalize` layer scales them. Each sample is
-        flattened to a row, except for a custom first layer, which gets the shape of `x`.
-    y : array_like
+        flattened to a row, except for a custom first layer, which gets the shape of `x`. Lists,
+        torch tensors, and frames and series of pandas and polars are arrays here, too.
+
+        Without `y`, an iterable of batches (x, y), such as a `DataLoader`: all of an epoch are read
+        and held in memory, then trained on in their order, and read again for the next epoch.
+        That is slower than arrays by the time of reading.
+    y : array_like, optional
         Targets: class indices (samples,), one-hot rows or probabilities (samples, classes), or for
         a regression numbers (samples,) or (samples, columns).
     loss : Loss
@@ -88,12 +95,16 @@ def fit(
         Optimizer of the model's parameters, such as `SGD(model.parameters(), lr=0.1)`.
     epochs : int
         Number of epochs, those of a resumed run included.
-    batch_size : int
-        Rows of a batch.
-    validation_data : tuple, optional
-        Samples and targets (x, y), or (x, y, weights), to evaluate after each epoch.
+    batch_size : int, default 32
+        Rows of a batch; 32 is the default of Keras and of `fastnn train`, whose learning rates suit
+        it. Batches of an iterable keep their size.
+    validation_data : tuple or iterable, optional
+        Samples and targets (x, y), or (x, y, weights), to evaluate after each epoch; or an iterable
+        of batches (x, y) that is no sequence, such as a `DataLoader`.
     shuffle : bool, default True
         Whether each epoch draws a new order of the samples.
+    drop_last : bool, default False
+        Whether an epoch leaves out the rows at its end that do not fill a batch.
     seed : int, optional
         Seed of the order of samples and of dropout; None draws one, for which `manual_seed` cares.
     sample_weight : array_like, optional
@@ -158,6 +169,15 @@ def fit(
     facts = facts_of(model)
     dtype = facts.dtype
     _check_learnable(model, optimizer)
+    batches = None
+    if y is None:
+        check_repeatable(x, epochs)
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight is given, and x is an iterable of batches; expected None"
+            )
+        batches, shuffle = x, False
+        x, y, batch_size = read_epoch("x", batches)
     samples = read_samples("x", x, dtype, facts.takes_rows)
     columns = facts.output_columns("x", model, samples)
     targets = read_targets("y", y, len(samples), columns, loss, dtype)
@@ -169,14 +189,24 @@ def fit(
         validator = Evaluator(
             model, validation, loss, classifies, EVALUATION_BATCH, threads, times=epochs
         )
-    batch = min(batch_size, len(samples))
-    check_rows(model, len(samples), batch)
+    batch, rows = min(batch_size, len(samples)), len(samples)
+    if drop_last:
+        if batch_size > len(samples):
+            raise ValueError(
+                f"batches of {batch_size} of {len(samples)} samples leave none with "
+                "drop_last=True; expected a smaller batch_size"
+            )
+        rows -= rows % batch
+    check_rows(model, rows, batch)
     if schedule is not None:
         _check_schedule(schedule, optimizer)
-    step_count = epochs * -(-len(samples) // batch)
+    step_count = epochs * -(-rows // batch)
     count = threads_for(step_work(model, batch), threads, step_count)
     rng = np.random.default_rng(fresh_seed() if seed is None else seed)
-    source = Source(samples, targets, np.arange(len(samples)), weights)
+    if batches is not None and weights is None and getattr(loss, "of_classes", False):
+        weights = np.ones(len(samples), dtype)  # other epochs may have rows to ignore
+    order = np.arange(len(samples))
+    source = Source(samples, targets, order[:rows], weights)
 
     training = Training(model, loss, optimizer, History(), schedule)
     training.epochs, training.validating = epochs, validator is not None
@@ -187,14 +217,16 @@ def fit(
         "seed": seed,
         "loss": type(loss).__name__,
     }
-    state = TrainingState(training, source.order, rng, [schedule, *all_callbacks], conditions)
+    if drop_last:  # which earlier versions did not have
+        conditions["drop_last"] = True
+    state = TrainingState(training, order, rng, [schedule, *all_callbacks], conditions)
     with (
         _clipping(optimizer, clip_norm, clip_value),
         Checkpoints(state, checkpoint, every, resume) as checkpoints,
     ):
         if schedule is not None:
             left = epochs - training.epoch
-            schedule.begin(left, -(-len(samples) // batch), validator is not None)
+            schedule.begin(left, -(-rows // batch), validator is not None)
         if seed is not None and training.epoch == 0:
             for stream, layer in enumerate(facts.dropouts):
                 layer.reseed(seed, stream)
@@ -215,7 +247,10 @@ def fit(
                     notify(all_callbacks, "on_epoch_begin", training)
                     started = time.perf_counter()
                     if shuffle:
-                        rng.shuffle(source.order)
+                        rng.shuffle(order)
+                    if batches is not None and training.history:
+                        _read_again(source, batches, loss, class_weight, columns, dtype)
+                        steps.reread()
                     totals = steps.run_epoch(tell)
                     seconds = time.perf_counter() - started
                     mean, accuracy = means(totals, source, loss, classifies, dtype)
@@ -239,6 +274,23 @@ def fit(
     return training.history
 
 
+def _read_again(source: Source, batches: Iterable, loss, class_weight, columns, dtype) -> None:
+    """Write another epoch of batches into a source; raise ValueError for one of other shapes."""
+    x, y, _ = read_epoch("x", batches)
+    samples = read_samples("x", x, dtype, source.x.ndim == 2)
+    if (samples.shape, samples.dtype) != (source.x.shape, source.x.dtype):
+        raise ValueError(
+            f"an epoch of x has shape {samples.shape} and dtype {samples.dtype}; expected those of "
+            f"the first one, {source.x.shape} and {source.x.dtype}"
+        )
+    targets = read_targets("y", y, len(samples), columns, loss, dtype)
+    weights = read_weights(loss, targets, None, class_weight, classes=columns, dtype=dtype)
+    assert source.y is not None
+    source.x[:], source.y[:] = samples, targets
+    if source.weights is not None:
+        source.weights[:] = 1 if weights is None else weights
+
+
 @contextmanager
 def _clipping(optimizer: Optimizer, norm: float | None, value: float | None) -> Iterator[None]:
     """Set the optimizer's clipping bounds that are given, and restore them afterwards."""
@@ -258,6 +310,8 @@ def _clipping(optimizer: Optimizer, norm: float | None, value: float | None) -> 
 
 def _validation(data, samples, columns, loss, dtype) -> Source:
     """Return the validation data as a source; raise as `fit` does for data that do not fit."""
+    if are_batches(data):
+        data = read_epoch("validation x", data)[:2]
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise TypeError("validation_data is not a pair (x, y), or (x, y, weights)")
     x = read_samples("validation x", data[0], dtype, samples.ndim == 2)

@@ -13,6 +13,7 @@ from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, chained_layers
 from fastnn.optim.optimizer import Optimizer
 from fastnn.training.eager import predict_eagerly
+from fastnn.training.foreign import as_array, check_missing
 from kernels.base import arrays
 
 
@@ -32,7 +33,7 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
     With `rows` each sample is flattened to a row. Raises TypeError or ValueError for other
     dtypes, for an empty array, and for numbers that are not finite.
     """
-    array = _read_array(name, x)
+    array = as_array(name, x)
     if array.ndim < 2:
         raise ValueError(f"{name} has shape {array.shape}; expected (samples, columns)")
     if array.size == 0:
@@ -41,6 +42,7 @@ def read_samples(name: str, x, dtype: np.dtype, rows: bool = True) -> np.ndarray
         array = kernels.base.arrays.floating(name, array)
         with np.errstate(over="ignore"):
             if not all_finite(array, dtype):
+                check_missing(name, x)
                 place = tuple(int(i) for i in np.argwhere(~np.isfinite(array.astype(dtype)))[0])
                 raise ValueError(
                     f"{name} holds {array[place]} at {place}; expected finite numbers of {dtype}"
@@ -58,23 +60,6 @@ def all_finite(array: np.ndarray, dtype: np.dtype | None = None) -> bool:
         if math.isfinite(flat.dot(flat)):  # the fastest test; on overflow the next line decides
             return True
     return bool(np.isfinite(np.array([array.min(), array.max()]).astype(dtype)).all())
-
-
-def _read_array(name: str, value) -> np.ndarray:
-    """Return a value as an array; raise TypeError or ValueError, with its name, if it is none.
-
-    Masked and sparse arrays are refused, because NumPy would drop the mask of the first and make
-    one object of the second.
-    """
-    if np.ma.is_masked(value):
-        raise ValueError(f"{name} has masked elements; expected numbers everywhere")
-    if hasattr(value, "tocsr"):
-        raise TypeError(f"{name} is sparse; expected an ordinary array, as {name}.toarray() gives")
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"{name} cannot be read as an array: {error}") from None
 
 
 def output_columns(name: str, model: Sequential, samples: np.ndarray) -> int:
@@ -105,14 +90,15 @@ def read_targets(name: str, y, samples: int, columns: int, loss: Loss, dtype) ->
     They are copied, because a program reads class indices without looking. Raises TypeError or
     ValueError for other shapes, dtypes, class indices out of range, or numbers that are not finite.
     """
-    given = _read_array(name, y)
+    check_missing(name, y)
+    given = as_array(name, y)
     read = as_loss(loss).read_targets(name, given, samples, columns, dtype)
     return read.copy() if np.may_share_memory(read, given) else read
 
 
 def classifies_by(loss: Loss, y, columns: int) -> bool:
     """Return whether accuracy is defined: targets are classes, or rows with one largest number."""
-    return as_loss(loss).classifies(np.asarray(y), columns)
+    return as_loss(loss).classifies(as_array("y", y), columns)
 
 
 def check_bound(**numbers) -> None:

@@ -15,6 +15,7 @@ from fastnn.nn.activations import Sigmoid
 from fastnn.nn.loss import Loss, as_loss
 from fastnn.nn.sequential import Sequential, flat_layers, model_dtype
 from fastnn.nn.softmax import LogSoftmax, Softmax
+from fastnn.training.batches import are_batches, read_samples_of
 from fastnn.training.eager import predict_eagerly
 from fastnn.training.inputs import check_model, output_columns, read_samples, takes_rows
 from kernels.base import arrays
@@ -41,8 +42,9 @@ def predict(
     model : Sequential
         The model; it is not changed.
     x : array_like
-        Samples, (samples, ...), as in `fit`. Contiguous rows of the model's dtype, or of bytes,
-        are read where they lie.
+        Samples, (samples, ...), as in `fit`, or an iterable of batches of them, such as a
+        `DataLoader`, whose targets are passed over. Contiguous rows of the model's dtype, or of
+        bytes, are read where they lie.
     batch_size : int, default 256
         Rows computed at a time by a model with layers of the user's own; the result does not
         depend on it, unless such a layer does.
@@ -219,6 +221,8 @@ def _apply(
 def _read(model: Sequential, x) -> np.ndarray:
     """Return samples as rows for a model; raise TypeError or ValueError if they do not fit."""
     check_model(model)
+    if are_batches(x):
+        x = read_samples_of(x)
     rows = read_samples("x", x, model_dtype(model), takes_rows(model))
     output_columns("x", model, rows)
     return rows

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 import kernels
-from fastnn.nn.loss import Loss
+from fastnn.nn.loss import Loss, as_loss
+from fastnn.training.foreign import as_array, check_missing
 from kernels.base.arrays import as_integer
 
 BALANCED = "balanced"
@@ -24,22 +25,28 @@ def read_weights(
     classes: int,
     dtype: np.dtype,
 ) -> np.ndarray | None:
-    """Return the weights of samples times those of their classes; None if neither is given.
+    """Return the weights of samples times those of their classes; None if all are 1.
+
+    Those of rows that the loss ignores are 0.
 
     `sample_weight` holds one number of 0 or more for each sample. `class_weight` is a dict from
     class index to such a number (1 by default), one number for each class, or "balanced".
     `targets` come from `read_targets`. Raises TypeError or ValueError for other weights, for
     class weights if targets are not classes, and for a loss that takes no weights.
     """
-    if sample_weight is None and class_weight is None:
+    ignored = as_loss(loss).ignored(targets)
+    if sample_weight is None and class_weight is None and ignored is None:
         return None
     _check_takes_weights(loss)
     weights = np.ones(len(targets))
     if sample_weight is not None:
         weights = weights * _numbers("sample_weight", sample_weight, len(targets), "sample")
+    known = slice(None) if ignored is None else ~ignored
     if class_weight is not None:
-        labels = _labels(targets)
-        weights *= _of_classes(class_weight, labels, max(classes, 2))[labels]
+        labels = _labels(targets[known])
+        weights[known] *= _of_classes(class_weight, labels, max(classes, 2))[labels]
+    if ignored is not None:
+        weights[ignored] = 0
     with np.errstate(over="ignore"):
         weights = weights.astype(dtype)
         if not 0 < weights.sum() < np.inf:
@@ -53,7 +60,8 @@ def total_weight(weights: np.ndarray | None, samples: int) -> float:
 
 
 def _numbers(name: str, values, size: int, of: str) -> np.ndarray:
-    array = kernels.base.arrays.floating(name, values).astype(np.float64)
+    check_missing(name, values)
+    array = kernels.base.arrays.floating(name, as_array(name, values)).astype(np.float64)
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({size},), one a {of}")
     if not (np.isfinite(array) & (array >= 0)).all():

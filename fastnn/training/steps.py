@@ -92,7 +92,7 @@ class Steps(Lowered):
         self._timetable: Timetable | None = None
         if training.schedule is not None and training.schedule.every == "step":
             self._schedule = training.schedule
-            table = np.empty((-(-len(source.x) // batch), len(self._schedule.places)))
+            table = np.empty((-(-len(source.order) // batch), len(self._schedule.places)))
             self._timetable = Timetable(self._schedule.places, table)
         self._warned, self._settled, self._new = False, True, True
         self._ticks = 0  # of the runner, whose counts of steps the model and the others have
@@ -125,7 +125,7 @@ class Steps(Lowered):
 
     def _check(self) -> None:
         """Raise an error for a model that cannot be trained on the samples, also in Python."""
-        check_trainable(self._training.model, len(self._source.x), self._batch)
+        check_trainable(self._training.model, len(self._source.order), self._batch)
         check_dtype(self._training.model, self._dtype)
 
     def _make(self) -> Runner | EagerRunner:
@@ -136,7 +136,7 @@ class Steps(Lowered):
         self._firsts, self._ticks = self._counts(), 0
         try:
             program = TrainingProgram(*arguments, self._dtype, self._timetable, self._threads)
-            return Runner(program, len(self._source.x))
+            return Runner(program, len(self._source.order))
         except UnsupportedError as reason:
             if not self._warned:
                 warnings.warn(f"{reason}: training steps in Python", stacklevel=6)
@@ -148,6 +148,10 @@ class Steps(Lowered):
         of_layers = [getattr(layer, counter) for layer, counter in self._counting]
         counts = [self._training.optimizer.steps, *of_layers]
         return counts if self._schedule is None else [*counts, self._schedule.last_epoch]
+
+    def reread(self) -> None:
+        """Read the source again, whose arrays hold other numbers now."""
+        self.runner.bind(self._inputs())
 
     def settle(self) -> bool:
         """Write the runner's weights and counts of steps to the model, optimizer and schedule.

@@ -163,9 +163,13 @@ def same_shape(name: str, array: np.ndarray, other_name: str, other: np.ndarray)
 
 
 def one_hot(labels: np.ndarray, classes: int, dtype) -> np.ndarray:
-    """Return one row for each label, with 1 at the class index and 0 elsewhere."""
+    """Return one row for each label, with 1 at the class index and 0 elsewhere.
+
+    The row of a negative label holds zeros only.
+    """
     rows = np.zeros((len(labels), classes), dtype)
-    rows[np.arange(len(labels)), labels] = 1
+    known = np.flatnonzero(labels >= 0)
+    rows[known, labels[known]] = 1
     return rows
 
 
@@ -175,16 +179,52 @@ def class_indices(name: str, labels, rows: int, classes: int) -> np.ndarray:
     Raises TypeError for labels that are not integers, ValueError for another shape
     or a label out of range.
     """
+    return known_indices(name, labels, rows, classes)[0]
+
+
+def known_indices(
+    name: str, labels, rows: int, classes: int, ignore_index: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return labels as `class_indices` does, and which of them are known, None if all are.
+
+    Labels that equal `ignore_index` are not known, and become -1.
+    """
     array = np.array(labels, order="C")
     if array.dtype.kind not in "iub":
         raise TypeError(f"{name} has dtype {array.dtype}; expected integers")
     if array.shape != (rows,):
         raise ValueError(f"{name} has shape {array.shape}; expected ({rows},)")
-    indices = np.ascontiguousarray(array, np.int64)
-    # A negative number is a large one without its sign, so one pass finds either.
-    if rows and np.maximum.reduce(indices.view(np.uint64)) >= classes:
+    indices, known = np.ascontiguousarray(array, np.int64), None
+    inside = _all_below(indices, classes)
+    if ignore_index is not None and (not inside or 0 <= ignore_index < classes):
+        known = array != ignore_index
+        array = array[known]  # a copy: `indices` may be `array`
+        indices[~known] = -1
+        inside = _all_below(array.astype(np.int64), classes)
+    if not inside:
+        other = "" if ignore_index is None else f", or ignore_index, which is {ignore_index}"
         raise ValueError(
             f"{name} ranges from {array.min()} to {array.max()}; "
-            f"expected class indices from 0 to {classes - 1}"
+            f"expected class indices from 0 to {classes - 1}{other}"
         )
-    return indices
+    return indices, None if known is None or known.all() else known
+
+
+def _all_below(indices: np.ndarray, classes: int) -> bool:
+    """Return whether all are from 0 to `classes` - 1.
+
+    A negative number is a large one without its sign, so one pass finds either.
+    """
+    return not indices.size or bool(np.maximum.reduce(indices.view(np.uint64)) < classes)
+
+
+def counted(
+    known: np.ndarray | None, weights: np.ndarray, total: float
+) -> tuple[np.ndarray, float]:
+    """Return the weights of rows, 0 for those that are not known, and their sum.
+
+    `known` comes from `known_indices`, `weights` and `total` from `row_weights`.
+    """
+    if known is None:
+        return weights, total
+    return row_weights(np.where(known, weights, 0), len(known), weights.dtype)

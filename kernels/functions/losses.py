@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels.base import vectormath
-from kernels.base.arrays import class_indices, matrix, row_weights, same_shape, vector
+from kernels.base.arrays import counted, known_indices, matrix, row_weights, same_shape, vector
 from kernels.base.jit import Entry, Routine, entry, inline, routine
 from kernels.base.kinds import (
     BYTES,
@@ -194,12 +194,12 @@ def log_likelihood_rows(rows, classes, x, labels, weights, scale, g, losses, hit
     """Compute the loss -w x[label] of each row, where x are logarithms of probabilities.
 
     g is -scale w at the label and 0 elsewhere; it may be x. `hits` is 1 where the label has the
-    first largest x.
+    first largest x. A row without a class has a negative label, and the weight 0; it is no hit.
     """
     for i in range(rows):
         row, gradient = row_at(x, i), row_at(g, i)
-        label, weight = labels[i], peek(weights, i)
-        hits[i] = largest_place(row, classes) == label
+        label, weight = max(labels[i], 0), peek(weights, i)
+        hits[i] = largest_place(row, classes) == labels[i]
         poke(losses, i, 0.0 - weight * peek(row, label))
         for j in range(0, classes, width(x)):
             store_first(gradient, j, zeros(x), classes - j)
@@ -514,7 +514,9 @@ def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossRe
     return compare("binary_cross_entropy", z, targets, weights, factors, what="logits")
 
 
-def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossResult:
+def negative_log_likelihood(
+    log_probabilities, targets, weights=None, ignore_index: int | None = None
+) -> LossResult:
     """Return the mean of -x_i[t_i] over the rows i, with its gradient.
 
     Parameters
@@ -525,6 +527,8 @@ def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossRes
         Class indices t, integers.
     weights : array_like of shape (rows,), optional
         Weights of rows; all 1 by default. The mean is the weighted one.
+    ignore_index : int, optional
+        Class index of rows that do not count: their weight is 0, and none is correct.
 
     Returns
     -------
@@ -548,6 +552,7 @@ def negative_log_likelihood(log_probabilities, targets, weights=None) -> LossRes
     array([[-1.,  0.]])
     """
     x = matrix("log_probabilities", log_probabilities)
-    labels = class_indices("targets", targets, *x.shape)
-    w, total = row_weights(weights, x.shape[0], x.dtype)
+    rows, classes = x.shape
+    labels, known = known_indices("targets", targets, rows, classes, ignore_index)
+    w, total = counted(known, *row_weights(weights, rows, x.dtype))
     return mean_of(_log_likelihood, x, (labels,), w, total)

@@ -13,8 +13,9 @@ import numpy as np
 
 from kernels.base import host, vectormath
 from kernels.base.arrays import (
-    class_indices,
+    counted,
     floating,
+    known_indices,
     matrix,
     number,
     one_hot,
@@ -41,7 +42,7 @@ from kernels.base.kinds import (
     row_at,
     writes,
 )
-from kernels.base.reductions import holds, larger, largest, largest_place, place
+from kernels.base.reductions import holds, larger, largest, place
 from kernels.base.simd import (
     advance,
     data,
@@ -150,7 +151,8 @@ def cross_entropy_rows(rows, classes, x, labels, weights, scale, g, losses, scra
     """Compute the cross-entropy of class indices, w (log sum exp x - x[label]), of each row.
 
     g = scale w (softmax(x) - onehot(label)); `hits` is 1 where the label has the first largest
-    logit. g may be x; `scratch` has `cross_entropy_scratch` elements.
+    logit. g may be x; `scratch` has `cross_entropy_scratch` elements. A row without a class has a
+    negative label, and the weight 0; it is no hit.
     """
     if classes <= width(x):
         _cross_entropy_of_few(rows, classes, x, labels, weights, scale, g, losses, scratch, hits)
@@ -168,10 +170,10 @@ def _cross_entropy_of_many(rows, classes, x, labels, weights, scale, g, losses, 
     """Compute `cross_entropy_rows` row by row, with classes in the lanes."""
     for i in range(rows):
         row, gradient = row_at(x, i), row_at(g, i)
-        label, weight = labels[i], peek(weights, i) * scale
+        weight, label = peek(weights, i) * scale, max(labels[i], 0)
         shift = largest(row, classes)
         chosen = peek(row, label)
-        hits[i] = chosen == shift and not holds(row, label, shift)
+        hits[i] = labels[i] >= 0 and chosen == shift and not holds(row, label, shift)
         total = _exponentials(row, classes, shift, gradient)
         _scale(gradient, classes, weight / total)
         poke(gradient, label, peek(gradient, label) - weight)
@@ -235,15 +237,15 @@ def cross_entropy_probability_rows(
 
     q = f ((1 - smoothing) t + smoothing / classes), with a factor f for each class.
     g = scale w (softmax(x) sum q - q); `hits` is 1 where the first largest logit and the first
-    largest probability belong to the same class. g may be x. A class with q = 0 adds 0, whatever
-    its logit.
+    largest probability, if it is above 0, belong to the same class. g may be x. A class with q = 0
+    adds 0, whatever its logit.
     """
     lanes = width(x)
     keep, floor = 1.0 - smoothing, smoothing / classes
     for i in range(rows):
         row, target, gradient = row_at(x, i), row_at(t, i), row_at(g, i)
-        shift = largest(row, classes)
-        hits[i] = place(row, classes, shift) == largest_place(target, classes)
+        shift, most = largest(row, classes), largest(target, classes)
+        hits[i] = most > 0.0 and place(row, classes, shift) == place(target, classes, most)
         weight = peek(weights, i)
         sums, masses = zeros(x), zeros(x)
         for j in range(0, classes, lanes):
@@ -501,7 +503,12 @@ class CrossEntropy(NamedTuple):
 
 
 def softmax_cross_entropy(
-    logits, targets, weights=None, class_weights=None, label_smoothing: float = 0.0
+    logits,
+    targets,
+    weights=None,
+    class_weights=None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
 ) -> CrossEntropy:
     """Return the cross-entropy of the softmax of logits, with its gradient.
 
@@ -522,6 +529,8 @@ def softmax_cross_entropy(
         Weights c of classes; all 1 by default.
     label_smoothing : float, default 0.0
         Share e of probability that is spread evenly over the classes, from 0 to 1.
+    ignore_index : int, optional
+        Class index of rows that do not count: their weight is 0, and none is correct.
 
     Returns
     -------
@@ -554,9 +563,11 @@ def softmax_cross_entropy(
     factors = None
     if class_weights is not None:
         factors = vector("class_weights", class_weights, classes, z.dtype)
-    by_label, masses = np.ndim(targets) != 2, w
+    by_label = np.ndim(targets) != 2
     if by_label:
-        targets = class_indices("targets", targets, rows, classes)
+        targets, known = known_indices("targets", targets, rows, classes, ignore_index)
+        masses, total = counted(known, w, total)
+        w = masses
         if factors is not None:
             masses, total = row_weights(w * factors[targets], rows, z.dtype)
     if by_label and not label_smoothing:

@@ -142,13 +142,14 @@ def log_likelihood(at, state, scratch):
 
 @instruction(columns=INTEGER, labels=WORDS, t=MATRIX)
 def one_hot(at, state, scratch):
-    """Write one-hot rows: 1 at the row's class index, 0 elsewhere."""
+    """Write one-hot rows: 1 at the row's class index, if it is not negative, and 0 elsewhere."""
     first, rows = my_rows(state)
     for i in range(first, first + rows):
         row = row_at(at.t, i)
         for j in range(0, at.columns, width(row)):
             store_first(row, j, zeros(row), at.columns - j)
-        poke(row, at.labels[i], 1.0)
+        if at.labels[i] >= 0:
+            poke(row, at.labels[i], 1.0)
 
 
 @instruction(losses=REALS, hits=BYTES, totals=DOUBLES, halting=INTEGER)

@@ -232,6 +232,25 @@ def test_without_a_share_to_validate_on_the_test_rows_do(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "watching"),
+    [
+        (["--early-stopping", 2], "--early-stopping on"),
+        (["--schedule", "plateau", "--early-stopping", 2], "--early-stopping and --schedule pla"),
+        ([], None),
+    ],
+)
+def test_choices_on_the_test_rows_are_warned_of(options, watching, tmp_path):
+    fixed = ["train", "digits", "--epochs", 2, "--subset", 200, "--out", tmp_path / "run"]
+    told = run(*fixed, *options, "--validation", 0)
+    assert told.exit_code == 0
+    assert ("warning: " in told.stderr) == (watching is not None)
+    assert watching is None or f"warning: {watching}" in told.stderr
+    told = run(*fixed, *options)
+    assert told.exit_code == 0
+    assert "warning" not in told.stderr
+
+
+@pytest.mark.parametrize(
     ("options", "rates"),
     [
         ({"schedule": "linear"}, [3, 2.5, 2, 1.5, 1, 0.5]),

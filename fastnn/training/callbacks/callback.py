@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +24,8 @@ class Callback:
     """Base class of callbacks, which `fit` calls between epochs; its methods do nothing.
 
     Subclasses override the methods they need. Each method is passed the `Training`, whose `stop`
-    ends the run after the epoch. `fit` calls a plain function as `on_epoch_end`.
+    ends the run after the epoch. `fit` calls a plain function as `on_epoch_end`, and warns of a
+    method `on_...` that is none of these.
 
     Examples
     --------
@@ -71,15 +74,35 @@ class FunctionCallback(Callback):
 
 
 def listeners(callbacks: Iterable[Callback | Callable[[Training], object]]) -> list[Callback]:
-    """Return `Callback` objects; raise TypeError for anything but callbacks and functions."""
+    """Return `Callback` objects; raise TypeError for anything but callbacks and functions.
+
+    Warns of methods `on_...` that are never called, because their names are misspelled or another
+    library's.
+    """
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks is {callbacks!r}; expected a list of them")
     found = []
     for each in callbacks:
         if isinstance(each, type) or not (isinstance(each, Callback) or callable(each)):
             raise TypeError(f"callback {each!r} is neither a Callback nor a function")
+        if isinstance(each, Callback):
+            _warn_of_unknown_methods(each)
         found.append(each if isinstance(each, Callback) else FunctionCallback(each))
     return found
+
+
+def _warn_of_unknown_methods(callback: Callback) -> None:
+    """Warn of methods whose names begin as those of events, and are none."""
+    events = [name for name in vars(Callback) if name.startswith("on_")]
+    for name in dir(type(callback)):
+        if name.startswith("on_") and name not in events:
+            ours = name.replace("start", "begin").replace("batch_", "batches_")
+            (nearest,) = difflib.get_close_matches(ours, events, n=1, cutoff=0)
+            warnings.warn(
+                f"{type(callback).__name__}.{name} is never called: there is no such method of "
+                f"callbacks. The nearest one is {nearest}",
+                stacklevel=4,
+            )
 
 
 def notify(listeners: Iterable[Callback], event: str, training: Training) -> None:

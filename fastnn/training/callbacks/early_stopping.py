@@ -16,6 +16,9 @@ from kernels.base import arrays
 class EarlyStopping(Watch):
     """Callback that ends training when a number of the history has stopped improving.
 
+    Its `validation_data` should not be the test rows: the best of many epochs on these looks better
+    than it is on new rows.
+
     Parameters
     ----------
     monitor : str, optional

@@ -14,6 +14,9 @@ from fastnn.training.training import Training
 class ModelCheckpoint(Watch):
     """Callback that saves the model after each epoch that is the best so far.
 
+    Its `validation_data` should not be the test rows: the best of many epochs on these looks better
+    than it is on new rows.
+
     When training begins, it raises the errors of `fastnn.save` for a model that cannot be saved.
 
     Parameters

@@ -272,3 +272,81 @@ def test_names_of_columns_are_still_compared():
     one = MLPClassifier((5,), random_state=0).fit(frame, LABELS["classes"])
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         one.predict(ROWS)
+
+
+THEIRS = {
+    MLPClassifier: sklearn.neural_network.MLPClassifier,
+    MLPRegressor: sklearn.neural_network.MLPRegressor,
+}
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+@pytest.mark.parametrize("fitted", [np.float32, np.float64, np.int64, np.float16])
+@pytest.mark.parametrize("given", [np.float32, np.float64, np.int64, np.int8, np.float16])
+def test_predictions_have_their_dtype_and_digits(method, fitted, given):
+    rng = np.random.default_rng(0)
+    X = rng.integers(-3, 4, size=(50, 3))
+    y = (X.sum(axis=1) > 0) * 1
+    kind = MLPRegressor if method == "predict" else MLPClassifier
+    settings = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+    ours = kind(**settings).fit(X.astype(fitted), y)
+    theirs = THEIRS[kind](**settings).fit(X.astype(fitted), y)
+    theirs.coefs_, theirs.intercepts_ = ours.coefs_, ours.intercepts_
+    found, expected = (getattr(each, method)(X.astype(given)) for each in (ours, theirs))
+    assert found.dtype == expected.dtype
+    bound = 64 * np.finfo(found.dtype).eps  # absolute, too: sums of terms about 1 may cancel out
+    np.testing.assert_allclose(found, expected, rtol=bound, atol=bound)
+
+
+def test_a_dtype_that_was_asked_for_stays():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    ours = MLPRegressor(hidden_layer_sizes=4, max_iter=2, dtype="float32")
+    assert ours.fit(X, X[:, 0]).predict(X).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("sizes", [7, (4, 4), (), [5]])
+def test_a_warm_start_of_other_sizes(kind, sizes):
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    estimator = kind(hidden_layer_sizes=(4,), warm_start=True, max_iter=2)
+    estimator.fit(X, y).set_params(hidden_layer_sizes=[4]).fit(X, y)
+    before = copy.deepcopy(estimator.coefs_)
+    estimator.set_params(hidden_layer_sizes=sizes)
+    message = r"hidden_layer_sizes is .*, and the previous call had \[4\]; expected the same"
+    for again in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            again(X, y)
+    assert all(map(np.array_equal, before, estimator.coefs_))
+    estimator.set_params(warm_start=False).fit(X, y)
+    assert len(estimator.coefs_) == np.size(sizes) + 1
+
+
+def test_a_warm_start_of_another_loss():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.exp(X[:, 0])
+    estimator = MLPRegressor(hidden_layer_sizes=4, warm_start=True, max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match="would be 'exp', and the previous call had 'id"):
+        estimator.set_params(loss="poisson").fit(X, y)
+
+
+@pytest.mark.parametrize("first", [{"solver": "lbfgs"}, {"early_stopping": True}, {}])
+@pytest.mark.parametrize("then", [{"early_stopping": True}, {}, {"solver": "sgd"}])
+def test_a_warm_start_begins_the_curves_that_it_lacks(first, then):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    estimator = MLPRegressor(hidden_layer_sizes=4, warm_start=True, max_iter=2, **first)
+    estimator.fit(X, X[:, 0])
+    estimator.set_params(**{"solver": "adam", "early_stopping": False} | then).fit(X, X[:, 0])
+    assert len(estimator.loss_curve_) >= 2
+    assert (estimator.validation_scores_ is not None) == ("early_stopping" in then)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("row", range(0, 40, 5))
+def test_early_stopping_without_any_weight(kind, row):
+    """All weights of the rows to validate on are 0, or all those of the rows to train on."""
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    estimator = kind(hidden_layer_sizes=4, max_iter=2, early_stopping=True, random_state=0)
+    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero"):
+        estimator.fit(X, y, sample_weight=np.arange(40) == row)
+    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero"):
+        THEIRS[kind](max_iter=2).fit(X, y, sample_weight=np.zeros(40))  # their words

@@ -1,7 +1,10 @@
 """MLPRegressor: one number and several, squared errors and counts."""
 
+import warnings
+
 import numpy as np
 import pytest
+import sklearn.neural_network
 from sklearn.metrics import mean_poisson_deviance
 
 from fastnn.estimators import MLPRegressor
@@ -74,3 +77,27 @@ def test_partial_fit_leaves_earlier_batches_alone(dtype, columns):
     for batch, copies in zip(batches, given, strict=True):
         np.testing.assert_array_equal(batch[0], copies[0])
         np.testing.assert_array_equal(batch[1], copies[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", [1e1, 1e20, 1e38, 1e300])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_training_that_diverges_ends_as_theirs(solver, loss, rate, dtype):
+    """With a model and NaN among the scores, or with their error."""
+    rng = np.random.default_rng(0)
+    X, y = (100 * rng.normal(size=(60, 4))).astype(dtype), np.abs(rng.normal(size=60)).astype(dtype)
+    ends = []
+    for kind in (MLPRegressor, sklearn.neural_network.MLPRegressor):
+        model = kind(loss=loss, hidden_layer_sizes=(5,), solver=solver, learning_rate_init=rate,
+                     early_stopping=True, max_iter=4, random_state=0)  # fmt: skip
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                model.fit(X, y)
+        except ValueError as error:
+            ends.append(str(error)[:30])
+        else:
+            finite = np.isfinite(model.predict(X)).all()
+            ends.append((np.isnan(model.validation_scores_).any(), finite))
+    assert ends[0] == ends[1]

@@ -1,3 +1,6 @@
+import copy
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +15,10 @@ from fastnn import (
     CrossEntropyLoss,
     GaussianNLLLoss,
     HuberLoss,
+    Identity,
     L1Loss,
     Linear,
+    LogSoftmax,
     MSELoss,
     NLLLoss,
     PoissonNLLLoss,
@@ -673,3 +678,112 @@ def test_arguments_have_the_names_of_what_they_are():
     loss = BCEWithLogitsLoss()
     assert loss(logits=z, targets=t) == loss(z, t)
     assert MSELoss()(predictions=z, targets=t) == MSELoss()(z, t)
+
+
+# ------------------------------------------------------------------------- ignored rows
+
+
+@few
+@given(
+    ROWS, CLASSES, DTYPES, st.sampled_from([-100, -1, 0, 255]), st.booleans(),
+    st.sampled_from([None, 0.0, 0.2]),
+)  # fmt: skip
+def test_ignored_rows_are_torch_s(rows, classes, dtype, ignored, weighted, smoothing):
+    z, t = logits(rows, classes, dtype), labels(rows, classes)
+    t[::3] = ignored
+    weight = np.linspace(0.5, 2.0, classes) if weighted else None
+    likelihood = smoothing is None
+    options = {} if likelihood else {"label_smoothing": smoothing}
+    loss = (NLLLoss if likelihood else CrossEntropyLoss)(weight, ignore_index=ignored, **options)
+    theirs = torch.nn.functional.nll_loss if likelihood else cross_entropy
+    there = torch.tensor(z, requires_grad=True)
+    given = None if weight is None else torch.tensor(weight.astype(dtype))
+    expected = theirs(there, torch.tensor(t), given, ignore_index=ignored, **options)
+    found = loss(z, t)
+    if (t == ignored).all():
+        assert np.isnan(found)
+        assert torch.isnan(expected)
+        assert not loss.backward().any()
+        return
+    torch.testing.assert_close(torch.tensor(found, dtype=expected.dtype), expected)
+    expected.backward()
+    torch.testing.assert_close(torch.tensor(loss.backward()), there.grad)
+    assert not loss.backward()[t == ignored].any()
+    assert loss.correct == ((z.argmax(axis=1) == t) & (t != ignored)).sum()
+
+
+@pytest.mark.parametrize("kind", [CrossEntropyLoss, NLLLoss])
+def test_other_indices_are_no_less_wrong(kind):
+    z = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"from -1 to 1; .* 0 to 1, or ignore_index, which"):
+        kind()(z, [-100, -1, 1])
+    with pytest.raises(ValueError, match=r"from -100 to 0; .* or ignore_index, which is 1"):
+        kind(ignore_index=1)(z, [-100, 0, 1])
+    with pytest.raises(TypeError, match=r"ignore_index is 0\.5; expected an integer"):
+        kind(ignore_index=0.5)
+    assert repr(kind(ignore_index=1)) == f"{kind.__name__}(ignore_index=1)"
+
+
+@pytest.mark.parametrize("ignored", [-100, -1, 0, 7])
+@pytest.mark.parametrize("classes", [3, 40])
+def test_training_ignores_rows_as_torch_does(bits, ignored, classes):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)), rng.integers(0, classes, 60)
+    y[rng.random(60) < 0.3] = ignored
+    y[10:20] = ignored  # a whole batch
+    found = []
+    for loss in (CrossEntropyLoss(ignore_index=ignored), NLLLoss(ignore_index=ignored)):
+        last = [LogSoftmax()] if type(loss) is NLLLoss else []
+        model = Sequential(Linear(5, classes, dtype=np.float64, seed=1), *last)
+        run = {"loss": loss, "epochs": 3, "batch_size": 10, "shuffle": False}
+        twin = model.to_torch()
+        copies = [copy.deepcopy(model) for _ in range(2)]
+        copies[1].layers.append(type("Own", (Identity,), {})())  # which no program expresses
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            histories = [
+                fit(each, x, y, optimizer=SGD(each.parameters(), lr=0.1), **run) for each in copies
+            ]
+        assert bits(copies[0]) == bits(copies[1])
+        np.testing.assert_allclose(*(each["loss"] for each in histories), rtol=1e-12)
+        assert histories[0]["accuracy"] == histories[1]["accuracy"]
+        counted, theirs = y != ignored, torch.optim.SGD(twin.parameters(), lr=0.1)
+        for _ in range(3):
+            for i in range(0, 60, 10):
+                rows = np.arange(i, i + 10)[counted[i : i + 10]]
+                if len(rows):
+                    theirs.zero_grad()
+                    their_loss = (
+                        cross_entropy
+                        if type(loss) is CrossEntropyLoss
+                        else (torch.nn.functional.nll_loss)
+                    )
+                    their_loss(twin(torch.tensor(x[rows])), torch.tensor(y[rows])).backward()
+                    theirs.step()
+        outputs = predict(copies[0], x)
+        torch.testing.assert_close(torch.tensor(outputs), twin(torch.tensor(x)).detach())
+        result = evaluate(copies[0], x, y, loss=loss)
+        known = evaluate(copies[0], x[counted], y[counted], loss=loss)
+        np.testing.assert_allclose(result, known, rtol=1e-12)
+        assert result.accuracy == (outputs.argmax(axis=1) == y)[counted].mean()
+        found.append(result)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+def test_weights_of_classes_know_nothing_of_ignored_rows():
+    x, y = logits(60, 3), labels(60, 3)
+    kept = np.arange(60) % 4 > 0
+    model, weights = Sequential(Linear(3, 3, seed=0)), []
+    for rows in (slice(None), kept):
+        given = np.where(kept, y, -100)[rows]
+        copied = copy.deepcopy(model)
+        fit(copied, x[rows], given, loss=CrossEntropyLoss(), optimizer=SGD(copied.parameters()),
+            epochs=1, batch_size=60, shuffle=False, class_weight="balanced")  # fmt: skip
+        weights.append(copied.state_dict()["0.weight"])
+    np.testing.assert_allclose(*weights, rtol=1e-6)
+
+
+def test_nothing_but_ignored_rows():
+    model = Sequential(Linear(3, 2))
+    with pytest.raises(ValueError, match="y holds nothing but ignore_index, -100; expected"):
+        evaluate(model, np.ones((2, 3)), [-100, -100], loss=CrossEntropyLoss())

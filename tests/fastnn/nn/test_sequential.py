@@ -204,6 +204,38 @@ def test_layers_are_there_by_place():
     assert model[-1] is model[2]
 
 
+@pytest.mark.parametrize("part", [slice(3), slice(-2, None), slice(None, None, 2), slice(0)])
+def test_a_slice_is_a_chain_of_the_same_layers(part):
+    model = Sequential(Linear(3, 4), Tanh(), Linear(4, 2), Tanh()).eval()
+    found = model[part]
+    assert type(found) is Sequential
+    assert list(map(id, found)) == list(map(id, model.layers[part]))
+    assert not found.training
+    assert len(model) == len(list(model)) == 4
+
+
+def test_a_part_of_a_chain_learns_with_the_whole():
+    model = Sequential(Linear(3, 4), Tanh(), Linear(4, 2))
+    model[:1].layers[0].weight[:] = 0
+    assert (model.state_dict()["0.weight"] == 0).all()
+    assert model[-1] is model.layers[2]
+    assert model[1] in model
+    assert Tanh() not in model
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(model[2:](model[:2](x)), model(x))
+
+
+def test_notebooks_show_a_table():
+    own = type("<b>Own", (), {"forward": 0, "backward": 0, "__repr__": lambda self: "<b>"})
+    own.forward = own.backward = lambda self, x: x
+    model = Sequential(Linear(3, 400), Sequential(Tanh(), Linear(400, 2)), own())
+    html = model._repr_html_()
+    assert "<caption>Sequential, 2,402 parameters</caption>" in html
+    assert "<td>0</td><td>Linear(in_features=3, out_features=400, bias=True)</td><td>1,600" in html
+    assert "<td>1.1</td><td>Linear(in_features=400, out_features=2, bias=True)</td>" in html
+    assert "<td>2</td><td>&lt;b&gt;</td><td>0</td>" in html
+
+
 def test_train_and_eval_reach_every_layer():
     inner = Dropout(0.5)
     model = Sequential(Linear(2, 2), Duck(), Sequential(inner, Tanh()))

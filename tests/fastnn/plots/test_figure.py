@@ -2,6 +2,7 @@
 
 import warnings
 import xml.dom.minidom
+from io import BytesIO
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 
 import fastnn
 from fastnn import plots
@@ -148,3 +150,11 @@ def test_a_run_on_such_names_ends_well(tmp_path):
     run.train()
     run.evaluate()
     assert "confusion.png" in run.write(tmp_path)
+
+
+def test_notebooks_show_a_picture():
+    figure = new_figure(3, 2)
+    figure.subplots().plot([1, 2])
+    png, size = figure._repr_png_()
+    assert Image.open(BytesIO(png)).size == (450, 300)
+    assert size == {"width": 288, "height": 192}

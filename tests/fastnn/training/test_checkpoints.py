@@ -65,7 +65,7 @@ class Failing(fastnn.Callback):
 
 
 def numbers(history):
-    return {name: values for name, values in vars(history).items() if name != "seconds"}
+    return {name: values for name, values in history.items() if name != "seconds"}
 
 
 # the same bits

@@ -1,10 +1,14 @@
+import copy
 import json
+import pickle
 
 import matplotlib
 import numpy as np
+import pandas
+import polars
 import pytest
 
-from fastnn import History
+from fastnn import History, plots
 
 matplotlib.use("Agg")
 
@@ -72,3 +76,46 @@ def test_the_last_number():
     assert filled(val_loss=None).last(None) == 0.125
     with pytest.raises(ValueError, match="the history has no accuracy, which is to be watched"):
         filled(accuracy=None).last("accuracy")
+
+
+def test_is_a_dict_of_its_lists():
+    history = filled(val_loss=None, val_accuracy=None)
+    assert history["loss"] is history.loss
+    assert list(history) == ["loss", "accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert dict(history)["val_loss"] == [None] * 3
+    assert "loss" in history
+    assert "recall" not in history
+    history.loss = [1.0]
+    assert history["loss"] == [1.0]
+    with pytest.raises(KeyError, match="no list 'recall'; expected one of"):
+        history["recall"]
+    with pytest.raises(AttributeError, match="no list 'recall'; expected one of"):
+        history.recall  # noqa: B018
+
+
+def test_copies_have_lists_of_their_own():
+    for again in (pickle.loads(pickle.dumps(filled())), copy.deepcopy(filled())):
+        assert again == filled()
+        again.add(loss=1.0)
+        assert again["loss"] == [*filled().loss, 1.0]
+
+
+def test_becomes_a_frame():
+    history = filled(accuracy=None)
+    for frame in (pandas.DataFrame(history), polars.DataFrame(history)):
+        assert list(frame.columns) == list(history)
+        assert frame["loss"].to_list() == history.loss
+    assert plots.curves(history).axes[0].get_ylabel() == "loss"
+
+
+def test_notebooks_show_a_table():
+    html = filled(accuracy=None, val_accuracy=None)._repr_html_()
+    assert "<caption>3 epochs, 0.75 s</caption>" in html
+    assert html.count("<tr>") == 4
+    assert "<th>val_loss</th>" in html
+    assert "accuracy" not in html
+    assert "<td>3</td><td>0.125</td><td>0.6</td><td>0.25</td>" in html
+    long = History(range(1000), seconds=[0.0] * 1000)
+    assert long._repr_html_().count("<tr>") == 11
+    assert "<td>1000</td><td>999</td>" in long._repr_html_()
+    assert History()._repr_html_().count("<tr>") == 1

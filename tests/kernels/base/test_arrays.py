@@ -175,3 +175,22 @@ def test_a_size_beyond_what_can_be_counted():
     message = re.escape(f"x of shape ({2**30}, {2**31}) and float64 has {2**64} bytes")
     with pytest.raises(ValueError, match=message):
         arrays.check_size("x", (2**30, 2**31), np.float64)
+
+
+@pytest.mark.parametrize("ignored", [-100, 0, 255])
+def test_indices_to_ignore_become_negative(ignored):
+    given = np.array([1, ignored, 2])
+    labels, known = arrays.known_indices("y", given, 3, 3, ignored)
+    np.testing.assert_array_equal(labels, [1, -1, 2])
+    np.testing.assert_array_equal(known, [True, False, True])
+    assert arrays.known_indices("y", [1, 2], 2, 3, ignored)[1] is None
+    np.testing.assert_array_equal(given, [1, ignored, 2])
+    weights, total = arrays.counted(known, np.array([2.0, 3.0, 4.0]), 9.0)
+    assert (weights.tolist(), total) == ([2.0, 0.0, 4.0], 6.0)
+    np.testing.assert_array_equal(arrays.one_hot(np.array([1, -1]), 2, float), [[0, 1], [0, 0]])
+
+
+def test_numbers_beyond_int64_are_not_ignored():
+    huge = np.array([2**64 - 100, 0], np.uint64)  # as int64 it is -100
+    with pytest.raises(ValueError, match="or ignore_index, which is -100"):
+        arrays.known_indices("y", huge, 2, 3, -100)

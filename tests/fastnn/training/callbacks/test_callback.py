@@ -3,7 +3,7 @@ import pytest
 
 import fastnn
 from fastnn.callbacks import Callback, Progress
-from fastnn.training.callbacks.callback import hear_of_batches
+from fastnn.training.callbacks.callback import hear_of_batches, listeners
 from own_layers import ignore_own
 
 
@@ -79,3 +79,27 @@ def test_who_may_look_at_the_model_between_batches():
     assert not hear_of_batches([])
     assert not hear_of_batches([Callback(), Progress(), Shows()])
     assert hear_of_batches([Progress(), Looks()])
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("on_batch_end", "on_batches_end"),
+        ("on_train_batch_end", "on_batches_end"),
+        ("on_epoch_start", "on_epoch_begin"),
+        ("on_train_start", "on_train_begin"),
+        ("on_fit_end", "on_train_end"),
+        ("on_epochs_end", "on_epoch_end"),
+    ],
+)
+def test_methods_that_do_not_exist_are_named(name, nearest):
+    kind = type("Mine", (Callback,), {name: lambda self, training: 1 / 0})
+    with pytest.warns(UserWarning, match=f"Mine.{name} is never called: .* is {nearest}$"):
+        assert len(listeners([kind()])) == 1
+
+
+def test_methods_that_exist_are_not_named(recwarn):
+    names = [name for name in vars(Callback) if name.startswith("on_")]
+    kind = type("Mine", (Callback,), dict.fromkeys([*names, "only", "_on_batch_end"]))
+    listeners([kind(), Progress()])
+    assert not recwarn
