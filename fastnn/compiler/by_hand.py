@@ -69,6 +69,11 @@ class _StepProgram(Program):
         tables, stages, self.columns = chain_of(model, self.x.shape[1])
         if not stages or tables is not None or not all(_keeps(each) for each in model.layers):
             raise UnsupportedError("a layer keeps more than its input or its output")
+        every = [id(each) for each in model.parameters()]
+        if len(set(every)) < len(every):
+            raise UnsupportedError(
+                "two layers share a parameter, whose gradient is summed in order"
+            )
         self.y_gradient = np.zeros((1, self.columns), self.dtype)
         x, layers = emit_copy(build, self.x), iter(model.layers)
         build.emit(samples.check_finite, columns=x.columns, x=x)

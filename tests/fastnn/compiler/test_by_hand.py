@@ -284,3 +284,17 @@ def test_several_threads_at_once_end_well():
     for each in threads:
         each.join()
     assert not failed
+
+
+def test_layers_that_share_a_parameter_compute_by_themselves():
+    def tied():
+        first, second = Linear(6, 6, seed=0), Linear(6, 6, seed=1)
+        second._weight = first._weight
+        return Sequential(first, second)
+
+    model, twin = tied(), tied()
+    x, gradient = batch(8, 6), batch(8, 6)
+    for chain in (model, twin):
+        chain.zero_grad()
+    same(together(model, x, gradient), one_by_one(twin, x, gradient))
+    assert HandPlan not in model._plans
