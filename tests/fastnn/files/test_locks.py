@@ -10,6 +10,7 @@ from fastnn.files import locks
 from fastnn.files.atomic import locked, replacing
 from fastnn.files.locks import InUseError
 from processes import ROOT
+from windows import Windows
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
@@ -177,6 +178,15 @@ def test_a_file_system_without_locks_is_warned_of(path, monkeypatch):
         locked(path)
     lock.release()
     assert not list(path.parent.iterdir())
+
+
+def test_a_lock_leaves_no_file_on_windows(path, monkeypatch):
+    """Unless the next run has it open."""
+    windows = Windows(monkeypatch)
+    for tries in (0, 1):
+        windows.held[".lock"] = tries
+        locked(path).release()
+        assert len(list(path.parent.iterdir())) == tries
 
 
 def test_a_folder_that_is_not_there(tmp_path):
