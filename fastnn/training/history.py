@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn._provided import provided
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["History"]
 
@@ -65,7 +70,7 @@ class History:
             if any(value is not None for value in values)
         }
 
-    def plot(self, path=None):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw loss and accuracy against epochs; return the matplotlib figure."""
         return provided("History.plot")(self.to_dict(), path)
 

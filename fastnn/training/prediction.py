@@ -24,7 +24,7 @@ __all__ = ["predict", "predict_proba"]
 
 def predict(
     model: Sequential,
-    x,
+    x: Any,
     *,
     batch_size: int = EVALUATION_BATCH,
     threads: int | None = None,
@@ -81,7 +81,7 @@ def predict(
 
 def predict_proba(
     model: Sequential,
-    x,
+    x: Any,
     *,
     loss: Loss | None = None,
     batch_size: int = EVALUATION_BATCH,
@@ -182,7 +182,7 @@ def _last_layer(model: Sequential) -> Any:
 
 def _apply(
     model: Sequential,
-    x,
+    x: Any,
     ending: Ending,
     batch_size: int,
     threads: int | None,
