@@ -324,7 +324,7 @@ class SiLU(Rectifier):
     def to_onnx(self, graph, place, x) -> str:
         """Add x sigmoid(x), or -(-x sigmoid(x)) in float64.
 
-        For the first, some versions of ONNX Runtime take an operator that they have in float32 only.
+        For the first, some versions of ONNX Runtime take an operator that has float32 only.
         """
         gate = graph.add("Sigmoid", x)
         if graph.dtype == np.float64:

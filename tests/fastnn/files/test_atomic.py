@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -372,9 +373,8 @@ def test_new_folders_reach_the_disk(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["none/file", "file/file", "."])
 def test_a_place_that_cannot_be_written_is_known_before(name, path):
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match=str(path.parent)) as caught:
+    with pytest.raises(OSError, match=re.escape(repr(str(path.parent / name)))):
         check_writable(path.parent / name)
-    assert str(caught.value).endswith(f"'{path.parent / name}'")
     check_writable(path)
     check_writable(path.with_name("other"))
     assert list(path.parent.iterdir()) == [path]
