@@ -9,6 +9,7 @@ one before. All is compiled, and each call made once, before anything is measure
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
 
 def network(*sizes: int) -> fastnn.Sequential:
     layers: list[fastnn.Layer] = []
-    for place, (columns, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for place, (columns, outputs) in enumerate(pairwise(sizes)):
         layers += [fastnn.Linear(columns, outputs, seed=place), fastnn.ReLU()]
     return fastnn.Sequential(*layers[:-1])
 
