@@ -318,6 +318,7 @@ def arithmetic(x: Array, labels: Array) -> None:
     kernels.set_num_threads(kernels.get_num_threads())
     fastnn.set_num_threads(fastnn.get_num_threads())
     print(products, kernels.ACTIVATIONS, kernels.arrays.LARGEST)
+    print(fastnn.callbacks, fastnn.estimators, fastnn.__version__)
 
 
 def main() -> None:

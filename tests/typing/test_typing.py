@@ -60,15 +60,28 @@ def test_public_functions_say_what_they_take_and_return():
     assert {name: words for name, words in found.items() if words} == {}
 
 
-def test_a_user_s_program_passes_the_strict_type_checker():
+def check(path):
+    """Return what the strict type checker prints; fastnn is where installed packages are."""
     pytest.importorskip("mypy")
     options = "--strict", "--config-file=", "--cache-dir", ROOT / ".mypy_cache" / "consumer"
-    done = subprocess.run(  # with fastnn where installed packages are
-        [sys.executable, "-m", "mypy", *options, HERE / "consumer.py"],
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, path],
         capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MYPYPATH": ""},
     )  # fmt: skip
-    assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_user_s_program_passes_the_strict_type_checker():
+    assert check(HERE / "consumer.py") == "Success: no issues found in 1 source file\n"
+
+
+def test_a_name_that_is_not_there_is_told(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("import fastnn\nfastnn.Linar(1, 2)\nfastnn.Linear('a', 2)\n")
+    found = check(program)
+    assert 'Module has no attribute "Linar"' in found
+    assert 'has incompatible type "str"; expected "int"' in found
 
 
 def test_all_public_names_are_used_there():
