@@ -1,42 +1,16 @@
 """fastnn: small neural networks on the CPU, trained in the blink of an eye.
 
 Names are loaded when first used, so that `import fastnn` and the command line's
-`--help` do not wait for numba.
+`--help` do not wait for numba. Type checkers find them in `__init__.pyi`.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastnn import _kernels_check, _provided
-from fastnn._version import __version__
-
-if TYPE_CHECKING:  # the same modules as below, for type checkers
-    from fastnn.compiler.runner import *
-    from fastnn.files.models import *
-    from fastnn.interop import *
-    from fastnn.nn.activations import *
-    from fastnn.nn.dropout import *
-    from fastnn.nn.layer import *
-    from fastnn.nn.linear import *
-    from fastnn.nn.losses import *
-    from fastnn.nn.normalize import *
-    from fastnn.nn.norms import *
-    from fastnn.nn.parameters import *
-    from fastnn.nn.seeds import *
-    from fastnn.nn.sequential import *
-    from fastnn.nn.shapes import *
-    from fastnn.nn.softmax import *
-    from fastnn.optim.optimizers import *
-    from fastnn.training.callbacks.callback import *
-    from fastnn.training.evaluation import *
-    from fastnn.training.fit import *
-    from fastnn.training.history import *
-    from fastnn.training.prediction import *
-    from fastnn.training.predictor import *
-    from fastnn.training.steps import *
-    from fastnn.training.training import *
+from fastnn._version import __version__ as __version__
 
 _HOMES = (
     "nn.activations",

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from fastnn.data.dataset import Dataset, SubsetError, whole
 from fastnn.data.images import Conversion
 from fastnn.data.names import is_path
 from fastnn.data.tables.schema import Schema
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
 
 DISK_RADIUS = 1 / math.sqrt(2 * math.pi)  # area 1/2, so both classes are equally frequent
 
@@ -56,7 +60,7 @@ def load(
     group: str | None = None,
     time: str | None = None,
     test_file: str | os.PathLike[str] | None = None,
-    dtype=np.float32,
+    dtype: DTypeLike = np.float32,
 ) -> Dataset:
     """Return a data set, built in or read from a table.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from numbers import Integral, Real
 from operator import index
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse
@@ -24,6 +24,10 @@ from fastnn.estimators.stochastic import Stochastic, Validation, check_finite, m
 from fastnn.nn.layer import named_dtype
 from fastnn.training.inputs import all_finite
 from kernels.base.arrays import FLOATING
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 STOCHASTIC = ("sgd", "adam")
 """Solvers that train on batches."""
@@ -91,7 +95,7 @@ class BaseMLP(BaseEstimator):
     """Key and epochs of the previous `partial_fit`."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the network to samples, and return the estimator itself.
 
         Parameters

@@ -13,17 +13,23 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from fastnn.files.locks import Held, try_lock
 
+if sys.platform != "win32":
+    import fcntl
+
 _OPEN_FILES = re.compile(r"/dev/fd|/proc/(\d+)(/task/\d+)?/fd")
 """Folders whose links are open files."""
 _MOST_LINKS = 40
+_WAITS = (0.01, 0.05, 0.25, 1.0)
+"""Seconds between tries to change a file that another program has open, on Windows."""
 
 
 @contextmanager
@@ -48,14 +54,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 _keep_owner_and_mode(target, partial)
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
                 if sys.platform == "win32":  # which renames no open file
                     file.close()
-                os.replace(partial, target)  # still locked against `remove_partials`
+                _change(os.replace, target, partial, target)  # locked against `remove_partials`
             sync_folder(target.parent)
         finally:
             with suppress(OSError):  # it is gone after the replacement
-                partial.unlink()
+                _unlink(partial)
     except OSError as error:
         raise _naming(path, error) from error  # the error named the partial file
 
@@ -76,7 +82,8 @@ def open_in_place(path: str | os.PathLike[str]) -> BinaryIO | None:
     if not (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
         what = "neither a regular file, a pipe nor a character device"
         raise OSError(errno.EINVAL, what, os.fspath(path))
-    return os.fdopen(os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb")
+    flags = getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, os.O_WRONLY | flags), "wb")
 
 
 def is_replaced(path: str | os.PathLike[str]) -> bool:
@@ -107,7 +114,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove the regular file at a path, if there is one; links to it, and all else, stay."""
     if is_replaced(path):
-        _target(path).unlink(missing_ok=True)
+        _unlink(_target(path))
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
@@ -138,7 +145,7 @@ def remove_partials(path: str | os.PathLike[str]) -> None:
             if try_lock(file):  # nobody is writing it
                 if sys.platform == "win32":
                     file.close()
-                partial.unlink()
+                _unlink(partial)
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:
@@ -155,7 +162,7 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
             written = file.write(content)
             if written != len(content):  # the disk is almost full: the rest will raise the error
                 file.write(content[written:])
-            os.fsync(file.fileno())
+            sync(file.fileno())
         except OSError as error:
             with suppress(OSError):
                 file.truncate(start)
@@ -168,9 +175,41 @@ def sync_folder(folder: Path) -> None:
     with suppress(OSError):  # Windows and some network file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            sync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync(descriptor: int) -> None:
+    """Write an open file to the disk, and not only to the drive's own memory."""
+    if sys.platform == "darwin":  # where fsync ends there
+        with suppress(OSError):  # some file systems cannot
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        _change(os.unlink, path, path)
+
+
+def _change(change: Callable[..., None], old: Path, *arguments: Path) -> None:
+    """Replace or remove the file `old`.
+
+    Windows changes no file that is read-only or that another program has open, such as a scanner
+    of viruses, which looks at each new file: there the mark is removed, and a few tries are made.
+    """
+    if sys.platform == "win32":
+        with suppress(OSError):  # there is none
+            os.chmod(old, stat.S_IWRITE)
+        for seconds in _WAITS:
+            try:
+                return change(*arguments)
+            except PermissionError:
+                time.sleep(seconds)
+    return change(*arguments)
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -57,9 +58,13 @@ class Held:
     def release(self) -> None:
         """Let others have the lock; a forked child leaves it to its parent."""
         if _HELD.get(self._key) is self and os.getpid() == self._owner:
-            if sys.platform != "win32":  # which removes no open file
+            if sys.platform == "win32":  # which removes no open file, nor one of the next holder
+                self._file.close()
+                with suppress(PermissionError):
+                    self._name.unlink(missing_ok=True)
+            else:
                 self._name.unlink(missing_ok=True)
-            self._file.close()
+                self._file.close()
             del _HELD[self._key]
 
     def _locked(self) -> BinaryIO:

@@ -322,8 +322,14 @@ class SiLU(Rectifier):
     torch_twin = TorchTwin("SiLU")
 
     def to_onnx(self, graph, place, x) -> str:
-        """Add x sigmoid(x)."""
-        return graph.add("Mul", x, graph.add("Sigmoid", x))
+        """Add x sigmoid(x), or -(-x sigmoid(x)) in float64.
+
+        For the first, some versions of ONNX Runtime take an operator that has float32 only.
+        """
+        gate = graph.add("Sigmoid", x)
+        if graph.dtype == np.float64:
+            return graph.add("Neg", graph.add("Mul", graph.add("Neg", x), gate))
+        return graph.add("Mul", x, gate)
 
 
 class Softplus(Rectifier):

@@ -11,7 +11,7 @@ import numpy as np
 Initializer = Callable[[tuple[int, int], np.random.Generator], np.ndarray]
 
 
-def torch_default(shape, rng) -> np.ndarray:
+def torch_default(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as `torch.nn.Linear` does by default.
 
     Parameters
@@ -37,7 +37,7 @@ def torch_default(shape, rng) -> np.ndarray:
     return rng.uniform(-bound, bound, shape)
 
 
-def xavier_uniform(shape, rng) -> np.ndarray:
+def xavier_uniform(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw from U(-a, a) with a = sqrt(6 / (fan_in + fan_out)).
 
     Parameters
@@ -68,7 +68,7 @@ def xavier_uniform(shape, rng) -> np.ndarray:
     return rng.uniform(-bound, bound, shape)
 
 
-def xavier_normal(shape, rng) -> np.ndarray:
+def xavier_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw from N(0, 2 / (fan_in + fan_out)).
 
     Parameters
@@ -98,7 +98,7 @@ def xavier_normal(shape, rng) -> np.ndarray:
     return rng.normal(0.0, math.sqrt(2.0 / max(sum(map(int, shape)), 1)), shape)
 
 
-def kaiming_uniform(shape, rng) -> np.ndarray:
+def kaiming_uniform(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw from U(-a, a) with a = sqrt(6 / fan_in), for layers before a ReLU.
 
     Parameters
@@ -129,7 +129,7 @@ def kaiming_uniform(shape, rng) -> np.ndarray:
     return rng.uniform(-bound, bound, shape)
 
 
-def kaiming_normal(shape, rng) -> np.ndarray:
+def kaiming_normal(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draw from N(0, 2 / fan_in), for layers before a ReLU.
 
     Parameters
@@ -183,7 +183,7 @@ def normal(mean: float = 0.0, std: float = 1.0) -> Initializer:
     return lambda shape, rng: rng.normal(mean, std, shape)
 
 
-def zeros(shape, rng) -> np.ndarray:
+def zeros(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Return a weight of zeros.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,10 @@ from kernels.base import arrays
 from kernels.base.memory import leading_dimension
 from kernels.product.affine import affine, affine_gradient
 from kernels.product.matmul import add_column_sums, matmul
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
 
 __all__ = ["Linear"]
 
@@ -72,7 +77,7 @@ class Linear(Layer):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        dtype=np.float32,
+        dtype: DTypeLike = np.float32,
         *,
         init: str | Initializer = "default",
         seed: int | np.random.Generator | None = None,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernels.base import arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 
 class Loss:
@@ -28,7 +31,9 @@ class Loss:
     """Number of correct rows of the last batch."""
     _gradient: np.ndarray | None = None
 
-    def __call__(self, predictions, targets, weights=None) -> float:
+    def __call__(
+        self, predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Compute and return the loss of a batch, and keep its gradient for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define __call__")
 
@@ -43,7 +48,7 @@ class Loss:
         return columns
 
     def read_targets(
-        self, name: str, targets: np.ndarray, samples: int, columns: int, dtype
+        self, name: str, targets: np.ndarray, samples: int, columns: int, dtype: DTypeLike
     ) -> np.ndarray:
         """Return targets in the form that programs read: int64 class indices, or rows of `dtype`.
 
@@ -84,7 +89,9 @@ class Loss:
         """Return targets from `read_targets` as programs read them: negative for ignored rows."""
         return targets
 
-    def masses(self, targets: np.ndarray, weights: np.ndarray | None, dtype) -> np.ndarray | None:
+    def masses(
+        self, targets: np.ndarray, weights: np.ndarray | None, dtype: DTypeLike
+    ) -> np.ndarray | None:
         """Return each row's share of the mean's divisor, or None if all rows count 1.
 
         `targets` and `weights` are arrays of rows, `dtype` is that of the predictions.

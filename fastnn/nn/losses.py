@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from fastnn.nn.loss import Loss, regression_targets
 from kernels.base import arrays
 from kernels.functions.losses import compare, negative_log_likelihood
 from kernels.functions.softmax import softmax_cross_entropy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 __all__ = [
     "BCEWithLogitsLoss",
@@ -44,7 +49,7 @@ class _ClassLoss(Loss):
 
     of_classes = True
 
-    def __init__(self, weight=None, ignore_index: int = _IGNORE_INDEX):
+    def __init__(self, weight: ArrayLike | None = None, ignore_index: int = _IGNORE_INDEX):
         self.weight = weight
         name = f"{type(self).__name__}: ignore_index"
         self.ignore_index = arrays.integer(name, ignore_index, -arrays.LARGEST, arrays.LARGEST)
@@ -163,7 +168,10 @@ class CrossEntropyLoss(_ClassLoss):
     command_name, link = "cross-entropy", "softmax"
 
     def __init__(
-        self, weight=None, label_smoothing: float = 0.0, ignore_index: int = _IGNORE_INDEX
+        self,
+        weight: ArrayLike | None = None,
+        label_smoothing: float = 0.0,
+        ignore_index: int = _IGNORE_INDEX,
     ):
         super().__init__(weight, ignore_index)
         try:
@@ -172,7 +180,9 @@ class CrossEntropyLoss(_ClassLoss):
             raise type(error)(f"CrossEntropyLoss: {error}") from None
         self.label_smoothing = float(label_smoothing)
 
-    def __call__(self, logits, targets, weights=None) -> float:
+    def __call__(
+        self, logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the loss of a batch of logits (rows, classes)."""
         classes = None
         if self.weight is not None:
@@ -228,7 +238,9 @@ class NLLLoss(_ClassLoss):
 
     link = "softmax"  # of logarithms of probabilities, which are the probabilities
 
-    def __call__(self, log_probabilities, targets, weights=None) -> float:
+    def __call__(
+        self, log_probabilities: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the loss of a batch (rows, classes)."""
         x = arrays.matrix("log_probabilities", log_probabilities)
         if self.weight is not None:
@@ -255,7 +267,9 @@ class _ElementLoss(Loss):
         """Return the kernel's factors, one for each column of the predictions."""
         return np.ones(columns)
 
-    def __call__(self, predictions, targets, weights=None) -> float:
+    def __call__(
+        self, predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the loss of a batch of predictions (rows, columns)."""
         what = self._predictions
         y = arrays.matrix(what, predictions)
@@ -417,7 +431,7 @@ class QuantileLoss(_ElementLoss):
 
     kernel = "pinball"
 
-    def __init__(self, quantiles):
+    def __init__(self, quantiles: ArrayLike):
         given = np.atleast_1d(arrays.floating("quantiles", quantiles)).astype(np.float64)
         if given.ndim != 1 or not given.size or not ((given > 0) & (given < 1)).all():
             raise ValueError(
@@ -438,7 +452,9 @@ class QuantileLoss(_ElementLoss):
         """Return 1 if there are several quantiles, else the number of columns of predictions."""
         return columns if self.quantiles.size == 1 else 1
 
-    def __call__(self, predictions, targets, weights=None) -> float:
+    def __call__(
+        self, predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the loss of a batch of predictions (rows, columns)."""
         y = arrays.matrix(self._predictions, predictions)
         rows = regression_targets(targets, self.target_columns(y.shape[1]), y.dtype)
@@ -558,10 +574,12 @@ class BCEWithLogitsLoss(_ElementLoss):
 
     kernel, _predictions, link = "binary_cross_entropy", "logits", "sigmoid"
 
-    def __init__(self, pos_weight=None):
+    def __init__(self, pos_weight: ArrayLike | None = None):
         self.pos_weight = _weights_of("BCEWithLogitsLoss", "pos_weight", pos_weight, "column")
 
-    def __call__(self, logits, targets, weights=None) -> float:
+    def __call__(
+        self, logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+    ) -> float:
         """Return the loss of a batch of logits (rows, columns)."""
         return super().__call__(logits, targets, weights)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastnn.nn.layer import Layer, dtype_of, gradient_of, kept_by
 from fastnn.nn.twins import TorchTwin
 from kernels.functions import gathering
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
 
 __all__ = ["Normalize"]
 
@@ -41,7 +47,7 @@ class Normalize(Layer):
 
     torch_twin = TorchTwin("Normalize", ("mean", "std"), typed=True)
 
-    def __init__(self, mean=0.0, std=1.0, dtype=np.float32):
+    def __init__(self, mean: ArrayLike = 0.0, std: ArrayLike = 1.0, dtype: DTypeLike = np.float32):
         self.mean, self.std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
         if not (np.isfinite(self.mean).all() and np.isfinite(self.std).all()):
             raise ValueError("Normalize: mean and std must be finite")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +21,17 @@ from kernels.base import arrays
 from kernels.base.memory import lasting, lasting_zeros
 from kernels.functions import normalization
 
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+
 __all__ = ["BatchNorm1d", "LayerNorm"]
 
 
 class _Norm(Layer):
     """Base of norms, with a gain and a shift for each column that can learn."""
 
-    def __init__(self, columns: int, eps: float, affine: bool, bias: bool, dtype):
+    def __init__(self, columns: Any, eps: float, affine: bool, bias: bool, dtype: DTypeLike):
         columns = arrays.count(f"{self._name}: {self.sizes[0]}", columns)
         if not arrays.is_number(eps) or not 0 <= eps < np.inf:
             raise ValueError(f"{self._name}: eps is {eps!r}; expected a number of 0 or more")
@@ -170,7 +175,7 @@ class BatchNorm1d(_Norm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        dtype=np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         super().__init__(num_features, eps, affine, affine, dtype)
         if momentum is not None and not (arrays.is_number(momentum) and 0 <= momentum <= 1):
@@ -357,11 +362,11 @@ class LayerNorm(_Norm):
 
     def __init__(
         self,
-        normalized_shape,
+        normalized_shape: int | Sequence[int],
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        dtype=np.float32,
+        dtype: DTypeLike = np.float32,
     ):
         if isinstance(normalized_shape, (tuple, list)) and len(normalized_shape) == 1:
             normalized_shape = normalized_shape[0]

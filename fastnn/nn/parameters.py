@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kernels.base.arrays import FLOATING
 from kernels.base.memory import lasting, lasting_zeros, padded
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+
 
 __all__ = ["Parameter"]
 
@@ -57,7 +62,7 @@ class Parameter:
 
     def __init__(
         self,
-        value,
+        value: ArrayLike,
         memory_shape: tuple[int, ...] | None = None,
         view: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
@@ -113,7 +118,7 @@ class Parameter:
         return self._data[...]
 
     @data.setter
-    def data(self, value) -> None:
+    def data(self, value: ArrayLike) -> None:
         self.assign(value, "data")
 
     @property
@@ -122,7 +127,7 @@ class Parameter:
         return self._grad[...]
 
     @grad.setter
-    def grad(self, value) -> None:
+    def grad(self, value: ArrayLike) -> None:
         copy_into(self.grad, value, "grad")
 
     @property
@@ -145,20 +150,20 @@ class Parameter:
         block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)
         return self._view(block) if self._view else block
 
-    def assign(self, value, name: str = "parameter") -> None:
+    def assign(self, value: ArrayLike, name: str = "parameter") -> None:
         """Copy values into this parameter.
 
         Raises ValueError for another shape, and TypeError for values that are no real numbers.
         """
         copy_into(self.data, value, name)
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype) if copy is not False else np.asarray(self.data, dtype)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.data[index]
 
-    def __setitem__(self, index, value):
+    def __setitem__(self, index: Any, value: ArrayLike) -> None:
         self.data[index] = value
 
     def __repr__(self) -> str:

@@ -277,7 +277,7 @@ class Sequential(Layer):
     @overload
     def __getitem__(self, place: slice) -> Sequential: ...
 
-    def __getitem__(self, place):
+    def __getitem__(self, place: int | slice) -> Layer | Sequential:
         """Return a layer, or for a slice a chain of these layers, which both chains share."""
         if not isinstance(place, slice):
             return self.layers[place]

@@ -72,6 +72,7 @@ def write(
     from fastnn.data.tables.relation import write_file
 
     scratch = Scratch("the predictions")
+    scratch.flush()
     write_file(scratch.path, columns, table, kept, parquet)
     with scratch.path.open("rb") as written:
         shutil.copyfileobj(written, file)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,12 +69,22 @@ def _begin(parent: int, function: Callable[..., Any], first: Sequence[tuple]) ->
     """Warm up a worker process, and watch its parent in order to end with it."""
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH)
+        _wait_for_end_of(parent)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     _call(function, first)
+
+
+def _wait_for_end_of(parent: int) -> None:
+    """Return when the parent of this worker process has ended."""
+    if sys.platform == "win32":  # where a process keeps the number of a parent that is gone
+        process = multiprocessing.parent_process()
+        assert process is not None
+        process.join()
+        return
+    while os.getppid() == parent:
+        time.sleep(_WATCH)
 
 
 def _call(function: Callable[..., Any], calls: Sequence[tuple]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,10 @@ from fastnn.training.inputs import (
 from fastnn.training.sample_weights import read_weights, total_weight
 from kernels.base import arrays
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
 __all__ = ["Evaluation", "evaluate"]
 
 
@@ -57,12 +61,12 @@ class Evaluation(NamedTuple):
 
 def evaluate(
     model: Sequential,
-    x,
-    y=None,
+    x: Any,
+    y: Any = None,
     *,
     loss: Loss,
     batch_size: int = EVALUATION_BATCH,
-    sample_weight=None,
+    sample_weight: ArrayLike | None = None,
     threads: int | None = None,
 ) -> Evaluation:
     """Return mean loss and accuracy of a model on a data set, without dropout.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,24 +39,28 @@ from fastnn.training.steps import Steps, check_rows
 from fastnn.training.training import Training
 from kernels.base import arrays
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
 __all__ = ["fit"]
 
 
 def fit(
     model: Sequential,
-    x,
-    y=None,
+    x: Any,
+    y: Any = None,
     *,
     loss: Loss,
     optimizer: Optimizer,
     epochs: int,
     batch_size: int = 32,
-    validation_data=None,
+    validation_data: Any = None,
     shuffle: bool = True,
     drop_last: bool = False,
     seed: int | None = None,
-    sample_weight=None,
-    class_weight=None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[Any, float] | ArrayLike | None = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
     schedule: Schedule | None = None,

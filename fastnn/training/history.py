@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastnn._html import table
 from fastnn._provided import provided
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["History"]
 
@@ -88,7 +93,7 @@ class History(dict[str, list]):
             if any(value is not None for value in values)
         }
 
-    def plot(self, path=None):
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw loss and accuracy against epochs; return the matplotlib figure."""
         return provided("History.plot")(self.to_dict(), path)
 

@@ -25,7 +25,7 @@ __all__ = ["predict", "predict_proba"]
 
 def predict(
     model: Sequential,
-    x,
+    x: Any,
     *,
     batch_size: int = EVALUATION_BATCH,
     threads: int | None = None,
@@ -83,7 +83,7 @@ def predict(
 
 def predict_proba(
     model: Sequential,
-    x,
+    x: Any,
     *,
     loss: Loss | None = None,
     batch_size: int = EVALUATION_BATCH,
@@ -184,7 +184,7 @@ def _last_layer(model: Sequential) -> Any:
 
 def _apply(
     model: Sequential,
-    x,
+    x: Any,
     ending: Ending,
     batch_size: int,
     threads: int | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from fastnn.training.inputs import check_model
 from fastnn.training.prediction import classes_of, probabilities_of
 from kernels.base import arrays, forks
 from kernels.base.memory import lasting_zeros
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
 
 __all__ = ["Predictor"]
 
@@ -80,7 +85,7 @@ class Predictor:
         rows: int = 1,
         *,
         columns: int | None = None,
-        input_dtype=None,
+        input_dtype: DTypeLike | None = None,
         classes: bool = False,
         probabilities: bool = False,
     ):

@@ -87,7 +87,7 @@ def as_integer(value) -> int | None:
 
     Sums and products of Python's integers do not overflow, as those of NumPy's do.
     """
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         return None
     try:
         return operator.index(value)

@@ -17,10 +17,11 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,8 @@ _BY_ALL, _BY_GROUP = stat.S_IWOTH, stat.S_IWGRP
 _DAY = 24 * 3600.0
 _UNUSED = 90 * _DAY  # seconds after which a file that nobody reads is removed
 _PARTIAL = 600.0  # seconds after which a file that is half written never becomes whole
+
+_WAITS = (0.01, 0.05, 0.25, 1.0)  # seconds between tries to change a file on Windows
 
 _OURS = re.compile(r".+-[0-9a-f]{32}(\.bin|\.bin\.\w+\.part)")
 _CHECK = hashlib.sha256().digest_size
@@ -68,7 +71,7 @@ def files(place: Path) -> list[tuple[Path, os.stat_result]]:
 def clear(place: Path) -> None:
     """Remove the files that hold machine code, and nothing else."""
     for each, _ in files(place):
-        each.unlink(missing_ok=True)
+        _patiently(each.unlink, missing_ok=True)
 
 
 # ------------------------------------------------------------------ reading and writing
@@ -113,9 +116,10 @@ def write(name: str, content: bytes) -> None:
         try:
             with open(handle, "wb") as file:
                 file.write(_digest(name, content) + content)
-            os.replace(partial, place / name)
+            _patiently(os.replace, partial, place / name)
         except BaseException:
-            os.unlink(partial)
+            with suppress(OSError):  # the sweep removes what cannot be removed now
+                os.unlink(partial)
             raise
     except OSError as error:
         _warn(f"{place}: {error.strerror}")
@@ -157,7 +161,24 @@ def _sweep(place: Path) -> None:
         for each, status in files(place):
             limit = _PARTIAL if each.suffix == ".part" else _UNUSED
             if now - status.st_mtime > limit:
-                each.unlink(missing_ok=True)
+                with suppress(PermissionError):  # another program has it open, on Windows
+                    each.unlink(missing_ok=True)
+
+
+def _patiently(change: Callable[..., object], *arguments: object, **options: object) -> None:
+    """Replace or remove a file.
+
+    Windows changes no file that another program has open, such as a scanner of viruses, which
+    looks at each new file: there a few tries are made.
+    """
+    if sys.platform == "win32":
+        for seconds in _WAITS:
+            try:
+                change(*arguments, **options)
+                return
+            except PermissionError:
+                time.sleep(seconds)
+    change(*arguments, **options)
 
 
 def _exists(place: Path) -> bool:

@@ -7,7 +7,6 @@ All follow from the features of the host that LLVM detects. As in numba, `NUMBA_
 from __future__ import annotations
 
 import os
-import platform
 
 import llvmlite.binding as llvm
 import numba
@@ -52,7 +51,13 @@ def impossible() -> list[str]:
 FEATURES = _features()
 """LLVM's names of the enabled features, such as `avx512f` or `avx2`."""
 
-IS_X86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686", "x86"}
+# Not from `platform`: a process for x86-64 on Windows for Arm is told of the machine.
+_ARCHITECTURE = llvm.get_process_triple().partition("-")[0]
+
+IS_X86 = _ARCHITECTURE in {"x86_64", "i386", "i486", "i586", "i686"}
+
+IS_ARM = _ARCHITECTURE in {"aarch64", "arm64"}
+"""True for 64-bit Arm."""
 
 VECTOR_BYTES = 64 if "avx512f" in FEATURES else 32 if {"avx2", "fma"} <= FEATURES else 16
 """Bytes of a vector register: 64 with AVX-512, 32 with AVX2, 16 with SSE2 and Arm NEON."""

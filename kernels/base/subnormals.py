@@ -10,10 +10,10 @@ TensorFlow do.
 from __future__ import annotations
 
 import functools
-import platform
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -26,9 +26,13 @@ from kernels.base.simd import declare
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_IS_ARM = platform.machine().lower() in {"aarch64", "arm64"}
-FLUSH = 0x8040 if host.IS_X86 else 1 << 24 if _IS_ARM else 0
+FLUSH = 0x8040 if host.IS_X86 else 1 << 24 if host.IS_ARM else 0
 """Flush-to-zero and denormals-are-zero of x86's MXCSR, or FZ of Arm's FPCR."""
+
+# NumPy before 2.4 computes these once, and would take the smallest numbers for 0 while they are
+# flushed; numba imports modules of NumPy that ask for them when it first sees an array.
+np.finfo(np.float32)
+np.finfo(np.float64)
 
 _BYTES = ir.IntType(8).as_pointer()
 
@@ -48,7 +52,7 @@ def _read(typingctx):
             place = builder.alloca(ir.IntType(32))
             _mxcsr(builder, "stmxcsr", place)
             return builder.zext(builder.load(place), wide)
-        if _IS_ARM:
+        if host.IS_ARM:
             return builder.call(declare(builder, "llvm.aarch64.get.fpcr", wide, []), [])
         return wide(0)
 
@@ -64,7 +68,7 @@ def _write(typingctx, value):
             place = builder.alloca(ir.IntType(32))
             builder.store(builder.trunc(args[0], ir.IntType(32)), place)
             _mxcsr(builder, "ldmxcsr", place)
-        elif _IS_ARM:
+        elif host.IS_ARM:
             function = declare(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), [ir.IntType(64)])
             builder.call(function, args)
         return context.get_dummy_value()

@@ -6,6 +6,8 @@ by an integer code, Python by a string.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import types
 
@@ -32,6 +34,10 @@ from kernels.machine.barrier import share
 from kernels.machine.instruction import instruction
 from kernels.machine.state import THREAD, THREADS
 from kernels.machine.team import ALONE, share_out, shared_elements
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 IDENTITY, RELU, TANH, SIGMOID, EXP = range(5)
 
@@ -345,7 +351,7 @@ def _apply_gradient_to_any(code: int, output_, gradient, out) -> np.ndarray:
     return result
 
 
-def relu(x, out=None) -> np.ndarray:
+def relu(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return max(x, 0) of each element, NaN where x is NaN.
 
     Parameters
@@ -377,7 +383,7 @@ def relu(x, out=None) -> np.ndarray:
     return apply(RELU, x, out)
 
 
-def tanh(x, out=None) -> np.ndarray:
+def tanh(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return the hyperbolic tangent (e^x - e^-x) / (e^x + e^-x) of each element, within 1.6 ulp.
 
     Parameters
@@ -409,7 +415,7 @@ def tanh(x, out=None) -> np.ndarray:
     return apply(TANH, x, out)
 
 
-def sigmoid(x, out=None) -> np.ndarray:
+def sigmoid(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return the sigmoid 1 / (1 + e^-x) of each element, within 1.7 ulp.
 
     Parameters
@@ -441,7 +447,7 @@ def sigmoid(x, out=None) -> np.ndarray:
     return apply(SIGMOID, x, out)
 
 
-def exp(x, out=None) -> np.ndarray:
+def exp(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return e^x of each element, within 1.3 ulp.
 
     Parameters
@@ -473,7 +479,9 @@ def exp(x, out=None) -> np.ndarray:
     return apply(EXP, x, out)
 
 
-def relu_gradient(output, gradient, out=None) -> np.ndarray:
+def relu_gradient(
+    output: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of ReLU's input: g where y > 0, else 0, even if g is NaN.
 
     Parameters
@@ -506,7 +514,9 @@ def relu_gradient(output, gradient, out=None) -> np.ndarray:
     return apply_gradient(RELU, output, gradient, out)
 
 
-def tanh_gradient(output, gradient, out=None) -> np.ndarray:
+def tanh_gradient(
+    output: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of tanh's input: g (1 - y^2) with y = tanh(x).
 
     Parameters
@@ -539,7 +549,9 @@ def tanh_gradient(output, gradient, out=None) -> np.ndarray:
     return apply_gradient(TANH, output, gradient, out)
 
 
-def sigmoid_gradient(output, gradient, out=None) -> np.ndarray:
+def sigmoid_gradient(
+    output: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of the sigmoid's input: g y (1 - y) with y = sigmoid(x).
 
     Parameters
@@ -572,7 +584,9 @@ def sigmoid_gradient(output, gradient, out=None) -> np.ndarray:
     return apply_gradient(SIGMOID, output, gradient, out)
 
 
-def exp_gradient(output, gradient, out=None) -> np.ndarray:
+def exp_gradient(
+    output: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of exp's input: g y with y = exp(x).
 
     Parameters

@@ -8,6 +8,8 @@ the layer. So one seed gives one mask on every host, with any number of threads.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import types
 
@@ -26,6 +28,10 @@ from kernels.base.simd import (
     words,
     zeros,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 GROUP = 128
 """Elements of a row drawn together: 16 counters with 8 half-words each.
@@ -141,7 +147,9 @@ def mask_columns(columns: int) -> int:
     return -(-columns // GROUP) * GROUP
 
 
-def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarray]:
+def dropout(
+    x: ArrayLike, p: float = 0.5, *, seed: int = 0, step: int = 0, stream: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return x / (1 - p) where an element is kept, and 0 where it is dropped with probability p.
 
     The mask follows from `seed`, `step`, `stream` and the indices of an element alone, by
@@ -199,7 +207,7 @@ def dropout(x, p=0.5, *, seed=0, step=0, stream=0) -> tuple[np.ndarray, np.ndarr
     return y, mask
 
 
-def dropout_gradient(gradient, mask, p=0.5) -> np.ndarray:
+def dropout_gradient(gradient: ArrayLike, mask: ArrayLike, p: float = 0.5) -> np.ndarray:
     """Return the gradient of the input of dropout: g / (1 - p) where the mask is set, else 0.
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kernels.base.arrays import FLOATING, matrix
@@ -31,6 +33,9 @@ from kernels.base.simd import (
     width,
     zeros,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @routine(INTEGER, INTEGER, REALS, WORDS, INTEGER, REALS, REALS, MATRIX)
@@ -81,7 +86,7 @@ def _normalize(x, order, mean, factor, y):
     gather_rows(rows, columns, data(x), data(order), 1, data(mean), data(factor), matrix_of(y))
 
 
-def normalize(x, mean, factor) -> np.ndarray:
+def normalize(x: ArrayLike, mean: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Return (x - mean) factor, column by column.
 
     Parameters

@@ -6,7 +6,7 @@ Rows may have weights: the weighted sum is then divided by the sum of the weight
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,10 @@ from kernels.base.simd import (
     width,
     zeros,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 ERROR_KINDS = INTEGER, INTEGER, MATRIX, MATRIX, REALS, REALS, DOUBLE, MATRIX, REALS, BYTES
 """Parameters of a routine that compares rows of numbers.
@@ -327,7 +331,9 @@ def compare(
     return mean_of(loss.of_arrays, y, arguments, w, total * t.shape[1])
 
 
-def mean_squared_error(predictions, targets, weights=None) -> LossResult:
+def mean_squared_error(
+    predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+) -> LossResult:
     """Return the mean of (y - t)^2 over all n elements, with its gradient 2 (y - t) / n.
 
     Parameters
@@ -363,7 +369,9 @@ def mean_squared_error(predictions, targets, weights=None) -> LossResult:
     return compare("squared", predictions, targets, weights)
 
 
-def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
+def mean_absolute_error(
+    predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+) -> LossResult:
     """Return the mean of |y - t| over all n elements, with its gradient sign(y - t) / n.
 
     Parameters
@@ -396,7 +404,9 @@ def mean_absolute_error(predictions, targets, weights=None) -> LossResult:
     return compare("absolute", predictions, targets, weights)
 
 
-def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
+def huber(
+    predictions: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None, delta: float = 1.0
+) -> LossResult:
     """Return the mean of h(y - t) over all elements, with its gradient.
 
     h(e) = e^2 / 2 where |e| <= delta, and delta (|e| - delta / 2) elsewhere.
@@ -439,7 +449,9 @@ def huber(predictions, targets, weights=None, delta: float = 1.0) -> LossResult:
     return compare("huber", predictions, targets, weights, delta)
 
 
-def poisson(log_rates, targets, weights=None) -> LossResult:
+def poisson(
+    log_rates: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+) -> LossResult:
     """Return the mean of exp(z) - t z over all n elements, with its gradient (exp(z) - t) / n.
 
     Parameters
@@ -472,7 +484,12 @@ def poisson(log_rates, targets, weights=None) -> LossResult:
     return compare("poisson", log_rates, targets, weights, what="log_rates")
 
 
-def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossResult:
+def binary_cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    weights: ArrayLike | None = None,
+    positive: ArrayLike | None = None,
+) -> LossResult:
     """Return the mean of -(p t log s(z) + (1 - t) log s(-z)), s the sigmoid, with its gradient.
 
     Each column is a binary classification of its own.
@@ -515,7 +532,10 @@ def binary_cross_entropy(logits, targets, weights=None, positive=None) -> LossRe
 
 
 def negative_log_likelihood(
-    log_probabilities, targets, weights=None, ignore_index: int | None = None
+    log_probabilities: ArrayLike,
+    targets: ArrayLike,
+    weights: ArrayLike | None = None,
+    ignore_index: int | None = None,
 ) -> LossResult:
     """Return the mean of -x_i[t_i] over the rows i, with its gradient.
 

@@ -7,7 +7,7 @@ used. A formula has two parameters, a and b, of which most use one or none.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from kernels.base.simd import (
     store_first,
     width,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 # ------------------------------------------------------------------------ the formulas
 
@@ -305,7 +309,7 @@ def rectify_gradient(name: str, x, gradient, a: float = 0.0, b: float = 0.0) -> 
     return out.reshape(np.shape(x))
 
 
-def leaky_relu(x, negative_slope: float = 0.01) -> np.ndarray:
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> np.ndarray:
     """Return x where x > 0, and `negative_slope` times x elsewhere.
 
     Parameters
@@ -335,7 +339,7 @@ def leaky_relu(x, negative_slope: float = 0.01) -> np.ndarray:
     return rectify("leaky_relu", x, negative_slope)
 
 
-def elu(x, alpha: float = 1.0) -> np.ndarray:
+def elu(x: ArrayLike, alpha: float = 1.0) -> np.ndarray:
     """Return x where x > 0, and alpha (e^x - 1) elsewhere, within 2 ulp.
 
     Parameters
@@ -365,7 +369,7 @@ def elu(x, alpha: float = 1.0) -> np.ndarray:
     return rectify("elu", x, alpha)
 
 
-def gelu(x, approximate: str = "none") -> np.ndarray:
+def gelu(x: ArrayLike, approximate: str = "none") -> np.ndarray:
     """Return x Phi(x), where Phi is the normal distribution, within 7 ulp.
 
     Parameters
@@ -409,7 +413,7 @@ def gelu_name(approximate: str) -> str:
     return "gelu" if approximate == "none" else "gelu_tanh"
 
 
-def silu(x) -> np.ndarray:
+def silu(x: ArrayLike) -> np.ndarray:
     """Return x / (1 + e^-x), also known as swish, within 2.5 ulp.
 
     Parameters
@@ -437,7 +441,7 @@ def silu(x) -> np.ndarray:
     return rectify("silu", x)
 
 
-def softplus(x, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
+def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
     """Return log(1 + e^(beta x)) / beta, and x where beta x > threshold.
 
     Parameters

@@ -7,7 +7,7 @@ safe, and a logit of minus infinity is a probability of 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,9 @@ from kernels.base.simd import (
 from kernels.base.transpose import transpose
 from kernels.functions import rowwise
 from kernels.functions.losses import mean_of
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @inline
@@ -324,7 +327,7 @@ def _rowwise(kernel, x, out):
     return result
 
 
-def softmax(x, out=None) -> np.ndarray:
+def softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return the softmax exp(x_i) / sum_j exp(x_j) over the last axis.
 
     Parameters
@@ -361,7 +364,7 @@ def softmax(x, out=None) -> np.ndarray:
     return _rowwise(_softmax, x, out)
 
 
-def log_softmax(x, out=None) -> np.ndarray:
+def log_softmax(x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
     """Return the logarithm of the softmax, x_i - log sum_j exp(x_j), over the last axis.
 
     Parameters
@@ -392,7 +395,9 @@ def log_softmax(x, out=None) -> np.ndarray:
     return _rowwise(_log_softmax, x, out)
 
 
-def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
+def softmax_gradient(
+    output_: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of softmax's input, y (g - sum_j g_j y_j), from its output y.
 
     Parameters
@@ -425,7 +430,9 @@ def softmax_gradient(output_, gradient, out=None) -> np.ndarray:
     return _gradient(_softmax_gradient, output_, gradient, out)
 
 
-def log_softmax_gradient(output_, gradient, out=None) -> np.ndarray:
+def log_softmax_gradient(
+    output_: ArrayLike, gradient: ArrayLike, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return the gradient of log-softmax's input, g - exp(y) sum_j g_j, from its output y.
 
     Parameters
@@ -503,10 +510,10 @@ class CrossEntropy(NamedTuple):
 
 
 def softmax_cross_entropy(
-    logits,
-    targets,
-    weights=None,
-    class_weights=None,
+    logits: ArrayLike,
+    targets: ArrayLike,
+    weights: ArrayLike | None = None,
+    class_weights: ArrayLike | None = None,
     label_smoothing: float = 0.0,
     ignore_index: int | None = None,
 ) -> CrossEntropy:
@@ -565,15 +572,15 @@ def softmax_cross_entropy(
         factors = vector("class_weights", class_weights, classes, z.dtype)
     by_label = np.ndim(targets) != 2
     if by_label:
-        targets, known = known_indices("targets", targets, rows, classes, ignore_index)
+        labels, known = known_indices("targets", targets, rows, classes, ignore_index)
         masses, total = counted(known, w, total)
         w = masses
         if factors is not None:
-            masses, total = row_weights(w * factors[targets], rows, z.dtype)
+            masses, total = row_weights(w * factors[labels], rows, z.dtype)
     if by_label and not label_smoothing:
         scratch = np.empty(cross_entropy_scratch(rows, host.lanes(real_type(z.dtype))), z.dtype)
-        return CrossEntropy(*mean_of(_cross_entropy, z, (targets, scratch), masses, total))
-    t = one_hot(targets, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
+        return CrossEntropy(*mean_of(_cross_entropy, z, (labels, scratch), masses, total))
+    t = one_hot(labels, classes, z.dtype) if by_label else matrix("targets", targets, z.dtype)
     same_shape("targets", t, "logits", z)
     arguments = t, np.ones(classes, z.dtype) if factors is None else factors, label_smoothing
     return CrossEntropy(*mean_of(_cross_entropy_probability, z, arguments, w, total))

@@ -9,7 +9,8 @@ once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import types
@@ -50,6 +51,10 @@ from kernels.machine.barrier import share
 from kernels.machine.instruction import instruction
 from kernels.machine.state import THREAD, THREADS
 from kernels.machine.team import share_out, shared_elements
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 (
     LEARNING_RATE,
@@ -353,7 +358,7 @@ def _add_squares(x, total):
     return total
 
 
-def gradient_norm(arrays) -> float:
+def gradient_norm(arrays: Iterable[ArrayLike]) -> float:
     """Return the Euclidean norm of all elements of several arrays, in float64.
 
     Parameters

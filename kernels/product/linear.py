@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import types
@@ -73,6 +74,9 @@ from kernels.product.narrow import (
 from kernels.product.panels import panel_at
 from kernels.product.sharing import columns_of, line_columns, own_columns, part, splits_columns
 from kernels.product.tile import wide_columns, wide_tile
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def scratch_size(dtype, widest: int) -> int:
@@ -371,7 +375,15 @@ def _matmul_update(x, g, w, bias, rule, step, settings, memory, apart, spare, sc
 
 
 def matmul_update(
-    a, b, parameter, rule: Rule, step, settings, first=None, second=None, third=None
+    a: ArrayLike,
+    b: ArrayLike,
+    parameter: np.ndarray,
+    rule: Rule,
+    step: int,
+    settings: np.ndarray,
+    first: np.ndarray | None = None,
+    second: np.ndarray | None = None,
+    third: np.ndarray | None = None,
 ) -> None:
     """Update a parameter by the gradient A^T B without writing the gradient to memory.
 

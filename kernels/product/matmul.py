@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import types
@@ -44,6 +45,9 @@ from kernels.product.gemm import (
 )
 from kernels.product.narrow import is_narrow, narrow_forward
 from kernels.product.sharing import part
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @routine(*(INTEGER,) * 3, STRIDED, STRIDED, *(INTEGER,) * 4, REALS, MATRIX, REALS)
@@ -252,7 +256,15 @@ workspace = _Workspace()
 _NO_BIAS = {dtype: np.empty(0, dtype) for dtype in FLOATING}
 
 
-def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False) -> np.ndarray:
+def matmul(
+    a: ArrayLike,
+    b: ArrayLike,
+    out: np.ndarray | None = None,
+    *,
+    bias: ArrayLike | None = None,
+    activation: str = "identity",
+    accumulate: bool = False,
+) -> np.ndarray:
     """Return the matrix product f(A B + bias), or add A B to an array.
 
     Every element is summed in order of depth, so that results do not depend on strides, blocks or
@@ -298,18 +310,18 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
     array([[ 3., 10.],
            [ 0.,  0.]])
     """
-    try:
-        kind = a.dtype
-        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out
+    try:  # what is no array has no dtype
+        kind = a.dtype  # type: ignore[union-attr]
+        c = np.empty((a.shape[0], b.shape[1]), kind) if out is None else out  # type: ignore[union-attr]
         # numba may take a dtype of another byte order for the native one, so dtypes are compared.
-        if not (b.dtype is kind is c.dtype or b.dtype == kind == c.dtype):
+        if not (b.dtype is kind is c.dtype or b.dtype == kind == c.dtype):  # type: ignore[union-attr]
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         plain = bias is None and activation == "identity"
         arguments: tuple
         if plain and not accumulate:
             compiled, arguments = _product[kind], (a, b, c, workspace.address, teams.asking)
         elif (accumulate and (out is None or not plain)) or (
-            bias is not None and bias.dtype != kind
+            bias is not None and bias.dtype != kind  # type: ignore[union-attr]
         ):
             return _matmul_of_any(a, b, out, bias, activation, accumulate)
         else:
@@ -319,7 +331,7 @@ def matmul(a, b, out=None, *, bias=None, activation="identity", accumulate=False
             arguments = a, b, c, offset, has_bias, added, code, memory, teams.asking
         done = compiled(*arguments)
         if done == PAYS:
-            done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)
+            done = shared(compiled, arguments[:-1], a.size * b.shape[1] / LARGE_PRODUCT)  # type: ignore[union-attr]
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         done = 0
     return c if done else _matmul_of_any(a, b, out, bias, activation, accumulate)
@@ -363,7 +375,9 @@ def _product_shape(a: np.ndarray, b: np.ndarray) -> tuple[int, ...]:
     return a.shape[:-1] + b.shape[1:]
 
 
-def matmul_gradient(a, b, output_, activation, out=None) -> np.ndarray:
+def matmul_gradient(
+    a: ArrayLike, b: ArrayLike, output_: ArrayLike, activation: str, out: np.ndarray | None = None
+) -> np.ndarray:
     """Return (A B) f'(y), a matrix product times the derivative of an activation.
 
     The derivative f' is taken in terms of the activation's output y.
@@ -420,7 +434,7 @@ def _column_sums(x, out):
     sum_columns(x.shape[0], x.shape[1], matrix_of(x), data(out))
 
 
-def add_column_sums(x, out) -> None:
+def add_column_sums(x: ArrayLike, out: np.ndarray) -> None:
     """Add the sum of the rows of a matrix to a vector: out_j += sum_i x_ij.
 
     Parameters

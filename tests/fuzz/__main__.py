@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -123,6 +122,8 @@ def _fuzz(arguments: argparse.Namespace) -> None:
 
 def _bound_memory() -> None:
     """Let allocations beyond a bound fail with MemoryError, which no target allows."""
+    import resource  # of Linux, as is atheris
+
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     bound = pages * resource.getpagesize() + _MEMORY * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))

@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import json
-import resource
 import tempfile
 import warnings
 import zipfile
@@ -41,6 +40,7 @@ from fastnn.runs.settings import Settings
 from fastnn.training.checkpoints import parts_in
 from idx_files import packed_idx
 from made_up import edit_header, edited, split
+from memory import peak
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,16 @@ class Target:
 
         Raises MemoryError if more memory was taken than is allowed, and any other error.
         """
-        before, refusal = _peak(), None
+        before, refusal = peak(), None
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             try:
                 self.read(content, folder)
             except self.errors as error:
                 refusal = error
-        if (taken := _peak() - before) > self.megabytes:
+        if (taken := peak() - before) > self.megabytes:
             raise MemoryError(f"{len(content):,} bytes of input took {taken:,.0f} MB") from refusal
         return refusal
-
-
-def _peak() -> float:
-    """Return the most memory that this process held so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _edit_json(content: bytes, rng: Random) -> bytes:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import numpy as np
 
@@ -18,6 +19,7 @@ IN_MEMORY = 128 << 20
 """Largest size of rows, in bytes, that is kept in memory; larger ones go to a mapped file."""
 
 _RESIDENT = 200 << 20  # bytes of a mapped file that are in memory at a time
+_BLOCK = 1 << 20  # bytes
 _MANY_COLUMNS = 64
 _PIECE = 1 << 13  # rows
 _MOMENTS = 1 << 19  # numbers of a block whose moments are combined
@@ -70,16 +72,22 @@ def _memory(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """
     if shape[0] * shape[1] * dtype.itemsize <= IN_MEMORY:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(dir=folder()) as file:
-        if hasattr(os, "posix_fallocate"):  # raises on a full disk; a mapped page would crash
-            _take(file.fileno(), shape[0] * shape[1] * dtype.itemsize)
+    with tempfile.TemporaryFile(buffering=0, dir=folder()) as file:
+        _take(file, shape[0] * shape[1] * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def _take(file: int, size: int) -> None:
-    """Let a file take space; raise OSError that says what for."""
+def _take(file: IO[bytes], size: int) -> None:
+    """Let a file take space; raise OSError that says what for.
+
+    Without space, a mapped page would crash.
+    """
     try:
-        os.posix_fallocate(file, 0, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:  # macOS and Windows have no such call
+            while (left := size - file.tell()) > 0:
+                file.write(bytes(min(_BLOCK, left)))
     except OSError as error:
         reason = f"{error.strerror}: the rows take {size:,} bytes in {folder()}"
         raise OSError(error.errno, reason) from error

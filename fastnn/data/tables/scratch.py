@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
+import weakref
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 _OPEN_FILES = Path("/proc/self/fd")  # of Linux
 _DAY = 86_400  # seconds
+_NO_SUCH_PROCESS = 87  # Windows' ERROR_INVALID_PARAMETER
 
 
 class ScratchError(OSError):
@@ -32,13 +36,17 @@ class Scratch:
 
     def __init__(self, name: str):
         self._name, self._folder = name, folder()
-        nameless = _OPEN_FILES.is_dir()
-        make = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile
+        self._nameless = _OPEN_FILES.is_dir()
+        make = tempfile.TemporaryFile if self._nameless else _named
         try:
             self._file = make(prefix=f"table-{os.getpid()}-", dir=self._folder)
         except OSError as error:
             raise self._failed(error) from error
-        self.path = _OPEN_FILES / str(self._file.fileno()) if nameless else Path(self._file.name)
+        if self._nameless:
+            self.path = _OPEN_FILES / str(self._file.fileno())
+        else:
+            self.path = Path(self._file.name)
+            weakref.finalize(self, _remove, self._file)
 
     def write(self, content: bytes) -> None:
         """Write bytes behind those that are there."""
@@ -48,9 +56,12 @@ class Scratch:
             raise self._failed(error) from error
 
     def flush(self) -> None:
-        """Let others read all that was written."""
+        """Let others read all that was written, or write the file; this ends the writing."""
         try:
-            self._file.flush()
+            if self._nameless:
+                self._file.flush()
+            else:  # Windows lets nobody have a file that is open for writing
+                self._file.close()
         except OSError as error:
             raise self._failed(error) from error
 
@@ -60,6 +71,19 @@ class Scratch:
             f"{self._name}: cannot be copied to {self._folder}: {error.strerror}; the copy needs "
             "as much space there as the unpacked table",
         )
+
+
+def _named(prefix: str, dir: Path) -> IO[bytes]:
+    """Return a new file that stays when it is closed."""
+    return tempfile.NamedTemporaryFile(prefix=prefix, dir=dir, delete=False)
+
+
+def _remove(file: IO[bytes]) -> None:
+    """Close a file and remove it."""
+    with suppress(OSError):  # a full disk: the end of the file cannot be written
+        file.close()
+    with suppress(OSError):  # DuckDB has it open, on Windows: it is removed on another day
+        os.unlink(file.name)
 
 
 def folder() -> Path:
@@ -91,6 +115,16 @@ def _remove_leftovers(path: Path) -> None:
 
 def _runs(process: int) -> bool:
     """Return whether a process runs on this machine."""
+    if sys.platform == "win32":  # where signal 0 is Ctrl-C
+        import _winapi
+
+        try:
+            handle = _winapi.OpenProcess(_winapi.SYNCHRONIZE, False, process)
+        except OSError as error:
+            return error.winerror != _NO_SUCH_PROCESS
+        ended = _winapi.WaitForSingleObject(handle, 0) == _winapi.WAIT_OBJECT_0
+        _winapi.CloseHandle(handle)
+        return not ended
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -283,10 +283,13 @@ def _of_arrow(source: Any, name: str) -> Source:
 
     connection = connect()
     names = next((getattr(source, each) for each in _NAMES if hasattr(source, each)), None)
+    given = None if names is None else list(map(str, names))
+    frame = source
+    if given and hasattr(source, "rename_columns"):  # DuckDB before 2.0 finds none of two namesakes
+        frame = source.rename_columns([f"c{place}" for place in range(len(given))])
     try:
-        connection.register("frame", source)
-        given = None if names is None else list(map(str, names))
-        return RelationSource(connection, name, "frame", keep=source, names=given)
+        connection.register("frame", frame)
+        return RelationSource(connection, name, "frame", keep=frame, names=given)
     except (duckdb.Error, ImportError, TableError) as error:
         if _has_columns(source):
             return _of_columns({str(key): source[key] for key in source.columns}, name)

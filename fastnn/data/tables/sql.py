@@ -19,7 +19,8 @@ NUMBERS = INTEGERS | REALS
 """Types of numbers."""
 
 TEXTS = {
-    *("VARCHAR", "ENUM", "UUID", "DATE", "TIME", "TIMESTAMP WITH TIME ZONE"),
+    *("VARCHAR", "ENUM", "UUID", "DATE"),
+    *("TIME", "TIME WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE"),
     *("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"),
 }
 """Types that are read as texts."""
@@ -65,4 +66,6 @@ def as_text(cell: str, kind: str) -> str:
         whole = f"{cell} = floor({cell}) AND abs({cell}) < 1e15"
         number = f"CASE WHEN {whole} THEN CAST(CAST({cell} AS BIGINT) AS VARCHAR)"
         return f"{number} WHEN NOT isnan(CAST({cell} AS DOUBLE)) THEN CAST({cell} AS VARCHAR) END"
+    if kind == "TIME WITH TIME ZONE":  # of UTC, as older versions of pyarrow write times
+        cell = f"CAST({cell} AS TIME)"
     return f"CAST({cell} AS VARCHAR)"

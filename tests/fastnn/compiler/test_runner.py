@@ -510,7 +510,7 @@ def interrupted(threads, **changes):
 
     def interrupt():
         sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     timer = threading.Timer(0.4, interrupt)
     timer.start()
@@ -584,7 +584,7 @@ done = threading.Event()
 def interrupt(after):
     time.sleep(after)
     if not done.is_set():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 caught = whole = 0
 for _ in range(ROUNDS):

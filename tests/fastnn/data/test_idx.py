@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import re
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -185,7 +186,9 @@ def test_a_file_that_unpacks_to_far_more_than_the_other_one_is_refused_unread(bo
     replaced(bomb, header + bytes(100_000_000))(tmp_path)
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=f"{tmp_path}.*found .* images, expected"):
+        with pytest.raises(
+            ValueError, match=f"{re.escape(str(tmp_path))}.*found .* images, expected"
+        ):
             datasets.mnist(folder=tmp_path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse
 import sklearn
 import sklearn.neural_network
+from packaging.version import Version
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingClassifier
@@ -149,6 +150,10 @@ def test_set_output_and_names_of_features(data, fitted):
         pipeline[-1].predict(frame.rename(columns={"a": "z"}))
 
 
+@pytest.mark.skipif(
+    Version(sklearn.__version__) < Version("1.8"),
+    reason="scikit-learn routed no weights to the score of a pipeline",
+)
 def test_weights_are_routed(data):
     _, X, y = data("iris")
     weights = np.where(y == 0, 0.0, 1.0)

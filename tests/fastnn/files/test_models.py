@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 import sys
 import tracemalloc
@@ -657,7 +658,7 @@ def test_linear_layers_of_torch_s_are_a_model(dtype, path):
     nn = torch.nn
     theirs = torch_chain(nn.Linear(3, 4), nn.Linear(4, 5, bias=False), dtype=getattr(torch, dtype))
     safetensors.torch.save_model(theirs, path)
-    with pytest.warns(UserWarning, match=f"{path} holds no architecture"):
+    with pytest.warns(UserWarning, match=f"{re.escape(str(path))} holds no architecture"):
         model = fastnn.load(path)
     assert repr(model) == repr(Sequential(Linear(3, 4), Linear(4, 5, bias=False)))
     assert model[0].dtype == dtype
@@ -724,6 +725,7 @@ def test_the_old_file_is_replaced(saved):
     assert list(saved.parent.iterdir()) == [saved]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
 def test_a_link_goes_on_leading_to_the_file(saved):
     link = saved.with_name("link")
     link.symlink_to(saved)

@@ -1,9 +1,13 @@
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
+from fastnn.runs import processes
 from fastnn.runs.processes import in_processes
 from processes import ROOT
 
@@ -54,3 +58,19 @@ def test_no_module_of_the_current_folder_is_run(tmp_path, before):
     )  # fmt: skip
     assert not trace.exists(), trace.read_text()
     assert done.stdout.splitlines() == ["[(3, 1), (4, 1)]", str(before)]
+
+
+@pytest.mark.parametrize("system", ["win32", "linux"])
+def test_workers_end_with_their_parent(system, monkeypatch):
+    """On Windows, where a process keeps the number of a parent that is gone, by its handle."""
+    ended, waited = threading.Event(), []
+    parent = SimpleNamespace(join=lambda: waited.append("for the handle"))
+    numbers = iter([1, 1, 2])
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(processes, "_WATCH", 0.0)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    monkeypatch.setattr(os, "getppid", lambda: next(numbers, 1 if system == "win32" else 2))
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    processes._begin(1, _add, [(1, 2)])
+    assert ended.wait(10)
+    assert waited == ["for the handle"] * (system == "win32")

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -232,7 +233,9 @@ def test_two_sweeps_in_one_folder_the_second_is_told(disk, tmp_path):
     with Sweep(points()[:2], tmp_path) as sweep:
         for _ in sweep.run(disk, 1):
             before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
-            with pytest.raises(OSError, match=f"^{tmp_path}: another run writes there now"):
+            with pytest.raises(
+                OSError, match=f"^{re.escape(str(tmp_path))}: another run writes there now"
+            ):
                 Sweep(points(), tmp_path)
             assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
     assert sorted(each.name for each in tmp_path.iterdir()) == [BEST, RESULTS]

@@ -1,7 +1,6 @@
 """Layers and losses of the user's own train in Python, to the bits of the hand-written loop."""
 
 import copy
-import os
 import signal
 import threading
 import time
@@ -400,7 +399,7 @@ def test_ctrl_c(bits, hand_loop):
 
     def interrupt():
         sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     threading.Timer(0.3, interrupt).start()
     with pytest.raises(KeyboardInterrupt):

@@ -14,6 +14,7 @@ import platformdirs
 import pytest
 
 from kernels.base import folder as kept
+from windows import Windows
 
 NAME = "kernels.some.function-" + 32 * "0" + ".bin"
 DAY = 24 * 3600
@@ -395,6 +396,47 @@ def test_a_file_that_gets_no_name_is_not_left_behind(folder, monkeypatch, error)
         with one_warning(f"not kept: {folder}: Permission denied"):
             kept.write(NAME, b"code")
     assert tree(folder) == {}
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    monkeypatch.setattr(kept, "_WAITS", (0.0, 0.0, 0.0), raising=False)
+    return Windows(monkeypatch)
+
+
+@pytest.mark.parametrize("held", [NAME, ".part"])
+def test_on_windows_files_that_another_program_holds_for_a_moment_are_kept(windows, folder, held):
+    assert_kept()
+    for content in (b"other", b"code"):
+        windows.held[held] = 3
+        assert_kept(content)
+    windows.held[NAME] = 3
+    kept.clear(folder)
+    assert tree(folder) == {}
+
+
+def test_on_windows_a_file_that_is_held_for_long_is_warned_of(windows, folder):
+    assert_kept()
+    windows.held[NAME] = 4
+    with one_warning(f"not kept: {folder}: open in another process"):
+        kept.write(NAME, b"other")
+    assert tree(folder).keys() == {NAME}
+    assert_kept()
+
+
+def test_on_windows_a_partial_file_that_cannot_be_removed_is_left_to_the_sweep(windows, folder):
+    windows.held[".part"] = 5
+    with one_warning(f"not kept: {folder}: open in another process"):
+        kept.write(NAME, b"code")
+    assert [each.suffix for each in folder.iterdir()] == [".part"]
+
+
+def test_the_sweep_goes_on_behind_a_file_that_is_held(windows, folder):
+    useful = several(folder)
+    old = NAME.replace("0", "2")
+    windows.held[old] = 9
+    kept.write(NAME, b"code")
+    assert set(tree(folder)) == useful | {old}
 
 
 # ---------------------------------------------------------------------- what is removed

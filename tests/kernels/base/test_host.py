@@ -106,6 +106,24 @@ def test_features_that_mean_nothing_are_refused_and_do_not_abort(chosen):
     assert last.startswith(f"ImportError: NUMBA_CPU_FEATURES has {chosen.split(',')[-1]}; expected")
 
 
+@pytest.mark.parametrize(
+    ("triple", "is_x86", "is_arm"),
+    [
+        ("x86_64-unknown-linux-gnu", True, False),
+        ("x86_64-pc-windows-msvc", True, False),
+        ("i686-pc-windows-msvc", True, False),
+        ("aarch64-pc-windows-msvc", False, True),
+        ("arm64-apple-darwin23.6.0", False, True),
+        ("riscv64-unknown-linux-gnu", False, False),
+    ],
+)
+def test_the_processor_is_the_one_that_llvm_compiles_for(monkeypatch, triple, is_x86, is_arm):
+    """Windows for Arm runs processes for x86-64, too, and tells them of the machine."""
+    monkeypatch.setattr(llvm, "get_process_triple", lambda: triple)
+    other = host_of(monkeypatch, "")
+    assert (is_x86, is_arm) == (other.IS_X86, other.IS_ARM)
+
+
 def test_cores_are_those_this_process_may_use(monkeypatch):
     assert 1 <= host.cores() <= (os.cpu_count() or 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)

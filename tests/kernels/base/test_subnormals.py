@@ -6,6 +6,7 @@ from kit import FLOATS
 
 from kernels.base import subnormals
 from kernels.base.subnormals import Flushed
+from processes import python
 
 pytestmark = pytest.mark.skipif(not subnormals.FLUSH, reason="not x86 or Arm: nothing is flushed")
 
@@ -75,3 +76,15 @@ def test_a_function_leaves_them_as_they_were(dtype):
         with pytest.raises(KeyboardInterrupt):
             leaks()
         assert not keeps_subnormals(dtype)
+
+
+def test_numpy_knows_the_smallest_numbers_also_if_it_is_asked_inside():
+    code = """
+from kernels.base.subnormals import Flushed
+import numpy as np
+with Flushed():
+    import numpy.ma
+    found = [np.finfo(kind).smallest_subnormal for kind in (np.float32, np.float64)]
+print(*found)
+"""
+    assert python(code, env={"PYTHONWARNINGS": "error::UserWarning"}).stdout == "1e-45 5e-324\n"

@@ -34,12 +34,12 @@ def test_mean_squared_error_is_torchs(rows, columns, dtype, scale, seed):
     )
     held = y.copy(), t.copy()
     own = mean_squared_error(y, t)
-    wide = torch.tensor(np.float64(y), requires_grad=True)
-    loss = torch.nn.functional.mse_loss(wide, torch.from_numpy(np.float64(t)))
+    wide = torch.tensor(np.asarray(y, np.float64), requires_grad=True)
+    loss = torch.nn.functional.mse_loss(wide, torch.from_numpy(np.asarray(t, np.float64)))
     loss.backward()
     assert_close(np.array([own.loss], dtype), [loss.item()])
     assert_close(own.gradient, wide.grad)
-    assert_close(own.losses, ((np.float64(y) - t) ** 2).sum(1))
+    assert_close(own.losses, ((np.asarray(y, np.float64) - t) ** 2).sum(1))
     assert own.gradient.dtype == own.losses.dtype == dtype
     assert own.correct == (y.argmax(1) == t.argmax(1)).sum()
     assert_array_equal(y, held[0])
@@ -208,11 +208,14 @@ def test_losses_of_elements_are_torchs(name, rows, columns, dtype, scale, seed, 
         settings = {"positive": random.uniform(0.1, 3, columns).astype(dtype)}
     weights = random.uniform(0.1, 2, rows).astype(dtype) if weighted else None
     own = ours(y, t, weights, **settings)
-    wide = torch.tensor(np.float64(y), requires_grad=True)
+    wide = torch.tensor(np.asarray(y, np.float64), requires_grad=True)
     if "positive" in settings:
         settings = {"pos_weight": torch.tensor(np.float64(settings["positive"]))}
-    w = torch.ones(rows) if weights is None else torch.tensor(np.float64(weights))
-    each = theirs(wide, torch.tensor(np.float64(t)), reduction="none", **settings).sum(1) * w
+    w = torch.ones(rows) if weights is None else torch.tensor(np.asarray(weights, np.float64))
+    each = (
+        theirs(wide, torch.tensor(np.asarray(t, np.float64)), reduction="none", **settings).sum(1)
+        * w
+    )
     loss = each.sum() / (w.sum() * columns)
     loss.backward()
     assert_close(np.array([own.loss], dtype), [loss.item()])
@@ -228,9 +231,9 @@ def test_negative_log_likelihood_is_torchs(rows, classes, dtype, seed):
     x, weights = normal((rows, classes), dtype, seed), random.random(rows).astype(dtype)
     labels = random.integers(0, classes, rows)
     own = negative_log_likelihood(x, labels, weights)
-    wide = torch.tensor(np.float64(x), requires_grad=True)
+    wide = torch.tensor(np.asarray(x, np.float64), requires_grad=True)
     each = torch.nn.functional.nll_loss(wide, torch.tensor(labels), reduction="none")
-    w = torch.tensor(np.float64(weights))
+    w = torch.tensor(np.asarray(weights, np.float64))
     ((each * w).sum() / w.sum()).backward()
     assert_close(np.array([own.loss], dtype), [((each * w).sum() / w.sum()).item()])
     assert_close(own.gradient, wide.grad)
@@ -340,8 +343,15 @@ def test_pinball_is_torch_s_larger_of_two_lines(rows, columns, dtype, scale, see
     quantiles = random.uniform(0.01, 0.99, columns).astype(dtype)
     weights = random.uniform(0.1, 2, rows).astype(dtype)
     own = compare("pinball", y, t, weights, quantiles)
-    wide, w = torch.tensor(np.float64(y), requires_grad=True), torch.tensor(np.float64(weights))
-    each = pinball_of(wide, torch.tensor(np.float64(t)), torch.tensor(np.float64(quantiles)))
+    wide, w = (
+        torch.tensor(np.asarray(y, np.float64), requires_grad=True),
+        torch.tensor(np.asarray(weights, np.float64)),
+    )
+    each = pinball_of(
+        wide,
+        torch.tensor(np.asarray(t, np.float64)),
+        torch.tensor(np.asarray(quantiles, np.float64)),
+    )
     loss = (each.sum(1) * w).sum() / (w.sum() * columns)
     loss.backward()
     assert_close(np.array([own.loss], dtype), [loss.item()])
@@ -364,10 +374,13 @@ def test_gaussian_is_torchs(rows, columns, dtype, least, constant, seed):
     weights = random.uniform(0.1, 2, rows).astype(dtype)
     factors = np.repeat([least, constant], columns)
     own = compare("gaussian", y, t, weights, factors)
-    wide, w = torch.tensor(np.float64(y), requires_grad=True), torch.tensor(np.float64(weights))
+    wide, w = (
+        torch.tensor(np.asarray(y, np.float64), requires_grad=True),
+        torch.tensor(np.asarray(weights, np.float64)),
+    )
     each = torch.nn.functional.gaussian_nll_loss(
-        wide[:, :columns], torch.tensor(np.float64(t)), wide[:, columns:], full=constant > 0,
-        eps=float(dtype(least)), reduction="none",
+        wide[:, :columns], torch.tensor(np.asarray(t, np.float64)), wide[:, columns:],
+        full=constant > 0, eps=float(dtype(least)), reduction="none",
     )  # fmt: skip
     loss = (each.sum(1) * w).sum() / (w.sum() * columns)
     loss.backward()

@@ -218,11 +218,15 @@ def test_softmax_gradient_explains_bad_arguments():
 
 def torch_cross_entropy(logits, targets, weights):
     """Loss, gradient and losses of rows in float64, weighted by row, by torch."""
-    z = torch.tensor(np.float64(logits), requires_grad=True)
+    z = torch.tensor(np.asarray(logits, np.float64), requires_grad=True)
     t = torch.as_tensor(np.asarray(targets))
     t = t.double() if t.ndim == 2 else t.long()
     losses = torch.nn.functional.cross_entropy(z, t, reduction="none")
-    w = torch.ones(len(z)).double() if weights is None else torch.tensor(np.float64(weights))
+    w = (
+        torch.ones(len(z)).double()
+        if weights is None
+        else torch.tensor(np.asarray(weights, np.float64))
+    )
     loss = (losses * w).sum() / w.sum()
     loss.backward()
     return loss.item(), z.grad, (losses * w).detach()
@@ -498,11 +502,11 @@ def test_class_weights_and_label_smoothing_are_torchs(
     t = labels if kind == "indices" else random.dirichlet(np.ones(classes), rows).astype(dtype)
     c = random.uniform(0.1, 2, classes).astype(dtype) if weighted else None
     own = softmax_cross_entropy(z, t, None, c, smoothing)
-    wide = torch.tensor(np.float64(z), requires_grad=True)
+    wide = torch.tensor(np.asarray(z, np.float64), requires_grad=True)
     loss = torch.nn.functional.cross_entropy(
         wide,
-        torch.tensor(t if kind == "indices" else np.float64(t)),
-        None if c is None else torch.tensor(np.float64(c)),
+        torch.tensor(t if kind == "indices" else np.asarray(t, np.float64)),
+        None if c is None else torch.tensor(np.asarray(c, np.float64)),
         label_smoothing=smoothing,
     )
     loss.backward()

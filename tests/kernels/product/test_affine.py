@@ -27,8 +27,12 @@ def layer(rows, inputs, outputs, dtype):
 def test_rows_times_weights_and_bias(dtype, rows, inputs, outputs):
     x, w, bias = layer(rows, inputs, outputs, dtype)
     y = affine(x, w, bias)
-    exact = np.float64(x) @ np.float64(w) + bias
-    bound = (inputs + 2) * np.finfo(dtype).eps * (np.abs(x) @ np.abs(np.float64(w)) + np.abs(bias))
+    exact = np.asarray(x, np.float64) @ np.asarray(w, np.float64) + bias
+    bound = (
+        (inputs + 2)
+        * np.finfo(dtype).eps
+        * (np.abs(x) @ np.abs(np.asarray(w, np.float64)) + np.abs(bias))
+    )
     assert y.dtype == dtype
     assert np.all(np.abs(y - exact) <= bound)
 

@@ -86,7 +86,9 @@ SHAPES = (
 
 def product_bound(a, b, start=0.0):
     """Bound of the rounding errors of start + A B; see test_matmul.py."""
-    magnitude = np.abs(np.float64(a)) @ np.abs(np.float64(b)) + np.abs(np.float64(start))
+    magnitude = np.abs(np.asarray(a, np.float64)) @ np.abs(np.asarray(b, np.float64)) + np.abs(
+        np.asarray(start, np.float64)
+    )
     return (a.shape[1] + 1) * np.finfo(a.dtype).eps * magnitude
 
 
@@ -268,7 +270,7 @@ def test_forward(shape, dtype):
     rows, inputs, outputs = shape
     x, w, bias = normal((rows, inputs), dtype), normal((inputs, outputs), dtype, 1), None
     bias = normal(outputs, dtype, 2)
-    expected = np.float64(x) @ np.float64(w) + np.float64(bias)
+    expected = np.asarray(x, np.float64) @ np.asarray(w, np.float64) + np.asarray(bias, np.float64)
     y = forward(block(x), block(w), bias, "identity", 1)
     assert np.all(np.abs(y - expected) <= product_bound(x, w, bias))
     assert_array_equal(y, affine(x, w, bias))
@@ -313,7 +315,7 @@ def test_input_gradient(shape, dtype):
     g, w = normal((rows, outputs), dtype), normal((inputs, outputs), dtype, 1)
     y = np.tanh(normal((rows, inputs), dtype, 2))
     out = input_gradient(block(g), block(w), block(y), "identity", 1)
-    expected = np.float64(g) @ np.float64(w).T
+    expected = np.asarray(g, np.float64) @ np.asarray(w, np.float64).T
     assert np.all(np.abs(out - expected) <= product_bound(g, w.T))
     assert only_inside(out)
     for threads in range(2, 6):
@@ -344,7 +346,7 @@ def test_input_gradient_with_activations(activation, dtype):
 def test_written_gradients(shape, dtype):
     rows, inputs, outputs = shape
     x, g = normal((rows, inputs), dtype), normal((rows, outputs), dtype, 1)
-    expected = np.float64(x).T @ np.float64(g)
+    expected = np.asarray(x, np.float64).T @ np.asarray(g, np.float64)
     sums = np.zeros(outputs, dtype)
     kernels.add_column_sums(g, sums)
     bits = None

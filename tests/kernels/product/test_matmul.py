@@ -734,7 +734,7 @@ def test_matmul_gradient_explains_bad_arguments():
 @given(rows=st.integers(0, 60), columns=st.integers(0, 40), layout=st.sampled_from(LAYOUTS[:-1]))
 def test_column_sums(rows, columns, layout, dtype):
     x, out = normal((rows, columns), dtype), normal(columns, dtype, 1)
-    expected = np.float64(out) + np.float64(x).sum(axis=0)
+    expected = np.asarray(out, np.float64) + np.asarray(x, np.float64).sum(axis=0)
     bound = np.finfo(dtype).eps * (rows / 4 + 4) * (np.abs(x).sum(axis=0) + np.abs(out))
     contiguous = out.copy()
     add_column_sums(x, contiguous)

@@ -105,8 +105,12 @@ def test_products(forward, input_gradient, dtype, activation, rows, inputs, outp
     bias, g = random.normal(size=outputs).astype(dtype), random.normal(size=(rows, outputs))
     g = g.astype(dtype)
     y = forward(x, w, bias)
-    exact = np.float64(x) @ np.float64(w) + bias
-    bound = (inputs + 2) * np.finfo(dtype).eps * (np.abs(x) @ np.abs(np.float64(w)) + np.abs(bias))
+    exact = np.asarray(x, np.float64) @ np.asarray(w, np.float64) + bias
+    bound = (
+        (inputs + 2)
+        * np.finfo(dtype).eps
+        * (np.abs(x) @ np.abs(np.asarray(w, np.float64)) + np.abs(bias))
+    )
     assert np.all(np.abs(y - exact) <= bound)
     assert_array_equal(y, kernels.matmul(x, w, bias=bias))
     for i in range(0, rows, 7):

@@ -1,5 +1,6 @@
 import errno
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,16 +25,47 @@ def test_moments_over_blocks_are_those_of_the_whole(n, mean, std):
     np.testing.assert_allclose(found[1], expected, rtol=1e-6)
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space is not taken before")
-def test_a_full_disk_is_one_error(monkeypatch):
+@pytest.fixture
+def as_file(monkeypatch):
+    """Rows of a column, which go to a file."""
+    monkeypatch.setattr(rows, "IN_MEMORY", 100)
+    table = open_source({"a": np.arange(100.0)}).table()
+    return lambda: rows.encoded_rows([Number("a")], table, ["a"], np.arange(100))
+
+
+def test_a_full_disk_is_one_error(as_file, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rows, "IN_MEMORY", 100)
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    table = open_source({"a": np.arange(100.0)}).table()
-    with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in /"):
-        rows.encoded_rows([Number("a")], table, ["a"], np.arange(100))
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in "):
+        as_file()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full")
+def test_a_full_disk_is_one_error_where_space_cannot_be_asked_for(as_file, monkeypatch):
+    """As on macOS."""
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    full = partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(rows.tempfile, "TemporaryFile", lambda buffering, dir: full(buffering))
+    with pytest.raises(OSError, match=r"No space left on device: the rows take 400 bytes in "):
+        as_file()
+
+
+def test_all_space_is_taken_before_rows_are_written(as_file, monkeypatch):
+    expected = as_file()
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    monkeypatch.setattr(rows, "_BLOCK", 64)
+    taken = []
+    memmap = np.memmap
+
+    def look(file, *arguments, **options):
+        taken.append(os.fstat(file.fileno()).st_size)
+        return memmap(file, *arguments, **options)
+
+    monkeypatch.setattr(np, "memmap", look)
+    np.testing.assert_array_equal(as_file(), expected)
+    assert taken == [400]
 
 
 def test_rows_written_part_by_part_are_the_same(monkeypatch):
