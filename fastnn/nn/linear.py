@@ -199,11 +199,16 @@ class Linear(Layer):
         return affine(x, self._weight.data.T, self._bias.data)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Add g^T x to the gradient of W, and the column sums of g to that of b; return g W."""
+        """Add g^T x to the gradient of W, and the column sums of g to that of b; return g W.
+
+        Parameters that do not learn get no gradient.
+        """
         x = kept_by(self, "_input")
         g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
-        matmul(x.T, g, self._weight.grad.T, accumulate=True)
-        add_column_sums(g, self._bias.grad)
+        if self._weight.requires_grad:
+            matmul(x.T, g, self._weight.grad.T, accumulate=True)
+        if self._bias.requires_grad:
+            add_column_sums(g, self._bias.grad)
         return affine_gradient(g, self._weight.data.T)
 
     def describe(self) -> dict:

@@ -109,8 +109,9 @@ class _Norm(Layer):
         return batch_of(self, gradient_of(self, gradient, shape), self.dtype)
 
     def _learn(self, of_weight: np.ndarray, of_bias: np.ndarray) -> None:
-        self._weight.grad[...] += of_weight
-        self._bias.grad[...] += of_bias
+        for parameter, gradient in ((self._weight, of_weight), (self._bias, of_bias)):
+            if parameter.requires_grad:
+                parameter.grad[...] += gradient
 
 
 class BatchNorm1d(_Norm):

@@ -41,6 +41,10 @@ class Parameter:
     ----------
     decays : bool
         Whether weight decay applies; True by default.
+    requires_grad : bool
+        Whether the parameter learns; True by default. Optimizers leave one alone that does not:
+        they change neither its values nor what they remember of it, and clipping by norm ignores
+        its gradient. It may be set at any time. Model files do not hold it, checkpoints do.
 
     Examples
     --------
@@ -53,7 +57,7 @@ class Parameter:
     np.float32(0.0)
     """
 
-    decays = True
+    decays = requires_grad = True
 
     def __init__(
         self,
@@ -144,6 +148,11 @@ class Parameter:
         """Return a view of a flat array, laid out as `memory`, in the parameter's shape."""
         block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)
         return self._view(block) if self._view else block
+
+    def requires_grad_(self, requires_grad: bool = True) -> Parameter:
+        """Set whether the parameter learns; return the parameter itself."""
+        self.requires_grad = bool(requires_grad)
+        return self
 
     def assign(self, value, name: str = "parameter") -> None:
         """Copy values into this parameter.

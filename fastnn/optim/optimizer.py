@@ -140,6 +140,11 @@ class Optimizer:
         return self._parameters
 
     @property
+    def learning(self) -> tuple[Parameter, ...]:
+        """The parameters that learn now, in order: those whose `requires_grad` is true."""
+        return tuple(each for each in self.parameters if each.requires_grad)
+
+    @property
     def settings(self) -> np.ndarray:
         """The kernels' array of settings, as a view; assigning copies values into it."""
         return self._settings[:]
@@ -214,16 +219,19 @@ class Optimizer:
             parameter.gradient_memory.fill(0)
 
     def step(self) -> None:
-        """Update all parameters by their gradients."""
+        """Update all parameters that learn by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = updates.gradient_norm(gradient for _, (_, gradient, _) in self._arrays)
+            norm = updates.gradient_norm(
+                gradient for each, (_, gradient, _) in self._arrays if each.requires_grad
+            )
             scale = updates.clip_factor.py_func(norm, self.clip_norm)
             self.settings[updates.SKIPPED] += np.isnan(scale)
         self.settings[updates.GRADIENT_SCALE] = scale
         rule, steps, settings = self.rule, self.steps, self.settings
         for each, arrays in self._arrays:
-            updates.update_flat(rule, each.decays, steps, settings, *arrays)
+            if each.requires_grad:
+                updates.update_flat(rule, each.decays, steps, settings, *arrays)
         self.steps += 1
         self.tell_skipped(stacklevel=3)
 

@@ -196,9 +196,7 @@ def test_nothing_is_learned_from_a_gradient_that_is_not_finite(ours, bad):
     assert (parameter.data < 1).all()
 
 
-@pytest.mark.parametrize(
-    "loss", [MSELoss(), type("Own", (MSELoss,), {})()], ids=["compiled", "eager"]
-)
+@pytest.mark.parametrize("kind", [MSELoss, type("Own", (MSELoss,), {})], ids=["compiled", "eager"])
 def test_training_skips_a_batch_whose_gradient_is_not_finite(kind):
     model = Sequential(Linear(1, 1, init="zeros"))
     optimizer = SGD(model.parameters(), lr=0.1, clip_norm=1.0)
@@ -208,6 +206,29 @@ def test_training_skips_a_batch_whose_gradient_is_not_finite(kind):
         fit(model, x, y, loss=kind(), optimizer=optimizer, epochs=1, batch_size=1, shuffle=False)
     assert sum("nothing is learned" in str(each.message) for each in said) == 1
     assert model[0].bias.data == pytest.approx(0.1 / 2**0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
+def test_what_does_not_learn_stays_and_does_not_count_in_the_norm(ours):
+    both = parameters("float32")
+    alone = parameters("float32")[1:]
+    before, frozen = both[0].data.copy(), both[0].requires_grad_(False)
+    how = {"lr": 0.1, "weight_decay": 0.1, "clip_norm": 0.5}
+    one, other = ours(both, **how), ours(alone, **how)
+    for step in range(3):
+        for parameter, g in zip(both, gradients(step, both), strict=True):
+            parameter.grad[...] = g
+        for parameter, same in zip(alone, both[1:], strict=True):
+            parameter.grad[...] = same.grad
+        one.step()
+        other.step()
+    np.testing.assert_array_equal(frozen.data, before)
+    assert not one.memories_of(frozen).any()
+    for parameter, same in zip(alone, both[1:], strict=True):
+        np.testing.assert_array_equal(parameter.data, same.data)
+    frozen.requires_grad = True
+    one.step()
+    assert (frozen.data != before).any()
 
 
 # ------------------------------------------------------------- where arrays lie
