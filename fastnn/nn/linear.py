@@ -166,7 +166,7 @@ class Linear(Layer):
 
     @weight.setter
     def weight(self, value) -> None:
-        self._weight.assign(value, "weight")
+        self._weight.set_by(value, "weight")
 
     @property
     def bias(self) -> Parameter | None:
@@ -177,7 +177,7 @@ class Linear(Layer):
     def bias(self, value) -> None:
         if not self.has_bias:
             raise ValueError("this Linear layer has no bias to assign to")
-        self._bias.assign(value, "bias")
+        self._bias.set_by(value, "bias")
 
     @property
     def dtype(self) -> np.dtype:

@@ -72,7 +72,7 @@ class _Norm(Layer):
     def _assign(self, parameter: Parameter | None, value, name: str) -> None:
         if parameter is None:
             raise ValueError(f"this {self._name} layer has no {name} to assign to")
-        parameter.assign(value, name)
+        parameter.set_by(value, name)
 
     def reset_parameters(self, seed: int | None = None) -> None:
         """Set gains to 1 and shifts to 0, as at first; there is nothing to draw."""

@@ -161,6 +161,18 @@ class Parameter:
         """
         copy_into(self.data, value, name)
 
+    def set_by(self, value, name: str) -> None:
+        """Copy values into this parameter, which a layer was told to set.
+
+        Raises TypeError for another layer's parameter, which would seem to be shared from then on.
+        """
+        if isinstance(value, Parameter) and value is not self:
+            raise TypeError(
+                f"{name} was given a Parameter, and layers share none; to copy its values, assign "
+                f"those: layer.{name} = other.{name}.data"
+            )
+        self.assign(value, name)
+
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self.data, dtype) if copy is not False else np.asarray(self.data, dtype)
 
