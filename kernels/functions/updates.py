@@ -277,7 +277,7 @@ def sum_of_squares(size, x, chunk):
     for i in range(begin, end, width(x)):
         value = load_first(x, i, end - i)
         total = fma(value, value, total)
-    result = np.float64(reduce_add(total))
+    result: float = np.float64(reduce_add(total))
     if not math.isfinite(result):
         result = 0.0
         for i in range(begin, end):

@@ -163,7 +163,7 @@ def decay(training):
 
 
 def freeze(training):
-    training.model[0].requires_grad_(False)
+    training.model[FIRST].requires_grad_(False)
     training.model[NORM].bias.requires_grad = False
     training.model[LAST].weight.requires_grad = False
 
