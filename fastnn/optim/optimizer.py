@@ -6,6 +6,7 @@ remembers, such as momentum, have the memory layout of the parameters.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -226,14 +227,15 @@ class Optimizer:
                 gradient for each, (_, gradient, _) in self._arrays if each.requires_grad
             )
             scale = updates.clip_factor.py_func(norm, self.clip_norm)
-            self.settings[updates.SKIPPED] += np.isnan(scale)
+            if math.isnan(scale):
+                self.settings[updates.SKIPPED] += 1
+                self.tell_skipped(stacklevel=3)
         self.settings[updates.GRADIENT_SCALE] = scale
         rule, steps, settings = self.rule, self.steps, self.settings
         for each, arrays in self._arrays:
             if each.requires_grad:
                 updates.update_flat(rule, each.decays, steps, settings, *arrays)
         self.steps += 1
-        self.tell_skipped(stacklevel=3)
 
     def tell_skipped(self, stacklevel: int) -> None:
         """Warn, once, if a gradient could not be clipped and its step was skipped."""
