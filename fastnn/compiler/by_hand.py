@@ -42,8 +42,8 @@ class _Adding(Learning):
         self.fused = False
 
     def knows(self, parameter):
-        """Return True: every parameter has a gradient."""
-        return True
+        """Return True if a parameter has a gradient."""
+        return parameter.requires_grad
 
     def update_of(self, build, parameter, fused=True):
         """Return the update that adds a gradient to that of a parameter."""

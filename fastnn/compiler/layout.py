@@ -10,7 +10,8 @@ class Layout:
     """What a program fixes of a model, quick to compare with the model later.
 
     These are the layers and their settings, and in `training` also their backward passes, and
-    which parameters decay. It refers to the layers, and not to the model, which may keep it.
+    which parameters decay and learn. It refers to the layers, and not to the model, which may
+    keep it.
     """
 
     def __init__(self, model: Sequential, training: bool = False):
@@ -28,7 +29,7 @@ class Layout:
         settings = ((each.settings, each.settings()) for each in map(as_layer, every))
         self._settings = [(current, found) for current, found in settings if found]
         parameters = model.parameters() if training else ()
-        self._decays = [(each, each.decays) for each in parameters]
+        self._parameters = [(each, each.decays, each.requires_grad) for each in parameters]
 
     def holds(self, model: Sequential) -> bool:
         """Return True if the model still has these layers with these settings."""
@@ -48,8 +49,8 @@ class Layout:
         for settings, found in self._settings:
             if settings() != found:
                 return False
-        for parameter, decays in self._decays:
-            if parameter.decays != decays:
+        for parameter, decays, learns in self._parameters:
+            if parameter.decays != decays or parameter.requires_grad != learns:
                 return False
         return True
 

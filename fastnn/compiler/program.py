@@ -234,7 +234,11 @@ class TrainingProgram(Program):
         self, build: Builder, stages: list[Stage], gradient: Block, y: Block, learning: Learning
     ) -> None:
         """Emit the backward pass down to the first stage that learns."""
-        learners = [i for i, stage in enumerate(stages) if stage.learns]
+        learners = [
+            i
+            for i, stage in enumerate(stages)
+            if stage.learns and any(map(learning.knows, stage.layer.parameters()))
+        ]
         if not learners:
             return
         taught = stages[learners[0] :]
@@ -250,7 +254,7 @@ class TrainingProgram(Program):
         They decay and keep their velocity, as in Python.
         """
         own = {id(each) for each in every}
-        for parameter in self.optimizer.parameters:
+        for parameter in self.optimizer.learning:
             if id(parameter) not in own:
                 parameter.gradient_memory[:] = 0
                 if learning.fused:
@@ -259,7 +263,10 @@ class TrainingProgram(Program):
     def _emit_clipped_update(self, build: Builder, learning: Learning) -> None:
         """Emit the clipping of the whole gradient by its norm, and then the update."""
         settings = self.optimizer.settings
-        gradients = [each.gradient_memory for each in self.optimizer.parameters]
+        learning_ones = self.optimizer.learning
+        if not learning_ones:
+            return
+        gradients = [each.gradient_memory for each in learning_ones]
         counts = [chunks.py_func(each.size) for each in gradients]
         sums = build.take(sum(counts), np.float64)
         for i, each in enumerate(gradients):
@@ -269,7 +276,7 @@ class TrainingProgram(Program):
             )
         build.wait()
         build.emit(updates.clip_norm, chunks=sum(counts), sums=sums, settings=settings)
-        for parameter in self.optimizer.parameters:
+        for parameter in learning_ones:
             learning.emit_update(build, parameter)
 
 

@@ -85,6 +85,8 @@ def from_torch(module: nn.Sequential) -> Sequential:
     reading.refuse()
     model = Sequential(*parts)
     model.load_state_dict(reading.state)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(reading.state[name].requires_grad)
     model.training = module.training
     return model
 
@@ -210,6 +212,9 @@ def to_torch(model: Sequential) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):  # random initial weights, which are overwritten
         chain = _module(model)
     chain.load_state_dict({n: torch.from_numpy(array) for n, array in model.state_dict().items()})
+    learning = {name: each.requires_grad for name, each in model.named_parameters()}
+    for name, tensor in chain.named_parameters():
+        tensor.requires_grad_(learning[name])
     return chain
 
 

@@ -109,6 +109,21 @@ class Layer:
         """Return the parameters in order."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def requires_grad_(self, requires_grad: bool = True) -> Layer:
+        """Set whether all parameters learn; return the layer itself.
+
+        Examples
+        --------
+        >>> from fastnn import Linear, ReLU, Sequential
+        >>> model = Sequential(Linear(8, 4), ReLU(), Linear(4, 2))
+        >>> frozen = model[0].requires_grad_(False)
+        >>> [parameter.requires_grad for parameter in model.parameters()]
+        [False, False, True, True]
+        """
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
         """Return names and arrays of state that does not learn, in order; change them in place."""
         return iter(())

@@ -171,7 +171,7 @@ class Linear(Layer):
 
     @weight.setter
     def weight(self, value) -> None:
-        self._weight.assign(value, "weight")
+        self._weight.set_by(value, "weight")
 
     @property
     def bias(self) -> Parameter | None:
@@ -182,7 +182,7 @@ class Linear(Layer):
     def bias(self, value) -> None:
         if not self.has_bias:
             raise ValueError("this Linear layer has no bias to assign to")
-        self._bias.assign(value, "bias")
+        self._bias.set_by(value, "bias")
 
     @property
     def dtype(self) -> np.dtype:
@@ -204,11 +204,16 @@ class Linear(Layer):
         return affine(x, self._weight.data.T, self._bias.data)
 
     def backward(self, gradient: np.ndarray) -> np.ndarray:
-        """Add g^T x to the gradient of W, and the column sums of g to that of b; return g W."""
+        """Add g^T x to the gradient of W, and the column sums of g to that of b; return g W.
+
+        Parameters that do not learn get no gradient.
+        """
         x = kept_by(self, "_input")
         g = batch_of(self, gradient_of(self, gradient, (len(x), self.out_features)), self.dtype)
-        matmul(x.T, g, self._weight.grad.T, accumulate=True)
-        add_column_sums(g, self._bias.grad)
+        if self._weight.requires_grad:
+            matmul(x.T, g, self._weight.grad.T, accumulate=True)
+        if self._bias.requires_grad:
+            add_column_sums(g, self._bias.grad)
         return affine_gradient(g, self._weight.data.T)
 
     def describe(self) -> dict:

@@ -77,7 +77,7 @@ class _Norm(Layer):
     def _assign(self, parameter: Parameter | None, value, name: str) -> None:
         if parameter is None:
             raise ValueError(f"this {self._name} layer has no {name} to assign to")
-        parameter.assign(value, name)
+        parameter.set_by(value, name)
 
     def reset_parameters(self, seed: int | None = None) -> None:
         """Set gains to 1 and shifts to 0, as at first; there is nothing to draw."""
@@ -114,8 +114,9 @@ class _Norm(Layer):
         return batch_of(self, gradient_of(self, gradient, shape), self.dtype)
 
     def _learn(self, of_weight: np.ndarray, of_bias: np.ndarray) -> None:
-        self._weight.grad[...] += of_weight
-        self._bias.grad[...] += of_bias
+        for parameter, gradient in ((self._weight, of_weight), (self._bias, of_bias)):
+            if parameter.requires_grad:
+                parameter.grad[...] += gradient
 
 
 class BatchNorm1d(_Norm):

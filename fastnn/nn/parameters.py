@@ -46,6 +46,10 @@ class Parameter:
     ----------
     decays : bool
         Whether weight decay applies; True by default.
+    requires_grad : bool
+        Whether the parameter learns; True by default. Optimizers leave one alone that does not:
+        they change neither its values nor what they remember of it, and clipping by norm ignores
+        its gradient. It may be set at any time. Model files do not hold it, checkpoints do.
 
     Examples
     --------
@@ -58,7 +62,7 @@ class Parameter:
     np.float32(0.0)
     """
 
-    decays = True
+    decays = requires_grad = True
 
     def __init__(
         self,
@@ -150,12 +154,29 @@ class Parameter:
         block = memory[: math.prod(self.memory_shape)].reshape(self.memory_shape)
         return self._view(block) if self._view else block
 
+    def requires_grad_(self, requires_grad: bool = True) -> Parameter:
+        """Set whether the parameter learns; return the parameter itself."""
+        self.requires_grad = bool(requires_grad)
+        return self
+
     def assign(self, value: ArrayLike, name: str = "parameter") -> None:
         """Copy values into this parameter.
 
         Raises ValueError for another shape, and TypeError for values that are no real numbers.
         """
         copy_into(self.data, value, name)
+
+    def set_by(self, value: ArrayLike, name: str) -> None:
+        """Copy values into this parameter, which a layer was told to set.
+
+        Raises TypeError for another layer's parameter, which would seem to be shared from then on.
+        """
+        if isinstance(value, Parameter) and value is not self:
+            raise TypeError(
+                f"{name} was given a Parameter, and layers share none; to copy its values, assign "
+                f"those: layer.{name} = other.{name}.data"
+            )
+        self.assign(value, name)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype) if copy is not False else np.asarray(self.data, dtype)

@@ -6,6 +6,8 @@ remembers, such as momentum, have the memory layout of the parameters.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -48,13 +50,15 @@ class Optimizer:
 
     Before a step, `clip_value` bounds the elements of the gradient and `clip_norm` the
     Euclidean norm of the whole gradient, as `torch.nn.utils.clip_grad_value_` and
-    `clip_grad_norm_` do; None does not clip.
+    `clip_grad_norm_` do; None does not clip. Nothing is learned from a gradient whose norm, to be
+    clipped, is infinite or NaN; a RuntimeWarning says so once.
     """
 
     command_name: str | None = None
     """Name on the command line; None if the optimizer is not offered there."""
     command_settings: Mapping[str, float] = {}
     """Defaults on the command line that differ from the constructor's."""
+    _told = False  # that a step was skipped
     momentum_place: int | None = None
     """Index of the setting that `OneCycleLR` lowers while it raises the learning rate, or None."""
 
@@ -124,7 +128,8 @@ class Optimizer:
     def __setstate__(self, state: dict) -> None:
         # Unpickled arrays may be read-only, mapped from a file, or not aligned.
         vars(self).update(state)
-        self._settings = lasting(self._settings)
+        older, self._settings = self._settings, lasting_zeros(updates.SETTINGS, np.float64)
+        self.settings[: len(older)] = older  # older pickles have fewer settings
         self._memory = {
             dtype: lasting(array.reshape(-1)).reshape(array.shape)
             for dtype, array in self._memory.items()
@@ -134,6 +139,11 @@ class Optimizer:
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters, in order."""
         return self._parameters
+
+    @property
+    def learning(self) -> tuple[Parameter, ...]:
+        """The parameters that learn now, in order: those whose `requires_grad` is true."""
+        return tuple(each for each in self.parameters if each.requires_grad)
 
     @property
     def settings(self) -> np.ndarray:
@@ -210,16 +220,33 @@ class Optimizer:
             parameter.gradient_memory.fill(0)
 
     def step(self) -> None:
-        """Update all parameters by their gradients."""
+        """Update all parameters that learn by their gradients."""
         scale = 1.0
         if self.clip_norm is not None:
-            norm = updates.gradient_norm(gradient for _, (_, gradient, _) in self._arrays)
+            norm = updates.gradient_norm(
+                gradient for each, (_, gradient, _) in self._arrays if each.requires_grad
+            )
             scale = updates.clip_factor.py_func(norm, self.clip_norm)
+            if math.isnan(scale):
+                self.settings[updates.SKIPPED] += 1
+                self.tell_skipped(stacklevel=3)
         self.settings[updates.GRADIENT_SCALE] = scale
         rule, steps, settings = self.rule, self.steps, self.settings
         for each, arrays in self._arrays:
-            updates.update_flat(rule, each.decays, steps, settings, *arrays)
+            if each.requires_grad:
+                updates.update_flat(rule, each.decays, steps, settings, *arrays)
         self.steps += 1
+
+    def tell_skipped(self, stacklevel: int) -> None:
+        """Warn, once, if a gradient could not be clipped and its step was skipped."""
+        if self.settings[updates.SKIPPED] and not self._told:
+            self._told = True
+            warnings.warn(
+                f"{type(self).__name__}: the norm of a gradient is infinite or NaN; nothing is "
+                "learned from such a step",
+                RuntimeWarning,
+                stacklevel,
+            )
 
     def state_dict(self) -> dict:
         """Return copies of the settings, the number of steps, and each parameter's memories."""

@@ -530,7 +530,8 @@ class OneCycleLR(Schedule):
 class ReduceLROnPlateau(Schedule):
     """Reduction of the rate, lr = max(lr * factor, min_lr), when a number stops improving.
 
-    The schedule counts epochs. Without `fit`, `step(number)` is called after each epoch.
+    The schedule counts epochs. Without `fit`, `step(number)` is called after each epoch. A number
+    that is not finite is no improvement.
 
     Parameters
     ----------
@@ -545,7 +546,8 @@ class ReduceLROnPlateau(Schedule):
     threshold : float, default 1e-4
         Least difference to the best number that counts as an improvement.
     threshold_mode : {"rel", "abs"}, default "rel"
-        Whether the threshold is relative to the best number or absolute.
+        Whether the threshold is a share of the best number's magnitude, also of a negative one, or
+        absolute.
     cooldown : int, default 0
         Number of epochs after a reduction that do not count as without improvement.
     min_lr : float, default 0.0
@@ -630,16 +632,13 @@ class ReduceLROnPlateau(Schedule):
                 self.optimizer.settings[updates.LEARNING_RATE] = after
 
     def _is_better(self, metric: float) -> bool:
-        if self.best is None:
-            return not math.isnan(metric)
+        if self.best is None or not math.isfinite(metric):
+            return math.isfinite(metric)
         sign = -1 if self.mode == "min" else 1
-        relative = self.threshold_mode == "rel"
-        bound = (
-            self.best * (1 + sign * self.threshold)
-            if relative
-            else (self.best + sign * self.threshold)
-        )
-        return sign * metric > sign * bound
+        margin = self.threshold
+        if self.threshold_mode == "rel":
+            margin *= abs(self.best)
+        return sign * metric > sign * self.best + margin
 
     def state_dict(self) -> dict:
         """Return the state as plain values, without the optimizer's settings."""

@@ -113,6 +113,7 @@ class TrainingState:
             "stop": training.stop,
             "conditions": dict(self.conditions),
             "optimizer": _part(training.optimizer),
+            "learning": [each.requires_grad for each in self._model.parameters()],
             "parts": [_part(part) for part in self.parts],
             "dropout": [[each.seed, each.stream, each.drawn] for each in self._dropouts],
             "random": self.rng.bit_generator.state,
@@ -180,6 +181,10 @@ class TrainingState:
             pairs.reverse()
         for part, each in pairs:
             part.load_state_dict(each["state"])
+        parameters = list(self._model.parameters())
+        learning = state.get("learning", [each.requires_grad for each in parameters])
+        for each, learns in zip(parameters, learning, strict=True):
+            each.requires_grad_(learns)
         for layer, (seed, stream, drawn) in zip(self._dropouts, state["dropout"], strict=True):
             layer.reseed(seed, stream)
             layer.drawn = int(drawn)

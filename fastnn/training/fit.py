@@ -258,6 +258,7 @@ def fit(
                         steps.reread()
                     totals = steps.run_epoch(tell)
                     seconds = time.perf_counter() - started
+                    optimizer.tell_skipped(stacklevel=3)
                     mean, accuracy = means(totals, source, loss, classifies, dtype)
                     val = Evaluation(None, None)  # type: ignore[arg-type]
                     if validator is not None:

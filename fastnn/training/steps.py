@@ -107,6 +107,7 @@ class Steps(Lowered):
             repr(training.loss),
             optimizer.rule,
             optimizer.clip_norm is None,
+            [each.requires_grad for each in optimizer.parameters],  # also of layers taken out
             *(count - self._ticks for count in self._counts()),
         ]
 

@@ -70,12 +70,14 @@ if TYPE_CHECKING:
     CLIP_NORM,
     GRADIENT_SCALE,
     ALPHA,
+    SKIPPED,
     SETTINGS,
-) = range(14)
+) = range(15)
 """Indices into the array of settings, and its length; new settings go before `SETTINGS`.
 
 `NESTEROV` and `DECOUPLED` (weight decay as in AdamW) are 0 or 1; a clipping bound of infinity
-does nothing; `GRADIENT_SCALE` is the factor from clipping by norm.
+does nothing; `GRADIENT_SCALE` is the factor from clipping by norm, and NaN skips the update;
+`SKIPPED` counts the steps that were skipped.
 """
 
 RULE_KINDS = INTEGER, DOUBLES, DOUBLE, INTEGER, INTEGER, MATRIX, MATRIX, MEMORY
@@ -270,14 +272,22 @@ def chunks(size):
 
 @inline
 def sum_of_squares(size, x, chunk):
-    """Return the sum of the squares of one chunk of a flat array."""
+    """Return the sum of the squares of one chunk of a flat array, in float64.
+
+    Only where squares overflow in float32 they are computed in float64.
+    """
     begin = chunk * CHUNK
     end = min(begin + CHUNK, size)
     total = zeros(x)
     for i in range(begin, end, width(x)):
         value = load_first(x, i, end - i)
         total = fma(value, value, total)
-    return reduce_add(total)
+    result: float = np.float64(reduce_add(total))
+    if not math.isfinite(result):
+        result = 0.0
+        for i in range(begin, end):
+            result += np.float64(x[i]) ** 2
+    return result
 
 
 def remembered(rule: Rule, settings) -> int:
@@ -297,7 +307,12 @@ def remembered(rule: Rule, settings) -> int:
 
 @inline
 def clip_factor(norm, bound):
-    """Return the factor that clips a gradient of this norm to the bound, as in torch."""
+    """Return the factor that clips a gradient of this norm to the bound, as in torch.
+
+    It is NaN, which skips the update, for a gradient that is not finite.
+    """
+    if not math.isfinite(norm):
+        return np.nan
     factor = bound / (norm + 1e-6)
     return 1.0 if factor > 1.0 else factor
 
@@ -308,7 +323,12 @@ FLAT = {"size": INTEGER, "p": REALS, "g": REALS, "memory": MEMORY, "how": UPDATE
 
 @inline
 def update_flat_share(at, ticks, state):
-    """Update this thread's share of flat parameters, `ticks` updates after `how.step`."""
+    """Update this thread's share of flat parameters, `ticks` updates after `how.step`.
+
+    Do nothing if the gradient was not finite.
+    """
+    if math.isnan(at.how.settings[GRADIENT_SCALE]):
+        return
     begin, end = share(chunks(at.size), state[THREAD], state[THREADS])
     begin, end = begin * CHUNK, min(end * CHUNK, at.size)
     n, how, memory = end - begin, at.how, at.memory

@@ -41,13 +41,14 @@ def penalty(at, state, scratch):
 
 @instruction(chunks=INTEGER, sums=DOUBLES, settings=DOUBLES)
 def clip_norm(at, state, scratch):
-    """Set the factor that clips a gradient by its norm, from the sums of its chunks."""
+    """Set the factor that clips a gradient by its norm, from the sums of its chunks; count NaN."""
     total = 0.0
     for chunk in range(at.chunks):
         total += at.sums[chunk]
     if state[THREAD] == 0:
-        bound = at.settings[updates.CLIP_NORM]
-        at.settings[updates.GRADIENT_SCALE] = updates.clip_factor(math.sqrt(total), bound)
+        factor = updates.clip_factor(math.sqrt(total), at.settings[updates.CLIP_NORM])
+        at.settings[updates.GRADIENT_SCALE] = factor
+        at.settings[updates.SKIPPED] += math.isnan(factor)
 
 
 @instruction(**updates.FLAT)

@@ -58,7 +58,7 @@ class Learning:
 
     def knows(self, parameter: Parameter) -> bool:
         """Return True if the optimizer updates this parameter."""
-        return self.optimizer.knows(parameter)
+        return parameter.requires_grad and self.optimizer.knows(parameter)
 
     def place(self, build: Builder, parameter: Parameter, columns: int = 0) -> Place:
         """Borrow a parameter and the optimizer's memories of it; return their place.

@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
+from fastnn import LayerNorm, Linear
 from fastnn.nn.parameters import Parameter
 
 
@@ -162,3 +163,19 @@ def test_other_byte_orders_are_converted(dtype):
     parameter = Parameter(np.arange(3, dtype=dtype))
     assert parameter.dtype.isnative
     assert parameter.data.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [lambda: Linear(3, 3), lambda: LayerNorm(3)])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_layers_do_not_copy_one_anothers_parameters_in_silence(kind, name):
+    layer, other = kind(), kind()
+    theirs = getattr(other, name)
+    theirs.data = np.arange(theirs.size).reshape(theirs.shape)
+    before = getattr(layer, name).data.copy()
+    with pytest.raises(TypeError, match=f"to copy .*: layer.{name} = other.{name}.data"):
+        setattr(layer, name, theirs)
+    np.testing.assert_array_equal(getattr(layer, name).data, before)
+    setattr(layer, name, getattr(layer, name))  # its own
+    setattr(layer, name, theirs.data)
+    np.testing.assert_array_equal(getattr(layer, name).data, theirs.data)
+    assert getattr(layer, name) is not theirs

@@ -2,6 +2,7 @@ import copy
 import itertools
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fastnn import (
     AdamW,
     CrossEntropyLoss,
     Linear,
+    MSELoss,
     Parameter,
     RMSprop,
     Sequential,
@@ -169,6 +171,64 @@ def test_clipping_may_be_switched_off_between_steps():
     plain.step()
     for parameter, same in zip(one, other, strict=True):
         np.testing.assert_array_equal(parameter.data, same.data)
+
+
+def test_a_gradient_whose_squares_overflow_is_clipped():
+    parameter = Parameter(np.zeros(2, np.float32))
+    parameter.grad[...] = 3e20, -4e20
+    SGD([parameter], lr=1.0, clip_norm=1.0).step()
+    np.testing.assert_allclose(parameter.data, [-0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
+def test_nothing_is_learned_from_a_gradient_that_is_not_finite(ours, bad):
+    parameter = Parameter(np.ones(2, np.float32))
+    optimizer = ours([parameter], lr=0.1, clip_norm=1.0, weight_decay=0.1)
+    parameter.grad[...] = 1.0, bad
+    with pytest.warns(RuntimeWarning, match="infinite or NaN; nothing is learned"):
+        optimizer.step()
+    optimizer.step()  # it is said once: warnings are errors here
+    assert parameter.data.tolist() == [1, 1]
+    assert not any(each.any() for each in optimizer.memory.values())
+    parameter.grad[...] = 1.0
+    optimizer.step()
+    assert (parameter.data < 1).all()
+
+
+@pytest.mark.parametrize("kind", [MSELoss, type("Own", (MSELoss,), {})], ids=["compiled", "eager"])
+def test_training_skips_a_batch_whose_gradient_is_not_finite(kind):
+    model = Sequential(Linear(1, 1, init="zeros"))
+    optimizer = SGD(model.parameters(), lr=0.1, clip_norm=1.0)
+    x, y = np.array([[3e38], [3e38], [1.0]], np.float32), np.full((3, 1), 2.0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        fit(model, x, y, loss=kind(), optimizer=optimizer, epochs=1, batch_size=1, shuffle=False)
+    assert sum("nothing is learned" in str(each.message) for each in said) == 1
+    assert model[0].bias.data == pytest.approx(0.1 / 2**0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("ours", [SGD, Adam, AdamW, RMSprop])
+def test_what_does_not_learn_stays_and_does_not_count_in_the_norm(ours):
+    both = parameters("float32")
+    alone = parameters("float32")[1:]
+    before, frozen = both[0].data.copy(), both[0].requires_grad_(False)
+    how = {"lr": 0.1, "weight_decay": 0.1, "clip_norm": 0.5}
+    one, other = ours(both, **how), ours(alone, **how)
+    for step in range(3):
+        for parameter, g in zip(both, gradients(step, both), strict=True):
+            parameter.grad[...] = g
+        for parameter, same in zip(alone, both[1:], strict=True):
+            parameter.grad[...] = same.grad
+        one.step()
+        other.step()
+    np.testing.assert_array_equal(frozen.data, before)
+    assert not one.memories_of(frozen).any()
+    for parameter, same in zip(alone, both[1:], strict=True):
+        np.testing.assert_array_equal(parameter.data, same.data)
+    frozen.requires_grad = True
+    one.step()
+    assert (frozen.data != before).any()
 
 
 # ------------------------------------------------------------- where arrays lie

@@ -183,6 +183,29 @@ def test_reduce_lr_on_plateau(metrics, mode, threshold_mode, patience, cooldown,
         assert schedule.num_bad_epochs == expected.num_bad_epochs
 
 
+@pytest.mark.parametrize(
+    ("mode", "better", "worse"), [("min", -10.2, -9.95), ("max", -9.8, -10.05)]
+)
+def test_the_margin_of_a_negative_number_is_a_share_of_its_magnitude(mode, better, worse):
+    schedule = ReduceLROnPlateau(ours(), mode, threshold=0.01)
+    schedule.step(-10.0)
+    schedule.step(worse)
+    assert (schedule.best, schedule.num_bad_epochs) == (-10.0, 1)
+    schedule.step(better)
+    assert (schedule.best, schedule.num_bad_epochs) == (better, 0)
+
+
+@pytest.mark.parametrize("first", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_is_not_finite_is_never_the_best(mode, first):
+    schedule = ReduceLROnPlateau(ours(), mode)
+    schedule.step(first)
+    assert schedule.best is None
+    schedule.step(1.0)
+    schedule.step(first)
+    assert (schedule.best, schedule.num_bad_epochs) == (1.0, 1)
+
+
 # ------------------------------------------------------------------------ in training
 
 

@@ -162,6 +162,18 @@ def decay(training):
         parameter.decays = np.False_
 
 
+def freeze(training):
+    training.model[FIRST].requires_grad_(False)
+    training.model[NORM].bias.requires_grad = False
+    training.model[LAST].weight.requires_grad = False
+
+
+def freeze_what_is_taken_out(training):
+    last = training.model[LAST]
+    training.model.layers[LAST] = Linear(10, 3, seed=5)
+    last.requires_grad_(False)
+
+
 def halve(array):
     array *= 0.5
 
@@ -213,6 +225,9 @@ CHANGES = {
     "clip_norm": optimizer_of(clip_norm=1e-3),
     "no clip_norm": optimizer_of(clip_norm=None),
     "decays": decay,
+    "frozen": freeze,
+    "all frozen": lambda t: t.model.requires_grad_(False),
+    "frozen after it was taken out": freeze_what_is_taken_out,
     "slope": settings_of(SLOPE, negative_slope=0.5),
     "p": settings_of(DROPOUT, p=0.5),
     "p of 0": settings_of(DROPOUT, p=0.0),
@@ -537,6 +552,8 @@ BETWEEN_RUNS = [
     lambda model, optimizer: setattr(model[1], "momentum", 0.5),
     lambda model, optimizer: setattr(model[3], "p", 0.5),
     lambda model, optimizer: setattr(model[0]._bias, "decays", False),
+    lambda model, optimizer: setattr(model[0].weight, "requires_grad", False),
+    lambda model, optimizer: model.requires_grad_(not model[4].bias.requires_grad) and None,
     lambda model, optimizer: model.load_state_dict(kept_network(5).state_dict()) and None,
     lambda model, optimizer: model.layers.insert(2, ReLU()),
     lambda model, optimizer: {"schedule": StepLR(optimizer, 1)},

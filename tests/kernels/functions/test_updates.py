@@ -315,8 +315,24 @@ def test_clip_factor():
     assert updates.clip_factor.py_func(0.5, 1.0) == 1.0
     assert updates.clip_factor.py_func(0.0, 1.0) == 1.0
     assert updates.clip_factor.py_func(3.0, np.inf) == 1.0
-    assert updates.clip_factor.py_func(np.inf, 1.0) == 0.0
+    assert np.isnan(updates.clip_factor.py_func(np.inf, 1.0))
     assert np.isnan(updates.clip_factor.py_func(np.nan, 1.0))
+
+
+def test_squares_that_overflow_have_a_norm():
+    assert gradient_norm([np.full(4, 3e20, np.float32)]) == pytest.approx(6e20)
+    assert gradient_norm([np.array([1, np.inf], np.float32)]) == np.inf
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_scale_that_is_no_number_skips_the_update(name):
+    rule, settings_, _ = RULES[name]
+    settings_ = settings_.copy()
+    settings_[updates.GRADIENT_SCALE] = np.nan
+    start = normal(77, np.float32)
+    own, *memories = run(rule, settings_, start, gradients(77, np.float32))
+    assert_array_equal(own, start)
+    assert not np.any(memories)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
