@@ -63,12 +63,18 @@ def test_the_gradient_of_what_does_not_learn_goes_where_nobody_reads(training, k
         assert places[name] not in map(address, (parameter.memory, parameter.gradient_memory))
 
 
-def test_a_layer_that_does_not_learn_is_not_updated(training, names):
-    first, second = Linear(4, 6), Linear(6, 3)
-    model = Sequential(first, second)
-    optimizer = SGD(list(second.parameters()))
-    found = training(model, columns=4, outputs=3, optimizer=optimizer)
-    assert names(found, backward=True) == [GRADIENT, UPDATE]
+@pytest.mark.parametrize("how", ["not the optimizer's", "without requires_grad"])
+def test_layers_that_do_not_learn_are_not_updated_and_the_first_need_no_gradient(
+    training, names, how
+):
+    for learning, backward in ((2, [UPDATE]), (0, [GRADIENT, GRADIENT, UPDATE])):
+        layers = Linear(4, 6), Linear(6, 5), Linear(5, 3)
+        model, optimizer = Sequential(*layers), SGD(layers[learning].parameters())
+        if how == "without requires_grad":
+            optimizer = SGD(model.requires_grad_(False).parameters())
+            layers[learning].requires_grad_(True)
+        found = training(model, columns=4, outputs=3, optimizer=optimizer)
+        assert names(found, backward=True) == backward
 
 
 def test_gradients_are_written_where_python_sees_them_to_be_clipped(training, names):
