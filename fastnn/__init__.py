@@ -10,7 +10,6 @@ import importlib
 from typing import Any
 
 from fastnn import _kernels_check, _provided
-from fastnn._version import __version__ as __version__
 
 _HOMES = (
     "nn.activations",
@@ -56,6 +55,8 @@ _provided.HOMES |= {
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         value: Any = [each for home in map(_home, _HOMES) for each in home.__all__] + [*_MODULES]
+    elif name == "__version__":  # which takes longer to find than all else here
+        value = importlib.import_module("fastnn._version").__version__
     elif name in _MODULES:
         value = importlib.import_module(f"fastnn.{name}")
     else:

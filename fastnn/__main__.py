@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from fastnn._version import __version__
 from fastnn.cli.arguments import Naming
 from fastnn.cli.bench import bench
 from fastnn.cli.cache import cache
@@ -24,7 +23,7 @@ app = typer.Typer(
     cls=Fastnn,
     help="Train small neural networks on the CPU, in the blink of an eye.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -39,7 +38,9 @@ def main() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"fastnn {__version__}")
+        import fastnn
+
+        say(f"fastnn {fastnn.__version__}")
         raise typer.Exit
 
 

@@ -269,10 +269,10 @@ def mean_history(histories: Sequence[History]) -> History:
     if len(histories) == 1:
         return histories[0]
     whole, shortest = History(), min(map(len, histories))
-    for name, values in vars(whole).items():
+    for name, values in whole.items():
         reduce = np.sum if name == "seconds" else np.mean
         for epoch in range(shortest):
-            numbers = [getattr(each, name)[epoch] for each in histories]
+            numbers = [each[name][epoch] for each in histories]
             values.append(None if None in numbers else float(reduce(numbers)))
     return whole
 

@@ -66,7 +66,7 @@ def check(path):
     options = "--strict", "--config-file=", "--cache-dir", ROOT / ".mypy_cache" / "consumer"
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, path],
-        capture_output=True, text=True, timeout=600,
+        capture_output=True, text=True, timeout=600, cwd=HERE,
         env={**os.environ, "PYTHONPATH": str(ROOT), "MYPYPATH": ""},
     )  # fmt: skip
     return done.stdout + done.stderr

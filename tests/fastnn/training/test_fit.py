@@ -767,15 +767,18 @@ def test_a_loss_that_is_not_finite_leaves_the_last_finite_weights(
     [
         (SGD, {"lr": 0.01}),
         (SGD, {"lr": 0.01, "momentum": 0.9, "nesterov": True}),
-        (SGD, {"lr": 0.01, "momentum": 0.9, "dampening": 0.2, "clip_norm": 1.0}),
+        (SGD, {"lr": 0.01, "momentum": 0.9, "dampening": 0.2}),
         (Adam, {"lr": 0.01}),
-        (AdamW, {"lr": 0.01, "clip_norm": 0.1}),
+        (AdamW, {"lr": 0.01}),
     ],
 )
 @pytest.mark.parametrize("place", [0, 7, 13, 25, 39])
 @compiled_and_eager
 def test_good_steps_of_the_same_epoch_are_kept(bits, kind, settings, place, own):
-    """From the third epoch on, the gradient of one sample overflows, and its loss does not."""
+    """From the third epoch on, the gradient of one sample overflows, and its loss does not.
+
+    Where gradients are clipped by norm, nothing is learned from such a step instead.
+    """
 
     def make():
         layers = [Linear(6, 8, seed=0), ReLU(), Dropout(0.2), Linear(8, 3, seed=1)]
