@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.data.tables.relation import connect
@@ -14,11 +14,13 @@ def answer(selected, *values):
         return connection.execute(f"SELECT {selected}", list(values)).fetchone()[0]
 
 
+@settings(deadline=None)  # a first query takes long
 @given(TEXTS)
 def test_a_quoted_text_is_that_text(text):
     assert answer(quoted(text)) == text
 
 
+@settings(deadline=None)  # a first query takes long
 @given(TEXTS.filter(bool))
 def test_an_identifier_names_its_column(name):
     with connect() as connection:
@@ -32,12 +34,14 @@ def test_listed():
     assert not answer(f"'o' IN ({texts})")
 
 
+@settings(deadline=None)  # a first query takes long
 @given(SPACED)
 def test_a_clean_text_has_no_spaces_around_it(text):
     trimmed = text.strip(" \t\n\r\v\f\u00a0")
     assert answer(clean("CAST(? AS VARCHAR)", [""]), text, text) == (trimmed or None)
 
 
+@settings(deadline=None)  # a first query takes long
 @given(SPACED)
 def test_a_text_that_is_not_spaced_needs_no_trim(text):
     cell = quoted(text)
