@@ -38,9 +38,9 @@ def main() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        import fastnn
+        from fastnn._version import __version__
 
-        say(f"fastnn {fastnn.__version__}")
+        say(f"fastnn {__version__}")
         raise typer.Exit
 
 
